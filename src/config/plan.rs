@@ -1,0 +1,304 @@
+//! What the rest of the program knows of the configuration: plain, resolved types.
+//!
+//! Each stage takes its own part (`Api`, `Mapping`, `Database`, …), never the whole. Nothing here reads a file or the
+//! environment, and nothing here has a default that `mappings.yaml` would not show: `resolve.rs` fills every field.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use super::secret::Secret;
+
+/// The whole configuration after flags, environment, `.env` and `mappings.yaml` have been merged.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The source; present when the command asked for it (see [`super::Needs`]).
+    pub api: Option<Api>,
+    /// The target; present when the command asked for it.
+    pub database: Option<Database>,
+    /// How a record becomes a row.
+    pub mapping: Mapping,
+    /// Where `decisions.dmn.xml` is, and which decision of it decides (by name or id; default: the one with an output
+    /// named `validationResult`).
+    pub decisions_file: PathBuf,
+    pub decision: Option<String>,
+    pub on_failure: OnFailure,
+    pub alerts: Alerts,
+    pub brakes: Brakes,
+    pub notifications: Notifications,
+    /// The Prometheus textfile, when metrics are wanted.
+    pub metrics_textfile: Option<PathBuf>,
+    /// Bound of the spool, bytes.
+    pub spool_max_bytes: u64,
+    /// Where spool, cases and the cached state of the last run are kept (created 0700 on first use).
+    pub state_dir: PathBuf,
+    /// How long the batch log, closed rejections and old `sync_log` rows are kept.
+    pub retention: Duration,
+    /// Hex SHA-256 of mappings.yaml and the DMN file: what a run and a spool file were made with.
+    pub config_hash: String,
+    /// Convention keys that were accepted and ignored, and everything else `validate` should mention.
+    pub warnings: Vec<String>,
+}
+
+/// The source.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Scheme, host, port and optional path prefix, without a trailing slash.
+    pub base_url: reqwest::Url,
+    pub token: Secret,
+    pub fetch: Endpoint,
+    /// Dotted path of the records array; empty = auto (a bare array, or data | items | results | records).
+    pub records: Option<Vec<String>>,
+    pub pagination: Pagination,
+    /// Hard bound on pages of one run.
+    pub max_pages: u64,
+    /// Page size cap in bytes, after decompression.
+    pub max_page_bytes: u64,
+    /// Fixed query parameters, in file order.
+    pub params: Vec<(String, String)>,
+    pub incremental: Option<Incremental>,
+    pub max_requests_per_second: Option<f64>,
+    pub update: Option<WriteBack>,
+}
+
+/// One endpoint: how a request is made and retried.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub path: String,
+    /// `GET`, `PUT`, `POST` or `PATCH`.
+    pub method: String,
+    /// Name and value; a value may hold the token, hence the secret.
+    pub headers: Vec<(String, Secret)>,
+    /// The whole request, body included.
+    pub timeout: Duration,
+    pub retry: Retry,
+}
+
+/// Retries after the first try.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    pub max_attempts: u32,
+    pub backoff: Backoff,
+    /// First delay bound; doubled (exponential) or kept (fixed) afterwards; full jitter below the bound.
+    pub initial: Duration,
+    /// Greatest delay bound, also the cap of Retry-After.
+    pub max: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    Exponential,
+    Fixed,
+}
+
+/// How pages follow each other.
+#[derive(Clone, Debug)]
+pub struct Pagination {
+    pub style: PageStyle,
+    /// `page` style: name of the page number parameter (default `page`).
+    pub page_param: String,
+    /// Name of the page size parameter; `limit` for offset style by default, `page_size` else.
+    pub size_param: String,
+    /// `offset` style: name of the offset parameter (default `offset`).
+    pub offset_param: String,
+    /// `cursor` style: name of the cursor parameter (default `cursor`).
+    pub cursor_param: String,
+    /// `cursor` style: dotted path of the next cursor in the body; empty = next_cursor | nextCursor | cursor.next.
+    pub cursor_path: Option<Vec<String>>,
+    /// Records a page (the size asked for).
+    pub size: u32,
+    /// Number of the first page (`page` style) or first offset.
+    pub first: u64,
+    /// Pages in flight (`page` and `offset` styles).
+    pub concurrency: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageStyle {
+    /// Link header, then next / next_page / next_cursor in the body, then page/total_pages, else one page.
+    Auto,
+    None,
+    Page,
+    Offset,
+    Cursor,
+    Link,
+}
+
+/// Only what changed since the watermark.
+#[derive(Clone, Debug)]
+pub struct Incremental {
+    pub param: String,
+    /// External field (dotted path) whose greatest value is the watermark.
+    pub field: Vec<String>,
+    pub overlap: Duration,
+}
+
+/// Write-back after commit; present only when enabled.
+#[derive(Clone, Debug)]
+pub struct WriteBack {
+    pub endpoint: Endpoint,
+    pub when: Vec<WriteBackOutcome>,
+    /// External name ← internal field, from the outgoing mapping.
+    pub fields: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteBackOutcome {
+    Inserted,
+    Updated,
+    Unchanged,
+}
+
+/// How a record becomes a row.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// In file order.
+    pub fields: Vec<Field>,
+    /// Index into `fields` of the one that feeds the conflict key.
+    pub key: usize,
+    /// Index into `fields` of the freshness guard (`version_field`), a datetime.
+    pub version: Option<usize>,
+    pub quality_score: QualityScore,
+}
+
+/// One mapped field.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Path at the source, one segment a level: `address.country` is two.
+    pub source: Vec<String>,
+    /// Internal name, as decisions see it: `customerId`.
+    pub name: String,
+    /// Column it is stored in; none for `column: false`.
+    pub column: Option<String>,
+    pub kind: Kind,
+    pub required: bool,
+    /// JSON text used when the source has no value (absent or null).
+    pub default: Option<String>,
+    /// `date` and `datetime`: a strptime format, or `epoch_seconds` / `epoch_milliseconds`.
+    pub format: Option<String>,
+    /// IANA time zone for times without an offset.
+    pub timezone: Option<String>,
+    /// In characters.
+    pub max_length: Option<usize>,
+    /// Strip white space at both ends of text.
+    pub trim: bool,
+    pub min: Option<Decimal>,
+    pub max: Option<Decimal>,
+    /// Regular expression the whole text must match.
+    pub pattern: Option<String>,
+    /// The only values allowed, when not empty.
+    pub one_of: Vec<String>,
+    /// Weight in the computed quality score (default 1).
+    pub weight: Decimal,
+}
+
+/// Types of mapped fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    String,
+    Integer,
+    Decimal,
+    Boolean,
+    Date,
+    DateTime,
+    Email,
+    Uuid,
+    Json,
+}
+
+/// Where the quality score comes from.
+#[derive(Clone, Debug)]
+pub struct QualityScore {
+    /// Index into `fields`; none = always computed.
+    pub field: Option<usize>,
+    /// Compute it (share of mapped fields present and well-formed, weighted) when the source has none.
+    pub fallback_completeness: bool,
+}
+
+/// The target.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub host: String,
+    pub port: u16,
+    pub name: String,
+    pub user: String,
+    /// Empty for trust and peer authentication.
+    pub password: Secret,
+    pub ssl_mode: SslMode,
+    pub ssl_root_cert: Option<PathBuf>,
+    pub min_connections: u32,
+    pub max_connections: u32,
+    pub connection_timeout: Duration,
+    pub statement_timeout: Duration,
+    pub lock_timeout: Duration,
+    /// Rows in one write.
+    pub batch_size: u32,
+    pub schema: String,
+    /// Table that takes the records (`customers`).
+    pub table: String,
+    /// Its unique column that decides insert or update.
+    pub conflict_key: String,
+    /// Schema and name of the audit table (`sync_log`).
+    pub log_schema: String,
+    pub log_table: String,
+}
+
+/// libpq's meaning of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    Disable,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// What happens on failure, beside the exit code.
+#[derive(Clone, Debug)]
+pub struct OnFailure {
+    /// `log_and_continue` (true) or `stop` (false).
+    pub continue_on_database_failure: bool,
+    /// Name of the notification list for API failures, if any.
+    pub notify_api: Option<String>,
+    /// The same for database failures.
+    pub notify_database: Option<String>,
+    /// Level of the line logged for each rejection.
+    pub rejection_log_level: log::Level,
+}
+
+/// Thresholds; shares are 0 to 1.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    pub sync_failure_rate: f64,
+    pub rejection_rate: f64,
+    pub api_response_time: Duration,
+    pub pool_exhaustion: bool,
+    /// Remind of an open case after this long; none = never.
+    pub reminder: Option<Duration>,
+}
+
+/// Full runs only.
+#[derive(Clone, Debug)]
+pub struct Brakes {
+    pub zero_records: bool,
+    /// Share by which the count may fall, 0 to 1; none = off.
+    pub max_drop: Option<f64>,
+    /// Share of the first 1,000 records that may be rejected; none = off.
+    pub max_rejection: Option<f64>,
+}
+
+/// Who hears of it.
+#[derive(Clone, Debug, Default)]
+pub struct Notifications {
+    /// Name → channels, in file order.
+    pub teams: Vec<(String, Vec<Channel>)>,
+    /// Dead man's switch.
+    pub ping: Option<Secret>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Channel {
+    Webhook(Secret),
+    Command(Vec<String>),
+}

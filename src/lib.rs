@@ -1,0 +1,25 @@
+//! `datasync`: fetch → transform → decide → write, and an account of every record.
+//!
+//! The table of contents. Imports run downwards; the stages (`api`, `transform`, `decision`, `store`) never import each
+//! other and meet only in `pipeline`.
+
+pub mod cli; // clap types only
+pub mod commands; // one file a subcommand: composes, decides nothing
+
+pub mod pipeline; // threads and channels: where the stages meet
+
+pub mod api; // the source: client, retry, paging
+pub mod decision; // DMN and FEEL: is the record fit?
+pub mod store; // PostgreSQL: connection, schema, upsert, log, lease
+pub mod transform; // mapping applied to a record: typed cells
+
+pub mod alert; // who hears of it
+pub mod case; // the incident and its five steps
+pub mod metrics; // the Prometheus textfile
+pub mod progress; // the bar on a terminal
+pub mod report; // what a run prints
+pub mod spool; // what the database did not take
+
+pub mod config; // flags > environment > .env > mappings.yaml
+pub mod exit; // error → exit code
+pub mod record; // the nouns

@@ -1,0 +1,2 @@
+//! Thin: logger, parse, run, exit code.
+fn main() {}

@@ -1,0 +1,186 @@
+//! The nouns of the program: cells, verdicts, rejections, batches of rows, and the ledger.
+//!
+//! Every stage speaks in these types and none of them knows a stage: this file imports nothing of the crate. It must
+//! not learn about HTTP, YAML, DMN or SQL.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use rust_decimal::Decimal;
+
+/// One typed value of a mapped record. Text borrows from the page it came in wherever it had no escapes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Cell<'a> {
+    /// Absent, JSON null, or unusable (then a [`FieldError`] says why).
+    #[default]
+    Null,
+    /// Text, e-mail addresses included.
+    Text(Cow<'a, str>),
+    /// A 64-bit integer.
+    Integer(i64),
+    /// An exact decimal, at most 28 significant digits.
+    Decimal(Decimal),
+    /// A boolean.
+    Boolean(bool),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    DateTime(i64),
+    /// The 16 bytes of a UUID.
+    Uuid([u8; 16]),
+    /// A JSON document as text, exactly as the source wrote it.
+    Json(Cow<'a, str>),
+}
+
+impl Cell<'_> {
+    /// True for null and for text that is empty or white space only: what "missing" means for a required field.
+    pub fn is_blank(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => text.trim().is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// What is wrong with one field of one record. Never holds the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field as the source names it (a dotted path for nested ones).
+    pub field: Cow<'static, str>,
+    /// What would have been accepted, for example `datetime (RFC 3339)`.
+    pub expected: Cow<'static, str>,
+    /// What was found instead, without the value: `text`, `null`, `300 characters`.
+    pub problem: Cow<'static, str>,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: expected {}, found {}",
+            self.field, self.expected, self.problem
+        )
+    }
+}
+
+/// The decision's first output: is the record fit?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Validation {
+    /// Written.
+    Valid,
+    /// Written and flagged for review.
+    Warning,
+    /// Not written.
+    Invalid,
+}
+
+impl Validation {
+    /// The spelling of the DMN file, the table and the JSON output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "VALID",
+            Self::Warning => "WARNING",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
+/// The decision's second output: what becomes of the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Write it.
+    Process,
+    /// Write it and flag it `needs_review`.
+    Review,
+    /// Keep it out of `customers` and file a rejection.
+    Reject,
+}
+
+impl Action {
+    /// The spelling of the DMN file and the JSON output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "PROCESS",
+            Self::Review => "REVIEW",
+            Self::Reject => "REJECT",
+        }
+    }
+}
+
+/// One record that is not written, with all that is needed to say why and to decide again later.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// The record's key, or `sha256:…` of its payload when it has none. One open rejection a key.
+    pub key: String,
+    /// The record's id as the source gave it, when it has one.
+    pub record_id: Option<String>,
+    /// The raw JSON text, byte for byte.
+    pub payload: String,
+    /// A short machine-readable class: `field_error`, `missing_required`, `decision`, `no_rule`, `database`, …
+    pub reason: String,
+    /// One sentence a person can act on, without values.
+    pub message: String,
+    /// Everything wrong with its fields.
+    pub errors: Vec<FieldError>,
+    /// Ids of the rules that fired, if any.
+    pub rules: Vec<String>,
+    /// JSON text that explains the decision (facts, rules considered, nearest change), when one was made.
+    pub explanation: Option<String>,
+    /// When its page was requested, PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
+    pub requested_at: i64,
+    /// Position in the run, so that "the later wins" can be told.
+    pub sequence: u64,
+}
+
+/// What happened to every record of a run. `fetched` is counted where pages arrive, all others where their fate is
+/// sealed, so that the balance is a real check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Records received from the API.
+    pub fetched: u64,
+    /// Rows PostgreSQL reported as new.
+    pub inserted: u64,
+    /// Rows PostgreSQL reported as changed.
+    pub updated: u64,
+    /// Rows whose content was already there.
+    pub unchanged: u64,
+    /// Rows older than what is stored.
+    pub superseded: u64,
+    /// Records whose key came again, later, within the same batch.
+    pub duplicates: u64,
+    /// Records refused by mapping, decision or database, and stored as rejections.
+    pub rejected: u64,
+    /// Records kept in the spool because the database could not take them.
+    pub spooled: u64,
+}
+
+impl Ledger {
+    /// Records whose fate is known.
+    pub const fn accounted(&self) -> u64 {
+        self.inserted
+            + self.updated
+            + self.unchanged
+            + self.superseded
+            + self.duplicates
+            + self.rejected
+            + self.spooled
+    }
+
+    /// Promise 2: everything fetched has exactly one fate.
+    pub const fn balances(&self) -> bool {
+        self.fetched == self.accounted()
+    }
+
+    /// Adds another ledger, field by field.
+    pub const fn add(&mut self, other: &Self) {
+        self.fetched += other.fetched;
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.superseded += other.superseded;
+        self.duplicates += other.duplicates;
+        self.rejected += other.rejected;
+        self.spooled += other.spooled;
+    }
+}

@@ -1,0 +1,9 @@
+//! The one integration binary: every test here runs against real parts.
+mod api;
+mod checks;
+mod config;
+mod decision;
+mod store;
+mod support;
+mod sync;
+mod transform;

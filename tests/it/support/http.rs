@@ -1,0 +1,1 @@
+//! Placeholder: the scripted HTTP server.

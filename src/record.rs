@@ -184,3 +184,13 @@ impl Ledger {
         self.spooled += other.spooled;
     }
 }
+
+/// One step of `check-api` or `check-db`.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub name: &'static str,
+    pub ok: bool,
+    pub seconds: f64,
+    pub detail: String,
+    pub hint: Option<String>,
+}

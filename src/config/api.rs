@@ -178,7 +178,8 @@ fn endpoint(
     for key in ["type", "connector"] {
         section.ignore(key, "datasync brings its own");
     }
-    let expected = "a path that starts with `/` and has no `?` or `#`, such as `/api/v1/data`,";
+    let expected =
+        "a path that starts with `/` and has no `?` or `#` (fixed parameters stand in `params`)";
     let path = section
         .parse("path", expected, |text| {
             (text.starts_with('/')
@@ -208,8 +209,8 @@ fn headers(section: &Section<'_>, token: &Option<Secret>) -> Vec<(String, Secret
     let mut headers: Vec<(String, Secret)> = Vec::new();
     for entry in names.entries() {
         if HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
-            names.wrong(
-                &entry.key,
+            names.wrong_key(
+                entry,
                 format!("`{}` cannot be the name of a header", entry.key),
                 "letters, digits and `-`",
             );
@@ -263,7 +264,7 @@ fn retry(section: &Section<'_>, max_retries: Option<u32>) -> Retry {
     {
         retry.wrong(
             "initial",
-            "longer than `max`",
+            "`initial` is longer than `max`",
             "delays grow from `initial` to `max`",
         );
     }

@@ -96,7 +96,11 @@ pub(super) fn demands(section: &Section<'_>) -> Demands {
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
-        section.wrong("min", "greater than `max`", "no value could ever pass");
+        section.wrong(
+            "min",
+            "`min` is greater than `max`",
+            "no value could ever pass",
+        );
     }
     let pattern = section.parse(
         "pattern",

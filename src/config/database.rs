@@ -159,7 +159,7 @@ pub(super) fn database(
     if min_connections > max_connections {
         pool.wrong(
             "min_connections",
-            "more than max_connections",
+            "`min_connections` is more than `max_connections`",
             "the pool grows from min_connections to max_connections",
         );
     }

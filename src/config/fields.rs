@@ -9,7 +9,7 @@ use super::constraints::{Demands, check_default, check_fit, demands, kind};
 use super::database::{Tables, is_identifier};
 use super::plan::{Field, Kind, Mapping, QualityScore};
 use super::problem::nearest;
-use super::reader::{Section, place};
+use super::reader::Section;
 use super::yaml::{Entry, Kind as NodeKind, Span};
 
 /// Columns that datasync fills itself.
@@ -52,6 +52,44 @@ struct Draft {
     default: Option<(String, bool)>,
 }
 
+/// All of them; incomplete when some could not be read, and then nothing is called unmapped.
+struct Drafts {
+    list: Vec<Draft>,
+    complete: bool,
+}
+
+impl Drafts {
+    /// The field with an internal name.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.list.iter().position(|draft| draft.field.name == name)
+    }
+
+    /// Records that no field has this internal name, with the name that was meant.
+    fn unmapped(&self, section: &Section<'_>, name: &str, span: Span, path: &str) {
+        if !self.complete {
+            return;
+        }
+        let internal = || self.list.iter().map(|draft| draft.field.name.as_str());
+        let external = self
+            .list
+            .iter()
+            .find(|draft| draft.field.source.join(".") == name);
+        let hint = match (external, nearest(name, internal())) {
+            (Some(draft), _) => format!("internal names are meant here: `{}`", draft.field.name),
+            (None, Some(name)) => format!("did you mean `{name}`?"),
+            (None, None) => format!("mapped: {}", internal().collect::<Vec<_>>().join(", ")),
+        };
+        let context = section.context();
+        context.problem(
+            context
+                .source
+                .problem(span, format!("no field is mapped to `{name}`"))
+                .on(path)
+                .hint(hint),
+        );
+    }
+}
+
 /// What the mapping of the file comes to.
 pub(super) struct Fields {
     pub mapping: Mapping,
@@ -77,20 +115,28 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
         );
         return None;
     };
-    let mut drafts: Vec<Draft> = incoming
+    let list: Vec<Draft> = incoming
         .entries()
         .iter()
         .filter_map(|entry| draft(&incoming, entry))
         .collect();
-    if drafts.is_empty() {
-        if incoming.entries().is_empty() {
-            incoming.absent_key("fields", "map at least the field that identifies a record, such as `external_id: customerId`");
+    let mut drafts = Drafts {
+        complete: list.len() == incoming.entries().len(),
+        list,
+    };
+    if drafts.list.is_empty() {
+        if drafts.complete {
+            transforms.wrong(
+                "incoming",
+                "no field is mapped",
+                "map at least the field that identifies a record: `fields: { external_id: customerId }`",
+            );
         }
         return None;
     }
-    unique(&incoming, &drafts, tables);
+    unique(&incoming, &drafts.list, tables);
     apply_schemas(&validation, schema, &mut drafts);
-    for draft in &mut drafts {
+    for draft in &mut drafts.list {
         settle(&incoming, draft);
     }
     let key = conflict_key(api, tables, &mut drafts, root);
@@ -103,7 +149,7 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
     let (key, conflict_key) = key?;
     Some(Fields {
         mapping: Mapping {
-            fields: drafts.into_iter().map(|draft| draft.field).collect(),
+            fields: drafts.list.into_iter().map(|draft| draft.field).collect(),
             key,
             version,
             quality_score,
@@ -155,8 +201,8 @@ fn steps<'a>(
 fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
     let path = fields.path_of(&entry.key);
     let Some(source) = parse_dotted(&entry.key) else {
-        fields.wrong(
-            &entry.key,
+        fields.wrong_key(
+            entry,
             "expected a field, or names joined by dots such as `address.country`",
             "no part may be empty",
         );
@@ -317,7 +363,7 @@ fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
 fn apply_schemas(
     validation: &Section<'_>,
     wanted: Option<(Section<'_>, String)>,
-    drafts: &mut [Draft],
+    drafts: &mut Drafts,
 ) {
     let schemas: Vec<&Entry> = validation
         .entries()
@@ -374,7 +420,7 @@ fn apply_schemas(
     }
 }
 
-fn apply(schema: &Section<'_>, drafts: &mut [Draft]) {
+fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
     for value in schema.values("required_fields") {
         if let Some(draft) = find(schema, &value.text, value.span, &value.path, drafts) {
             draft.field.required = true;
@@ -419,34 +465,13 @@ fn find<'d>(
     name: &str,
     span: Span,
     path: &str,
-    drafts: &'d mut [Draft],
+    drafts: &'d mut Drafts,
 ) -> Option<&'d mut Draft> {
-    let found = drafts.iter().position(|draft| draft.field.name == name);
+    let found = drafts.position(name);
     if found.is_none() {
-        let context = section.context();
-        context.problem(
-            context
-                .source
-                .problem(span, format!("no field is mapped to `{name}`"))
-                .on(path)
-                .hint(suggest(name, drafts)),
-        );
+        drafts.unmapped(section, name, span, path);
     }
-    found.map(|index| &mut drafts[index])
-}
-
-fn suggest(name: &str, drafts: &[Draft]) -> String {
-    let internal = drafts.iter().map(|draft| draft.field.name.as_str());
-    if let Some(draft) = drafts
-        .iter()
-        .find(|draft| draft.field.source.join(".") == name)
-    {
-        return format!("internal names are meant here: `{}`", draft.field.name);
-    }
-    match nearest(name, internal.clone()) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("mapped: {}", internal.collect::<Vec<_>>().join(", ")),
-    }
+    found.map(|index| &mut drafts.list[index])
 }
 
 /// Decides the type, and checks that everything said of the field goes together with it.
@@ -478,19 +503,24 @@ fn settle(fields: &Section<'_>, draft: &mut Draft) {
 fn conflict_key(
     api: &Section<'_>,
     tables: &Tables,
-    drafts: &mut [Draft],
+    drafts: &mut Drafts,
     root: &Section<'_>,
 ) -> Option<(usize, String)> {
     const DEFAULT: &str = "customer_id";
     let columns: Vec<String> = drafts
+        .list
         .iter()
         .filter_map(|draft| draft.field.column.clone())
         .collect();
     let column = tables.conflict_key.as_deref().unwrap_or(DEFAULT);
     let Some(index) = drafts
+        .list
         .iter()
         .position(|draft| draft.field.column.as_deref() == Some(column))
     else {
+        if !drafts.complete {
+            return None;
+        }
         let customers = root
             .names("mappings")
             .names("database")
@@ -517,7 +547,7 @@ fn conflict_key(
         }
         return None;
     };
-    let draft = &mut drafts[index];
+    let draft = &mut drafts.list[index];
     draft.field.required = true;
     let context = api.context();
     let wrong = |message: &str, hint: &str| {
@@ -544,31 +574,29 @@ fn conflict_key(
     Some((index, column.to_owned()))
 }
 
-fn version_field(validation: &Section<'_>, drafts: &[Draft]) -> Option<usize> {
+fn version_field(validation: &Section<'_>, drafts: &Drafts) -> Option<usize> {
     let index = named_field(validation, "version_field", drafts)?;
-    if drafts[index].field.kind != Kind::DateTime {
+    if drafts.list[index].field.kind != Kind::DateTime {
         validation.wrong(
             "version_field",
-            format!("`{}` is no datetime", drafts[index].field.name),
+            format!("`{}` is no datetime", drafts.list[index].field.name),
             "add `type: datetime` where it is mapped",
         );
     }
     Some(index)
 }
 
-fn quality_score(validation: &Section<'_>, drafts: &[Draft]) -> QualityScore {
+fn quality_score(validation: &Section<'_>, drafts: &Drafts) -> QualityScore {
     let section = validation.section("quality_score", &["field", "fallback"]);
     let field = if section.entry("field").is_some() {
         named_field(&section, "field", drafts)
     } else {
-        drafts
-            .iter()
-            .position(|draft| draft.field.name == "qualityScore")
+        drafts.position("qualityScore")
     };
     if let Some(index) = field
-        && !matches!(drafts[index].field.kind, Kind::Decimal | Kind::Integer)
+        && !matches!(drafts.list[index].field.kind, Kind::Decimal | Kind::Integer)
     {
-        let field = &drafts[index];
+        let field = &drafts.list[index];
         let context = validation.context();
         context.problem(
             context
@@ -586,34 +614,25 @@ fn quality_score(validation: &Section<'_>, drafts: &[Draft]) -> QualityScore {
     }
 }
 
-fn named_field(section: &Section<'_>, key: &str, drafts: &[Draft]) -> Option<usize> {
+fn named_field(section: &Section<'_>, key: &str, drafts: &Drafts) -> Option<usize> {
     let name = section.text(key)?;
-    let found = drafts.iter().position(|draft| draft.field.name == name);
+    let found = drafts.position(&name);
     if found.is_none() {
-        section.wrong(
-            key,
-            format!("no field is mapped to `{name}`"),
-            suggest(&name, drafts),
-        );
+        drafts.unmapped(section, &name, section.span_of(key), &section.path_of(key));
     }
     found
 }
 
 /// External name ← internal field.
-fn write_back_fields(fields: &Section<'_>, drafts: &[Draft]) -> Vec<(String, String)> {
+fn write_back_fields(fields: &Section<'_>, drafts: &Drafts) -> Vec<(String, String)> {
     let mut result: Vec<(String, String)> = Vec::new();
     for entry in fields.entries() {
-        if !drafts.iter().any(|draft| draft.field.name == entry.key) {
-            let context = fields.context();
-            context.problem(
-                context
-                    .source
-                    .problem(
-                        place(entry),
-                        format!("no field is mapped to `{}`", entry.key),
-                    )
-                    .on(fields.path_of(&entry.key))
-                    .hint(suggest(&entry.key, drafts)),
+        if drafts.position(&entry.key).is_none() {
+            drafts.unmapped(
+                fields,
+                &entry.key,
+                entry.key_span,
+                &fields.path_of(&entry.key),
             );
         }
         let Some(external) = fields.text(&entry.key) else {

@@ -122,6 +122,9 @@ fn resolve(
         "retention",
     ];
     let root = Section::open(context, tree, "", &keys, true);
+    if !matches!(tree.kind, yaml::Kind::Map(_)) {
+        return None;
+    }
     version(&root);
     if root.entry("mappings").is_none() {
         root.absent_key(

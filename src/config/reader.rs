@@ -169,8 +169,10 @@ pub(super) struct Value {
     pub text: String,
     pub span: Span,
     pub path: String,
-    /// Whether it stands in the file without quotes and without `${…}`.
+    /// Whether it stands in the file without quotes.
     pub plain: bool,
+    /// Whether `${…}` or `$$` was replaced in it.
+    pub expanded: bool,
 }
 
 /// A mapping of the file, or the place where one could be.
@@ -353,6 +355,17 @@ impl<'a> Section<'a> {
         );
     }
 
+    /// Records a mistake at a key.
+    pub fn wrong_key(&self, entry: &Entry, message: impl Into<String>, hint: impl Into<String>) {
+        self.context.problem(
+            self.context
+                .source
+                .problem(entry.key_span, message)
+                .on(self.path_of(&entry.key))
+                .hint(hint),
+        );
+    }
+
     /// Records that a key must be there.
     pub fn absent_key(&self, key: &str, hint: impl Into<String>) {
         let here = if self.path.is_empty() {
@@ -398,7 +411,11 @@ impl<'a> Section<'a> {
     pub fn value(&self, key: &str) -> Option<Value> {
         let entry = self.entry(key)?;
         if matches!(entry.value.kind, Kind::Null) {
-            self.wrong(key, "has no value", "write one, or leave the key out");
+            self.wrong(
+                key,
+                format!("`{}` has no value", self.path_of(key)),
+                "write one, or leave the key out",
+            );
             return None;
         }
         self.scalar(&entry.value, &self.path_of(key), false)
@@ -414,6 +431,7 @@ impl<'a> Section<'a> {
                 span,
                 path: self.path_of(key),
                 plain: true,
+                expanded: false,
             });
         }
         self.scalar(&entry.value, &self.path_of(key), true)
@@ -425,7 +443,8 @@ impl<'a> Section<'a> {
             Kind::Scalar { text, plain } => {
                 let expanded = self.expand(text, node.span, path, may_be_empty)?;
                 Some(Value {
-                    plain: *plain && expanded == *text,
+                    plain: *plain,
+                    expanded: expanded != *text,
                     text: expanded,
                     span: node.span,
                     path: path.to_owned(),
@@ -508,17 +527,25 @@ impl<'a> Section<'a> {
         let value = self.value(key)?;
         let parsed = read(value.text.trim());
         if parsed.is_none() {
-            self.context.problem(
-                self.context
-                    .source
-                    .problem(
-                        value.span,
-                        format!("expected {expected} for {}", value.path),
-                    )
-                    .on(value.path),
-            );
+            self.context.problem(self.unexpected(&value, expected));
         }
         parsed
+    }
+
+    /// The value is not what was expected. It is not repeated: it may come from the environment.
+    fn unexpected(&self, value: &Value, expected: &str) -> Problem {
+        let origin = if value.expanded {
+            ", which a variable fills"
+        } else {
+            ""
+        };
+        self.context
+            .source
+            .problem(
+                value.span,
+                format!("expected {expected} for {}{origin}", value.path),
+            )
+            .on(&value.path)
     }
 
     /// Text that is not blank.
@@ -560,8 +587,10 @@ impl<'a> Section<'a> {
     }
 
     pub fn size(&self, key: &str, least: u64) -> Option<u64> {
-        let expected =
-            format!("a size of at least {least} bytes, written `32MiB`, `1GiB` or `10MB`,");
+        let expected = format!(
+            "a size of at least {}, written `32MiB`, `1GiB` or `10MB`,",
+            show_size(least)
+        );
         self.parse(key, &expected, |text| {
             parse_size(text).filter(|size| *size >= least)
         })
@@ -589,14 +618,11 @@ impl<'a> Section<'a> {
                 .iter()
                 .map(|(word, _)| format!("`{word}`"))
                 .collect();
-            let problem = self
-                .context
-                .source
-                .problem(
-                    value.span,
-                    format!("expected one of {} for {}", words.join(", "), value.path),
-                )
-                .on(&value.path);
+            let expected = match words.as_slice() {
+                [word] => word.clone(),
+                words => format!("one of {}", words.join(", ")),
+            };
+            let problem = self.unexpected(value, &expected);
             let nearest = nearest(value.text.trim(), choices.iter().map(|(word, _)| *word));
             self.context.problem(match nearest {
                 Some(word) => problem.hint(format!("did you mean `{word}`?")),
@@ -653,6 +679,15 @@ pub(super) fn parse_flag(text: &str) -> Option<bool> {
         "false" | "False" | "FALSE" => Some(false),
         _ => None,
     }
+}
+
+fn show_size(bytes: u64) -> String {
+    for (unit, length) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= length && bytes.is_multiple_of(length) {
+            return format!("{}{unit}", bytes / length);
+        }
+    }
+    format!("{bytes} bytes")
 }
 
 fn show_duration(duration: Duration) -> String {

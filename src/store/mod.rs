@@ -15,10 +15,11 @@ mod tls; // sslmode with libpq's meaning
 pub mod upsert; // all SQL of the write path
 
 pub use batch::{Batch, Columns};
+pub use check::{Findings, check};
 pub use connect::Connection;
 pub use error::{Class, StoreError};
-pub use schema::Layout;
-pub use upsert::{BatchOutcome, Difference, Writer, committed};
+pub use schema::{Layout, SchemaError, apply_schema, inspect};
+pub use upsert::{BatchOutcome, Difference, Refused, Writer, committed};
 
 /// An identifier, quoted for SQL whatever it contains.
 pub(crate) fn quote(identifier: &str) -> String {

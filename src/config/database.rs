@@ -120,25 +120,35 @@ pub(super) fn database(
     );
     driver(&connection);
     let url = database_url(&connection);
-    let host = setting(
-        &connection,
-        "DB_HOST",
-        url.as_ref().map(|url| url.host.clone()),
-        "host",
-    );
-    let name = setting(
-        &connection,
-        "DB_NAME",
-        url.as_ref().map(|url| url.name.clone()),
-        "database",
-    );
-    let user = setting(
-        &connection,
-        "DB_USER",
-        url.as_ref().map(|url| url.user.clone()),
-        "username",
-    );
-    let password = password(&connection, url.as_ref());
+    // Without a usable DATABASE_URL the single variables are not what is missing.
+    let [host, name, user] = match &url {
+        Err(Unusable) => [None, None, None],
+        Ok(url) => [
+            setting(
+                &connection,
+                "DB_HOST",
+                url.as_ref().map(|url| &url.host),
+                "host",
+            ),
+            setting(
+                &connection,
+                "DB_NAME",
+                url.as_ref().map(|url| &url.name),
+                "database",
+            ),
+            setting(
+                &connection,
+                "DB_USER",
+                url.as_ref().map(|url| &url.user),
+                "username",
+            ),
+        ],
+    };
+    let password = url
+        .as_ref()
+        .ok()
+        .and_then(|url| password(&connection, url.as_ref()));
+    let url = url.unwrap_or_default();
     let port = port(&connection, url.as_ref());
     let ssl_mode = ssl_mode(&connection, url.as_ref());
     let ssl_root_cert = connection
@@ -214,12 +224,12 @@ fn driver(connection: &Section<'_>) {
 fn setting(
     connection: &Section<'_>,
     variable: &str,
-    from_url: Option<String>,
+    from_url: Option<&String>,
     key: &str,
 ) -> Option<String> {
     let context = connection.context();
     let needed = connection.is_needed();
-    if let Some(value) = context.variable(variable, needed).or(from_url) {
+    if let Some(value) = context.variable(variable, needed).or(from_url.cloned()) {
         if value.contains('\0') {
             context.problem_if(
                 needed,
@@ -331,10 +341,12 @@ struct DatabaseUrl {
 }
 
 /// `DATABASE_URL`, used only when none of the five variables is set.
-fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
+fn database_url(connection: &Section<'_>) -> Result<Option<DatabaseUrl>, Unusable> {
     let context = connection.context();
     let needed = connection.is_needed();
-    let text = context.variable("DATABASE_URL", needed)?;
+    let Some(text) = context.variable("DATABASE_URL", needed) else {
+        return Ok(None);
+    };
     if let Some(name) = OWN_VARIABLES
         .iter()
         .find(|name| context.defined(name, needed).is_some())
@@ -342,7 +354,7 @@ fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
         context.warn(Problem::new(format!(
             "DATABASE_URL is ignored, since {name} is set"
         )));
-        return None;
+        return Ok(None);
     }
     match parse_url(&text) {
         Ok((url, ignored)) => {
@@ -352,7 +364,7 @@ fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
                     ignored.join(", ")
                 )));
             }
-            Some(url)
+            Ok(Some(url))
         }
         Err(reason) => {
             context.problem_if(
@@ -360,10 +372,13 @@ fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
                 Problem::new(format!("DATABASE_URL: {reason}"))
                     .hint("expected postgresql://user:password@host:port/database?sslmode=verify-full, special characters percent-encoded"),
             );
-            None
+            Err(Unusable)
         }
     }
 }
+
+/// There is a `DATABASE_URL`, and what is wrong with it has been noted.
+struct Unusable;
 
 /// Reads the URL, and names the parameters it has no use for. The reason never quotes it.
 fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {

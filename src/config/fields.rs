@@ -105,8 +105,12 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
     let transforms = api
         .section("transforms", &["incoming", "outgoing"])
         .needed(true);
-    let (incoming, schema) = steps(&transforms, "incoming", "json_to_object");
-    let (outgoing, _) = steps(&transforms, "outgoing", "object_to_json");
+    let Steps {
+        fields: incoming,
+        schema,
+        whole,
+    } = steps(&transforms, "incoming", "json_to_object");
+    let outgoing = steps(&transforms, "outgoing", "object_to_json").fields;
     let validation = root.names("validation");
     let Some(incoming) = incoming else {
         transforms.absent_key(
@@ -121,7 +125,7 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
         .filter_map(|entry| draft(&incoming, entry))
         .collect();
     let mut drafts = Drafts {
-        complete: list.len() == incoming.entries().len(),
+        complete: whole && list.len() == incoming.entries().len(),
         list,
     };
     if drafts.list.is_empty() {
@@ -160,13 +164,21 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
     })
 }
 
-/// The fields and the schema of one direction.
-fn steps<'a>(
-    transforms: &Section<'a>,
-    direction: &str,
-    shaping: &'static str,
-) -> (Option<Section<'a>>, Option<(Section<'a>, String)>) {
-    let (mut fields, mut schema) = (None, None);
+/// What one direction of the transforms says.
+struct Steps<'a> {
+    fields: Option<Section<'a>>,
+    /// The step that names a schema, and the name.
+    schema: Option<(Section<'a>, String)>,
+    /// False when some of the fields were left out for a mistake.
+    whole: bool,
+}
+
+fn steps<'a>(transforms: &Section<'a>, direction: &str, shaping: &'static str) -> Steps<'a> {
+    let mut steps = Steps {
+        fields: None,
+        schema: None,
+        whole: true,
+    };
     for (node, path) in transforms.items(direction) {
         let step = Section::any(transforms.context(), node, &path, true);
         if step.entries().is_empty() {
@@ -180,21 +192,22 @@ fn steps<'a>(
             Some(true) => {
                 let step =
                     Section::open(transforms.context(), node, &path, &["type", "fields"], true);
-                if fields.is_some() {
+                if steps.fields.is_some() {
+                    steps.whole = false;
                     step.wrong("type", "a second field_mapping", "put all fields into one");
                 } else {
-                    fields = Some(step.names("fields"));
+                    steps.fields = Some(step.names("fields"));
                 }
             }
             Some(false) => {
                 let step =
                     Section::open(transforms.context(), node, &path, &["type", "schema"], true);
-                schema = step.text("schema").map(|name| (step, name));
+                steps.schema = step.text("schema").map(|name| (step, name));
             }
-            None => {}
+            None => steps.whole = false,
         }
     }
-    (fields, schema)
+    steps
 }
 
 /// One entry of `fields`, in short or long form.

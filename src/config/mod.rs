@@ -187,7 +187,7 @@ fn version(root: &Section<'_>) {
     }
     root.parse(
         "version",
-        "`1.0`, the only version of this file there is,",
+        "`1.0` (there is no other version of this file)",
         |text| matches!(text, "1" | "1.0").then_some(()),
     );
 }

@@ -101,6 +101,10 @@ impl<'a> Context<'a> {
 
     /// Notes that a variable is needed and has no value.
     pub fn missing(&self, name: &str, place: Option<Span>, needed: bool) {
+        // A NAME_FILE that cannot be read has been reported already, and says more.
+        if self.environment.get(name).is_err() {
+            return;
+        }
         let mut missing = self.missing.borrow_mut();
         let entry = missing.entry(name.to_owned()).or_default();
         entry.place = entry.place.or(place);
@@ -142,8 +146,8 @@ fn missing_variables(
     names.sort_by_key(|(name, _)| rank(name));
     let widest = names.iter().map(|(name, _)| name.len()).max()?;
     let mut message = match names.len() {
-        1 => "an environment variable is not set:".to_owned(),
-        count => format!("{count} environment variables are not set:"),
+        1 => "an environment variable is missing (not set, or empty):".to_owned(),
+        count => format!("{count} environment variables are missing (not set, or empty):"),
     };
     for (name, missing) in names {
         let what = VARIABLES.get(rank(name)).map_or("", |(_, what)| what);

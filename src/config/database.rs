@@ -84,7 +84,7 @@ pub(super) fn tables(database: &Section<'_>) -> Tables {
     }
 }
 
-/// A name PostgreSQL keeps whole.
+/// A name the database keeps whole.
 fn identifier(section: &Section<'_>, key: &str) -> Option<String> {
     section.parse(key, "a name of 1 to 63 bytes", |text| {
         is_identifier(text).then(|| text.to_owned())
@@ -252,19 +252,22 @@ fn setting(
 fn password(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<Secret> {
     let context = connection.context();
     let needed = connection.is_needed();
-    if let Some(password) = context.defined("DB_PASSWORD", needed) {
-        return Some(Secret::new(password));
+    let password = match (context.defined("DB_PASSWORD", needed), url) {
+        (Some(password), _) => password,
+        (None, Some(url)) => url.password.expose().to_owned(),
+        (None, None) if connection.entry("password").is_none() => {
+            context.missing("DB_PASSWORD", None, needed);
+            return None;
+        }
+        (None, None) => connection.value_or_empty("password")?.text,
+    };
+    if password.contains('\0') {
+        context.problem_if(
+            needed,
+            Problem::new("the database password contains a NUL character"),
+        );
     }
-    if let Some(url) = url {
-        return Some(url.password.clone());
-    }
-    if connection.entry("password").is_none() {
-        context.missing("DB_PASSWORD", None, needed);
-        return None;
-    }
-    connection
-        .value_or_empty("password")
-        .map(|value| Secret::new(value.text))
+    Some(Secret::new(password))
 }
 
 fn port(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> u16 {
@@ -422,7 +425,11 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
         [] => return Err("it has no host".to_owned()),
         _ => return Err("it has more than one host".to_owned()),
     };
-    let user = config.get_user().ok_or("it has no user")?.to_owned();
+    let user = config
+        .get_user()
+        .filter(|user| !user.is_empty())
+        .ok_or("it has no user")?
+        .to_owned();
     let password = config
         .get_password()
         .map(String::from_utf8_lossy)
@@ -431,7 +438,11 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
     let url = DatabaseUrl {
         host,
         port: config.get_ports().first().copied().unwrap_or(5432),
-        name: config.get_dbname().unwrap_or(&user).to_owned(),
+        name: config
+            .get_dbname()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(&user)
+            .to_owned(),
         user,
         password: Secret::new(password),
         ssl_mode,

@@ -249,11 +249,10 @@ fn read_mappings(path: &Path, name: &str) -> Result<String, Problem> {
             .hint("is it the right file?"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid]
+            .split(|byte| *byte == b'\n')
+            .count();
         Problem::new("is not valid UTF-8")
             .in_file(name)
             .at(line, 1)

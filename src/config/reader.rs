@@ -64,17 +64,16 @@ impl<'a> Context<'a> {
     }
 
     pub fn problem(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
+        collect(&self.problems, problem);
+    }
+
+    /// Whether so much is wrong that no more is collected.
+    fn is_full(&self) -> bool {
+        self.problems.borrow().len() >= MOST_PROBLEMS
     }
 
     pub fn warn(&self, problem: Problem) {
-        let mut warnings = self.warnings.borrow_mut();
-        if !warnings.contains(&problem) {
-            warnings.push(problem);
-        }
+        collect(&self.warnings, problem);
     }
 
     /// A mistake where the command needs the value, else a warning.
@@ -114,16 +113,32 @@ impl<'a> Context<'a> {
     /// The warnings, or all mistakes in the order of the file.
     pub fn finish(self) -> Result<Vec<Problem>, ConfigErrors> {
         let mut problems = self.problems.into_inner();
+        problems.truncate(MOST_PROBLEMS);
+        let many = problems.len() == MOST_PROBLEMS;
         problems.sort_by_key(|problem| (problem.file.is_none(), problem.line, problem.column));
         let mut warnings = self.warnings.into_inner();
         let missing = self.missing.into_inner();
         problems.extend(missing_variables(self.source, &missing, true));
         warnings.extend(missing_variables(self.source, &missing, false));
+        if many {
+            let message = format!("only the first {MOST_PROBLEMS} mistakes are shown");
+            problems.push(Problem::new(message).in_file(&self.source.name));
+        }
         if problems.is_empty() {
             Ok(warnings)
         } else {
             Err(ConfigErrors::new(problems))
         }
+    }
+}
+
+/// More mistakes than this are no longer told: they have one cause, or the file is not ours at all.
+const MOST_PROBLEMS: usize = 50;
+
+fn collect(list: &RefCell<Vec<Problem>>, problem: Problem) {
+    let mut list = list.borrow_mut();
+    if list.len() < MOST_PROBLEMS && !list.contains(&problem) {
+        list.push(problem);
     }
 }
 
@@ -160,7 +175,7 @@ fn missing_variables(
             (what, "") => what.to_owned(),
             (what, place) => format!("{what} ({place})"),
         };
-        message.push_str(&format!("\n   {name:widest$}  {line}"));
+        message = format!("{message}\n   {name:widest$}  {line}");
     }
     Some(Problem::new(message).hint(
         "set them in the environment or in .env; NAME_FILE may name a file that holds the value",
@@ -201,7 +216,7 @@ impl<'a> Section<'a> {
     ) -> Self {
         let section = Self::any(context, node, path, needed);
         for entry in section.entries {
-            if !keys.contains(&entry.key.as_str()) {
+            if !keys.contains(&entry.key.as_str()) && !context.is_full() {
                 section.unknown_key(entry, keys);
             }
         }
@@ -336,7 +351,7 @@ impl<'a> Section<'a> {
 
     /// Where the value of a key is, else where this section is.
     pub fn span_of(&self, key: &str) -> Span {
-        self.entry(key).map_or(self.span, |entry| place(entry))
+        self.entry(key).map_or(self.span, place)
     }
 
     /// True when the value is `${variable}` and nothing else.
@@ -443,30 +458,24 @@ impl<'a> Section<'a> {
 
     /// The text of a node that must be a single value.
     pub fn scalar(&self, node: &Node, path: &str, may_be_empty: bool) -> Option<Value> {
-        match &node.kind {
-            Kind::Scalar { text, plain } => {
-                let expanded = self.expand(text, node.span, path, may_be_empty)?;
-                Some(Value {
-                    plain: *plain,
-                    expanded: expanded != *text,
-                    text: expanded,
-                    span: node.span,
-                    path: path.to_owned(),
-                })
-            }
-            _ => {
-                self.context.problem(
-                    self.context
-                        .source
-                        .problem(
-                            node.span,
-                            format!("expected a single value, found {}", node.describe()),
-                        )
-                        .on(path),
-                );
-                None
-            }
-        }
+        let Kind::Scalar { text, plain } = &node.kind else {
+            let found = node.describe();
+            self.context.problem(
+                self.context
+                    .source
+                    .problem(node.span, format!("expected a single value, found {found}"))
+                    .on(path),
+            );
+            return None;
+        };
+        let expanded = self.expand(text, node.span, path, may_be_empty)?;
+        Some(Value {
+            plain: *plain,
+            expanded: expanded != *text,
+            text: expanded,
+            span: node.span,
+            path: path.to_owned(),
+        })
     }
 
     /// Replaces `${NAME}`, `${NAME:-default}` and `$$`.

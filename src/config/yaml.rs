@@ -13,7 +13,7 @@ use super::problem::{Excerpt, Problem, distance};
 pub(super) const LARGEST_FILE: usize = 1024 * 1024;
 const DEEPEST: usize = 64;
 /// Greatest number of nodes, those that aliases repeat included.
-const MOST_NODES: usize = 50_000;
+const MOST_NODES: usize = 10_000;
 
 /// A stretch of the file; lines and columns count from 1, the end column is the first one behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -233,7 +233,16 @@ fn is_secret_key(key: &str, parent: &str) -> bool {
     .any(|part| name.contains(part))
         || ["password", "authorization", "webhook", "token"]
             .iter()
-            .any(|word| distance(&name, word) <= 2)
+            .any(|word| name.len().abs_diff(word.len()) <= 2 && distance(&name, word) <= 2)
+}
+
+/// True for a line that, as far as can be told without a tree, might hold a secret; a very long one always might.
+fn may_hold_secret(line: &str) -> bool {
+    const READABLE: usize = 500;
+    line.len() > READABLE
+        || line
+            .split([':', ',', '{'])
+            .any(|part| is_secret_key(part.trim_matches([' ', '"', '\'', '-']), ""))
 }
 
 /// True when text holds more than references (`Bearer ${API_TOKEN}` is safe to show).
@@ -331,10 +340,11 @@ impl<'input> Builder<'input> {
                 let message = format!("not valid YAML: {}", error.info());
                 // Without a tree nobody knows what on this line is a secret: a line that might hold one is not shown.
                 let doubtful = self.in_secret
-                    || self.source.lines.get(line - 1).is_some_and(|text| {
-                        text.split([':', ',', '{'])
-                            .any(|part| is_secret_key(part.trim_matches([' ', '"', '\'', '-']), ""))
-                    });
+                    || self
+                        .source
+                        .lines
+                        .get(line - 1)
+                        .is_some_and(|text| may_hold_secret(text));
                 Err(if doubtful {
                     Problem::new(message)
                         .in_file(&self.source.name)
@@ -503,5 +513,127 @@ impl<'input> Builder<'input> {
             span,
             format!("more than {MOST_NODES} values, aliases expanded"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_yaml::Value;
+
+    use super::*;
+
+    /// The same tree as the other library reads it, scalars as text.
+    fn agrees(ours: &Node, theirs: &Value) -> bool {
+        match (&ours.kind, theirs) {
+            (Kind::Null, Value::Null) => true,
+            (Kind::List(ours), Value::Sequence(theirs)) => {
+                ours.len() == theirs.len()
+                    && ours
+                        .iter()
+                        .zip(theirs)
+                        .all(|(ours, theirs)| agrees(ours, theirs))
+            }
+            (Kind::Map(ours), Value::Mapping(theirs)) => {
+                ours.len() == theirs.len()
+                    && ours.iter().zip(theirs).all(|(entry, (key, value))| {
+                        key.as_str() == Some(entry.key.as_str()) && agrees(&entry.value, value)
+                    })
+            }
+            (Kind::Scalar { text, .. }, Value::String(theirs)) => text == theirs,
+            (Kind::Scalar { text, plain: true }, Value::Bool(theirs)) => {
+                *text == theirs.to_string()
+            }
+            (Kind::Scalar { text, plain: true }, Value::Number(theirs)) => {
+                text.parse::<f64>().ok() == theirs.as_f64()
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn trees_are_those_of_another_yaml_library() {
+        let mut compared = 0;
+        let shipped = std::path::PathBuf::from("mappings.yaml");
+        let fixtures = std::fs::read_dir("fixtures/config")
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        for path in fixtures
+            .chain([shipped])
+            .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+        {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let Ok(theirs) = serde_yaml::from_str::<Value>(&text) else {
+                continue;
+            };
+            let Ok((_, ours, problems)) = parse("f", &text) else {
+                continue;
+            };
+            if problems.is_empty() {
+                assert!(agrees(&ours, &theirs), "{}", path.display());
+                compared += 1;
+            }
+        }
+        assert!(compared > 100, "only {compared}");
+    }
+
+    fn shown(text: &str, line: usize, column: usize) -> (String, usize, usize) {
+        let (source, _, _) = parse("f", text).unwrap();
+        let span = Span {
+            line,
+            column,
+            end_line: line,
+            end_column: column + 1,
+        };
+        let excerpt = source.excerpt(span).unwrap();
+        (excerpt.text, excerpt.start, excerpt.width)
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_their_line_is_shown() {
+        for (line, masked) in [
+            ("password: hunter2", "password: ***"),
+            (
+                "{ host: h, password: 'hunter,2', port: 1 }",
+                "{ host: h, password: ***, port: 1 }",
+            ),
+            ("api-token: hunter2 # comment", "api-token: *** # comment"),
+            ("Authorization: Bearer hunter2", "Authorization: ***"),
+            (
+                "Authorization: Bearer ${API_TOKEN}",
+                "Authorization: Bearer ${API_TOKEN}",
+            ),
+            ("password: ${P:-hunter2}", "password: ***"),
+            ("webhok: https://hooks.example.com/hunter2", "webhok: ***"),
+            ("webhook: [{ x: hunter2 }]", "webhook: [{ x: *** }]"),
+            (
+                "headers: { X-Key: hunter2, Accept: text/html }",
+                "headers: { X-Key: ***, Accept: text/html }",
+            ),
+            (
+                "base_url: https://u:hunter2@h/p@q",
+                "base_url: https://***@h/p@q",
+            ),
+        ] {
+            assert_eq!(shown(line, 1, 1).0, masked);
+        }
+        assert_eq!(
+            shown("password: |\n  hunter2\n  hunter3\nport: 1\n", 3, 3)
+                .0
+                .trim(),
+            "***"
+        );
+    }
+
+    #[test]
+    fn carets_stay_with_what_they_point_at() {
+        assert_eq!(
+            shown("{ password: hunter2, port: 1 }", 1, 22),
+            ("{ password: ***, port: 1 }".to_owned(), 17, 1)
+        );
+        assert_eq!(shown("{ password: hunter2, port: 1 }", 1, 13).1, 12);
+        assert_eq!(shown("{ ü: 1, b: 2 }", 1, 9).1, 8);
+        let (text, start, _) = shown(&format!("a: {}b", "x ".repeat(200)), 1, 404);
+        assert_eq!(text.chars().nth(start), Some('b'));
     }
 }

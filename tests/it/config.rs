@@ -21,6 +21,9 @@ const NEITHER: Needs = Needs {
     database: false,
 };
 
+/// What no file may cost. The promise is 1 s for the program as it is shipped; this build is slow and shares its cores.
+const LONGEST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+
 /// A private folder with an empty `.env`, and an environment that has everything.
 struct Setting {
     folder: tempfile::TempDir,
@@ -158,7 +161,7 @@ fn every_mistake_is_told_as_its_golden_file_says() {
             .load(BOTH)
             .map_or_else(|errors| format!("{errors}\n"), |_| "loads\n".to_owned());
         assert!(
-            started.elapsed() < Duration::from_secs(1),
+            started.elapsed() < LONGEST,
             "{} took too long",
             path.display()
         );
@@ -701,7 +704,7 @@ fn write_back_notifications_and_freshness() {
     let incremental = plan.api().unwrap().incremental.as_ref().unwrap();
     assert_eq!(
         (incremental.param.as_str(), incremental.overlap),
-        ("updated_since", Duration::from_secs(300))
+        ("updated_since", Duration::from_mins(5))
     );
     let channels = &plan.notifications.teams[0].1;
     assert!(
@@ -747,7 +750,7 @@ fn files_that_are_too_large_absent_or_binary_are_refused_at_once() {
     fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
     let started = Instant::now();
     assert!(setting.message().contains("is larger than 1 MiB"));
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < LONGEST);
 
     fs::write(&path, b"version: 1.0\nmappings: \xe9\n").unwrap();
     assert!(
@@ -764,29 +767,28 @@ fn files_that_are_too_large_absent_or_binary_are_refused_at_once() {
 }
 
 #[test]
-fn hostile_text_costs_less_than_a_second() {
+fn hostile_text_is_refused_at_once() {
     let brackets = "[".repeat(900_000);
     let braces = "{a: ".repeat(200_000);
     let dashes = "- ".repeat(400_000);
-    let keys = (0..90_000)
-        .map(|n| format!("k{n}: 1\n"))
-        .collect::<String>();
-    let anchors = (0..40_000)
-        .map(|n| format!("k{n}: &a{n} [x]\n"))
-        .collect::<String>();
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| -> String {
+        (0..count).map(line).collect::<Vec<_>>().join("\n")
+    };
+    let keys = lines(90_000, &|n| format!("k{n}: 1"));
+    let unknown = lines(9_000, &|n| format!("k{n}: 1"));
+    let doubled = "mappings: 1\n".repeat(9_000);
+    let anchors = lines(40_000, &|n| format!("k{n}: &a{n} [x]"));
     let dollars = format!("version: {}", "${".repeat(400_000));
     let quote = format!("a: \"{}", "x\n".repeat(400_000));
-    let indents = (0..1_000)
-        .map(|n| format!("{}a:\n", " ".repeat(n)))
-        .collect::<String>();
+    let indents = lines(1_000, &|n| format!("{}a:", " ".repeat(n)));
     for text in [
-        brackets, braces, dashes, keys, anchors, dollars, quote, indents,
+        brackets, braces, dashes, keys, unknown, doubled, anchors, dollars, quote, indents,
     ] {
         let setting = Setting::of_text(&text);
         let started = Instant::now();
         setting.message();
         assert!(
-            started.elapsed() < Duration::from_secs(1),
+            started.elapsed() < LONGEST,
             "{:?}… took {:?}",
             &text[..8],
             started.elapsed()

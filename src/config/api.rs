@@ -449,6 +449,11 @@ fn update(
     if !enabled {
         return None;
     }
+    if token.is_none() && !has_authorization(&section) {
+        section
+            .context()
+            .missing("API_TOKEN", None, section.is_needed());
+    }
     if !endpoint.path.contains("{id}") {
         section.wrong(
             "path",

@@ -4,6 +4,7 @@
 
 mod api; // mappings.api, API_*
 mod constraints; // types, limits and defaults of one field
+mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database, DB_*, DATABASE_URL
 mod environment; // process environment over .env, NAME_FILE
 mod fields; // transforms and validation
@@ -20,9 +21,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use context::Context;
 use environment::Environment;
 pub use problem::{ConfigErrors, Problem};
-use reader::{Context, Section};
+use reader::Section;
 pub use values::{parse_duration, parse_share, parse_size};
 
 /// What flags (and `DATASYNC_*`, merged by clap) say about where to look. `None` falls back to `.env`, then the default.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::environment::Environment;
 use super::problem::{ConfigErrors, Problem};
-use super::yaml::{Source, Span};
+use super::source::{Source, Span};
 
 /// What the program's own variables are for, in the order in which missing ones are listed.
 const VARIABLES: [(&str, &str); 8] = [

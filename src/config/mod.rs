@@ -12,9 +12,11 @@ mod operations; // error_handling, alerts, brakes, notifications, …
 pub mod plan; // what comes out
 mod problem; // mistakes and how they are shown
 mod reader; // strict reading of the tree
+mod roles; // conflict key, freshness guard, quality score, write-back
 pub mod secret; // a string that never shows itself
+mod source; // the text as messages show it
 mod values; // durations, sizes, shares
-mod yaml; // text → tree with places
+mod yaml; // text → tree
 
 use std::ffi::OsString;
 use std::fs::File;

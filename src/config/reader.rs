@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::context::Context;
 use super::environment::is_name;
 use super::problem::{Problem, nearest};
+use super::source::Span;
 use super::values::{parse_duration, parse_share, parse_size};
-use super::yaml::{Entry, Kind, Node, Span};
+use super::yaml::{Entry, Kind, Node};
 
 /// A single value after `${…}` has been replaced.
 #[derive(Clone, Debug)]

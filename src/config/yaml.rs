@@ -126,7 +126,8 @@ impl<'input> Builder<'input> {
                 };
                 let message = format!("not valid YAML: {}", error.info());
                 // Without a tree nobody knows what on this line is a secret: a line that might hold one is not shown.
-                let doubtful = self.in_secret || self.source.line(line).is_none_or(may_hold_secret);
+                let doubtful =
+                    self.in_secret || self.source.line(line).is_some_and(may_hold_secret);
                 Err(if doubtful {
                     Problem::new(message)
                         .in_file(&self.source.name)

@@ -888,3 +888,25 @@ fn the_example_of_an_environment_names_every_variable() {
         assert!(text.contains(name), "{name} is not in .env.example");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    /// Whatever is typed into the file by accident: it loads, or it is told what is wrong and where.
+    #[test]
+    fn no_edit_of_the_file_makes_it_panic(
+        at in 0.0..1.0_f64,
+        deleted in 0..40_usize,
+        inserted in "[ \n\t:{}\\[\\]\"'#&*!|>%$@a0ü-]{0,6}",
+    ) {
+        let text: Vec<char> = fs::read_to_string("mappings.yaml").unwrap().chars().collect();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let start = (at * text.len() as f64) as usize;
+        let end = (start + deleted).min(text.len());
+        let edited: String = text[..start].iter().copied().chain(inserted.chars()).chain(text[end..].iter().copied()).collect();
+        if let Err(errors) = Setting::of_text(edited).load(BOTH) {
+            assert!(!errors.problems().is_empty());
+            assert!(!errors.to_string().contains("canary"));
+        }
+    }
+}

@@ -1,10 +1,10 @@
 //! What every type accepts and refuses.
 use std::borrow::Cow;
 
-use datasync::config::plan::{Field, Kind};
+use datasync::config::plan::Kind;
 use datasync::record::Cell;
 
-use super::{accepts, at, convert, decimal, field, mapping, outcome, refuses, text};
+use super::{accepts, convert, decimal, field, mapping, outcome, refuses, text};
 
 #[test]
 fn strings() {

@@ -3,6 +3,7 @@ mod api;
 mod checks;
 mod config;
 mod decision;
+mod incidents;
 mod store;
 mod support;
 mod sync;

@@ -184,3 +184,17 @@ impl Ledger {
         self.spooled += other.spooled;
     }
 }
+
+/// One line of `check-api` or `check-db`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What was looked at: `dns`, `tls`, `privileges`, …
+    pub name: &'static str,
+    pub ok: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}

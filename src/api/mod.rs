@@ -1,1 +1,21 @@
-//! Placeholder of the `api` module.
+//! The source: client, retry, paging.
+//!
+//! [`Pages`] is the run's sequence of pages, shared by all fetch threads; each thread brings its own [`Client`]. This
+//! module ends where a page is cut into records: what is in a record is not its business.
+
+mod body;
+mod client;
+mod control;
+mod envelope;
+mod error;
+mod hints;
+mod histogram;
+mod pages;
+mod proxy;
+mod retry;
+mod tls;
+
+pub use client::Client;
+pub use error::{ApiError, Class};
+pub use histogram::Histogram;
+pub use pages::{Page, Pages, Stats, Want};

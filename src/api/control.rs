@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::error::{ApiError, Kind};
-use super::histogram::Histogram;
+use crate::histogram::Histogram;
 
 /// Shared limits and counters; see the file's head.
 #[derive(Debug)]

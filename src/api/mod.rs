@@ -9,7 +9,6 @@ mod control;
 mod envelope;
 mod error;
 mod hints;
-mod histogram;
 mod pages;
 mod proxy;
 mod retry;
@@ -17,5 +16,4 @@ mod tls;
 
 pub use client::Client;
 pub use error::{ApiError, Class};
-pub use histogram::Histogram;
 pub use pages::{Page, Pages, Stats, Want};

@@ -20,7 +20,7 @@ use super::control::{self, Control};
 use super::envelope;
 use super::error::{ApiError, Kind, printable};
 use super::hints::{Hints, Next};
-use super::histogram::Histogram;
+use crate::histogram::Histogram;
 use crate::config::plan::{Api, PageStyle, Pagination};
 
 /// Empty pages in a row, each naming a next one, before we call it a loop.

@@ -1,1 +1,31 @@
-//! Placeholder of the `store` module.
+//! PostgreSQL: connections with deadlines, the schema, the write path, the audit log.
+//!
+//! Owns every SQL statement of the program. Must not know where records come from (HTTP), how they became cells (the
+//! mapping's rules) or why they were accepted (DMN). Works behind pgbouncer in transaction mode: no prepared statement
+//! outlives its round trip, every setting is `SET LOCAL`, nothing is kept in a session.
+
+pub mod batch; // rows on their way to one transaction
+pub mod check; // what check-db reports
+pub mod connect; // one connection, one deadline
+mod encode; // cells → PostgreSQL's binary field format
+pub mod error; // SQLSTATE → class: decides every retry
+pub mod log; // sync_log, watermark, retention
+pub mod schema; // schema.sql, and the table against the mapping
+mod tls; // sslmode with libpq's meaning
+pub mod upsert; // all SQL of the write path
+
+pub use batch::{Batch, Columns};
+pub use connect::Connection;
+pub use error::{Class, StoreError};
+pub use schema::Layout;
+pub use upsert::{BatchOutcome, Difference, Writer, committed};
+
+/// An identifier, quoted for SQL whatever it contains.
+pub(crate) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// `"schema"."table"`.
+pub(crate) fn quote_table(schema: &str, table: &str) -> String {
+    format!("{}.{}", quote(schema), quote(table))
+}

@@ -1,3 +1,11 @@
 //! What the tests stand on: a command builder, a scripted HTTP server, a private PostgreSQL cluster.
+#![allow(clippy::expect_used, clippy::unwrap_used, dead_code)]
+
+pub mod command;
 pub mod http;
 pub mod postgres;
+
+pub use command::{Finished, Workplace};
+
+/// The bearer token of all test servers.
+pub const TOKEN: &str = "test-token";

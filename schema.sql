@@ -1,0 +1,139 @@
+-- The tables of datasync. Idempotent: apply it as often as you like (`datasync check-db --apply-schema` does), in the
+-- schema that is first in search_path. An existing table keeps its rows and gains the columns it lacks.
+
+-- The records. Rename or extend it as you like: mappings.yaml says which column takes which field. The last four
+-- columns and updated_at are datasync's own; it needs the unique key.
+CREATE TABLE IF NOT EXISTS customers (
+    id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id       varchar(100) NOT NULL UNIQUE,  -- the source's id: decides insert or update
+    customer_name     varchar(255),
+    email             varchar(255),
+    record_type       varchar(50),
+    quality_score     numeric,                       -- 0 to 100; 79.5 is a score
+    created_at        timestamptz                    -- when the source created it
+);
+ALTER TABLE customers ADD COLUMN IF NOT EXISTS updated_at        timestamptz;                     -- when this row last changed here
+ALTER TABLE customers ADD COLUMN IF NOT EXISTS validation_status varchar(20);                     -- VALID or WARNING
+ALTER TABLE customers ADD COLUMN IF NOT EXISTS needs_review      boolean NOT NULL DEFAULT false;
+ALTER TABLE customers ADD COLUMN IF NOT EXISTS source_version    timestamptz;                     -- older never overwrites newer
+ALTER TABLE customers ADD COLUMN IF NOT EXISTS sync_id           uuid;                            -- the run that last changed it
+
+-- One row a run: who, where, when, with what, and the ledger.
+CREATE TABLE IF NOT EXISTS sync_log (
+    id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sync_id           uuid NOT NULL,
+    status            varchar(50) NOT NULL,          -- RUNNING, then SUCCESS, PARTIAL, FAILED; ABANDONED after a kill
+    records_processed bigint NOT NULL DEFAULT 0,     -- fetched
+    records_failed    bigint NOT NULL DEFAULT 0,     -- rejected + spooled
+    started_at        timestamptz NOT NULL,
+    completed_at      timestamptz,
+    error_message     text
+);
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS target           text;              -- schema.table
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS mode             varchar(20);       -- full or incremental
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS shard            varchar(20);       -- 1/4, or null for all
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS complete         boolean NOT NULL DEFAULT false; -- saw the whole source
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS inserted         bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS updated          bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS unchanged        bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS superseded       bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS duplicates       bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS rejected         bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS spooled          bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS replayed         bigint NOT NULL DEFAULT 0; -- records of an older spool: beside the ledger
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS flagged          bigint NOT NULL DEFAULT 0; -- written with needs_review
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS pages            bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS watermark_before text;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS watermark_after  text;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS exit_code        integer;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS case_id          text;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS host             text;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS os_user          text;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS process_id       bigint;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS version          text;              -- of datasync
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS config_hash      text;              -- of mappings.yaml and the DMN file
+CREATE UNIQUE INDEX IF NOT EXISTS sync_log_sync_id_key ON sync_log (sync_id);
+CREATE INDEX IF NOT EXISTS sync_log_started_at_idx ON sync_log (started_at);
+
+-- One row a transaction, inserted last in it: its presence proves the COMMIT.
+CREATE TABLE IF NOT EXISTS sync_batches (
+    run_id       uuid   NOT NULL,
+    batch        bigint NOT NULL,
+    inserted     bigint NOT NULL,
+    updated      bigint NOT NULL,
+    unchanged    bigint NOT NULL,
+    superseded   bigint NOT NULL,
+    duplicates   bigint NOT NULL,
+    rejected     bigint NOT NULL,
+    resolved     bigint NOT NULL,
+    committed_at timestamptz NOT NULL,
+    CONSTRAINT sync_batches_pkey PRIMARY KEY (run_id, batch)
+);
+CREATE INDEX IF NOT EXISTS sync_batches_committed_at_idx ON sync_batches (committed_at);
+
+-- Records that are not in customers, and why. At most one open row a record.
+CREATE TABLE IF NOT EXISTS sync_rejections (
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    target      text NOT NULL,                       -- schema.table it was meant for
+    key         text NOT NULL,                       -- the record's key, or sha256:… of its payload
+    record_id   text,                                -- as the source gave it, when it did
+    payload     text NOT NULL,                       -- the JSON text, byte for byte: not json, which might refuse or change it
+    reason      text NOT NULL,                       -- field_error, missing_required, decision, no_rule, database, …
+    message     text NOT NULL,
+    errors      jsonb NOT NULL DEFAULT '[]',         -- [{field, expected, problem}]
+    rules       jsonb NOT NULL DEFAULT '[]',         -- ids of the rules that fired
+    explanation json,                                -- how the decision came about (json: it may quote what jsonb cannot hold)
+    first_run   uuid NOT NULL,
+    last_run    uuid NOT NULL,
+    first_seen  timestamptz NOT NULL,                -- when its page was requested, the database's clock
+    last_seen   timestamptz NOT NULL,
+    occurrences bigint NOT NULL DEFAULT 1,
+    resolved_at timestamptz,                         -- when the page in which it passed was requested
+    resolved_by uuid,                                -- the run in which it passed
+    PRIMARY KEY (target, key, id)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS sync_rejections_open_key ON sync_rejections (target, key) WHERE resolved_at IS NULL;
+CREATE INDEX IF NOT EXISTS sync_rejections_resolved_at_idx ON sync_rejections (resolved_at) WHERE resolved_at IS NOT NULL;
+
+-- Problems and what is being done about them: one open case a cause.
+CREATE TABLE IF NOT EXISTS sync_cases (
+    id          text PRIMARY KEY,
+    fingerprint text NOT NULL,                       -- stage and class of the error
+    status      text NOT NULL,                       -- open or closed
+    opened_at   timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    closed_at   timestamptz,
+    occurrences bigint NOT NULL DEFAULT 1,
+    document    jsonb NOT NULL                       -- evidence, plan items, notes
+);
+CREATE UNIQUE INDEX IF NOT EXISTS sync_cases_open_key ON sync_cases (fingerprint) WHERE status = 'open';
+
+-- How far an incremental sync has come.
+CREATE TABLE IF NOT EXISTS sync_state (
+    target     text NOT NULL,                        -- schema.table
+    name       text NOT NULL,                        -- for example watermark
+    value      text NOT NULL,
+    run_id     uuid,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (target, name)
+);
+
+-- Who is running. A lease that is past expires_at belongs to nobody.
+CREATE TABLE IF NOT EXISTS sync_lease (
+    target       text PRIMARY KEY,                   -- schema.table, and the shard if there is one
+    run_id       uuid NOT NULL,
+    host         text NOT NULL,
+    boot_id      text,                               -- tells a rebooted host from a running one
+    process_id   bigint NOT NULL,
+    started_at   timestamptz NOT NULL,
+    heartbeat_at timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    progress     bigint NOT NULL DEFAULT 0           -- records fetched
+);
+
+-- On Citus every unique key must contain the distribution column. Distribute customers by its conflict key and drop the
+-- primary key on id first; the other tables are small and become reference tables:
+--   ALTER TABLE customers DROP CONSTRAINT customers_pkey;
+--   SELECT create_distributed_table('customers', 'customer_id');
+--   SELECT create_reference_table(t) FROM unnest(ARRAY['sync_log', 'sync_batches', 'sync_rejections', 'sync_cases',
+--     'sync_state', 'sync_lease']) AS t;

@@ -1,0 +1,425 @@
+//! Rows and rejections on their way to one transaction.
+//!
+//! Owns the encoded fields, the raw text of every record until its fate is sealed, the order (by key, so that writers
+//! cannot dead-lock) and the de-duplication. Must not know a statement.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use super::encode::{self, Wire};
+use crate::config::plan::Mapping;
+use crate::record::{Cell, FieldError, Rejection, Validation};
+
+/// The columns a row has, in order: the mapped ones, then those the program keeps itself.
+#[derive(Clone, Debug)]
+pub struct Columns {
+    /// Of each mapped field that has a column: its index in the mapping, field name, column name, wire type.
+    pub(crate) mapped: Vec<Stored>,
+    /// Position of the key in `mapped`.
+    pub(crate) key: usize,
+}
+
+/// A mapped field that is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) field: usize,
+    pub(crate) name: String,
+    pub(crate) column: String,
+    pub(crate) wire: Wire,
+}
+
+/// The columns the program fills itself for every row it writes, as arrays: after the mapped ones.
+pub(crate) const KEPT: [(&str, Wire); 3] = [
+    ("validation_status", Wire::Text),
+    ("needs_review", Wire::Boolean),
+    ("source_version", Wire::Timestamptz),
+];
+
+impl Columns {
+    /// None when the mapping's key has no column: nothing could be written.
+    pub fn new(mapping: &Mapping) -> Option<Self> {
+        let mapped: Vec<Stored> = mapping
+            .fields
+            .iter()
+            .enumerate()
+            .filter_map(|(index, field)| {
+                Some(Stored {
+                    field: index,
+                    name: field.name.clone(),
+                    column: field.column.clone()?,
+                    wire: Wire::of(field.kind),
+                })
+            })
+            .collect();
+        let key = mapped
+            .iter()
+            .position(|stored| stored.field == mapping.key)?;
+        Some(Self { mapped, key })
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.mapped.len() + KEPT.len()
+    }
+}
+
+/// One encoded row and where its raw text is.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// Index of its first field in `Batch::fields`.
+    fields: usize,
+    page: u32,
+    raw: Range<u32>,
+    key: Range<u32>,
+    pub(crate) version: i64,
+    pub(crate) requested_at: i64,
+    pub(crate) sequence: u64,
+    /// An earlier rejection of the same key is settled by this row.
+    pub(crate) resolves: bool,
+}
+
+/// A record of a batch as the spool keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept<'a> {
+    pub key: &'a str,
+    /// The JSON text as it came.
+    pub raw: &'a str,
+    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
+    pub requested_at: i64,
+    pub sequence: u64,
+}
+
+/// What one transaction takes.
+#[derive(Debug)]
+pub struct Batch {
+    /// Unique within the run; with the run's id it names the transaction in the batch log.
+    pub number: u64,
+    /// Which writer it belongs to.
+    pub partition: u32,
+    columns: Arc<Columns>,
+    rows: Vec<Row>,
+    /// Start of each field in `data`, row by row.
+    fields: Vec<u32>,
+    data: Vec<u8>,
+    keys: String,
+    pages: Vec<Arc<String>>,
+    rejections: Vec<Rejection>,
+    /// Rows dropped by [`Batch::seal`] because a newer one has their key. Kept for the spool's sake.
+    dropped: Vec<Row>,
+    sealed: bool,
+}
+
+/// Text of more than this is not taken whole into an index.
+const LONGEST_KEY: usize = 500;
+
+/// The key of a rejection as it is stored: a key that no index can hold is replaced by its hash.
+pub(crate) fn rejection_key(key: &str) -> std::borrow::Cow<'_, str> {
+    if key.len() <= LONGEST_KEY && !key.contains('\0') {
+        return std::borrow::Cow::Borrowed(key);
+    }
+    let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+    let mut text = String::from("sha256:");
+    for byte in digest.as_ref() {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    std::borrow::Cow::Owned(text)
+}
+
+impl Batch {
+    pub fn new(columns: Arc<Columns>, number: u64, partition: u32) -> Self {
+        Self {
+            number,
+            partition,
+            columns,
+            rows: Vec::new(),
+            fields: Vec::new(),
+            data: Vec::new(),
+            keys: String::new(),
+            pages: Vec::new(),
+            rejections: Vec::new(),
+            dropped: Vec::new(),
+            sealed: false,
+        }
+    }
+
+    /// Adds a row.
+    ///
+    /// `cells` are those of all mapped fields, in the mapping's order. `raw` is where the record's text is in `page`.
+    /// `version` is the row's freshness: the mapped version field, or `requested_at` without one (both microseconds
+    /// since 1970-01-01T00:00:00Z). On an error (a value PostgreSQL has no form for) the batch is as it was before.
+    #[allow(clippy::too_many_arguments)]
+    pub fn push_row(
+        &mut self,
+        page: &Arc<String>,
+        raw: Range<u32>,
+        key: &str,
+        cells: &[Cell<'_>],
+        validation: Validation,
+        flagged: bool,
+        version: i64,
+        requested_at: i64,
+        sequence: u64,
+    ) -> Result<(), FieldError> {
+        let (fields, data) = (self.fields.len(), self.data.len());
+        match self.encode_row(cells, validation, flagged, version) {
+            Ok(()) => {
+                let page = self.page_index(page);
+                let start = to_u32(self.keys.len());
+                self.keys.push_str(key);
+                self.rows.push(Row {
+                    fields,
+                    page,
+                    raw,
+                    key: start..to_u32(self.keys.len()),
+                    version,
+                    requested_at,
+                    sequence,
+                    resolves: true,
+                });
+                self.sealed = false;
+                Ok(())
+            }
+            Err(error) => {
+                self.fields.truncate(fields);
+                self.data.truncate(data);
+                Err(error)
+            }
+        }
+    }
+
+    fn encode_row(
+        &mut self,
+        cells: &[Cell<'_>],
+        validation: Validation,
+        flagged: bool,
+        version: i64,
+    ) -> Result<(), FieldError> {
+        for stored in &self.columns.mapped {
+            let cell = cells.get(stored.field).unwrap_or(&Cell::Null);
+            self.fields.push(to_u32(self.data.len()));
+            encode::put_cell(&mut self.data, stored.wire, cell, &stored.name)?;
+        }
+        let kept = [
+            Cell::Text(validation.as_str().into()),
+            Cell::Boolean(flagged),
+            Cell::DateTime(version),
+        ];
+        for ((name, wire), cell) in KEPT.iter().zip(&kept) {
+            self.fields.push(to_u32(self.data.len()));
+            encode::put_cell(&mut self.data, *wire, cell, name)?;
+        }
+        Ok(())
+    }
+
+    fn page_index(&mut self, page: &Arc<String>) -> u32 {
+        // Rows of a page come together: the last few pages are where it is.
+        if let Some(index) = self
+            .pages
+            .iter()
+            .rposition(|known| Arc::ptr_eq(known, page))
+        {
+            return to_u32(index);
+        }
+        self.pages.push(Arc::clone(page));
+        to_u32(self.pages.len() - 1)
+    }
+
+    /// Adds a record that is not fit to be written; it is stored in the same transaction.
+    pub fn push_rejection(&mut self, rejection: Rejection) {
+        self.rejections.push(rejection);
+        self.sealed = false;
+    }
+
+    /// Rows and rejections, duplicates included.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.dropped.len() + self.rejections.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows that will be written, once sealed.
+    pub fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// About what it takes in memory, the pages it keeps alive aside.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+            + self.keys.len()
+            + self.fields.len() * size_of::<u32>()
+            + self.rows.len() * size_of::<Row>()
+            + self
+                .rejections
+                .iter()
+                .map(|r| {
+                    size_of::<Rejection>()
+                        + r.payload.len()
+                        + r.explanation.as_ref().map_or(0, String::len)
+                })
+                .sum::<usize>()
+    }
+
+    /// Sorts by key and leaves one row a key: the newest version, the later of equals.
+    pub fn seal(&mut self) {
+        if self.sealed {
+            return;
+        }
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.append(&mut self.dropped);
+        let keys = &self.keys;
+        let key = |row: &Row| &keys[row.key.start as usize..row.key.end as usize];
+        rows.sort_unstable_by(|a, b| {
+            key(a)
+                .cmp(key(b))
+                .then(b.version.cmp(&a.version))
+                .then(b.sequence.cmp(&a.sequence))
+        });
+        for row in rows {
+            match self.rows.last() {
+                Some(kept) if key(kept) == key(&row) => self.dropped.push(row),
+                _ => self.rows.push(row),
+            }
+        }
+        if !self.rejections.is_empty() {
+            let mut latest: HashMap<&str, (i64, u64)> = HashMap::new();
+            for rejection in &self.rejections {
+                let seen = (rejection.requested_at, rejection.sequence);
+                let last = latest.entry(&rejection.key).or_insert(seen);
+                *last = seen.max(*last);
+            }
+            for row in &mut self.rows {
+                let key = &self.keys[row.key.start as usize..row.key.end as usize];
+                row.resolves = latest
+                    .get(key)
+                    .is_none_or(|rejected| *rejected < (row.requested_at, row.sequence));
+            }
+        }
+        self.sealed = true;
+    }
+
+    pub(crate) const fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Records dropped because a newer one of the batch has their key.
+    pub fn duplicates(&self) -> u64 {
+        self.dropped.len() as u64
+    }
+
+    pub fn rejections(&self) -> &[Rejection] {
+        &self.rejections
+    }
+
+    /// Every record as it came, in no particular order: rows, duplicates, then rejections. What the spool writes.
+    pub fn records(&self) -> impl Iterator<Item = Kept<'_>> {
+        self.rows
+            .iter()
+            .chain(&self.dropped)
+            .map(|row| Kept {
+                key: self.key(row),
+                raw: self.raw(row),
+                requested_at: row.requested_at,
+                sequence: row.sequence,
+            })
+            .chain(self.rejections.iter().map(|rejection| Kept {
+                key: &rejection.key,
+                raw: &rejection.payload,
+                requested_at: rejection.requested_at,
+                sequence: rejection.sequence,
+            }))
+    }
+
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    pub(crate) fn key(&self, row: &Row) -> &str {
+        &self.keys[row.key.start as usize..row.key.end as usize]
+    }
+
+    pub(crate) fn raw(&self, row: &Row) -> &str {
+        self.pages
+            .get(row.page as usize)
+            .and_then(|page| page.get(row.raw.start as usize..row.raw.end as usize))
+            .unwrap_or_default()
+    }
+
+    /// One encoded field, its length included.
+    fn field(&self, row: &Row, column: usize) -> &[u8] {
+        let index = row.fields + column;
+        let start = self.fields[index] as usize;
+        let end = self
+            .fields
+            .get(index + 1)
+            .map_or(self.data.len(), |end| *end as usize);
+        &self.data[start..end]
+    }
+
+    /// A column of some rows as an array parameter.
+    pub(crate) fn column(&self, column: usize, rows: Range<usize>) -> ColumnArray<'_> {
+        let wire = self
+            .columns
+            .mapped
+            .get(column)
+            .map_or_else(|| KEPT[column - self.columns.mapped.len()].1, |c| c.wire);
+        ColumnArray {
+            batch: self,
+            column,
+            rows,
+            wire,
+        }
+    }
+}
+
+/// Offsets within a batch: it is sealed long before it reaches 4 GiB.
+fn to_u32(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+/// One column of a batch as an array, copied field by field from what is already encoded.
+#[derive(Debug)]
+pub(crate) struct ColumnArray<'a> {
+    batch: &'a Batch,
+    column: usize,
+    rows: Range<usize>,
+    wire: Wire,
+}
+
+impl ColumnArray<'_> {
+    pub(crate) const fn ty(&self) -> Type {
+        self.wire.array()
+    }
+}
+
+impl ToSql for ColumnArray<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        let rows = self
+            .batch
+            .rows
+            .get(self.rows.clone())
+            .ok_or("rows outside the batch")?;
+        encode::put_array(
+            out,
+            &self.wire.element(),
+            rows.len(),
+            rows.iter().map(|row| self.batch.field(row, self.column)),
+        )?;
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}

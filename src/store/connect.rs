@@ -1,0 +1,287 @@
+//! One connection to PostgreSQL, whose every call has a deadline.
+//!
+//! The driver has no deadline of its own: with a stopped back end its calls, and even dropping it, wait for ever. So a
+//! connection owns a small runtime of its own and every call waits on it for a limited time; after a timeout or a
+//! broken link the connection is dead, and dropping it abandons the socket instead of waiting.
+
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Row};
+
+use super::error::{Class, StoreError};
+use super::tls;
+use crate::config::plan::{Database, SslMode};
+
+/// A typed parameter of a statement.
+pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// How long the polite end of a healthy connection may take.
+const FAREWELL: Duration = Duration::from_millis(100);
+/// The server's own statement_timeout comes first, so that its error is heard; this is what it may come late.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// One connection, used by one thread at a time.
+pub struct Connection {
+    runtime: Option<Runtime>,
+    client: Option<Client>,
+    driver: Option<JoinHandle<()>>,
+    statement_timeout: Duration,
+    lock_timeout: Duration,
+    deadline: Option<Instant>,
+    dead: bool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("dead", &self.dead)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The driver's settings for a database, without TLS.
+fn driver_config(db: &Database, limit: Duration) -> Config {
+    let mut config = Config::new();
+    config
+        .host(&db.host)
+        .port(db.port)
+        .dbname(&db.name)
+        .user(&db.user)
+        .application_name("datasync")
+        .connect_timeout(limit)
+        // Both are needed: keepalives cover waiting for a reply, the user timeout unacknowledged writes.
+        .keepalives(true)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(25));
+    if !db.password.is_empty() {
+        config.password(db.password.expose());
+    }
+    config.ssl_mode(match db.ssl_mode {
+        _ if is_socket(&db.host) => tokio_postgres::config::SslMode::Disable,
+        SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+        SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+            tokio_postgres::config::SslMode::Require
+        }
+    });
+    config
+}
+
+/// A host that is a path is the folder of a Unix socket: local, hence without TLS.
+pub(crate) fn is_socket(host: &str) -> bool {
+    host.starts_with('/')
+}
+
+impl Connection {
+    /// Connects and authenticates within `limit`, name resolution and TLS included.
+    pub fn open(db: &Database, limit: Duration) -> Result<Self, StoreError> {
+        const WHAT: &str = "connecting to the database";
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                StoreError::new(
+                    Class::Fatal,
+                    "runtime",
+                    format!("{WHAT}: the system gives no resources for a connection: {error}"),
+                )
+            })?;
+        let config = driver_config(db, limit);
+        let connector = tls::connector(db.ssl_mode, db.ssl_root_cert.as_deref())?;
+        let connected = runtime
+            .block_on(async { tokio::time::timeout(limit, config.connect(connector)).await });
+        let (client, connection) = match connected {
+            Ok(Ok(parts)) => parts,
+            Ok(Err(error)) => {
+                runtime.shutdown_background();
+                return Err(StoreError::from_driver(WHAT, &error));
+            }
+            Err(_elapsed) => {
+                runtime.shutdown_background();
+                return Err(StoreError::timeout(WHAT, limit.as_secs_f64()));
+            }
+        };
+        let driver = runtime.spawn(async move {
+            if let Err(error) = connection.await {
+                // Whoever waits for an answer hears of it; the code is all that may be shown.
+                log::debug!(
+                    "a connection to the database ended: {}",
+                    error.code().map_or("the link broke", |code| code.code())
+                );
+            }
+        });
+        Ok(Self {
+            runtime: Some(runtime),
+            client: Some(client),
+            driver: Some(driver),
+            statement_timeout: db.statement_timeout,
+            lock_timeout: db.lock_timeout,
+            deadline: None,
+            dead: false,
+        })
+    }
+
+    /// True when nothing can be asked of it any more: open another.
+    pub fn is_dead(&self) -> bool {
+        self.dead || self.client.as_ref().is_none_or(Client::is_closed)
+    }
+
+    /// Bounds every later call by a moment, in addition to the statement timeout: the deadline of the run.
+    pub const fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// What a statement may take on the server.
+    fn server_limit(&self) -> Duration {
+        self.deadline.map_or(self.statement_timeout, |deadline| {
+            self.statement_timeout
+                .min(deadline.saturating_duration_since(Instant::now()))
+        })
+    }
+
+    /// Runs one call against its deadline. A broken link or a timeout makes the connection dead.
+    fn call<T>(
+        &mut self,
+        what: &str,
+        work: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let limit = self.server_limit();
+        if limit.is_zero() {
+            // Not the connection's fault, but it may hold an open transaction.
+            self.dead = true;
+            return Err(StoreError::timeout(what, 0.0));
+        }
+        let (Some(runtime), Some(client)) = (&self.runtime, &self.client) else {
+            return Err(StoreError::dead(what));
+        };
+        if self.dead {
+            return Err(StoreError::dead(what));
+        }
+        let answer = runtime
+            .block_on(async { tokio::time::timeout(limit + GRACE, work(client)).await })
+            .map_err(|_elapsed| StoreError::timeout(what, (limit + GRACE).as_secs_f64()))
+            .and_then(|answer| answer.map_err(|error| StoreError::from_driver(what, &error)));
+        if let Err(error) = &answer
+            && error.connection_lost()
+        {
+            self.dead = true;
+        }
+        answer
+    }
+
+    /// One statement with typed parameters, its rows. `what` begins the message of an error.
+    pub(crate) fn query(
+        &mut self,
+        what: &str,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.call(what, async |client| client.query_typed(sql, params).await)
+    }
+
+    /// One statement with typed parameters, the number of rows it touched.
+    pub(crate) fn execute(
+        &mut self,
+        what: &str,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<u64, StoreError> {
+        self.call(what, async |client| client.execute_typed(sql, params).await)
+    }
+
+    /// Statements without parameters, in one round trip.
+    pub(crate) fn run(&mut self, what: &str, sql: &str) -> Result<(), StoreError> {
+        self.call(what, async |client| client.batch_execute(sql).await)
+    }
+
+    /// Begins a transaction with this connection's timeouts; `extra` is more `SET LOCAL`, or `READ ONLY` as `mode`.
+    pub(crate) fn begin(&mut self, what: &str, mode: &str, extra: &str) -> Result<(), StoreError> {
+        let statement = self.server_limit().as_millis().max(1);
+        let lock = self.lock_timeout.as_millis().max(1);
+        self.run(
+            what,
+            &format!(
+                "BEGIN {mode}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; {extra}"
+            ),
+        )
+    }
+
+    /// The last statement of a transaction and its COMMIT, in one round trip. When the statement fails the server
+    /// turns COMMIT into a rollback, so only the statement's success makes the commit one.
+    pub(crate) fn execute_and_commit(
+        &mut self,
+        what: &str,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<u64, StoreError> {
+        self.call(what, async |client| {
+            let (last, committed) = both(
+                client.execute_typed(sql, params),
+                client.batch_execute("COMMIT"),
+            )
+            .await;
+            let rows = last?;
+            committed?;
+            Ok(rows)
+        })
+    }
+
+    /// Ends a failed transaction. A connection that cannot even do that is dead.
+    pub(crate) fn roll_back(&mut self) {
+        if !self.is_dead() && self.run("rolling back", "ROLLBACK").is_err() {
+            self.dead = true;
+        }
+    }
+}
+
+/// Two requests in flight at once, sent in this order.
+async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+    let mut first = std::pin::pin!(first);
+    let mut second = std::pin::pin!(second);
+    let (mut a, mut b) = (None, None);
+    std::future::poll_fn(move |context| {
+        use std::task::Poll;
+        if a.is_none()
+            && let Poll::Ready(value) = first.as_mut().poll(context)
+        {
+            a = Some(value);
+        }
+        if b.is_none()
+            && let Poll::Ready(value) = second.as_mut().poll(context)
+        {
+            b = Some(value);
+        }
+        match (a.take(), b.take()) {
+            (Some(x), Some(y)) => Poll::Ready((x, y)),
+            (x, y) => {
+                (a, b) = (x, y);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let dead = self.is_dead();
+        drop(self.client.take());
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        if let (false, Some(driver)) = (dead, self.driver.take()) {
+            // Says good-bye, so that the server frees the slot at once; a server that does not listen is left alone.
+            let farewell = runtime.block_on(async { tokio::time::timeout(FAREWELL, driver).await });
+            if farewell.is_err() {
+                log::debug!("the database did not take leave in time");
+            }
+        }
+        runtime.shutdown_background();
+    }
+}

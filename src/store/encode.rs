@@ -1,0 +1,273 @@
+//! Cells into PostgreSQL's binary field format: an `i32` length and the bytes, −1 for NULL.
+//!
+//! Each row is encoded once, when it joins its batch; arrays for `unnest` are put together by copying these bytes.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use bytes::{BufMut, BytesMut};
+use rust_decimal::Decimal;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use crate::config::plan::Kind;
+use crate::record::{Cell, FieldError};
+
+/// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's clock starts.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Days from 1970-01-01 to 2000-01-01.
+const EPOCH_DAYS: i32 = 10_957;
+/// PostgreSQL's timestamps reach from 4714-11-24 BC to the end of 294276 AD; microseconds since 2000.
+const TIMESTAMP_RANGE: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+/// PostgreSQL's dates reach from 4714-11-24 BC to the end of 5874897 AD; days since 2000.
+const DATE_RANGE: std::ops::Range<i32> = -2_451_545..2_145_031_949;
+
+/// The type a column's values travel as; the statement casts it to the column's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Text,
+    BigInt,
+    Numeric,
+    Boolean,
+    Date,
+    Timestamptz,
+    Uuid,
+}
+
+impl Wire {
+    pub(crate) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::String | Kind::Email | Kind::Json => Self::Text,
+            Kind::Integer => Self::BigInt,
+            Kind::Decimal => Self::Numeric,
+            Kind::Boolean => Self::Boolean,
+            Kind::Date => Self::Date,
+            Kind::DateTime => Self::Timestamptz,
+            Kind::Uuid => Self::Uuid,
+        }
+    }
+
+    /// The name in SQL.
+    pub(crate) const fn sql(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::BigInt => "bigint",
+            Self::Numeric => "numeric",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Timestamptz => "timestamptz",
+            Self::Uuid => "uuid",
+        }
+    }
+
+    /// The name in `pg_type`.
+    pub(crate) const fn typname(self) -> &'static str {
+        match self {
+            Self::BigInt => "int8",
+            Self::Boolean => "bool",
+            other => other.sql(),
+        }
+    }
+
+    pub(crate) const fn element(self) -> Type {
+        match self {
+            Self::Text => Type::TEXT,
+            Self::BigInt => Type::INT8,
+            Self::Numeric => Type::NUMERIC,
+            Self::Boolean => Type::BOOL,
+            Self::Date => Type::DATE,
+            Self::Timestamptz => Type::TIMESTAMPTZ,
+            Self::Uuid => Type::UUID,
+        }
+    }
+
+    pub(crate) const fn array(self) -> Type {
+        match self {
+            Self::Text => Type::TEXT_ARRAY,
+            Self::BigInt => Type::INT8_ARRAY,
+            Self::Numeric => Type::NUMERIC_ARRAY,
+            Self::Boolean => Type::BOOL_ARRAY,
+            Self::Date => Type::DATE_ARRAY,
+            Self::Timestamptz => Type::TIMESTAMPTZ_ARRAY,
+            Self::Uuid => Type::UUID_ARRAY,
+        }
+    }
+}
+
+/// Appends one field. `field` names the mapped field in the error for what PostgreSQL has no form for.
+pub(crate) fn put_cell(
+    out: &mut Vec<u8>,
+    wire: Wire,
+    cell: &Cell<'_>,
+    field: &str,
+) -> Result<(), FieldError> {
+    let misfit = |expected: &str, problem: &str| FieldError {
+        field: Cow::Owned(field.to_owned()),
+        expected: Cow::Owned(expected.to_owned()),
+        problem: Cow::Owned(problem.to_owned()),
+    };
+    match (wire, cell) {
+        (_, Cell::Null) => put_null(out),
+        (Wire::Text, Cell::Text(text) | Cell::Json(text)) => put_bytes(out, text.as_bytes())
+            .map_err(|()| misfit("text of less than 1 GiB", "a longer text"))?,
+        (Wire::BigInt, Cell::Integer(value)) => put_fixed(out, &value.to_be_bytes()),
+        (Wire::Numeric, Cell::Decimal(value)) => put_numeric(out, *value),
+        (Wire::Numeric, Cell::Integer(value)) => put_numeric(out, Decimal::from(*value)),
+        (Wire::Boolean, Cell::Boolean(value)) => put_fixed(out, &[u8::from(*value)]),
+        (Wire::Date, Cell::Date(days)) => {
+            let days = days
+                .checked_sub(EPOCH_DAYS)
+                .filter(|days| DATE_RANGE.contains(days))
+                .ok_or_else(|| misfit("a date PostgreSQL can hold", "a date out of its range"))?;
+            put_fixed(out, &days.to_be_bytes());
+        }
+        (Wire::Timestamptz, Cell::DateTime(micros)) => {
+            let micros = to_postgres_micros(*micros)
+                .ok_or_else(|| misfit("a time PostgreSQL can hold", "a time out of its range"))?;
+            put_fixed(out, &micros.to_be_bytes());
+        }
+        (Wire::Uuid, Cell::Uuid(bytes)) => put_fixed(out, bytes),
+        (wire, _) => return Err(misfit(wire.sql(), "a value of another type")),
+    }
+    Ok(())
+}
+
+pub(crate) fn put_null(out: &mut Vec<u8>) {
+    out.extend_from_slice(&(-1_i32).to_be_bytes());
+}
+
+/// Errs on what the protocol has no length for.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), ()> {
+    let length = i32::try_from(bytes.len())
+        .ok()
+        .filter(|length| *length < 1 << 30)
+        .ok_or(())?;
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// At most 16 bytes.
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+pub(crate) fn put_fixed(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Microseconds since 1970 to microseconds since 2000; none outside PostgreSQL's range.
+pub(crate) fn to_postgres_micros(micros: i64) -> Option<i64> {
+    micros
+        .checked_sub(EPOCH_MICROS)
+        .filter(|micros| TIMESTAMP_RANGE.contains(micros))
+}
+
+/// Microseconds since 2000 to microseconds since 1970.
+pub(crate) const fn from_postgres_micros(micros: i64) -> i64 {
+    micros.saturating_add(EPOCH_MICROS)
+}
+
+/// `numeric`: digits of base 10,000 around the decimal point, without leading and trailing zeros.
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
+    let scale = value.scale();
+    let mut rest = value.mantissa().unsigned_abs();
+    // Line the fraction up with groups of four decimal digits.
+    let pad = (4 - scale % 4) % 4;
+    let fraction_groups = ((scale + pad) / 4) as i16;
+    let mut groups = [0_u16; 16];
+    let mut count = 0_usize;
+    // The lowest group takes fewer digits of the mantissa when the fraction is padded: 96 bits would overflow neither way.
+    if pad > 0 {
+        let keep = 10_u128.pow(4 - pad);
+        groups[count] = (rest % keep * 10_u128.pow(pad)) as u16;
+        rest /= keep;
+        count += 1;
+    }
+    while rest > 0 {
+        groups[count] = (rest % 10_000) as u16;
+        rest /= 10_000;
+        count += 1;
+    }
+    let mut low = 0;
+    while low < count && groups[low] == 0 {
+        low += 1;
+    }
+    while count > low && groups[count - 1] == 0 {
+        count -= 1;
+    }
+    let used = &groups[low..count];
+    let weight = if used.is_empty() {
+        0
+    } else {
+        count as i16 - fraction_groups - 1
+    };
+    let sign: u16 = if value.is_sign_negative() && !used.is_empty() {
+        0x4000
+    } else {
+        0
+    };
+    out.extend_from_slice(&(8 + 2 * used.len() as i32).to_be_bytes());
+    out.extend_from_slice(&(used.len() as i16).to_be_bytes());
+    out.extend_from_slice(&weight.to_be_bytes());
+    out.extend_from_slice(&sign.to_be_bytes());
+    out.extend_from_slice(&(scale as i16).to_be_bytes());
+    for group in used.iter().rev() {
+        out.extend_from_slice(&group.to_be_bytes());
+    }
+}
+
+/// Writes an array parameter from fields that are already encoded.
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+pub(crate) fn put_array<'a>(
+    out: &mut BytesMut,
+    element: &Type,
+    length: usize,
+    fields: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), Box<dyn Error + Sync + Send>> {
+    let length = i32::try_from(length)?;
+    out.put_i32(1); // dimensions
+    out.put_i32(1); // may hold NULL
+    out.put_u32(element.oid());
+    out.put_i32(length);
+    out.put_i32(1); // lower bound
+    let mut written = 0;
+    for field in fields {
+        out.extend_from_slice(field);
+        written += 1;
+    }
+    // Ragged arrays would be padded with NULL by unnest without a word.
+    if written == length {
+        Ok(())
+    } else {
+        Err(format!("an array of {length} elements got {written}").into())
+    }
+}
+
+/// A time as a parameter: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Micros(pub(crate) i64);
+
+impl ToSql for Micros {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.put_i64(to_postgres_micros(self.0).ok_or("a time out of PostgreSQL's range")?);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+
+    to_sql_checked!();
+}
+
+/// `timestamptz` results, microseconds since 1970-01-01T00:00:00Z.
+impl<'a> tokio_postgres::types::FromSql<'a> for Micros {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(from_postgres_micros(i64::from_be_bytes(
+            raw.try_into()?,
+        ))))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+}

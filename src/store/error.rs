@@ -1,0 +1,316 @@
+//! What can go wrong at the database, and what to do about it: the one function from SQLSTATE to [`Class`].
+//!
+//! Messages built here never hold a row's value, a password or a connection string: of PostgreSQL's own text only the
+//! classes whose messages name objects (tables, roles, databases) are repeated, and `detail` never is.
+
+use std::error::Error as _;
+use std::fmt;
+
+use tokio_postgres::error::{DbError, Severity};
+
+/// What a caller does with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// May pass by itself: retry on a new connection, else keep the batch in the spool.
+    Transient,
+    /// The fault of a row: never retried, found by bisection.
+    Data,
+    /// Needs a person: configuration, privileges, a missing table.
+    Fatal,
+}
+
+/// An error of the database, fit for users.
+#[derive(Clone, Debug)]
+pub struct StoreError {
+    class: Class,
+    kind: &'static str,
+    sqlstate: Option<String>,
+    message: String,
+    constraint: Option<String>,
+    column: Option<String>,
+    connection_lost: bool,
+}
+
+/// Class and kind of a SQLSTATE. Decides every retry against the database.
+pub fn classify(sqlstate: &str) -> (Class, &'static str) {
+    match sqlstate {
+        "40P01" => (Class::Transient, "deadlock"),
+        "40001" | "40003" => (Class::Transient, "serialization"),
+        "55P03" => (Class::Transient, "lock_timeout"),
+        "57014" => (Class::Transient, "statement_timeout"),
+        "53300" => (Class::Transient, "too_many_connections"),
+        "53100" => (Class::Transient, "disk_full"),
+        "57P01" | "57P02" | "57P03" | "57P05" => (Class::Transient, "shutting_down"),
+        "25006" => (Class::Transient, "read_only"),
+        "25P03" => (Class::Transient, "idle_timeout"),
+        "57P04" | "3D000" => (Class::Fatal, "no_such_database"),
+        "08P01" => (Class::Fatal, "protocol"),
+        // A key twice in one statement: keys that differ here but not to the index (case-insensitive types).
+        "21000" => (Class::Data, "cardinality"),
+        // A trigger's RAISE, a view's CHECK OPTION, a value too large for its index.
+        "P0001" | "44000" | "54000" => (Class::Data, "database"),
+        "42501" => (Class::Fatal, "privilege"),
+        _ => match sqlstate.get(..2) {
+            Some("22" | "23") => (Class::Data, "database"),
+            Some("08") => (Class::Transient, "connection"),
+            Some("40") => (Class::Transient, "rolled_back"),
+            Some("53") => (Class::Transient, "resources"),
+            Some("57" | "58") => (Class::Transient, "server"),
+            Some("28") => (Class::Fatal, "authentication"),
+            Some("42" | "3F") => (Class::Fatal, "schema_mismatch"),
+            _ => (Class::Fatal, "database"),
+        },
+    }
+}
+
+/// A person's word for the refusals that rows meet most.
+fn data_fault(sqlstate: &str) -> &'static str {
+    match sqlstate {
+        "22001" => "a text is longer than its column",
+        "22003" => "a number is out of the column's range",
+        "22007" | "22008" => "a date or time is one PostgreSQL cannot hold",
+        "22021" | "22P05" => "a text has a character that PostgreSQL cannot store, such as NUL",
+        "22P02" | "22P03" => "a value does not have the form of the column's type",
+        "22032" => "a value is not valid JSON for the column",
+        "23502" => "a column that must have a value has none",
+        "23503" => "a foreign key refers to a row that is not there",
+        "23505" => "another row already has this unique value",
+        "23514" => "a check constraint does not hold",
+        "23P01" => "an exclusion constraint does not hold",
+        "21000" => "two records have keys that are equal to the table",
+        "44000" => "the view's check option does not hold",
+        "54000" => "a value is too large to be indexed",
+        "P0001" => "a trigger refused it",
+        _ => "the value was refused",
+    }
+}
+
+/// What to do next, by kind.
+fn hint(kind: &str) -> &'static str {
+    match kind {
+        "deadlock" | "serialization" | "rolled_back" => "it is retried",
+        "lock_timeout" => {
+            "another session holds a lock on these rows; look into pg_stat_activity for one that is idle in transaction"
+        }
+        "statement_timeout" => "raise database.statement_timeout or lower database.batch_size",
+        "too_many_connections" => {
+            "lower database.connection.pool.max_connections or raise max_connections of the server"
+        }
+        "disk_full" => "make room on the disk of the database server",
+        "shutting_down" => {
+            "it is restarting or was told to end this connection; try again in a moment"
+        }
+        "read_only" => "it may be a replica: let DB_HOST point at the primary",
+        "no_such_database" => "check DB_NAME",
+        "authentication" => "check DB_USER, DB_PASSWORD and the server's pg_hba.conf",
+        "privilege" => "run `datasync check-db`: it prints the GRANT to type",
+        "schema_mismatch" => {
+            "run `datasync check-db`, and `datasync check-db --apply-schema` to create what is missing"
+        }
+        "name_resolution" => "check DB_HOST",
+        "unreachable" => "check DB_HOST and DB_PORT, and that the server is running",
+        "tls" => "check DB_SSLMODE and DB_SSLROOTCERT",
+        "timeout" => "the server is too busy, stopped, or no longer reachable",
+        "connection" => "the connection broke; it is tried again on a new one",
+        _ => "see the log of the database server",
+    }
+}
+
+impl StoreError {
+    /// An error that PostgreSQL did not report itself.
+    pub(crate) fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            kind,
+            sqlstate: None,
+            message: message.into(),
+            constraint: None,
+            column: None,
+            connection_lost: false,
+        }
+    }
+
+    /// A wait that reached its deadline; the connection is of no more use.
+    pub(crate) fn timeout(what: &str, seconds: f64) -> Self {
+        let mut error = Self::new(
+            Class::Transient,
+            "timeout",
+            format!(
+                "{what}: the database did not answer within {seconds:.1} s; {}",
+                hint("timeout")
+            ),
+        );
+        error.connection_lost = true;
+        error
+    }
+
+    /// The connection is already known to be of no use.
+    pub(crate) fn dead(what: &str) -> Self {
+        let mut error = Self::new(
+            Class::Transient,
+            "connection",
+            format!("{what}: this connection to the database was given up; a new one is needed"),
+        );
+        error.connection_lost = true;
+        error
+    }
+
+    /// `what` was being done, as in `connecting to the database`.
+    pub(crate) fn from_driver(what: &str, error: &tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(db) => Self::from_server(what, db),
+            None => Self::from_transport(what, error),
+        }
+    }
+
+    fn from_server(what: &str, db: &DbError) -> Self {
+        let sqlstate = db.code().code();
+        let (class, kind) = classify(sqlstate);
+        let message = if class == Class::Data {
+            let mut text = format!("PostgreSQL refused it: {}", data_fault(sqlstate));
+            if let Some(constraint) = db.constraint() {
+                text.push_str(&format!(", constraint {constraint:?}"));
+            }
+            if let Some(column) = db.column() {
+                text.push_str(&format!(", column {column:?}"));
+            }
+            format!("{text} (SQLSTATE {sqlstate})")
+        } else {
+            let said = match sqlstate.get(..2) {
+                // These name roles, databases, tables and columns, never a row's value.
+                Some("08" | "25" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57") => db.message(),
+                _ => "an error",
+            };
+            format!(
+                "{what}: the database reported {} (SQLSTATE {sqlstate}); {}",
+                said.chars().filter(|c| !c.is_control()).collect::<String>(),
+                hint(kind)
+            )
+        };
+        let fatal = matches!(
+            db.parsed_severity(),
+            Some(Severity::Fatal | Severity::Panic)
+        );
+        Self {
+            class,
+            kind,
+            sqlstate: Some(sqlstate.to_owned()),
+            message,
+            constraint: db.constraint().map(str::to_owned),
+            column: db.column().map(str::to_owned),
+            connection_lost: fatal || sqlstate.starts_with("57P") || sqlstate == "25006",
+        }
+    }
+
+    fn from_transport(what: &str, error: &tokio_postgres::Error) -> Self {
+        let text = error.to_string();
+        let cause = error.source();
+        let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let (class, kind) = if text.contains("TLS") {
+            (Class::Fatal, "tls")
+        } else if text.contains("authentication") || text.contains("invalid configuration") {
+            (Class::Fatal, "authentication")
+        } else if text.contains("connecting") {
+            let unresolved = cause.is_some_and(|cause| cause.to_string().contains("lookup"));
+            if unresolved {
+                (Class::Transient, "name_resolution")
+            } else {
+                (Class::Transient, "unreachable")
+            }
+        } else if io.is_some() || error.is_closed() {
+            (Class::Transient, "connection")
+        } else {
+            // Encoding or decoding on our side.
+            (Class::Fatal, "protocol")
+        };
+        // The cause of a failed TLS handshake names the certificate's fault; that of a failed connect the system's error.
+        let why = match (kind, cause) {
+            ("protocol", _) | (_, None) => text,
+            (_, Some(cause)) => innermost(cause),
+        };
+        let mut made = Self::new(class, kind, format!("{what}: {why}; {}", hint(kind)));
+        made.connection_lost = true;
+        made
+    }
+
+    /// What to do with it.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Short machine-readable kind: the label of metrics and part of a case's fingerprint.
+    pub const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// PostgreSQL's code, when PostgreSQL reported it.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.sqlstate.as_deref()
+    }
+
+    /// The violated constraint, when there is one.
+    pub fn constraint(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    /// The column at fault, when PostgreSQL named it.
+    pub fn column(&self) -> Option<&str> {
+        self.column.as_deref()
+    }
+
+    /// True when the connection it happened on cannot be used again.
+    pub const fn connection_lost(&self) -> bool {
+        self.connection_lost
+    }
+}
+
+/// The last cause of a chain, as text.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_retry_is_decided_by_the_class_of_the_sqlstate() {
+        for (sqlstate, class) in [
+            ("22001", Class::Data),
+            ("22021", Class::Data),
+            ("23505", Class::Data),
+            ("23514", Class::Data),
+            ("P0001", Class::Data),
+            ("40P01", Class::Transient),
+            ("40001", Class::Transient),
+            ("55P03", Class::Transient),
+            ("57P01", Class::Transient),
+            ("57P03", Class::Transient),
+            ("53300", Class::Transient),
+            ("53100", Class::Transient),
+            ("25006", Class::Transient),
+            ("08006", Class::Transient),
+            ("28P01", Class::Fatal),
+            ("3D000", Class::Fatal),
+            ("42P01", Class::Fatal),
+            ("42703", Class::Fatal),
+            ("42501", Class::Fatal),
+            ("XX000", Class::Fatal),
+            ("", Class::Fatal),
+        ] {
+            assert_eq!(classify(sqlstate).0, class, "{sqlstate}");
+        }
+    }
+}

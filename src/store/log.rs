@@ -1,0 +1,302 @@
+//! The audit log of runs, the watermark, the clock, and what is trimmed with time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::connect::Connection;
+use super::encode::Micros;
+use super::error::StoreError;
+use super::quote_table;
+use super::upsert::{count, signed, single};
+use crate::config::plan::Database;
+use crate::record::Ledger;
+
+/// What is known of a run when it starts.
+#[derive(Clone, Debug)]
+pub struct RunHeader {
+    pub run_id: Uuid,
+    /// `full` or `incremental`.
+    pub mode: &'static str,
+    /// `1/4`; none for the whole.
+    pub shard: Option<String>,
+    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
+    pub started_at: i64,
+    pub host: String,
+    pub os_user: String,
+    pub process_id: u32,
+    /// Of this program.
+    pub version: &'static str,
+    pub config_hash: String,
+    pub watermark_before: Option<String>,
+}
+
+/// What is known of it when it ends.
+#[derive(Clone, Debug)]
+pub struct RunEnd {
+    /// `SUCCESS`, `PARTIAL` or `FAILED`.
+    pub status: &'static str,
+    pub ledger: Ledger,
+    pub replayed: u64,
+    pub flagged: u64,
+    pub pages: u64,
+    /// The whole source was seen.
+    pub complete: bool,
+    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
+    pub completed_at: i64,
+    pub error_message: Option<String>,
+    pub watermark_after: Option<String>,
+    pub exit_code: i32,
+    pub case_id: Option<String>,
+}
+
+/// A complete run before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreviousRun {
+    pub run_id: Uuid,
+    pub fetched: u64,
+    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
+    pub started_at: i64,
+}
+
+/// `schema.table`: names the target in every table of the program.
+pub fn target(db: &Database) -> String {
+    format!("{}.{}", db.schema, db.table)
+}
+
+fn local_micros() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// PostgreSQL's clock less the local one, microseconds, to within half a round trip.
+pub fn clock_offset(conn: &mut Connection) -> Result<i64, StoreError> {
+    let before = local_micros();
+    let row = single(conn.query("reading the clock", "SELECT clock_timestamp()", &[])?)?;
+    let after = local_micros();
+    let theirs: Micros = row
+        .try_get(0)
+        .map_err(|error| StoreError::from_driver("reading the clock", &error))?;
+    Ok(theirs.0 - (before + (after - before) / 2))
+}
+
+/// Writes the run's row, RUNNING.
+pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO {} (sync_id, status, started_at, target, mode, shard, host, os_user, process_id, version, \
+         config_hash, watermark_before) VALUES ($1, 'RUNNING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         ON CONFLICT (sync_id) DO NOTHING",
+        quote_table(&db.log_schema, &db.log_table)
+    );
+    let process = i64::from(run.process_id);
+    conn.execute(
+        "starting the run's log row",
+        &sql,
+        &[
+            (&run.run_id, Type::UUID),
+            (&Micros(run.started_at), Type::TIMESTAMPTZ),
+            (&target(db), Type::TEXT),
+            (&run.mode, Type::TEXT),
+            (&run.shard, Type::TEXT),
+            (&run.host, Type::TEXT),
+            (&run.os_user, Type::TEXT),
+            (&process, Type::INT8),
+            (&run.version, Type::TEXT),
+            (&run.config_hash, Type::TEXT),
+            (&run.watermark_before, Type::TEXT),
+        ],
+    )
+    .map(|_new| ())
+}
+
+/// Completes the run's row; makes it when the start could not be written.
+pub fn finish(
+    conn: &mut Connection,
+    db: &Database,
+    run: &RunHeader,
+    end: &RunEnd,
+) -> Result<(), StoreError> {
+    start(conn, db, run)?;
+    let sql = format!(
+        "UPDATE {} SET status = $2, completed_at = $3, records_processed = $4, records_failed = $5, inserted = $6, \
+         updated = $7, unchanged = $8, superseded = $9, duplicates = $10, rejected = $11, spooled = $12, \
+         replayed = $13, flagged = $14, pages = $15, complete = $16, error_message = $17, watermark_after = $18, \
+         exit_code = $19::bigint::integer, case_id = $20 WHERE sync_id = $1",
+        quote_table(&db.log_schema, &db.log_table)
+    );
+    let l = &end.ledger;
+    let figures = [
+        l.fetched,
+        l.rejected + l.spooled,
+        l.inserted,
+        l.updated,
+        l.unchanged,
+        l.superseded,
+        l.duplicates,
+        l.rejected,
+        l.spooled,
+        end.replayed,
+        end.flagged,
+        end.pages,
+    ]
+    .map(signed);
+    let completed = Micros(end.completed_at);
+    let exit = i64::from(end.exit_code);
+    let mut params: Vec<super::connect::Param<'_>> = vec![
+        (&run.run_id, Type::UUID),
+        (&end.status, Type::TEXT),
+        (&completed, Type::TIMESTAMPTZ),
+    ];
+    params.extend(figures.iter().map(|f| (f as _, Type::INT8)));
+    params.push((&end.complete, Type::BOOL));
+    params.push((&end.error_message, Type::TEXT));
+    params.push((&end.watermark_after, Type::TEXT));
+    params.push((&exit, Type::INT8));
+    params.push((&end.case_id, Type::TEXT));
+    conn.execute("completing the run's log row", &sql, &params)
+        .map(|_changed| ())
+}
+
+/// Marks runs of this target and shard that were killed: whoever holds the lease knows that none of them is alive.
+pub fn abandon(
+    conn: &mut Connection,
+    db: &Database,
+    shard: Option<&str>,
+    but: Uuid,
+) -> Result<u64, StoreError> {
+    let sql = format!(
+        "UPDATE {} SET status = 'ABANDONED', error_message = 'the run ended without a word' \
+         WHERE status = 'RUNNING' AND target = $1 AND shard IS NOT DISTINCT FROM $2 AND sync_id <> $3",
+        quote_table(&db.log_schema, &db.log_table)
+    );
+    conn.execute(
+        "marking abandoned runs",
+        &sql,
+        &[
+            (&target(db), Type::TEXT),
+            (&shard, Type::TEXT),
+            (&but, Type::UUID),
+        ],
+    )
+}
+
+/// The last complete full run of the same shard that had everything stored: what the brakes compare with.
+pub fn previous_complete(
+    conn: &mut Connection,
+    db: &Database,
+    shard: Option<&str>,
+) -> Result<Option<PreviousRun>, StoreError> {
+    const WHAT: &str = "reading the last complete run";
+    let sql = format!(
+        "SELECT records_processed::bigint, started_at::timestamptz, sync_id FROM {} WHERE target = $1 AND shard IS NOT DISTINCT FROM $2 \
+         AND complete AND mode = 'full' AND status = 'SUCCESS' ORDER BY started_at DESC, id DESC LIMIT 1",
+        quote_table(&db.log_schema, &db.log_table)
+    );
+    let rows = conn.query(
+        WHAT,
+        &sql,
+        &[(&target(db), Type::TEXT), (&shard, Type::TEXT)],
+    )?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let unreadable = |error| StoreError::from_driver(WHAT, &error);
+    Ok(Some(PreviousRun {
+        fetched: count(row, 0)?,
+        started_at: row.try_get::<_, Micros>(1).map_err(unreadable)?.0,
+        run_id: row.try_get(2).map_err(unreadable)?,
+    }))
+}
+
+/// Did a complete run that started after `moment` (microseconds, PostgreSQL's clock) succeed? Then what was fetched
+/// before it is out of date as a whole.
+pub fn complete_run_since(
+    conn: &mut Connection,
+    db: &Database,
+    shard: Option<&str>,
+    moment: i64,
+) -> Result<bool, StoreError> {
+    Ok(previous_complete(conn, db, shard)?.is_some_and(|run| run.started_at > moment))
+}
+
+/// A stored value of `sync_state`, for example the watermark.
+pub fn state(
+    conn: &mut Connection,
+    db: &Database,
+    name: &str,
+) -> Result<Option<String>, StoreError> {
+    const WHAT: &str = "reading the stored state";
+    let sql = format!(
+        "SELECT value FROM {} WHERE target = $1 AND name = $2",
+        quote_table(&db.log_schema, "sync_state")
+    );
+    let rows = conn.query(
+        WHAT,
+        &sql,
+        &[(&target(db), Type::TEXT), (&name, Type::TEXT)],
+    )?;
+    rows.first()
+        .map(|row| row.try_get(0))
+        .transpose()
+        .map_err(|error| StoreError::from_driver(WHAT, &error))
+}
+
+/// Moves a value of `sync_state`, only if it still is what this run read. False: somebody else moved it.
+pub fn advance_state(
+    conn: &mut Connection,
+    db: &Database,
+    name: &str,
+    before: Option<&str>,
+    after: &str,
+    run_id: Uuid,
+) -> Result<bool, StoreError> {
+    let table = quote_table(&db.log_schema, "sync_state");
+    let sql = match before {
+        None => format!(
+            "INSERT INTO {table} (target, name, value, run_id, updated_at) VALUES ($1, $2, $3, $4, clock_timestamp()) \
+             ON CONFLICT (target, name) DO NOTHING"
+        ),
+        Some(_) => format!(
+            "UPDATE {table} SET value = $3, run_id = $4, updated_at = clock_timestamp() \
+             WHERE target = $1 AND name = $2 AND value = $5"
+        ),
+    };
+    let target = target(db);
+    let mut params: Vec<super::connect::Param<'_>> = vec![
+        (&target, Type::TEXT),
+        (&name, Type::TEXT),
+        (&after, Type::TEXT),
+        (&run_id, Type::UUID),
+    ];
+    if before.is_some() {
+        params.push((&before, Type::TEXT));
+    }
+    conn.execute("moving the stored state", &sql, &params)
+        .map(|moved| moved == 1)
+}
+
+/// Deletes what has outlived the retention: batch log, closed rejections and old runs. Returns the number of rows.
+pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result<u64, StoreError> {
+    let seconds = signed(retention.as_secs());
+    let mut deleted = 0;
+    for (table, condition) in [
+        ("sync_batches", "committed_at <"),
+        (
+            "sync_rejections",
+            "resolved_at IS NOT NULL AND resolved_at <",
+        ),
+        (
+            db.log_table.as_str(),
+            "completed_at IS NOT NULL AND started_at <",
+        ),
+    ] {
+        let sql = format!(
+            "DELETE FROM {} WHERE {condition} clock_timestamp() - make_interval(secs => $1::bigint)",
+            quote_table(&db.log_schema, table)
+        );
+        deleted += conn.execute("trimming old rows", &sql, &[(&seconds, Type::INT8)])?;
+    }
+    Ok(deleted)
+}

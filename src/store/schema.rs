@@ -1,0 +1,469 @@
+//! The tables: `schema.sql`, and what the target table looks like next to the mapping.
+//!
+//! [`inspect`] finds every disagreement before anything is fetched; what it returns is all the write path knows of the
+//! table. Nothing here writes a row.
+
+use tokio_postgres::types::Type;
+
+use super::batch::{Columns, KEPT};
+use super::connect::Connection;
+use super::encode::Wire;
+use super::error::StoreError;
+use super::upsert::{single, text};
+use super::{quote, quote_table};
+use crate::config::plan::{Database, Kind, Mapping};
+
+/// The tables the program brings along.
+pub const SCHEMA_SQL: &str = include_str!("../../schema.sql");
+
+/// Any two processes that apply the schema at once take turns.
+const APPLY_LOCK: i64 = 0x6461_7461_7379_6e63;
+
+/// Creates what is missing, in the target's schema and in that of the audit tables. Changes nothing that is there.
+pub fn apply_schema(conn: &mut Connection, db: &Database) -> Result<(), StoreError> {
+    let mut schemas = vec![&db.schema];
+    if db.log_schema != db.schema {
+        schemas.push(&db.log_schema);
+    }
+    for schema in schemas {
+        let applied = conn
+            .begin(
+                "applying the schema",
+                "",
+                &format!(
+                    "SELECT pg_advisory_xact_lock({APPLY_LOCK}); SET LOCAL search_path = {}; \
+                     SET LOCAL client_min_messages = warning;",
+                    quote(schema)
+                ),
+            )
+            .and_then(|()| conn.run("applying the schema", SCHEMA_SQL))
+            .and_then(|()| conn.run("applying the schema", "COMMIT"));
+        if let Err(error) = applied {
+            conn.roll_back();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// What the write path needs to know of the table.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The mapped columns in the mapping's order, then those the program keeps.
+    pub(crate) columns: Vec<LayoutColumn>,
+    /// Position of the conflict key in `columns`.
+    pub(crate) key: usize,
+    /// The version is mapped from the source, hence part of a row's content.
+    pub(crate) version_is_content: bool,
+    /// `schema.table`, as rejections and the log name it.
+    pub(crate) target: String,
+    /// No row yet.
+    pub(crate) empty: bool,
+}
+
+/// One column of the table that is written.
+#[derive(Clone, Debug)]
+pub struct LayoutColumn {
+    pub name: String,
+    /// The column's type as PostgreSQL prints it.
+    pub type_name: String,
+    /// Longest text in characters, where the type bounds it.
+    pub max_characters: Option<usize>,
+    /// What values are cast to before they are compared and stored.
+    pub(crate) cast: String,
+    /// The type has no equality, or one that is coarser than that of its text.
+    pub(crate) compare_as_text: bool,
+    pub(crate) wire: Wire,
+}
+
+impl Layout {
+    /// Longest text of a column in characters, where its type bounds it.
+    pub fn max_characters(&self, column: &str) -> Option<usize> {
+        self.columns
+            .iter()
+            .find(|known| known.name == column)
+            .and_then(|known| known.max_characters)
+    }
+
+    /// `schema.table`: names the target in every table of the program.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The written columns.
+    pub fn columns(&self) -> &[LayoutColumn] {
+        &self.columns
+    }
+}
+
+/// Why a table cannot take the mapped records.
+#[derive(Debug)]
+pub enum SchemaError {
+    /// The database could not be asked.
+    Store(StoreError),
+    /// The table does not fit: every problem found, one sentence each.
+    Mismatch(Vec<String>),
+}
+
+impl std::fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Mismatch(problems) => {
+                f.write_str("the database does not fit the mapping:")?;
+                problems
+                    .iter()
+                    .try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+impl From<StoreError> for SchemaError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A column as the catalogue describes it.
+struct Found {
+    name: String,
+    type_name: String,
+    /// The type under any domain, with its modifier, without a length for text.
+    cast: String,
+    typname: String,
+    is_text: bool,
+    max_characters: Option<usize>,
+    not_null: bool,
+    filled: bool,
+    generated: bool,
+    compare_as_text: bool,
+}
+
+const COLUMNS_SQL: &str = "
+WITH RECURSIVE base(attnum, typid, typmod) AS (
+    SELECT attnum, atttypid, atttypmod FROM pg_attribute
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+  UNION ALL
+    SELECT b.attnum, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.typmod END
+    FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd'
+)
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
+       CASE WHEN t.typcategory = 'S' THEN format_type(b.typid, NULL) ELSE format_type(b.typid, b.typmod) END,
+       t.typname::text, t.typcategory = 'S',
+       CASE WHEN t.typname IN ('varchar', 'bpchar') AND b.typmod > 4 THEN (b.typmod - 4)::bigint END,
+       a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a',
+       (t.typcategory = 'S' AND t.typnamespace <> 'pg_catalog'::regnamespace)
+         OR NOT coalesce((SELECT c.collisdeterministic FROM pg_collation c WHERE c.oid = a.attcollation), true)
+         OR (t.typtype NOT IN ('e', 'r', 'm') AND t.typcategory <> 'A' AND NOT EXISTS (
+               SELECT 1 FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+               WHERE m.amname = 'btree' AND o.opcdefault AND (o.opcintype = t.oid
+                 OR (t.typname = 'varchar' AND o.opcintype = 'text'::regtype))))
+FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
+JOIN pg_attribute a ON a.attrelid = to_regclass($1) AND a.attnum = b.attnum
+ORDER BY a.attnum";
+
+/// A unique index on exactly this column that ON CONFLICT can use.
+const UNIQUE_SQL: &str = "
+SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indnkeyatts = 1 AND i.indpred IS NULL AND i.indexprs IS NULL";
+
+const CAST_SQL: &str = "
+SELECT EXISTS (SELECT 1 FROM pg_cast WHERE castsource = to_regtype($1) AND casttarget = to_regtype($2))";
+
+fn columns_of(conn: &mut Connection, table: &str) -> Result<Vec<Found>, StoreError> {
+    const WHAT: &str = "reading the table's columns";
+    let rows = conn.query(WHAT, COLUMNS_SQL, &[(&table, Type::TEXT)])?;
+    rows.iter()
+        .map(|row| {
+            Ok(Found {
+                name: row.try_get(0)?,
+                type_name: row.try_get(1)?,
+                cast: row.try_get(2)?,
+                typname: row.try_get(3)?,
+                is_text: row.try_get(4)?,
+                max_characters: row
+                    .try_get::<_, Option<i64>>(5)?
+                    .and_then(|length| usize::try_from(length).ok()),
+                not_null: row.try_get(6)?,
+                filled: row.try_get(7)?,
+                generated: row.try_get(8)?,
+                compare_as_text: row.try_get(9)?,
+            })
+        })
+        .collect::<Result<Vec<_>, tokio_postgres::Error>>()
+        .map_err(|error| StoreError::from_driver(WHAT, &error))
+}
+
+/// Looks at the table through the mapping: its layout, or everything that does not fit.
+pub fn inspect(
+    conn: &mut Connection,
+    db: &Database,
+    mapping: &Mapping,
+) -> Result<Layout, SchemaError> {
+    let shown = format!("{}.{}", db.schema, db.table);
+    let table = quote_table(&db.schema, &db.table);
+    let mut problems = Vec::new();
+    let encoding = single(conn.query(
+        "reading the encoding",
+        "SELECT current_setting('server_encoding')",
+        &[],
+    )?)?;
+    let encoding = text(&encoding, 0)?;
+    if encoding != "UTF8" {
+        problems.push(format!(
+            "the database's encoding is {encoding}, which cannot hold every text; create it with ENCODING 'UTF8'"
+        ));
+    }
+    problems.extend(missing_tables(conn, db)?);
+    let found = columns_of(conn, &table)?;
+    if found.is_empty() {
+        problems.push(format!(
+            "table {shown} does not exist (or may not be seen); `datasync check-db --apply-schema` creates customers and the sync tables"
+        ));
+        return Err(SchemaError::Mismatch(problems));
+    }
+    let Some(wanted) = Columns::new(mapping) else {
+        let key = mapping.fields.get(mapping.key).map_or("", |f| &f.name);
+        problems.push(format!(
+            "field {key} feeds the conflict key {} but has no column",
+            db.conflict_key
+        ));
+        return Err(SchemaError::Mismatch(problems));
+    };
+    let mut columns = Vec::new();
+    for stored in &wanted.mapped {
+        let kind = mapping.fields[stored.field].kind;
+        let own = KEPT
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(["sync_id", "updated_at"])
+            .any(|name| name == stored.column);
+        if own {
+            problems.push(format!(
+                "field {}: column {} of {shown} is filled by datasync itself; give the field another column, or `column: false`",
+                stored.name, stored.column
+            ));
+        }
+        match found.iter().find(|column| column.name == stored.column) {
+            None => problems.push(missing_column(&stored.name, &stored.column, &shown, &found)),
+            Some(column) => {
+                if let Some(problem) = misfit(conn, &stored.name, kind, stored.wire, column)? {
+                    problems.push(problem);
+                }
+                columns.push(layout_column(column, stored.wire));
+            }
+        }
+    }
+    for (name, wire) in KEPT {
+        match found.iter().find(|column| column.name == name) {
+            None => problems.push(missing_kept(name, wire.sql(), &table, &shown)),
+            Some(column) => columns.push(layout_column(column, wire)),
+        }
+    }
+    for (name, ty) in [("sync_id", "uuid"), ("updated_at", "timestamptz")] {
+        match found.iter().find(|column| column.name == name) {
+            None => problems.push(missing_kept(name, ty, &table, &shown)),
+            Some(column) if column.typname != ty => problems.push(format!(
+                "column {name} of {shown} is {}; expected {ty}",
+                column.type_name
+            )),
+            Some(_) => {}
+        }
+    }
+    for column in &found {
+        let written = columns.iter().any(|known| known.name == column.name)
+            || ["sync_id", "updated_at"].contains(&column.name.as_str());
+        if !written && column.not_null && !column.filled {
+            problems.push(format!(
+                "column {} of {shown} must have a value (NOT NULL) but no field feeds it and it has no default",
+                column.name
+            ));
+        }
+    }
+    problems.extend(key_problems(conn, db, &wanted, &table, &shown)?);
+    if !problems.is_empty() {
+        return Err(SchemaError::Mismatch(problems));
+    }
+    // May not be readable yet; then writing says so, and check-db with the GRANT to type.
+    let empty = conn
+        .query(
+            "looking into the table",
+            &format!("SELECT NOT EXISTS (SELECT 1 FROM {table})"),
+            &[],
+        )
+        .and_then(single)?
+        .try_get(0)
+        .unwrap_or(false);
+    Ok(Layout {
+        columns,
+        key: wanted.key,
+        version_is_content: mapping.version.is_some(),
+        target: shown,
+        empty,
+    })
+}
+
+fn layout_column(found: &Found, wire: Wire) -> LayoutColumn {
+    LayoutColumn {
+        name: found.name.clone(),
+        type_name: found.type_name.clone(),
+        max_characters: found.max_characters,
+        cast: found.cast.clone(),
+        compare_as_text: found.compare_as_text,
+        wire,
+    }
+}
+
+fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<String>, StoreError> {
+    let names = [
+        db.log_table.as_str(),
+        "sync_batches",
+        "sync_rejections",
+        "sync_cases",
+        "sync_state",
+        "sync_lease",
+    ];
+    let quoted: Vec<String> = names
+        .iter()
+        .map(|name| quote_table(&db.log_schema, name))
+        .collect();
+    let rows = conn.query(
+        "looking for the sync tables",
+        "SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass(u.name) IS NULL ORDER BY 1",
+        &[(&quoted, Type::TEXT_ARRAY)],
+    )?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| row.try_get::<_, i64>(0).ok())
+        .filter_map(|n| names.get(usize::try_from(n - 1).ok()?))
+        .map(|name| {
+            format!(
+                "table {}.{name} does not exist; run `datasync check-db --apply-schema`",
+                db.log_schema
+            )
+        })
+        .collect())
+}
+
+fn missing_column(field: &str, column: &str, table: &str, found: &[Found]) -> String {
+    let nearest = found
+        .iter()
+        .map(|known| (distance(column, &known.name), &known.name))
+        .min()
+        .filter(|(distance, _)| *distance <= column.chars().count().max(3) / 2)
+        .map_or_else(String::new, |(_, name)| {
+            format!("; the nearest is {name} (`column: {name}`)")
+        });
+    format!(
+        "field {field}: table {table} has no column {column}{nearest}; or keep the field for decisions only with `column: false`"
+    )
+}
+
+fn missing_kept(name: &str, ty: &str, table: &str, shown: &str) -> String {
+    format!(
+        "table {shown} has no column {name}, which datasync fills; add it: ALTER TABLE {table} ADD COLUMN {name} {ty}"
+    )
+}
+
+/// Why a field's values cannot become the column's.
+fn misfit(
+    conn: &mut Connection,
+    field: &str,
+    kind: Kind,
+    wire: Wire,
+    column: &Found,
+) -> Result<Option<String>, StoreError> {
+    if column.generated {
+        return Ok(Some(format!(
+            "field {field}: column {} is always generated by the database and cannot be written",
+            column.name
+        )));
+    }
+    // Text becomes anything by its input function, anything becomes text by its output function.
+    if column.is_text || column.typname == wire.typname() || wire == Wire::Text {
+        return Ok(None);
+    }
+    let row = single(conn.query(
+        "looking for a cast",
+        CAST_SQL,
+        &[(&wire.typname(), Type::TEXT), (&column.cast, Type::TEXT)],
+    )?)?;
+    let castable: bool = row
+        .try_get(0)
+        .map_err(|error| StoreError::from_driver("looking for a cast", &error))?;
+    Ok((!castable).then(|| {
+        format!(
+            "field {field} is of type {}, but column {} is {}: PostgreSQL cannot make one of the other",
+            format!("{kind:?}").to_lowercase(),
+            column.name,
+            column.type_name
+        )
+    }))
+}
+
+fn key_problems(
+    conn: &mut Connection,
+    db: &Database,
+    wanted: &Columns,
+    table: &str,
+    shown: &str,
+) -> Result<Vec<String>, StoreError> {
+    let mut problems = Vec::new();
+    let key = &wanted.mapped[wanted.key].column;
+    if *key != db.conflict_key {
+        problems.push(format!(
+            "conflict_key is {} but the mapping's key field feeds column {key}",
+            db.conflict_key
+        ));
+    }
+    let unique = conn.query(
+        "reading the table's unique keys",
+        UNIQUE_SQL,
+        &[(&table, Type::TEXT)],
+    )?;
+    let mut names = Vec::new();
+    for row in &unique {
+        names.push(text(row, 0)?);
+    }
+    if !names.contains(&db.conflict_key.as_str()) {
+        problems.push(format!(
+            "column {} of {shown} is the conflict key but not unique by itself; add it: ALTER TABLE {table} ADD UNIQUE ({})",
+            db.conflict_key,
+            quote(&db.conflict_key)
+        ));
+    }
+    Ok(problems)
+}
+
+/// Edits (insert, delete, replace) between two names.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Columns of the target that alone are unique, apart from the primary key: what `conflict_key` may default to.
+pub fn unique_columns(conn: &mut Connection, db: &Database) -> Result<Vec<String>, StoreError> {
+    let table = quote_table(&db.schema, &db.table);
+    let rows = conn.query(
+        "reading the table's unique keys",
+        &format!("{UNIQUE_SQL} AND NOT i.indisprimary ORDER BY 1"),
+        &[(&table, Type::TEXT)],
+    )?;
+    rows.iter()
+        .map(|row| text(row, 0).map(str::to_owned))
+        .collect()
+}

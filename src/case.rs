@@ -31,7 +31,13 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Self; 5] = [Self::Investigate, Self::CheckApi, Self::CheckDatabase, Self::Resolve, Self::Retry];
+    pub const ALL: [Self; 5] = [
+        Self::Investigate,
+        Self::CheckApi,
+        Self::CheckDatabase,
+        Self::Resolve,
+        Self::Retry,
+    ];
 
     pub const fn title(self) -> &'static str {
         match self {
@@ -186,23 +192,32 @@ pub fn now() -> String {
 
 /// The names and counts of a ledger, as evidence has them.
 pub fn ledger_counts(ledger: &Ledger) -> Vec<(String, u64)> {
-    crate::report::rows(ledger).iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    crate::report::rows(ledger)
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count))
+        .collect()
 }
 
 impl Case {
     /// A new case for this cause, its first step active and the checks taken from the evidence.
     pub fn open(cause: &Cause, run_id: &str, evidence: Evidence) -> Self {
-        let items = Step::ALL.iter().map(|&step| Item { step, state: State::Available, who: None, when: None, note: None });
+        let items = Step::ALL.iter().map(|&step| Item {
+            step,
+            state: State::Available,
+            who: None,
+            when: None,
+            note: None,
+        });
         // The end of a version 7 UUID is random; its beginning is the time, which the case shows anyway.
         let id: String = run_id.chars().filter(char::is_ascii_hexdigit).collect();
-        let short: String = crc32fast::hash(format!("{id}{}", cause.fingerprint).as_bytes()).to_be_bytes().iter().fold(
-            String::from("C"),
-            |mut text, byte| {
+        let short: String = crc32fast::hash(format!("{id}{}", cause.fingerprint).as_bytes())
+            .to_be_bytes()
+            .iter()
+            .fold(String::from("C"), |mut text, byte| {
                 // Writing to a String cannot fail.
                 write!(text, "{byte:02x}").unwrap_or_default();
                 text
-            },
-        );
+            });
         let mut case = Self {
             id: short,
             fingerprint: cause.fingerprint.clone(),
@@ -230,17 +245,36 @@ impl Case {
             return;
         }
         self.count += 1;
-        self.occurrences.push(Occurrence { run_id: run_id.to_owned(), at: now(), exit_code: cause.exit_code });
+        self.occurrences.push(Occurrence {
+            run_id: run_id.to_owned(),
+            at: now(),
+            exit_code: cause.exit_code,
+        });
         if self.occurrences.len() > KEPT {
             self.occurrences.remove(1);
         }
         self.cause.clone_from(&cause.sentence);
         for (of, step) in [("api", Step::CheckApi), ("database", Step::CheckDatabase)] {
-            let mut found = evidence.checks.iter().filter(|check| check.of == of).peekable();
+            let mut found = evidence
+                .checks
+                .iter()
+                .filter(|check| check.of == of)
+                .peekable();
             if found.peek().is_some() {
-                let bad: Vec<&str> = found.filter(|check| !check.ok).map(|check| check.detail.as_str()).collect();
-                let state = if bad.is_empty() { State::Completed } else { State::Failed };
-                let note = if bad.is_empty() { "all well".to_owned() } else { bad.join("; ") };
+                let bad: Vec<&str> = found
+                    .filter(|check| !check.ok)
+                    .map(|check| check.detail.as_str())
+                    .collect();
+                let state = if bad.is_empty() {
+                    State::Completed
+                } else {
+                    State::Failed
+                };
+                let note = if bad.is_empty() {
+                    "all well".to_owned()
+                } else {
+                    bad.join("; ")
+                };
                 self.set(step, state, "datasync", Some(note));
             }
         }
@@ -251,7 +285,11 @@ impl Case {
     /// state directory), each once.
     pub fn merge(&mut self, other: &Self) {
         for seen in &other.occurrences {
-            if !self.occurrences.iter().any(|known| known.run_id == seen.run_id) {
+            if !self
+                .occurrences
+                .iter()
+                .any(|known| known.run_id == seen.run_id)
+            {
                 self.count += 1;
                 self.occurrences.push(seen.clone());
             }
@@ -269,11 +307,18 @@ impl Case {
 
     pub fn item(&self, step: Step) -> &Item {
         // All five are always there: `open` makes them and nothing removes one.
-        self.items.iter().find(|item| item.step == step).unwrap_or(&self.items[0])
+        self.items
+            .iter()
+            .find(|item| item.step == step)
+            .unwrap_or(&self.items[0])
     }
 
     fn item_mut(&mut self, step: Step) -> &mut Item {
-        let at = self.items.iter().position(|item| item.step == step).unwrap_or(0);
+        let at = self
+            .items
+            .iter()
+            .position(|item| item.step == step)
+            .unwrap_or(0);
         &mut self.items[at]
     }
 
@@ -294,7 +339,11 @@ impl Case {
     /// When the case is closed.
     pub fn complete(&mut self, step: Step, who: &str, note: Option<String>) -> Result<()> {
         if !self.is_open() {
-            bail!("case {} is closed since {}", self.id, self.closed_at.as_deref().unwrap_or_default());
+            bail!(
+                "case {} is closed since {}",
+                self.id,
+                self.closed_at.as_deref().unwrap_or_default()
+            );
         }
         self.set(step, State::Completed, who, note);
         let next = match step {
@@ -308,7 +357,11 @@ impl Case {
     }
 
     pub fn add_note(&mut self, who: &str, text: &str) {
-        self.notes.push(Note { at: now(), who: who.to_owned(), text: text.to_owned() });
+        self.notes.push(Note {
+            at: now(),
+            who: who.to_owned(),
+            text: text.to_owned(),
+        });
         if self.notes.len() > KEPT {
             self.notes.remove(0);
         }
@@ -326,7 +379,9 @@ impl Case {
         self.closing = Some(closing);
         self.set(Step::Retry, State::Completed, who, Some(why.to_owned()));
         for item in &mut self.items {
-            if !matches!(item.state, State::Completed | State::Failed) || (item.step.is_human() && item.state == State::Failed) {
+            if !matches!(item.state, State::Completed | State::Failed)
+                || (item.step.is_human() && item.state == State::Failed)
+            {
                 item.state = State::Skipped;
             }
         }
@@ -339,7 +394,14 @@ impl Case {
             Some(Closing::Resolved) => "resolved",
             Some(Closing::Recovered) => "recovered",
         };
-        format!("{:<10} {state:<10} {:>3} × {:<26} {}  {}", self.id, self.count, self.fingerprint, self.opened_at, clean(&self.cause))
+        format!(
+            "{:<10} {state:<10} {:>3} × {:<26} {}  {}",
+            self.id,
+            self.count,
+            self.fingerprint,
+            self.opened_at,
+            clean(&self.cause)
+        )
     }
 
     /// What an operator reads at night.
@@ -352,14 +414,26 @@ impl Case {
             (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
             _ => "open".to_owned(),
         };
-        line(format!("Case {} · {state} · exit {} · {}", self.id, self.exit_code, self.fingerprint));
+        line(format!(
+            "Case {} · {state} · exit {} · {}",
+            self.id, self.exit_code, self.fingerprint
+        ));
         line(String::new());
         line("What happened".into());
         line(format!("  {}", clean(&self.cause)));
         let last = self.occurrences.last().map_or("", |o| o.at.as_str());
-        let times = if self.count == 1 { "once".to_owned() } else { format!("{} times, last at {last}", self.count) };
+        let times = if self.count == 1 {
+            "once".to_owned()
+        } else {
+            format!("{} times, last at {last}", self.count)
+        };
         line(format!("  first at {}, {times}", self.opened_at));
-        for error in self.evidence.errors.iter().filter(|error| **error != self.cause) {
+        for error in self
+            .evidence
+            .errors
+            .iter()
+            .filter(|error| **error != self.cause)
+        {
             line(format!("  · {}", clean(error)));
         }
         if let Some((_, fetched)) = self.evidence.ledger.first() {
@@ -368,11 +442,18 @@ impl Case {
                 .filter(|(_, count)| *count > 0)
                 .map(|(name, count)| format!("{} {name}", grouped(*count)))
                 .collect();
-            let fates = if fates.is_empty() { String::new() } else { format!(": {}", fates.join(", ")) };
+            let fates = if fates.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", fates.join(", "))
+            };
             line(format!("  {} records fetched{fates}", grouped(*fetched)));
         }
         if !self.evidence.samples.is_empty() {
-            line(format!("  records concerned, for example: {}", clean(&self.evidence.samples.join(", "))));
+            line(format!(
+                "  records concerned, for example: {}",
+                clean(&self.evidence.samples.join(", "))
+            ));
         }
         line(String::new());
         line("What was checked".into());
@@ -381,7 +462,12 @@ impl Case {
         }
         for check in &self.evidence.checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };
-            line(format!("  {mark} {:<9} {:<16} {}", check.of, check.name, clean(&check.detail)));
+            line(format!(
+                "  {mark} {:<9} {:<16} {}",
+                check.of,
+                check.name,
+                clean(&check.detail)
+            ));
             if let Some(hint) = &check.hint {
                 line(format!("       → {}", clean(hint)));
             }
@@ -391,7 +477,10 @@ impl Case {
         line("  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice".into());
         line("  and never overwrites newer data.".into());
         if self.evidence.spool_files > 0 {
-            line(format!("  {} batches wait on disk and are replayed before anything new is fetched.", self.evidence.spool_files));
+            line(format!(
+                "  {} batches wait on disk and are replayed before anything new is fetched.",
+                self.evidence.spool_files
+            ));
         }
         line(String::new());
         line("The plan".into());
@@ -400,13 +489,26 @@ impl Case {
                 (Some(who), Some(when)) => format!("{who}, {when}"),
                 _ => String::new(),
             };
-            line(format!("  {:<10} {:<22} {by}", item.state.as_str(), item.step.title()).trim_end().to_owned());
+            line(
+                format!(
+                    "  {:<10} {:<22} {by}",
+                    item.state.as_str(),
+                    item.step.title()
+                )
+                .trim_end()
+                .to_owned(),
+            );
             if let Some(note) = &item.note {
                 line(format!("             {}", clean(note)));
             }
         }
         for note in &self.notes {
-            line(format!("Note {} {}: {}", note.at, note.who, clean(&note.text)));
+            line(format!(
+                "Note {} {}: {}",
+                note.at,
+                note.who,
+                clean(&note.text)
+            ));
         }
         if self.is_open() {
             line(String::new());
@@ -424,9 +526,13 @@ impl Case {
             _ => "datasync validate",
         };
         if self.item(Step::Investigate).state == State::Active {
-            format!("{check}   then: datasync case complete {id} investigate --note \"what you found\"")
+            format!(
+                "{check}   then: datasync case complete {id} investigate --note \"what you found\""
+            )
         } else if self.item(Step::Resolve).state == State::Active {
-            format!("datasync case complete {id} resolve --note \"what you did\"   then: datasync retry --case {id}")
+            format!(
+                "datasync case complete {id} resolve --note \"what you did\"   then: datasync retry --case {id}"
+            )
         } else {
             format!("datasync retry --case {id}")
         }
@@ -441,7 +547,9 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn new(state_dir: &Path) -> Self {
-        Self { folder: state_dir.join("cases") }
+        Self {
+            folder: state_dir.join("cases"),
+        }
     }
 
     /// Writes a case so that it survives a power cut.
@@ -449,9 +557,17 @@ impl Shelf {
         let text = serde_json::to_vec_pretty(case).context("cannot write a case down")?;
         let path = self.path(&case.id);
         let write = || -> io::Result<()> {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.folder)?;
             let temporary = path.with_extension("tmp");
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
@@ -465,18 +581,26 @@ impl Shelf {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e).with_context(|| format!("cannot read {}", self.folder.display())),
+            Err(e) => {
+                return Err(e).with_context(|| format!("cannot read {}", self.folder.display()));
+            }
         };
         let mut cases = Vec::new();
         for entry in entries {
-            let path = entry.with_context(|| format!("cannot read {}", self.folder.display()))?.path();
+            let path = entry
+                .with_context(|| format!("cannot read {}", self.folder.display()))?
+                .path();
             if path.extension().is_none_or(|ext| ext != "json") {
                 continue;
             }
-            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             match serde_json::from_slice::<Case>(&text) {
                 Ok(case) if case.items.len() == Step::ALL.len() => cases.push(case),
-                Ok(_) | Err(_) => log::warn!("{} is not a readable case; it is left as it is", path.display()),
+                Ok(_) | Err(_) => log::warn!(
+                    "{} is not a readable case; it is left as it is",
+                    path.display()
+                ),
             }
         }
         cases.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
@@ -487,7 +611,9 @@ impl Shelf {
     pub fn remove(&self, id: &str) -> Result<()> {
         let path = self.path(id);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).with_context(|| format!("cannot remove {}", path.display())),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("cannot remove {}", path.display()))
+            }
             _ => Ok(()),
         }
     }
@@ -528,8 +654,17 @@ mod tests {
     #[test]
     fn the_plan_leads_from_investigate_over_resolve_to_retry_and_back() {
         let mut case = Case::open(&cause(), "run-1", Evidence::default());
-        assert!(case.next_command().contains("complete"), "{}", case.next_command());
-        case.complete(Step::Investigate, "operator", Some("the VPN was down".into())).unwrap();
+        assert!(
+            case.next_command().contains("complete"),
+            "{}",
+            case.next_command()
+        );
+        case.complete(
+            Step::Investigate,
+            "operator",
+            Some("the VPN was down".into()),
+        )
+        .unwrap();
         assert_eq!(case.item(Step::Resolve).state, State::Active);
         case.complete(Step::Resolve, "operator", None).unwrap();
         assert_eq!(case.item(Step::Retry).state, State::Active);
@@ -554,7 +689,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::new(folder.path());
         assert!(shelf.all().unwrap().is_empty());
-        let case = Case::open(&cause(), "run-1", Evidence { samples: vec!["C-1".into()], ..Evidence::default() });
+        let case = Case::open(
+            &cause(),
+            "run-1",
+            Evidence {
+                samples: vec!["C-1".into()],
+                ..Evidence::default()
+            },
+        );
         shelf.put(&case).unwrap();
         shelf.put(&case).unwrap();
         let all = shelf.all().unwrap();

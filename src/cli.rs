@@ -35,22 +35,62 @@ Exit codes:
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where records come from and what their fields become
-    #[arg(long, global = true, value_name = "FILE", env = "DATASYNC_MAPPINGS", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DATASYNC_MAPPINGS",
+        hide_env_values = true
+    )]
     pub mappings: Option<PathBuf>,
     /// The DMN decision table
-    #[arg(long, global = true, value_name = "FILE", env = "DATASYNC_DECISIONS", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DATASYNC_DECISIONS",
+        hide_env_values = true
+    )]
     pub decisions: Option<PathBuf>,
     /// Variables for this run (default: ./.env when present)
-    #[arg(long, global = true, value_name = "FILE", env = "DATASYNC_ENV_FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DATASYNC_ENV_FILE",
+        hide_env_values = true
+    )]
     pub env_file: Option<PathBuf>,
     /// Spool, cases and cached state (default: $XDG_STATE_HOME/datasync)
-    #[arg(long, global = true, value_name = "DIR", env = "DATASYNC_STATE_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "DATASYNC_STATE_DIR",
+        hide_env_values = true
+    )]
     pub state_dir: Option<PathBuf>,
     /// Form of the result on stdout
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t, env = "DATASYNC_OUTPUT", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        value_enum,
+        default_value_t,
+        env = "DATASYNC_OUTPUT",
+        hide_env_values = true
+    )]
     pub output: Output,
     /// Form of the log on stderr
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t, env = "DATASYNC_LOG_FORMAT", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        value_enum,
+        default_value_t,
+        env = "DATASYNC_LOG_FORMAT",
+        hide_env_values = true
+    )]
     pub log_format: LogFormat,
     /// Print nothing at all when the exit code is 0
     #[arg(short, long, global = true, env = "DATASYNC_QUIET", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
@@ -104,6 +144,12 @@ pub struct SyncArgs {
     /// End the run in order after this long (90s, 10m, 2h)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub deadline: Option<Duration>,
+    /// Wait so long for another run to finish, instead of giving up at once with exit 75
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait: Option<Duration>,
+    /// Fetch everything, whatever the watermark says
+    #[arg(long)]
+    pub full: bool,
 }
 
 #[derive(Debug, Args)]
@@ -141,9 +187,13 @@ pub struct RetryArgs {
 
 /// `90s`, `10m`, `2h`, `500ms`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
-    let count: u64 = digits.parse().map_err(|_| "expected a duration such as 90s, 10m or 2h".to_owned())?;
+    let count: u64 = digits
+        .parse()
+        .map_err(|_| "expected a duration such as 90s, 10m or 2h".to_owned())?;
     let seconds = match unit {
         "ms" => return Ok(Duration::from_millis(count)),
         "s" => 1,

@@ -52,6 +52,15 @@ impl Exit {
     /// Of two that apply, the one that explains the damage: 1, 6, 4, 3, 5, then the others.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
+        if self.rank() <= other.rank() {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// Place in the order above, 0 first.
+    pub fn rank(self) -> usize {
         const ORDER: [Exit; 10] = [
             Exit::Internal,
             Exit::State,
@@ -64,7 +73,10 @@ impl Exit {
             Exit::Busy,
             Exit::Success,
         ];
-        if ORDER.iter().position(|&e| e == self) <= ORDER.iter().position(|&e| e == other) { self } else { other }
+        ORDER
+            .iter()
+            .position(|&exit| exit == self)
+            .unwrap_or(ORDER.len())
     }
 }
 
@@ -86,11 +98,45 @@ impl fmt::Display for Misconfigured {
 
 impl std::error::Error for Misconfigured {}
 
+/// Another run holds the lease.
+#[derive(Debug)]
+pub struct Busy {
+    pub target: String,
+    pub who: String,
+    pub host: String,
+    /// RFC 3339.
+    pub since: String,
+    /// Records it has accounted for so far.
+    pub progress: u64,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            target,
+            who,
+            host,
+            since,
+            progress,
+        } = self;
+        write!(
+            f,
+            "another run is writing to {target}: started by {who} on {host} at {since}, {progress} records so far; \
+             nothing was touched. `--wait 5m` waits for it"
+        )
+    }
+}
+
+impl std::error::Error for Busy {}
+
 /// The exit code of an error: the innermost typed cause decides; what nobody foresaw is internal.
 pub fn of(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if cause.is::<ConfigErrors>() || cause.is::<Misconfigured>() {
             return Exit::Configuration;
+        }
+        if cause.is::<Busy>() {
+            return Exit::Busy;
         }
         if cause.is::<ApiError>() {
             return Exit::Api;
@@ -111,7 +157,14 @@ mod tests {
 
     #[test]
     fn the_code_that_explains_the_damage_wins() {
-        let order = [Exit::Internal, Exit::State, Exit::Database, Exit::Api, Exit::Threshold, Exit::Success];
+        let order = [
+            Exit::Internal,
+            Exit::State,
+            Exit::Database,
+            Exit::Api,
+            Exit::Threshold,
+            Exit::Success,
+        ];
         for (i, &worse) in order.iter().enumerate() {
             for &better in &order[i..] {
                 assert_eq!(worse.worse(better), worse);

@@ -39,7 +39,11 @@ pub struct LogRow {
 
 /// `user@host`: who did it.
 pub fn who() -> String {
-    format!("{}@{}", crate::config::user_name(), store::lease::host_name())
+    format!(
+        "{}@{}",
+        crate::config::user_name(),
+        store::lease::host_name()
+    )
 }
 
 /// Opens a case for each cause of a failed run (or adds to the open one), closes what a good run has shown to be over,
@@ -60,7 +64,10 @@ pub fn keep_case(books: &Books<'_>, connection: Option<&mut Connection>) -> Resu
     let mut first = None;
     for cause in &causes {
         let known = open_cases(connection.as_deref_mut(), books.plan, &shelf)?;
-        let case = match known.into_iter().find(|case| case.fingerprint == cause.fingerprint) {
+        let case = match known
+            .into_iter()
+            .find(|case| case.fingerprint == cause.fingerprint)
+        {
             Some(mut case) => {
                 case.add_occurrence(cause, books.run_id, evidence.clone());
                 case
@@ -77,7 +84,10 @@ pub fn keep_case(books: &Books<'_>, connection: Option<&mut Connection>) -> Resu
 fn causes(books: &Books<'_>) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     for (exit, fingerprint, sentence) in books.failures {
-        let cased = matches!(exit, Exit::Internal | Exit::Api | Exit::Database | Exit::Threshold | Exit::State);
+        let cased = matches!(
+            exit,
+            Exit::Internal | Exit::Api | Exit::Database | Exit::Threshold | Exit::State
+        );
         if cased && !causes.iter().any(|cause| cause.fingerprint == *fingerprint) {
             causes.push(Cause {
                 fingerprint: fingerprint.clone(),
@@ -95,15 +105,28 @@ fn causes(books: &Books<'_>) -> Vec<Cause> {
 fn evidence(books: &Books<'_>) -> Evidence {
     let mut checks = Vec::new();
     if let Some(api) = &books.plan.api {
-        let found = crate::api::check(api, &books.plan.mapping, books.plan.alerts.api_response_time);
+        let found = crate::api::check(
+            api,
+            &books.plan.mapping,
+            books.plan.alerts.api_response_time,
+        );
         checks.extend(found.iter().map(|check| CheckFound::new("api", check)));
     }
     if let Some(database) = &books.plan.database {
         let found = store::check(database, &books.plan.mapping);
-        checks.extend(found.checks.iter().map(|check| CheckFound::new("database", check)));
+        checks.extend(
+            found
+                .checks
+                .iter()
+                .map(|check| CheckFound::new("database", check)),
+        );
     }
     Evidence {
-        errors: books.failures.iter().map(|(_, _, sentence)| sentence.clone()).collect(),
+        errors: books
+            .failures
+            .iter()
+            .map(|(_, _, sentence)| sentence.clone())
+            .collect(),
         ledger: crate::case::ledger_counts(books.ledger),
         samples: books.samples.to_vec(),
         checks,
@@ -112,11 +135,16 @@ fn evidence(books: &Books<'_>) -> Evidence {
 }
 
 /// Open cases, wherever they are.
-pub fn open_cases(connection: Option<&mut Connection>, plan: &Plan, shelf: &Shelf) -> Result<Vec<Case>> {
+pub fn open_cases(
+    connection: Option<&mut Connection>,
+    plan: &Plan,
+    shelf: &Shelf,
+) -> Result<Vec<Case>> {
     let mut cases: Vec<Case> = shelf.all()?.into_iter().filter(Case::is_open).collect();
     if let Some(connection) = connection {
         for document in store::cases::open(connection, plan.database()?)? {
-            let case: Case = serde_json::from_str(&document).context("a stored case is not readable")?;
+            let case: Case =
+                serde_json::from_str(&document).context("a stored case is not readable")?;
             cases.retain(|shelved| shelved.id != case.id);
             cases.push(case);
         }
@@ -125,7 +153,12 @@ pub fn open_cases(connection: Option<&mut Connection>, plan: &Plan, shelf: &Shel
 }
 
 /// Keeps a case in the database, else on the shelf.
-pub fn keep(connection: Option<&mut Connection>, plan: &Plan, shelf: &Shelf, case: &Case) -> Result<()> {
+pub fn keep(
+    connection: Option<&mut Connection>,
+    plan: &Plan,
+    shelf: &Shelf,
+    case: &Case,
+) -> Result<()> {
     if let Some(connection) = connection {
         match save(connection, plan.database()?, case) {
             Ok(true) => return shelf.remove(&case.id),
@@ -155,8 +188,16 @@ fn recover(books: &Books<'_>, connection: &mut Connection) -> Result<()> {
     let shelf = Shelf::new(&books.plan.state_dir);
     for mut case in open_cases(Some(connection), books.plan, &shelf)? {
         if case.transient {
-            case.close(Closing::Recovered, "datasync", &format!("run {} succeeded", books.run_id));
-            log::warn!("case {} is closed: {} has passed by itself", case.id, case.fingerprint);
+            case.close(
+                Closing::Recovered,
+                "datasync",
+                &format!("run {} succeeded", books.run_id),
+            );
+            log::warn!(
+                "case {} is closed: {} has passed by itself",
+                case.id,
+                case.fingerprint
+            );
             keep(Some(connection), books.plan, &shelf, &case)?;
         }
     }
@@ -175,9 +216,17 @@ pub fn keep_log(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) 
     let path = folder.join(format!("{}.json", row.header.run_id));
     let text = serde_json::to_vec(row).context("cannot write the log row down")?;
     let write = || -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
         let temporary = path.with_extension("tmp");
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
@@ -197,13 +246,15 @@ pub fn move_shelved(connection: &mut Connection, plan: &Plan) -> Result<()> {
     let shelf = Shelf::new(&plan.state_dir);
     for mut case in shelf.all()? {
         if let Some(document) = store::cases::find(connection, database, &case.id)? {
-            let stored: Case = serde_json::from_str(&document).context("a stored case is not readable")?;
+            let stored: Case =
+                serde_json::from_str(&document).context("a stored case is not readable")?;
             case.merge(&stored);
         }
         if !save(connection, database, &case)? {
             // The cause has an open case already: it takes over what this one knows.
             for document in store::cases::open(connection, database)? {
-                let mut stored: Case = serde_json::from_str(&document).context("a stored case is not readable")?;
+                let mut stored: Case =
+                    serde_json::from_str(&document).context("a stored case is not readable")?;
                 if stored.fingerprint == case.fingerprint {
                     stored.merge(&case);
                     save(connection, database, &stored)?;
@@ -224,14 +275,19 @@ fn shelved_log(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
     };
     let mut rows = Vec::new();
     for entry in entries {
-        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        let path = entry
+            .with_context(|| format!("cannot read {}", folder.display()))?
+            .path();
         if path.extension().is_none_or(|ext| ext != "json") {
             continue;
         }
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         match serde_json::from_slice(&text) {
             Ok(row) => rows.push((path, row)),
-            Err(_) => log::warn!("{} is not a readable log row; it is left as it is", path.display()),
+            Err(_) => log::warn!(
+                "{} is not a readable log row; it is left as it is",
+                path.display()
+            ),
         }
     }
     Ok(rows)

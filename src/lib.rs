@@ -17,6 +17,7 @@ pub mod transform; // mapping applied to a record: typed cells
 
 pub mod alert; // who hears of it
 pub mod case; // the incident and its five steps
+pub mod incident; // what a run leaves behind: log row and case
 pub mod logging; // what goes to stderr
 pub mod metrics; // the Prometheus textfile
 pub mod progress; // the bar on a terminal

@@ -19,7 +19,15 @@ const KEPT: usize = 500;
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Chatty about values: never below `warn`.
-const CLAMPED: [&str; 7] = ["tokio_postgres", "postgres", "hyper", "hyper_util", "reqwest", "rustls", "h2"];
+const CLAMPED: [&str; 7] = [
+    "tokio_postgres",
+    "postgres",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
+    "h2",
+];
 
 struct Logger {
     filter: env_logger::Logger,
@@ -49,7 +57,9 @@ pub fn start(global: &Global) {
     let logger = Logger {
         filter: builder.build(),
         format: global.log_format,
-        color: !global.no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && io::stderr().is_terminal(),
+        color: !global.no_color
+            && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+            && io::stderr().is_terminal(),
         quiet: global.quiet,
         kept: Mutex::new(VecDeque::new()),
         run_id: OnceLock::new(),
@@ -71,9 +81,14 @@ pub fn set_run_id(id: &str) {
 
 /// The last lines logged, oldest first.
 pub fn last_lines(count: usize) -> Vec<String> {
-    let Some(logger) = LOGGER.get() else { return Vec::new() };
+    let Some(logger) = LOGGER.get() else {
+        return Vec::new();
+    };
     let kept = logger.kept.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.iter().skip(kept.len().saturating_sub(count)).cloned().collect()
+    kept.iter()
+        .skip(kept.len().saturating_sub(count))
+        .cloned()
+        .collect()
 }
 
 /// Ends a quiet run: what was held back is printed when the run failed, and forgotten when it did not.
@@ -88,7 +103,10 @@ pub fn release(failed: bool) {
 
 /// A closed stderr must not change the outcome of a run.
 fn print(line: &str) {
-    io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
+    io::stderr()
+        .lock()
+        .write_all(line.as_bytes())
+        .unwrap_or_default();
 }
 
 impl Logger {
@@ -99,7 +117,10 @@ impl Logger {
             LogFormat::Json => {
                 let mut object = serde_json::Map::new();
                 object.insert("time".into(), format!("{time:.3}").into());
-                object.insert("level".into(), record.level().as_str().to_lowercase().into());
+                object.insert(
+                    "level".into(),
+                    record.level().as_str().to_lowercase().into(),
+                );
                 if let Some(run_id) = self.run_id.get() {
                     object.insert("run_id".into(), run_id.as_str().into());
                 }
@@ -124,7 +145,8 @@ impl Logger {
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let root = metadata.target().split("::").next().unwrap_or_default();
-        (metadata.level() <= Level::Warn || !CLAMPED.contains(&root)) && self.filter.enabled(metadata)
+        (metadata.level() <= Level::Warn || !CLAMPED.contains(&root))
+            && self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -8,7 +8,9 @@ use datasync::{commands, logging};
 
 fn main() -> ExitCode {
     // One TLS provider for HTTPS and PostgreSQL. It can only fail when one is installed already.
-    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap_or_default();
     let cli = Cli::parse();
     logging::start(&cli.global);
     let exit = commands::run(&cli);

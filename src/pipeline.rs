@@ -24,12 +24,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::api::{ApiError, Client, Pages};
 use crate::config::plan;
+use crate::histogram::Histogram;
 use crate::progress::Progress;
 use crate::record::Ledger;
 use crate::report::Difference;
 use crate::spool::{Header, Spool, SpoolError};
-use crate::histogram::Histogram;
-use crate::store::{Batch, BatchOutcome, Columns, StoreError};
+use crate::store::{self, Batch, BatchOutcome, Columns, StoreError};
 
 use queue::{CloseOnDrop, DoneOnDrop, MAX_PARTITIONS, Queue};
 use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
@@ -52,7 +52,12 @@ const LOGGED_REJECTIONS: u64 = 20;
 #[derive(Debug)]
 pub enum Feed<'a> {
     /// Pages of the API, fetched by so many threads.
-    Api { api: &'a plan::Api, pages: &'a Pages, threads: u32, clock_offset: i64 },
+    Api {
+        api: &'a plan::Api,
+        pages: &'a Pages,
+        threads: u32,
+        clock_offset: i64,
+    },
     /// Sheets at hand: a spool file.
     Sheets(Vec<Sheet>),
 }
@@ -76,6 +81,21 @@ pub struct Limits<'a> {
 pub struct Keep<'a> {
     pub spool: &'a mut Spool,
     pub config_hash: &'a str,
+}
+
+/// Who watches the run go on.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    pub progress: &'a Progress,
+    /// Records accounted for, as other runs see them in the lease.
+    pub accounted: &'a AtomicU64,
+}
+
+impl Shown<'_> {
+    fn update(&self, ledger: &Ledger) {
+        self.accounted.store(ledger.accounted(), Ordering::Relaxed);
+        self.progress.update(ledger.accounted(), ledger.rejected);
+    }
 }
 
 /// What came of it.
@@ -139,7 +159,7 @@ pub fn run(
     limits: &Limits<'_>,
     keep: Option<Keep<'_>>,
     next_batch: &mut u64,
-    progress: &Progress,
+    shown: &Shown<'_>,
 ) -> Result<Flow> {
     let partitions = limits.max_connections.clamp(1, MAX_PARTITIONS);
     let queue: Queue<Batch> = Queue::new(partitions as usize);
@@ -157,7 +177,9 @@ pub fn run(
     };
     let (permits, returned) = bounded::<()>(fetchers as usize * 2);
     for _ in 0..fetchers * 2 {
-        permits.send(()).context("a channel that was just made is closed")?;
+        permits
+            .send(())
+            .context("a channel that was just made is closed")?;
     }
     let stop_pages = || {
         if let Feed::Api { pages, .. } = &feed {
@@ -167,30 +189,33 @@ pub fn run(
 
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        let spawn = |name: String, work: Box<dyn FnOnce() -> Result<()> + Send + '_>| {
-            std::thread::Builder::new().name(name).spawn_scoped(scope, work).context("cannot start a thread")
-        };
+        // When a thread cannot be started the others must not wait for ever.
+        let _close = CloseOnDrop(&queue);
 
         for number in 0..fetchers {
             let (pages_in, permit) = (pages_in.clone(), returned.clone());
             let feed = &feed;
             let work = move || fetch(feed, &permit, &pages_in);
-            threads.push(spawn(format!("fetch-{number}"), Box::new(work))?);
+            threads.push(spawn(scope, format!("fetch-{number}"), work)?);
         }
         drop(pages_in);
 
         let shaping = {
             let (events, queue) = (events.clone(), &queue);
             let columns = Arc::clone(columns);
-            std::thread::Builder::new()
-                .name("shape".into())
-                .spawn_scoped(scope, move || {
-                    let _end = EndOnDrop(events.clone());
-                    let _close = CloseOnDrop(queue);
-                    let shaper = Shaper::new(rules, columns, queue, partitions, limits.batch_size, next_batch);
-                    shape_all(shaper, &pages_out, &permits, &events)
-                })
-                .context("cannot start a thread")?
+            spawn(scope, "shape".to_owned(), move || {
+                let _end = EndOnDrop(events.clone());
+                let _close = CloseOnDrop(queue);
+                let shaper = Shaper::new(
+                    rules,
+                    columns,
+                    queue,
+                    partitions,
+                    limits.batch_size,
+                    next_batch,
+                );
+                shape_all(shaper, &pages_out, &permits, &events)
+            })?
         };
 
         let write = |number: u32| {
@@ -206,7 +231,7 @@ pub fn run(
                 }
                 Ok(())
             };
-            spawn(format!("write-{number}"), Box::new(work))
+            spawn(scope, format!("write-{number}"), work)
         };
 
         let mut pool = Pool::new(limits.min_connections.clamp(1, partitions), partitions);
@@ -214,7 +239,14 @@ pub fn run(
             threads.push(write(number)?);
         }
 
-        let mut book = Book { flow: Flow::default(), keep, limits, target, shared: &shared, logged: BTreeMap::new() };
+        let mut book = Book {
+            flow: Flow::default(),
+            keep,
+            limits,
+            target,
+            shared: &shared,
+            logged: BTreeMap::new(),
+        };
         let mut grace: Option<Instant> = None;
         // Shaping and the writers.
         let mut at_work = 1 + pool.size;
@@ -223,20 +255,24 @@ pub fn run(
                 Ok(Event::Ended) => at_work -= 1,
                 Ok(event) => {
                     book.enter(event);
-                    progress.update(book.flow.ledger.accounted(), book.flow.ledger.rejected);
+                    shown.update(&book.flow.ledger);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("the pipeline lost its events")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(anyhow!("the pipeline lost its events"));
+                }
             }
             if book.must_stop() || limits.stop.load(Ordering::Relaxed) {
                 stop_pages();
             }
-            if limits.stop.load(Ordering::Relaxed) && *grace.get_or_insert_with(|| Instant::now() + GRACE) < Instant::now() {
+            if limits.stop.load(Ordering::Relaxed)
+                && *grace.get_or_insert_with(|| Instant::now() + GRACE) < Instant::now()
+            {
                 shared.give_up.store(true, Ordering::Relaxed);
             }
             if let Feed::Api { pages, .. } = &feed {
                 if let Some(total) = pages.announced_total() {
-                    progress.announce(total);
+                    shown.progress.announce(total);
                 }
             }
             match pool.tick(&queue, book.flow.ledger.accounted()) {
@@ -248,20 +284,44 @@ pub fn run(
                 Change::None => {}
             }
         }
-        let stats = shaping.join().map_err(|_| anyhow!("the shaping thread panicked"))?;
+        let stats = shaping
+            .join()
+            .map_err(|_| anyhow!("the shaping thread panicked"))?;
         for thread in threads {
             let name = thread.thread().name().unwrap_or("pipeline").to_owned();
-            thread.join().map_err(|_| anyhow!("thread {name} panicked"))??;
+            thread
+                .join()
+                .map_err(|_| anyhow!("thread {name} panicked"))??;
         }
-        progress.update(book.flow.ledger.accounted(), book.flow.ledger.rejected);
+        shown.update(&book.flow.ledger);
         Ok(book.close(stats, &pool))
     })
 }
 
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    name: String,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<std::thread::ScopedJoinHandle<'scope, T>> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn_scoped(scope, work)
+        .context("cannot start a thread")
+}
+
 /// One fetch thread.
-fn fetch(feed: &Feed<'_>, permits: &Receiver<()>, pages_in: &Sender<(u64, Result<Sheet, ApiError>)>) -> Result<()> {
+fn fetch(
+    feed: &Feed<'_>,
+    permits: &Receiver<()>,
+    pages_in: &Sender<(u64, Result<Sheet, ApiError>)>,
+) -> Result<()> {
     match feed {
-        Feed::Api { api, pages, clock_offset, .. } => {
+        Feed::Api {
+            api,
+            pages,
+            clock_offset,
+            ..
+        } => {
             let client = match Client::new(api) {
                 Ok(client) => client,
                 Err(error) => {
@@ -271,7 +331,9 @@ fn fetch(feed: &Feed<'_>, permits: &Receiver<()>, pages_in: &Sender<(u64, Result
                 }
             };
             while permits.recv().is_ok() {
-                let Some(next) = pages.next(&client) else { break };
+                let Some(next) = pages.next(&client) else {
+                    break;
+                };
                 let (index, sheet) = match next {
                     Ok(page) => {
                         let sheet = Sheet {
@@ -282,7 +344,10 @@ fn fetch(feed: &Feed<'_>, permits: &Receiver<()>, pages_in: &Sender<(u64, Result
                         (page.index, Ok(sheet))
                     }
                     // Pages are numbered from 1 in messages; an error of no page comes after all of them.
-                    Err(error) => (error.page().map_or(u64::MAX, |number| number - 1), Err(error)),
+                    Err(error) => (
+                        error.page().map_or(u64::MAX, |number| number - 1),
+                        Err(error),
+                    ),
                 };
                 if pages_in.send((index, sheet)).is_err() {
                     break;
@@ -291,7 +356,9 @@ fn fetch(feed: &Feed<'_>, permits: &Receiver<()>, pages_in: &Sender<(u64, Result
         }
         Feed::Sheets(sheets) => {
             for (index, sheet) in sheets.iter().enumerate() {
-                if permits.recv().is_err() || pages_in.send((index as u64, Ok(sheet.clone()))).is_err() {
+                if permits.recv().is_err()
+                    || pages_in.send((index as u64, Ok(sheet.clone()))).is_err()
+                {
                     break;
                 }
             }
@@ -315,7 +382,9 @@ fn shape_all(
         Ok(sheet) => {
             shaper.add(&sheet);
             // The ledger outlives this thread.
-            events.send(Event::Shaped(sheet.records.len() as u64)).unwrap_or_default();
+            events
+                .send(Event::Shaped(sheet.records.len() as u64))
+                .unwrap_or_default();
         }
         Err(error) => {
             failed = true;
@@ -362,13 +431,20 @@ impl Book<'_> {
                 log::error!("{error}");
                 self.flow.api_error.get_or_insert(error);
             }
-            Event::Settled(Fate::Written(batch, outcome)) => self.written(&batch, outcome),
+            Event::Settled(Fate::Written(batch, outcome, differences)) => {
+                self.written(&batch, &outcome, differences)
+            }
             Event::Settled(Fate::Refused(batch, error)) => self.refused(&batch, error),
             Event::Ended => {}
         }
     }
 
-    fn written(&mut self, batch: &Batch, outcome: BatchOutcome) {
+    fn written(
+        &mut self,
+        batch: &Batch,
+        outcome: &BatchOutcome,
+        differences: Vec<store::Difference>,
+    ) {
         let ledger = &mut self.flow.ledger;
         ledger.inserted += outcome.inserted;
         ledger.updated += outcome.updated;
@@ -376,36 +452,60 @@ impl Book<'_> {
         ledger.superseded += outcome.superseded;
         ledger.duplicates += outcome.duplicates;
         ledger.rejected += outcome.rejected;
-        self.flow.flagged += outcome.flagged;
+        self.flow.flagged += batch.flagged();
         self.flow.resolved += outcome.resolved;
         self.flow.write_seconds += outcome.seconds;
-        self.flow.db_seconds.record(outcome.seconds);
-        if let Task::Compare { differences } = self.target.task {
-            let room = differences.saturating_sub(self.flow.differences.len());
-            self.flow.differences.extend(outcome.differences.into_iter().take(room).map(|d| Difference {
-                id: d.id,
-                change: d.change,
+        self.flow
+            .db_seconds
+            .record(Duration::from_secs_f64(outcome.seconds));
+        if let Task::Compare {
+            differences: wanted,
+        } = self.target.task
+        {
+            let room = wanted.saturating_sub(self.flow.differences.len());
+            let shown = differences.into_iter().take(room);
+            self.flow.differences.extend(shown.map(|d| Difference {
+                id: d.key,
                 fields: d.fields,
             }));
         }
         for rejection in batch.rejections() {
             let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
-            self.rejected(id, &rejection.reason, &rejection.message);
+            let reason = match (rejection.reason.as_str(), rejection.rules.first()) {
+                ("decision", Some(rule)) => format!("decision {rule}"),
+                (reason, _) => reason.to_owned(),
+            };
+            self.rejected(
+                id,
+                &reason,
+                if rejection.loggable {
+                    &rejection.message
+                } else {
+                    "see sync_rejections"
+                },
+            );
         }
         for refused in &outcome.refused {
-            self.rejected(&refused.id, "database", &refused.to_string());
+            self.rejected(&refused.record_id, "database", &refused.to_string());
         }
     }
 
     fn rejected(&mut self, id: &str, reason: &str, message: &str) {
-        *self.flow.rejections_by_reason.entry(reason.to_owned()).or_default() += 1;
+        *self
+            .flow
+            .rejections_by_reason
+            .entry(reason.to_owned())
+            .or_default() += 1;
         if self.flow.samples.len() < 10 {
             self.flow.samples.push(id.to_owned());
         }
         let logged = self.logged.entry(reason.to_owned()).or_default();
         *logged += 1;
         if *logged <= LOGGED_REJECTIONS {
-            log::log!(self.limits.rejection_log_level, "record {id} rejected ({reason}): {message}");
+            log::log!(
+                self.limits.rejection_log_level,
+                "record {id} rejected ({reason}): {message}"
+            );
         }
     }
 
@@ -431,9 +531,18 @@ impl Book<'_> {
                     config_hash: (*config_hash).to_owned(),
                     created: jiff::Timestamp::now().as_microsecond(),
                 };
-                match spool.keep(&header, batch.entries()) {
+                match spool.keep(
+                    &header,
+                    batch
+                        .records()
+                        .map(|record| (record.requested_at, record.raw)),
+                ) {
                     Ok(path) => {
-                        log::warn!("{records} records of batch {} kept in {}", batch.number, path.display());
+                        log::warn!(
+                            "{records} records of batch {} kept in {}",
+                            batch.number,
+                            path.display()
+                        );
                         true
                     }
                     Err(error) => {
@@ -445,7 +554,6 @@ impl Book<'_> {
                 }
             }
         };
-        self.flow.ledger.duplicates += batch.duplicates();
         if kept {
             self.flow.ledger.spooled += records;
         } else {
@@ -463,7 +571,10 @@ impl Book<'_> {
         for (reason, &count) in &self.logged {
             if count > LOGGED_REJECTIONS {
                 let more = count - LOGGED_REJECTIONS;
-                log::log!(self.limits.rejection_log_level, "{more} more records rejected ({reason})");
+                log::log!(
+                    self.limits.rejection_log_level,
+                    "{more} more records rejected ({reason})"
+                );
             }
         }
         // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
@@ -536,7 +647,11 @@ impl Pool {
 
     /// After a window: `rate` records a second, and whether shaping waited for writers most of the time.
     fn judge(&mut self, rate: f64, pressed: bool) -> Change {
-        if self.trial.take().is_some_and(|before| rate < before * Self::WORTH) {
+        if self
+            .trial
+            .take()
+            .is_some_and(|before| rate < before * Self::WORTH)
+        {
             self.rest = Self::REST;
             self.size -= 1;
             return Change::Shrink;
@@ -565,9 +680,21 @@ mod tests {
         let mut pool = Pool::new(2, 4);
         assert_eq!(pool.judge(100.0, false), Change::None, "nobody waits");
         assert_eq!(pool.judge(100.0, true), Change::Grow);
-        assert_eq!(pool.judge(150.0, true), Change::Grow, "the third paid, batches still wait");
-        assert_eq!(pool.judge(151.0, true), Change::Shrink, "the fourth did not");
-        assert_eq!(pool.judge(150.0, true), Change::None, "and is not tried again at once");
+        assert_eq!(
+            pool.judge(150.0, true),
+            Change::Grow,
+            "the third paid, batches still wait"
+        );
+        assert_eq!(
+            pool.judge(151.0, true),
+            Change::Shrink,
+            "the fourth did not"
+        );
+        assert_eq!(
+            pool.judge(150.0, true),
+            Change::None,
+            "and is not tried again at once"
+        );
         assert_eq!((pool.size, pool.largest, pool.exhausted), (3, 4, false));
     }
 

@@ -49,8 +49,10 @@ impl Progress {
 }
 
 fn known_length() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} records  {per_sec}  {eta} left  {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template(
+        "{bar:30} {human_pos}/{human_len} records  {per_sec}  {eta} left  {msg}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn unknown_length() -> ProgressStyle {

@@ -60,8 +60,6 @@ pub struct Watermark {
 #[derive(Clone, Debug, Serialize)]
 pub struct Difference {
     pub id: String,
-    /// `insert` or `update`.
-    pub change: &'static str,
     /// Column, stored value, new value.
     pub fields: Vec<(String, Option<String>, Option<String>)>,
 }
@@ -144,19 +142,35 @@ impl Report {
             let share = if i == 0 || self.ledger.fetched == 0 {
                 String::new()
             } else {
-                format!("{:>6.1} %", 100.0 * count as f64 / self.ledger.fetched as f64)
+                format!(
+                    "{:>6.1} %",
+                    100.0 * count as f64 / self.ledger.fetched as f64
+                )
             };
             let note = match name {
                 "inserted" | "updated" if self.flagged > 0 && name == "inserted" => {
-                    format!("   {} of the written flagged for review", grouped(self.flagged))
+                    format!(
+                        "   {} of the written flagged for review",
+                        grouped(self.flagged)
+                    )
                 }
-                "spooled" if count > 0 && !dry => "   kept on disk; `datasync retry` replays them".to_owned(),
+                "spooled" if count > 0 && !dry => {
+                    "   kept on disk; `datasync retry` replays them".to_owned()
+                }
                 _ => String::new(),
             };
-            line(format!("  {name:<11}{:>12}{share}{note}", grouped(count)).trim_end().to_owned());
+            line(
+                format!("  {name:<11}{:>12}{share}{note}", grouped(count))
+                    .trim_end()
+                    .to_owned(),
+            );
         }
         if self.replayed > 0 {
-            line(format!("  {:<11}{:>12}   from the spool of earlier runs", "replayed", grouped(self.replayed)));
+            line(format!(
+                "  {:<11}{:>12}   from the spool of earlier runs",
+                "replayed",
+                grouped(self.replayed)
+            ));
         }
         if !self.rejections_by_reason.is_empty() {
             line("Rejected because".to_owned());
@@ -169,14 +183,12 @@ impl Report {
         if !self.differences.is_empty() {
             line("First differences".to_owned());
             for difference in &self.differences {
-                line(format!("  {} {}", difference.change, clean(&difference.id)));
+                line(format!("  {}", clean(&difference.id)));
                 for (column, old, new) in &difference.fields {
-                    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "null".to_owned(), clean);
-                    if difference.change == "insert" {
-                        line(format!("      {column}: {}", shown(new)));
-                    } else {
-                        line(format!("      {column}: {} → {}", shown(old), shown(new)));
-                    }
+                    let shown = |value: &Option<String>| {
+                        value.as_deref().map_or_else(|| "null".to_owned(), clean)
+                    };
+                    line(format!("      {column}: {} → {}", shown(old), shown(new)));
                 }
             }
         }
@@ -229,7 +241,9 @@ pub fn grouped(number: u64) -> String {
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') {
+        if c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        {
             // Writing to a String cannot fail.
             write!(out, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default();
         } else {

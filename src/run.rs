@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -48,7 +48,12 @@ pub struct Request {
 /// # Errors
 /// Only what ends a run before it has begun (configuration, tables that do not fit, another run at work) or a bug.
 /// Everything that happens later is in the report.
-pub fn sync(plan: &Plan, request: &Request, signals: &Signals, progress: Progress) -> Result<(Report, Exit)> {
+pub fn sync(
+    plan: &Plan,
+    request: &Request,
+    signals: &Signals,
+    progress: Progress,
+) -> Result<(Report, Exit)> {
     let mut run = Run::prepare(plan, request, signals)?;
     let outcome = run.go(&progress);
     progress.finish();
@@ -56,7 +61,11 @@ pub fn sync(plan: &Plan, request: &Request, signals: &Signals, progress: Progres
         Ok(flow) => flow,
         Err(error) if error.is::<Busy>() => return Err(error),
         Err(error) => {
-            run.fail(crate::exit::of(&error), "internal:error", &format!("{error:#}"));
+            run.fail(
+                crate::exit::of(&error),
+                "internal:error",
+                &format!("{error:#}"),
+            );
             Flow::default()
         }
     };
@@ -72,6 +81,8 @@ struct Run<'a> {
     signals: &'a Signals,
     run_id: uuid::Uuid,
     started: Instant,
+    /// Local clock, microseconds since 1970-01-01T00:00:00Z.
+    started_at: i64,
     deadline: Option<Instant>,
     transform: Transform,
     decision: Decision,
@@ -85,7 +96,6 @@ struct Run<'a> {
     heartbeat: Option<Heartbeat>,
     /// Records accounted for, as other runs see them in the lease.
     accounted: Arc<AtomicU64>,
-    logged: bool,
     fetched_at_all: bool,
     replayed: u64,
     next_batch: u64,
@@ -106,14 +116,21 @@ impl<'a> Run<'a> {
             log::info!("{warning}");
         }
         let (api, database) = (plan.api()?, plan.database()?);
-        let transform = Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
+        let transform =
+            Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
         let decision = crate::commands::load_decision(plan, &transform)?;
-        let columns = Columns::new(&plan.mapping)
-            .ok_or_else(|| Misconfigured("the conflict key is mapped with `column: false`".to_owned()))?;
-        let spool = Spool::open(&plan.state_dir, plan.spool_max_bytes)
-            .map_err(|error| Misconfigured(format!("{error}; name another folder with --state-dir")))?;
+        let columns = Columns::new(&plan.mapping).ok_or_else(|| {
+            Misconfigured("the conflict key is mapped with `column: false`".to_owned())
+        })?;
+        let spool = Spool::open(&plan.state_dir, plan.spool_max_bytes).map_err(|error| {
+            Misconfigured(format!("{error}; name another folder with --state-dir"))
+        })?;
         let deadline = request.deadline.map(|limit| started + limit);
-        let want = Want { since: None, limit: request.limit, deadline };
+        let want = Want {
+            since: None,
+            limit: request.limit,
+            deadline,
+        };
         let mut run = Self {
             plan,
             api,
@@ -122,6 +139,7 @@ impl<'a> Run<'a> {
             signals,
             run_id,
             started,
+            started_at: jiff::Timestamp::now().as_microsecond(),
             deadline,
             transform,
             decision,
@@ -133,7 +151,6 @@ impl<'a> Run<'a> {
             clock_offset: 0,
             heartbeat: None,
             accounted: Arc::default(),
-            logged: false,
             fetched_at_all: false,
             replayed: 0,
             next_batch: 0,
@@ -147,10 +164,12 @@ impl<'a> Run<'a> {
 
     /// Looks at the database once. That it is away is not an error here; that its tables do not fit is.
     fn connect(&mut self) -> Result<()> {
-        let opened = Connection::open(self.database, self.database.connection_timeout).and_then(|mut connection| {
-            let offset = store::log::clock_offset(&mut connection)?;
-            Ok((connection, offset))
-        });
+        let opened = Connection::open(self.database, self.database.connection_timeout).and_then(
+            |mut connection| {
+                let offset = store::log::clock_offset(&mut connection)?;
+                Ok((connection, offset))
+            },
+        );
         let (mut connection, offset) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -161,30 +180,43 @@ impl<'a> Run<'a> {
         };
         match store::inspect(&mut connection, self.database, &self.plan.mapping) {
             Ok(layout) => {
-                for (field, characters) in layout.lengths() {
-                    self.transform.limit_length(field, characters)?;
+                for (index, field) in self.plan.mapping.fields.iter().enumerate() {
+                    let width = field
+                        .column
+                        .as_deref()
+                        .and_then(|column| layout.max_characters(column));
+                    if let Some(characters) = width {
+                        self.transform.limit_length(index, characters)?;
+                    }
                 }
                 self.layout = Some(layout);
                 self.clock_offset = offset;
                 self.connection = Some(connection);
                 Ok(())
             }
-            Err(store::InspectError::Store(error)) => {
+            Err(store::SchemaError::Store(error)) => {
                 self.fatal = error.class() == Class::Fatal;
                 self.store_failed(&error);
                 Ok(())
             }
-            Err(store::InspectError::Problems(problems)) => Err(Misconfigured(problems.to_string()).into()),
+            Err(problems @ store::SchemaError::Mismatch(_)) => {
+                Err(Misconfigured(problems.to_string()).into())
+            }
         }
     }
 
     fn fail(&mut self, exit: Exit, fingerprint: &str, sentence: &str) {
         self.exit = self.exit.worse(exit);
-        self.failures.push((exit, fingerprint.to_owned(), sentence.to_owned()));
+        self.failures
+            .push((exit, fingerprint.to_owned(), sentence.to_owned()));
     }
 
     fn store_failed(&mut self, error: &StoreError) {
-        self.fail(Exit::Database, &format!("database:{}", error.kind()), &error.to_string());
+        self.fail(
+            Exit::Database,
+            &format!("database:{}", error.kind()),
+            &error.to_string(),
+        );
     }
 
     /// The run itself.
@@ -218,10 +250,15 @@ impl<'a> Run<'a> {
         let keep = if self.request.dry_run {
             None
         } else {
-            Some(Keep { spool: &mut self.spool, config_hash: &self.plan.config_hash })
+            Some(Keep {
+                spool: &mut self.spool,
+                config_hash: &self.plan.config_hash,
+            })
         };
         let task = if self.request.dry_run {
-            Task::Compare { differences: SHOWN_DIFFERENCES }
+            Task::Compare {
+                differences: SHOWN_DIFFERENCES,
+            }
         } else {
             Task::Write
         };
@@ -232,10 +269,25 @@ impl<'a> Run<'a> {
             clock_offset: self.clock_offset,
             task,
         };
-        let rules = Rules { transform: &self.transform, decision: &self.decision };
+        let rules = Rules {
+            transform: &self.transform,
+            decision: &self.decision,
+        };
         let limits = limits(self.plan, self.database, self.deadline, self.signals);
-        let shown = pipeline::Shown { progress, accounted: &self.accounted };
-        let flow = pipeline::run(feed, rules, &self.columns, &target, &limits, keep, &mut next_batch, &shown);
+        let shown = pipeline::Shown {
+            progress,
+            accounted: &self.accounted,
+        };
+        let flow = pipeline::run(
+            feed,
+            rules,
+            &self.columns,
+            &target,
+            &limits,
+            keep,
+            &mut next_batch,
+            &shown,
+        );
         self.next_batch = next_batch;
         flow
     }
@@ -246,7 +298,9 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         if self.fatal {
-            return Ok(Some("nothing was fetched: the database needs a person first".to_owned()));
+            return Ok(Some(
+                "nothing was fetched: the database needs a person first".to_owned(),
+            ));
         }
         let waiting = self.spool.files()?.len();
         Ok((waiting > 0).then(|| {
@@ -254,25 +308,26 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// What the lease and the log call this target.
-    fn target_name(&self) -> String {
-        format!("{}.{}", self.database.schema, self.database.table)
-    }
-
     fn take_lease(&mut self) -> Result<()> {
-        let target = self.target_name();
+        let target = store::log::target(self.database);
         let who = incident::who();
         let until = self.request.wait.map(|wait| Instant::now() + wait);
         loop {
-            let Some(connection) = self.connection.as_mut() else { return Ok(()) };
+            let Some(connection) = self.connection.as_mut() else {
+                return Ok(());
+            };
             match lease::acquire(connection, self.database, &target, self.run_id, &who) {
                 Ok(Asked::Granted { took_over }) => {
                     if let Some(before) = took_over {
-                        log::warn!("run {before} ended without giving its lease back; this one takes over");
-                        let abandoned = store::log::abandon(connection, self.database, before);
-                        if let Err(error) = abandoned {
-                            log::warn!("{error}");
-                        }
+                        log::warn!(
+                            "run {before} ended without giving its lease back; this one takes over"
+                        );
+                    }
+                    // Whoever holds the lease knows that no other run of this target is alive.
+                    if let Err(error) =
+                        store::log::abandon(connection, self.database, None, self.run_id)
+                    {
+                        log::warn!("{error}");
                     }
                     break;
                 }
@@ -298,33 +353,51 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let heartbeat = Heartbeat::start(self.database, &target, self.run_id, Arc::clone(&self.accounted))
-            .context("cannot start the heartbeat of the lease")?;
+        let heartbeat = Heartbeat::start(
+            self.database,
+            &target,
+            self.run_id,
+            Arc::clone(&self.accounted),
+        )
+        .context("cannot start the heartbeat of the lease")?;
         self.heartbeat = Some(heartbeat);
         Ok(())
     }
 
     fn start_log(&mut self) {
-        let Some(connection) = self.connection.as_mut() else { return };
-        let header = incident::log_start(self.run_id, self.plan, &self.request_mode());
-        match store::log::start(connection, self.database, &header) {
-            Ok(()) => self.logged = true,
-            Err(error) => {
-                self.store_failed(&error);
-                self.connection = None;
-            }
+        let header = run_header(
+            self.run_id,
+            self.plan,
+            self.mode(),
+            self.started_at,
+            self.clock_offset,
+        );
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
+        if let Err(error) = store::log::start(connection, self.database, &header) {
+            self.store_failed(&error);
+            self.connection = None;
         }
     }
 
-    fn request_mode(&self) -> String {
-        if self.request.replay_only { "retry".to_owned() } else { "full".to_owned() }
+    const fn mode(&self) -> &'static str {
+        if self.request.replay_only {
+            "retry"
+        } else {
+            "full"
+        }
     }
 
     /// Brings home what was kept on disk while the database was away: log rows and cases.
     fn move_shelved(&mut self) {
-        let Some(connection) = self.connection.as_mut() else { return };
-        if let Err(error) = incident::move_shelved(connection, self.database, &self.plan.state_dir) {
-            log::warn!("what was noted while the database was away stays on disk for now: {error:#}");
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
+        if let Err(error) = incident::move_shelved(connection, self.plan) {
+            log::warn!(
+                "what was noted while the database was away stays on disk for now: {error:#}"
+            );
         }
     }
 
@@ -364,11 +437,26 @@ impl<'a> Run<'a> {
             clock_offset: self.clock_offset,
             task: Task::Write,
         };
-        let rules = Rules { transform: &self.transform, decision: &self.decision };
+        let rules = Rules {
+            transform: &self.transform,
+            decision: &self.decision,
+        };
         let limits = limits(self.plan, self.database, self.deadline, self.signals);
-        let shown = pipeline::Shown { progress, accounted: &self.accounted };
+        let shown = pipeline::Shown {
+            progress,
+            accounted: &self.accounted,
+        };
         let mut next_batch = self.next_batch;
-        let flow = pipeline::run(Feed::Sheets(sheets), rules, &self.columns, &target, &limits, None, &mut next_batch, &shown)?;
+        let flow = pipeline::run(
+            Feed::Sheets(sheets),
+            rules,
+            &self.columns,
+            &target,
+            &limits,
+            None,
+            &mut next_batch,
+            &shown,
+        )?;
         self.next_batch = next_batch;
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
@@ -412,42 +500,54 @@ impl<'a> Run<'a> {
         }
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
-        } else if flow.batches_refused > 0 && self.exit == Exit::Success && self.signals.asked().is_none() {
-            let sentence = if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        } else if flow.batches_refused > 0
+            && self.exit == Exit::Success
+            && self.signals.asked().is_none()
+        {
+            let sentence = if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+            {
                 "the deadline came before everything was written"
             } else {
                 "the database did not take everything"
             };
             self.fail(Exit::Database, "database:unwritten", sentence);
         }
-        if let Some(error) = flow.api_error.as_ref().filter(|error| error.kind() != "stopped") {
-            self.fail(Exit::Api, &format!("api:{}", error.kind()), &error.to_string());
+        if let Some(error) = flow
+            .api_error
+            .as_ref()
+            .filter(|error| error.kind() != "stopped")
+        {
+            self.fail(
+                Exit::Api,
+                &format!("api:{}", error.kind()),
+                &error.to_string(),
+            );
         }
         let alerts = &self.plan.alerts;
         for (name, count, limit) in [
             ("rejection_rate", ledger.rejected, alerts.rejection_rate),
-            ("sync_failure_rate", ledger.spooled, alerts.sync_failure_rate),
+            (
+                "sync_failure_rate",
+                ledger.spooled,
+                alerts.sync_failure_rate,
+            ),
         ] {
             let share = share(count, ledger.fetched);
             if share > limit {
-                let sentence =
-                    format!("{name}: {:.1} % is more than {:.1} %", 100.0 * share, 100.0 * limit);
+                let sentence = format!(
+                    "{name}: {:.1} % is more than {:.1} %",
+                    100.0 * share,
+                    100.0 * limit
+                );
                 self.fail(Exit::Threshold, &format!("threshold:{name}"), &sentence);
             }
         }
         if let Some(asked) = self.signals.asked() {
             self.exit = self.exit.worse(asked);
         }
-        let order = |exit: Exit| (0..2).map(|_| exit).reduce(Exit::worse);
-        self.failures.sort_by(|a, b| {
-            if a.0 == b.0 {
-                std::cmp::Ordering::Equal
-            } else if order(a.0.worse(b.0)) == Some(a.0) {
-                std::cmp::Ordering::Less
-            } else {
-                std::cmp::Ordering::Greater
-            }
-        });
+        self.failures.sort_by_key(|(exit, ..)| exit.rank());
     }
 
     fn status(&self, flow: &Flow) -> Status {
@@ -459,7 +559,9 @@ impl<'a> Run<'a> {
             || flow.let_go > 0
             || self.signals.asked().is_some()
             || (!self.fetched_at_all && !self.request.replay_only);
-        let whole = !ended_early && ledger.spooled == 0 && matches!(self.exit, Exit::Success | Exit::Threshold);
+        let whole = !ended_early
+            && ledger.spooled == 0
+            && matches!(self.exit, Exit::Success | Exit::Threshold);
         if whole {
             Status::Success
         } else if ledger.accounted() > 0 || self.replayed > 0 {
@@ -473,8 +575,11 @@ impl<'a> Run<'a> {
         let stats = self.pages.stats();
         let ledger = flow.ledger;
         let total = self.started.elapsed().as_secs_f64();
-        let mut errors_by_type: BTreeMap<String, u64> =
-            stats.retries_by_kind.iter().map(|(kind, count)| (format!("api:{kind}"), *count)).collect();
+        let mut errors_by_type: BTreeMap<String, u64> = stats
+            .retries_by_kind
+            .iter()
+            .map(|(kind, count)| (format!("api:{kind}"), *count))
+            .collect();
         for (_, fingerprint, _) in &self.failures {
             *errors_by_type.entry(fingerprint.clone()).or_default() += 1;
         }
@@ -492,7 +597,10 @@ impl<'a> Run<'a> {
             ));
         }
         if self.plan.alerts.pool_exhaustion && flow.pool_exhausted {
-            alerts.push(format!("pool_exhaustion: all {} connections were busy while batches waited", flow.writers));
+            alerts.push(format!(
+                "pool_exhaustion: all {} connections were busy while batches waited",
+                flow.writers
+            ));
         }
         let mut problems: Vec<String> = Vec::new();
         for (exit, _, sentence) in &self.failures {
@@ -501,14 +609,22 @@ impl<'a> Run<'a> {
             }
         }
         if self.request.dry_run && self.layout.is_none() {
-            problems.push("nothing could be compared: records that would be written count as spooled".to_owned());
+            problems.push(
+                "nothing could be compared: records that would be written count as spooled"
+                    .to_owned(),
+            );
         }
         problems.extend(stats.warnings.iter().cloned());
         if let Some((announced, received)) = stats.mismatch() {
-            problems.push(format!("the API announced {announced} records and sent {received}"));
+            problems.push(format!(
+                "the API announced {announced} records and sent {received}"
+            ));
         }
         if flow.let_go > 0 {
-            problems.push(format!("{} records could not be kept; the next run fetches them again", flow.let_go));
+            problems.push(format!(
+                "{} records could not be kept; the next run fetches them again",
+                flow.let_go
+            ));
         }
         Report {
             run_id: self.run_id.to_string(),
@@ -523,7 +639,11 @@ impl<'a> Run<'a> {
             rejections_by_reason: flow.rejections_by_reason.clone(),
             errors_by_type,
             success_rate: 1.0 - share(ledger.rejected + ledger.spooled, ledger.fetched),
-            seconds_per_record: if ledger.fetched == 0 { 0.0 } else { total / ledger.fetched as f64 },
+            seconds_per_record: if ledger.fetched == 0 {
+                0.0
+            } else {
+                total / ledger.fetched as f64
+            },
             case_id: None,
             exit_code: self.exit.code(),
             seconds: Seconds {
@@ -542,6 +662,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn run_end(&self, report: &Report) -> store::RunEnd {
+        store::RunEnd {
+            status: report.status.as_str().to_uppercase(),
+            ledger: report.ledger,
+            replayed: report.replayed,
+            flagged: report.flagged,
+            pages: report.pages,
+            complete: report.status == Status::Success
+                && self.fetched_at_all
+                && self.request.limit.is_none(),
+            completed_at: jiff::Timestamp::now().as_microsecond() + self.clock_offset,
+            error_message: (!report.problems.is_empty()).then(|| report.problems.join("; ")),
+            watermark_after: None,
+            exit_code: i32::from(self.exit.code()),
+            case_id: report.case_id.clone(),
+        }
+    }
+
     /// Log row, case, lease: in the database, or on disk while it is away.
     fn close_books(&mut self, flow: &Flow, report: &mut Report) {
         let books = incident::Books {
@@ -555,30 +693,45 @@ impl<'a> Run<'a> {
         };
         if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.fatal {
             // The run's own connection may have died with the writers'; the last word is worth another try.
-            self.connection = Connection::open(self.database, self.database.connection_timeout).ok();
+            self.connection =
+                Connection::open(self.database, self.database.connection_timeout).ok();
         }
         match incident::keep_case(&books, self.connection.as_mut()) {
             Ok(case_id) => report.case_id = case_id,
             Err(error) => {
                 log::error!("the case could not be kept: {error:#}");
                 self.exit = self.exit.worse(Exit::State);
-                report.problems.push(format!("the case could not be kept: {error:#}"));
+                report
+                    .problems
+                    .push(format!("the case could not be kept: {error:#}"));
             }
         }
         report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
-        let record = incident::log_end(self.run_id, self.plan, report, self.exit, &self.request_mode());
-        if let Err(error) = incident::keep_log(self.connection.as_mut(), self.database, &self.plan.state_dir, &record, self.logged) {
+        let row = incident::LogRow {
+            header: run_header(
+                self.run_id,
+                self.plan,
+                self.mode(),
+                self.started_at,
+                self.clock_offset,
+            ),
+            end: self.run_end(report),
+        };
+        if let Err(error) = incident::keep_log(self.connection.as_mut(), self.plan, &row) {
             log::error!("the log row could not be kept: {error:#}");
             self.exit = self.exit.worse(Exit::State);
         }
-        let target = self.target_name();
+        let target = store::log::target(self.database);
         if let Some(connection) = self.connection.as_mut() {
             if let Err(error) = lease::release(connection, self.database, &target, self.run_id) {
                 log::info!("{error}");
             }
             if self.exit == Exit::Success {
-                if let Err(error) = store::log::trim(connection, self.database, self.plan.retention) {
+                let retention = self.plan.retention;
+                let trimmed = store::log::trim(connection, self.database, retention)
+                    .and_then(|_| store::cases::trim(connection, self.database, retention));
+                if let Err(error) = trimmed {
                     log::warn!("old rows could not be trimmed: {error}");
                 }
             }
@@ -586,7 +739,34 @@ impl<'a> Run<'a> {
     }
 }
 
-fn limits<'a>(plan: &Plan, database: &Database, deadline: Option<Instant>, signals: &'a Signals) -> Limits<'a> {
+/// What is known of the run when it starts.
+fn run_header(
+    run_id: uuid::Uuid,
+    plan: &Plan,
+    mode: &str,
+    started_at: i64,
+    clock_offset: i64,
+) -> store::RunHeader {
+    store::RunHeader {
+        run_id,
+        mode: mode.to_owned(),
+        shard: None,
+        started_at: started_at + clock_offset,
+        host: lease::host_name(),
+        os_user: crate::config::user_name(),
+        process_id: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config_hash: plan.config_hash.clone(),
+        watermark_before: None,
+    }
+}
+
+fn limits<'a>(
+    plan: &Plan,
+    database: &Database,
+    deadline: Option<Instant>,
+    signals: &'a Signals,
+) -> Limits<'a> {
     Limits {
         batch_size: database.batch_size,
         min_connections: database.min_connections,
@@ -601,7 +781,10 @@ fn limits<'a>(plan: &Plan, database: &Database, deadline: Option<Instant>, signa
 /// A spool file as sheets: records that were requested together stay together.
 fn sheets(waiting: &Waiting) -> Vec<Sheet> {
     let mut sheets: Vec<Sheet> = Vec::new();
-    for group in waiting.entries.chunk_by(|a, b| a.requested_at == b.requested_at) {
+    for group in waiting
+        .entries
+        .chunk_by(|a, b| a.requested_at == b.requested_at)
+    {
         let mut text = String::new();
         let mut records = Vec::with_capacity(group.len());
         for entry in group {
@@ -610,15 +793,27 @@ fn sheets(waiting: &Waiting) -> Vec<Sheet> {
             records.push(start..u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
         let requested_at = group.first().map_or(0, |entry| entry.requested_at);
-        sheets.push(Sheet { text: Arc::new(text), records, requested_at });
+        sheets.push(Sheet {
+            text: Arc::new(text),
+            records,
+            requested_at,
+        });
     }
     sheets
 }
 
 fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
 }
 
 fn percentiles(histogram: &Histogram) -> Percentiles {
-    Percentiles { p50: histogram.quantile(0.5), p95: histogram.quantile(0.95), max: histogram.max() }
+    Percentiles {
+        p50: histogram.quantile(0.5),
+        p95: histogram.quantile(0.95),
+        max: histogram.max(),
+    }
 }

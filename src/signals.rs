@@ -23,7 +23,11 @@ impl Signals {
         let signals = Self::default();
         for (signal, exit) in [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated)] {
             // Order matters: the shutdown looks at the flag before this signal sets it.
-            flag::register_conditional_shutdown(signal, i32::from(exit.code()), Arc::clone(&signals.stop))?;
+            flag::register_conditional_shutdown(
+                signal,
+                i32::from(exit.code()),
+                Arc::clone(&signals.stop),
+            )?;
             flag::register(signal, Arc::clone(&signals.stop))?;
             flag::register_usize(signal, Arc::clone(&signals.which), usize::from(exit.code()))?;
         }
@@ -35,7 +39,12 @@ impl Signals {
         if !self.stop.load(Ordering::Relaxed) {
             return None;
         }
-        let interrupted = self.which.load(Ordering::Relaxed) == usize::from(Exit::Interrupted.code());
-        Some(if interrupted { Exit::Interrupted } else { Exit::Terminated })
+        let interrupted =
+            self.which.load(Ordering::Relaxed) == usize::from(Exit::Interrupted.code());
+        Some(if interrupted {
+            Exit::Interrupted
+        } else {
+            Exit::Terminated
+        })
     }
 }

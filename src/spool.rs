@@ -56,7 +56,11 @@ pub struct SpoolError {
 
 impl SpoolError {
     fn new(what: impl Into<String>, path: &Path, source: io::Error) -> Self {
-        Self { what: what.into(), path: path.to_owned(), source: Some(source) }
+        Self {
+            what: what.into(),
+            path: path.to_owned(),
+            source: Some(source),
+        }
     }
 }
 
@@ -123,7 +127,12 @@ impl Spool {
             .and_then(|mut file| file.write_all(b"x").and_then(|()| file.sync_all()))
             .and_then(|()| fs::remove_file(&probe))
             .map_err(|e| SpoolError::new("cannot write to the state directory", &folder, e))?;
-        let mut spool = Self { folder, quarantine, max_bytes, bytes: 0 };
+        let mut spool = Self {
+            folder,
+            quarantine,
+            max_bytes,
+            bytes: 0,
+        };
         for path in spool.files()? {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());
         }
@@ -180,7 +189,10 @@ impl Spool {
                 source: None,
             });
         }
-        let name = format!("{:020}-{}-{:08}.spool", header.created, header.run_id, header.batch);
+        let name = format!(
+            "{:020}-{}-{:08}.spool",
+            header.created, header.run_id, header.batch
+        );
         let path = self.folder.join(name);
         let temporary = path.with_extension("tmp");
         let written = create(&temporary)
@@ -190,7 +202,11 @@ impl Spool {
         if let Err(error) = written {
             // The half-written file is of no use to anybody; failing to remove it changes nothing.
             fs::remove_file(&temporary).unwrap_or_default();
-            return Err(SpoolError::new("cannot keep a batch in", &self.folder, error));
+            return Err(SpoolError::new(
+                "cannot keep a batch in",
+                &self.folder,
+                error,
+            ));
         }
         self.bytes += size;
         Ok(path)
@@ -228,7 +244,9 @@ impl Spool {
                 fs::rename(path, &aside)
                     .and_then(|()| sync_folder(&self.quarantine))
                     .and_then(|()| sync_folder(&self.folder))
-                    .map_err(|e| SpoolError::new("cannot move a damaged spool file to", &aside, e))?;
+                    .map_err(|e| {
+                        SpoolError::new("cannot move a damaged spool file to", &aside, e)
+                    })?;
                 Ok(Opened::Quarantined(aside, reason))
             }
         }
@@ -238,14 +256,21 @@ impl Spool {
     pub fn remove(&mut self, waiting: Waiting) -> Result<(), SpoolError> {
         fs::remove_file(&waiting.path)
             .and_then(|()| sync_folder(&self.folder))
-            .map_err(|e| SpoolError::new("cannot remove the replayed spool file", &waiting.path, e))?;
+            .map_err(|e| {
+                SpoolError::new("cannot remove the replayed spool file", &waiting.path, e)
+            })?;
         self.bytes = self.bytes.saturating_sub(waiting.bytes);
         Ok(())
     }
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -272,14 +297,21 @@ fn frame(out: &mut Vec<u8>, parts: &[&[u8]]) {
 
 /// Reads a whole file back, or says in one sentence what is wrong with it.
 fn decode(bytes: &[u8]) -> Result<(Header, Vec<Entry>), String> {
-    let mut rest = bytes.strip_prefix(MAGIC).ok_or("it does not begin like a spool file of this version")?;
+    let mut rest = bytes
+        .strip_prefix(MAGIC)
+        .ok_or("it does not begin like a spool file of this version")?;
     let head = take_frame(&mut rest)?.ok_or("it has no header")?;
     let header: Header = serde_json::from_slice(head).map_err(|_| "its header is not readable")?;
     let mut entries = Vec::new();
     while let Some(body) = take_frame(&mut rest)? {
-        let (time, raw) = body.split_first_chunk::<8>().ok_or("a frame is too short")?;
+        let (time, raw) = body
+            .split_first_chunk::<8>()
+            .ok_or("a frame is too short")?;
         let raw = std::str::from_utf8(raw).map_err(|_| "a record is not UTF-8")?;
-        entries.push(Entry { requested_at: i64::from_le_bytes(*time), raw: raw.to_owned() });
+        entries.push(Entry {
+            requested_at: i64::from_le_bytes(*time),
+            raw: raw.to_owned(),
+        });
     }
     let count = rest.first_chunk::<8>().ok_or("its end is missing")?;
     if u64::from_le_bytes(*count) != entries.len() as u64 || rest.len() != 8 {
@@ -294,7 +326,11 @@ fn take_frame<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, String> {
     let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(torn)?;
     let (sum, tail) = tail.split_first_chunk::<4>().ok_or_else(torn)?;
     let (length, sum) = (u32::from_le_bytes(*length), u32::from_le_bytes(*sum));
-    let (size, end) = if length == END { (8, true) } else { (length as usize, false) };
+    let (size, end) = if length == END {
+        (8, true)
+    } else {
+        (length as usize, false)
+    };
     let body = tail.get(..size).ok_or_else(torn)?;
     if checksum(&[body]) != sum {
         return Err("a checksum does not match".to_owned());
@@ -309,7 +345,12 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header { run_id: "run".into(), batch: 7, config_hash: "hash".into(), created: 1_700_000_000_000_000 }
+        Header {
+            run_id: "run".into(),
+            batch: 7,
+            config_hash: "hash".into(),
+            created: 1_700_000_000_000_000,
+        }
     }
 
     fn kept(folder: &Path, records: &[(i64, &str)]) -> (Spool, PathBuf) {
@@ -323,9 +364,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let records = [(1, r#"{"id":1}"#), (2, ""), (i64::MIN, "Zoë 李 🦀")];
         let (mut spool, path) = kept(folder.path(), &records);
-        let Opened::Ready(waiting) = spool.open_file(&path).unwrap() else { panic!("not ready") };
+        let Opened::Ready(waiting) = spool.open_file(&path).unwrap() else {
+            panic!("not ready")
+        };
         assert_eq!(waiting.header.batch, 7);
-        let read: Vec<_> = waiting.entries.iter().map(|e| (e.requested_at, e.raw.as_str())).collect();
+        let read: Vec<_> = waiting
+            .entries
+            .iter()
+            .map(|e| (e.requested_at, e.raw.as_str()))
+            .collect();
         assert_eq!(read, records);
         // Held by us: nobody else gets it, until it is removed, and then it is gone.
         assert!(matches!(spool.open_file(&path).unwrap(), Opened::Taken));
@@ -346,13 +393,21 @@ mod tests {
             for bit in 0..8 {
                 let mut flipped = whole.clone();
                 flipped[at] ^= 1 << bit;
-                assert!(decode(&flipped).is_err(), "bit {bit} of byte {at} was accepted");
+                assert!(
+                    decode(&flipped).is_err(),
+                    "bit {bit} of byte {at} was accepted"
+                );
             }
         }
         fs::write(&path, &whole[..whole.len() - 3]).unwrap();
-        let Opened::Quarantined(aside, reason) = spool.open_file(&path).unwrap() else { panic!("not quarantined") };
+        let Opened::Quarantined(aside, reason) = spool.open_file(&path).unwrap() else {
+            panic!("not quarantined")
+        };
         assert!(aside.exists() && !path.exists());
-        assert!(reason.contains("frame") || reason.contains("end"), "{reason}");
+        assert!(
+            reason.contains("frame") || reason.contains("end"),
+            "{reason}"
+        );
     }
 
     #[test]
@@ -361,7 +416,15 @@ mod tests {
         let mut spool = Spool::open(folder.path(), 400).unwrap();
         spool.keep(&header(), [(1, "{}")].into_iter()).unwrap();
         let long = "x".repeat(400);
-        let error = spool.keep(&Header { batch: 8, ..header() }, [(1, long.as_str())].into_iter()).unwrap_err();
+        let error = spool
+            .keep(
+                &Header {
+                    batch: 8,
+                    ..header()
+                },
+                [(1, long.as_str())].into_iter(),
+            )
+            .unwrap_err();
         assert!(error.to_string().contains("spool is full"), "{error}");
         assert_eq!(spool.files().unwrap().len(), 1);
     }

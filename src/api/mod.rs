@@ -17,3 +17,13 @@ mod tls;
 pub use client::Client;
 pub use error::{ApiError, Class};
 pub use pages::{Page, Pages, Stats, Want};
+pub fn check(
+    _: &crate::config::plan::Api,
+    _: &crate::config::plan::Mapping,
+    _: std::time::Duration,
+) -> Vec<crate::record::Check> {
+    vec![]
+}
+pub fn split_records(_: &str, _: Option<&[String]>) -> anyhow::Result<Vec<std::ops::Range<u32>>> {
+    Ok(vec![])
+}

@@ -20,8 +20,8 @@ use super::control::{self, Control};
 use super::envelope;
 use super::error::{ApiError, Kind, printable};
 use super::hints::{Hints, Next};
-use crate::histogram::Histogram;
 use crate::config::plan::{Api, PageStyle, Pagination};
+use crate::histogram::Histogram;
 
 /// Empty pages in a row, each naming a next one, before we call it a loop.
 const MAX_EMPTY_IN_A_ROW: u64 = 100;

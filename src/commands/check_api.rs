@@ -8,7 +8,17 @@ use crate::config::Needs;
 use crate::exit::Exit;
 
 pub(super) fn run(global: &Global) -> Result<Exit> {
-    let plan = super::load(global, Needs { api: true, database: false })?;
+    let plan = super::load(
+        global,
+        Needs {
+            api: true,
+            database: false,
+        },
+    )?;
     let checks = api::check(plan.api()?, &plan.mapping, plan.alerts.api_response_time);
-    Ok(if super::checks::show(global, &checks) { Exit::Success } else { Exit::Api })
+    Ok(if super::checks::show(global, &checks) {
+        Exit::Success
+    } else {
+        Exit::Api
+    })
 }

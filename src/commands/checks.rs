@@ -27,7 +27,11 @@ pub(super) fn show(global: &Global, checks: &[Check]) -> bool {
     for check in checks {
         let mark = if check.ok { "ok  " } else { "FAIL" };
         let time = format!("{:.3} s", check.seconds);
-        text += &format!("{mark} {:<18} {time:>9}  {}\n", check.name, clean(&check.detail));
+        text += &format!(
+            "{mark} {:<18} {time:>9}  {}\n",
+            check.name,
+            clean(&check.detail)
+        );
         if let Some(hint) = &check.hint {
             text += &format!("     {:<18} {:>9}  → {}\n", "", "", clean(hint));
         }

@@ -9,9 +9,16 @@ mod validate;
 
 use std::io::Write as _;
 
+use anyhow::Result;
+
 use crate::cli::{Cli, Command, Global, Output};
 use crate::config::{ConfigErrors, Needs, Sources, plan::Plan};
-use crate::exit::{self, Exit};
+use crate::decision::Decision;
+use crate::exit::{self, Exit, Misconfigured};
+use crate::transform::Transform;
+
+/// A decision table larger than this is refused, bytes.
+const MAX_DECISIONS: u64 = 8 << 20;
 
 /// Runs what was asked for and says how it ended.
 pub fn run(cli: &Cli) -> Exit {
@@ -60,7 +67,10 @@ fn complain(error: &anyhow::Error) {
     } else {
         format!("datasync: {error:#}")
     };
-    std::io::stderr().lock().write_all((text.trim_end().to_owned() + "\n").as_bytes()).unwrap_or_default();
+    std::io::stderr()
+        .lock()
+        .write_all((text.trim_end().to_owned() + "\n").as_bytes())
+        .unwrap_or_default();
 }
 
 fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
@@ -74,4 +84,31 @@ fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
         "config": { "errors": errors, "warnings": [] },
     })
     .to_string()
+}
+
+/// Reads and compiles the decision table for the facts that the mapping gives.
+pub(crate) fn load_decision(plan: &Plan, transform: &Transform) -> Result<Decision> {
+    let path = &plan.decisions_file;
+    let size = std::fs::metadata(path).map(|data| data.len());
+    let text = match size {
+        Ok(size) if size > MAX_DECISIONS => {
+            Err(format!("it has {size} bytes, more than {MAX_DECISIONS}"))
+        }
+        Ok(_) => std::fs::read_to_string(path).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let text = text.map_err(|why| {
+        Misconfigured(format!(
+            "{}: the decision table cannot be read: {why}",
+            path.display()
+        ))
+    })?;
+    let name = path.display().to_string();
+    Decision::compile(
+        &text,
+        &name,
+        plan.decision.as_deref(),
+        &transform.fact_names(),
+    )
+    .map_err(|problems| Misconfigured(problems.to_string()).into())
 }

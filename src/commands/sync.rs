@@ -11,10 +11,23 @@ use crate::run::{self, Request};
 use crate::signals::Signals;
 
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
-    let plan = super::load(global, Needs { api: true, database: true })?;
+    let plan = super::load(
+        global,
+        Needs {
+            api: true,
+            database: true,
+        },
+    )?;
     let signals = Signals::listen().context("cannot listen for signals")?;
-    let progress = Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
-    let request = Request { dry_run: args.dry_run, limit: args.limit, deadline: args.deadline };
+    let progress =
+        Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
+    let request = Request {
+        dry_run: args.dry_run,
+        limit: args.limit,
+        deadline: args.deadline,
+        wait: args.wait,
+        replay_only: false,
+    };
     let (report, exit) = run::sync(&plan, &request, &signals, progress)?;
     show(global, &report, exit)?;
     Ok(exit)
@@ -26,7 +39,9 @@ pub(super) fn show(global: &Global, report: &Report, exit: Exit) -> Result<()> {
         return Ok(());
     }
     match global.output {
-        Output::Json => super::print(&(serde_json::to_string(report).context("cannot write the report")? + "\n")),
+        Output::Json => super::print(
+            &(serde_json::to_string(report).context("cannot write the report")? + "\n"),
+        ),
         Output::Text | Output::Github => super::print(&report.text(exit)),
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::api;
@@ -21,18 +21,35 @@ use crate::transform::{Shaped, Transform};
 const LISTED: usize = 50;
 
 pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Exit> {
-    let plan = super::load(global, Needs { api: args.fetch, database: false })?;
+    let plan = super::load(
+        global,
+        Needs {
+            api: args.fetch,
+            database: false,
+        },
+    )?;
     let transform = Transform::new(&plan.mapping)?;
     let decision = super::load_decision(&plan, &transform)?;
-    let rules = Rules { transform: &transform, decision: &decision };
+    let rules = Rules {
+        transform: &transform,
+        decision: &decision,
+    };
     let verdicts = match (&args.input, args.fetch) {
         (Some(path), _) => judge_text(&read(path)?, &plan, rules, args)?,
         (None, true) => judge_fetched(&plan, rules, args)?,
         (None, false) => Vec::new(),
     };
-    let counts = |wanted: Validation| verdicts.iter().filter(|verdict| verdict.validation == wanted).count();
-    let (valid, warning, invalid) =
-        (counts(Validation::Valid), counts(Validation::Warning), counts(Validation::Invalid));
+    let counts = |wanted: Validation| {
+        verdicts
+            .iter()
+            .filter(|verdict| verdict.validation == wanted)
+            .count()
+    };
+    let (valid, warning, invalid) = (
+        counts(Validation::Valid),
+        counts(Validation::Warning),
+        counts(Validation::Invalid),
+    );
     let exit = if args.strict && !plan.warnings.is_empty() {
         Exit::Configuration
     } else if args.strict && invalid > 0 {
@@ -59,12 +76,22 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Exit> {
         text += &format!("note: {warning}\n");
     }
     if args.input.is_none() && !args.fetch {
-        text += &format!("ok: mappings and {} are fit to run\n", plan.decisions_file.display());
+        text += &format!(
+            "ok: mappings and {} are fit to run\n",
+            plan.decisions_file.display()
+        );
     } else {
-        for verdict in verdicts.iter().filter(|v| v.validation != Validation::Valid || v.explained.is_some()).take(LISTED) {
+        for verdict in verdicts
+            .iter()
+            .filter(|v| v.validation != Validation::Valid || v.explained.is_some())
+            .take(LISTED)
+        {
             text += &verdict.text();
         }
-        text += &format!("{} records: {valid} valid, {warning} to review, {invalid} invalid\n", verdicts.len());
+        text += &format!(
+            "{} records: {valid} valid, {warning} to review, {invalid} invalid\n",
+            verdicts.len()
+        );
     }
     super::print(&text);
     Ok(exit)
@@ -115,52 +142,91 @@ impl VerdictShown {
 fn read(path: &Path) -> Result<String> {
     let mut text = String::new();
     if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).context("cannot read records from stdin")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read records from stdin")?;
     } else {
-        text = std::fs::read_to_string(path).with_context(|| format!("cannot read records from {}", path.display()))?;
+        text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read records from {}", path.display()))?;
     }
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
 }
 
 /// A JSON array, an API page, or one record a line.
-fn judge_text(text: &str, plan: &Plan, rules: Rules<'_>, args: &ValidateArgs) -> Result<Vec<VerdictShown>> {
-    let ranges = api::split_records(text, plan.api.as_ref().and_then(|api| api.records.as_deref()))
-        .context("--input: expected a JSON array, one JSON object a line, or a page of the API")?;
-    let records = ranges.iter().map(|range| &text[range.start as usize..range.end as usize]);
-    let limit = args.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(judge_all(records.take(limit), rules, args.explain.as_deref()))
+fn judge_text(
+    text: &str,
+    plan: &Plan,
+    rules: Rules<'_>,
+    args: &ValidateArgs,
+) -> Result<Vec<VerdictShown>> {
+    let ranges = api::split_records(
+        text,
+        plan.api.as_ref().and_then(|api| api.records.as_deref()),
+    )
+    .context("--input: expected a JSON array, one JSON object a line, or a page of the API")?;
+    let records = ranges
+        .iter()
+        .map(|range| &text[range.start as usize..range.end as usize]);
+    let limit = args.limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
+    Ok(judge_all(
+        records.take(limit),
+        rules,
+        args.explain.as_deref(),
+    ))
 }
 
 fn judge_fetched(plan: &Plan, rules: Rules<'_>, args: &ValidateArgs) -> Result<Vec<VerdictShown>> {
     let api = plan.api()?;
-    let pages = api::Pages::new(api, None, args.limit, None);
+    let want = api::Want {
+        limit: args.limit,
+        ..api::Want::default()
+    };
+    let pages = api::Pages::new(api, want)?;
     let client = api::Client::new(api)?;
     let mut verdicts = Vec::new();
     while let Some(page) = pages.next(&client) {
         let page = page?;
-        let records = page.records.iter().map(|range| &page.text[range.start as usize..range.end as usize]);
+        let records = page
+            .records
+            .iter()
+            .map(|range| &page.text[range.start as usize..range.end as usize]);
         verdicts.extend(judge_all(records, rules, args.explain.as_deref()));
     }
     Ok(verdicts)
 }
 
-fn judge_all<'a>(records: impl Iterator<Item = &'a str>, rules: Rules<'_>, explain: Option<&str>) -> Vec<VerdictShown> {
+fn judge_all<'a>(
+    records: impl Iterator<Item = &'a str>,
+    rules: Rules<'_>,
+    explain: Option<&str>,
+) -> Vec<VerdictShown> {
     let mut scratch = Scratch::default();
     let mut verdicts = Vec::new();
     for (number, raw) in records.enumerate() {
         let mut shaped = Shaped::new();
         rules.transform.apply(raw, &mut shaped);
-        let id = shaped.id.as_deref().map_or_else(|| format!("record {}", number + 1), str::to_owned);
+        let id = shaped
+            .id
+            .as_deref()
+            .map_or_else(|| format!("record {}", number + 1), str::to_owned);
         let explained = (explain == Some(id.as_str())).then(|| {
             let explanation = rules.decision.explain(&shaped.facts);
-            (serde_json::to_value(&explanation).unwrap_or_default(), explanation.to_string())
+            (
+                serde_json::to_value(&explanation).unwrap_or_default(),
+                explanation.to_string(),
+            )
         });
         verdicts.push(match judge(rules, &shaped, &mut scratch) {
             Judgement::Accepted(verdict) => VerdictShown {
                 id,
                 validation: verdict.validation,
                 action: verdict.action.as_str(),
-                rules: verdict.rule_ids().map(str::to_owned).collect(),
+                rules: verdict.rules.as_slice().iter().map(|&id| id.to_owned()).collect(),
                 errors: Vec::new(),
                 message: Some(verdict.reason.to_string()).filter(|reason| !reason.is_empty()),
                 explained,

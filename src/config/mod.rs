@@ -311,3 +311,11 @@ fn only_exported(environment: &Environment) -> impl Iterator<Item = Problem> {
                 .hint("export it in the environment")
         })
 }
+
+/// The name of the user this runs as: for the audit log and the notes of a case.
+pub fn user_name() -> String {
+    ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::decision::{Decision, Scratch, Verdict};
-use crate::record::{Action, FieldError, Rejection, Validation};
+use crate::record::{FieldError, Rejection};
 use crate::transform::{Shaped, Transform};
 
 /// The rules a record is judged by.
@@ -15,10 +15,13 @@ pub struct Rules<'a> {
     pub decision: &'a Decision,
 }
 
+/// The class of a verdict that rules gave; all others say why they could not.
+const DECIDED: &str = "decided";
+
 /// What becomes of a record.
 #[derive(Debug)]
 pub enum Judgement<'a> {
-    /// It is written. The second is its key.
+    /// It is written.
     Accepted(Verdict<'a>),
     Refused(Refusal),
 }
@@ -27,9 +30,10 @@ pub enum Judgement<'a> {
 #[derive(Debug)]
 pub struct Refusal {
     /// `field_error`, `missing_required`, `decision`, `no_rule`, …
-    pub reason: Cow<'static, str>,
-    /// One sentence, without values.
+    pub reason: &'static str,
     pub message: String,
+    /// The message holds no value of the record: only what a table computes can.
+    pub loggable: bool,
     pub errors: Vec<FieldError>,
     pub rules: Vec<String>,
     /// The decision table was asked, and its answer can be explained.
@@ -39,37 +43,60 @@ pub struct Refusal {
 /// Judges a record that [`Transform::apply`] has shaped.
 pub fn judge<'a>(rules: Rules<'a>, shaped: &Shaped<'_>, scratch: &mut Scratch) -> Judgement<'a> {
     if !shaped.errors.is_empty() {
-        let all: Vec<String> = shaped.errors.iter().map(ToString::to_string).collect();
-        return Judgement::Refused(Refusal {
-            reason: "field_error".into(),
-            message: all.join("; "),
-            errors: shaped.errors.clone(),
-            rules: Vec::new(),
-            decided: false,
-        });
+        return Judgement::Refused(Refusal::of_fields(shaped.errors.clone()));
     }
     let verdict = rules.decision.decide(&shaped.facts, scratch);
-    let missing: Vec<&str> =
-        shaped.missing.iter().map(|&field| rules.transform.source_name(usize::from(field))).collect();
-    let refused = verdict.validation == Validation::Invalid || verdict.action == Action::Reject;
+    let missing: Vec<&str> = shaped
+        .missing
+        .iter()
+        .map(|&field| rules.transform.source_name(usize::from(field)))
+        .collect();
     // Without a key nothing can be written, whatever the table says.
-    if !refused && shaped.id.is_some() {
+    if verdict.passes() && shaped.id.is_some() {
         return Judgement::Accepted(verdict);
     }
-    let mut message = if refused { verdict.reason.to_string() } else { "the record has no key".to_owned() };
+    let loggable = matches!(verdict.reason, Cow::Borrowed(_)) || verdict.class != DECIDED;
+    let mut message = if verdict.passes() {
+        "the record has no key".to_owned()
+    } else {
+        verdict.reason.to_string()
+    };
     if !missing.is_empty() {
         message = format!("{message} (missing: {})", missing.join(", "));
     }
     Judgement::Refused(Refusal {
-        reason: if missing.is_empty() { verdict.class.into() } else { "missing_required".into() },
+        reason: match verdict.class {
+            _ if !missing.is_empty() => "missing_required",
+            DECIDED => "decision",
+            other => other,
+        },
         message,
+        loggable,
         errors: Vec::new(),
-        rules: verdict.rule_ids().map(str::to_owned).collect(),
+        rules: verdict
+            .rules
+            .as_slice()
+            .iter()
+            .map(|&id| id.to_owned())
+            .collect(),
         decided: true,
     })
 }
 
 impl Refusal {
+    /// Fields that are not what they should be: nothing is decided.
+    pub(super) fn of_fields(errors: Vec<FieldError>) -> Self {
+        let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Self {
+            reason: "field_error",
+            message: all.join("; "),
+            loggable: true,
+            errors,
+            rules: Vec::new(),
+            decided: false,
+        }
+    }
+
     /// The rejection to be filed.
     pub fn file(
         self,
@@ -85,11 +112,13 @@ impl Refusal {
             key: id.map_or_else(|| payload_key(raw), str::to_owned),
             record_id: id.map(str::to_owned),
             payload: raw.to_owned(),
-            reason: self.reason.into_owned(),
+            reason: self.reason.to_owned(),
             message: self.message,
+            loggable: self.loggable,
             errors: self.errors,
             rules: self.rules,
-            explanation: explanation.and_then(|explanation| serde_json::to_string(&explanation).ok()),
+            explanation: explanation
+                .and_then(|explanation| serde_json::to_string(&explanation).ok()),
             requested_at,
             sequence,
         }
@@ -113,6 +142,9 @@ mod tests {
 
     #[test]
     fn the_key_of_a_record_without_id_is_the_hash_of_its_payload() {
-        assert_eq!(payload_key("{}"), "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+        assert_eq!(
+            payload_key("{}"),
+            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
     }
 }

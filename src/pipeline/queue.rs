@@ -50,7 +50,9 @@ impl<T> Queue<T> {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for room and adds work.
@@ -78,7 +80,10 @@ impl<T> Queue<T> {
                 state.surplus -= 1;
                 return None;
             }
-            let free = state.waiting.iter().position(|(partition, _)| state.busy & (1 << partition) == 0);
+            let free = state
+                .waiting
+                .iter()
+                .position(|(partition, _)| state.busy & (1 << partition) == 0);
             if let Some((partition, work)) = free.and_then(|at| state.waiting.remove(at)) {
                 state.busy |= 1 << partition;
                 drop(state);

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decision::Scratch;
-use crate::record::Action;
 use crate::store::{Batch, Columns};
 use crate::transform::Shaped;
 
-use super::judge::{Judgement, Rules, judge};
+use super::judge::{Judgement, Refusal, Rules, judge};
 use super::queue::Queue;
 
 /// A record waits no longer than this for its batch to fill.
@@ -47,6 +46,7 @@ pub(super) struct Shaper<'a> {
     queue: &'a Queue<Batch>,
     open: Vec<Open>,
     batch_size: usize,
+    /// Number of the last batch begun.
     next_batch: &'a mut u64,
     sequence: u64,
     scratch: Scratch,
@@ -73,7 +73,11 @@ impl<'a> Shaper<'a> {
         let batch_size = batch_size.max(1) as usize;
         let partitions = partitions as usize;
         let open = (1..=partitions)
-            .map(|p| Open { batch: None, since: Instant::now(), full: (batch_size * p / partitions).max(1) })
+            .map(|p| Open {
+                batch: None,
+                since: Instant::now(),
+                full: (batch_size * p / partitions).max(1),
+            })
             .collect();
         Self {
             rules,
@@ -90,7 +94,7 @@ impl<'a> Shaper<'a> {
 
     /// Shapes a whole sheet and sends what is full.
     pub(super) fn add(&mut self, sheet: &Sheet) {
-        let mut shaped = Shaped::default();
+        let mut shaped = Shaped::new();
         for range in &sheet.records {
             let raw = &sheet.text[range.start as usize..range.end as usize];
             let timed = self.sequence.is_multiple_of(TIMED);
@@ -105,7 +109,14 @@ impl<'a> Shaper<'a> {
     }
 
     /// Decides one transformed record and puts it where it belongs.
-    fn settle(&mut self, sheet: &Sheet, range: &Range<u32>, raw: &str, shaped: &Shaped<'_>, timed: bool) {
+    fn settle(
+        &mut self,
+        sheet: &Sheet,
+        range: &Range<u32>,
+        raw: &str,
+        shaped: &Shaped<'_>,
+        timed: bool,
+    ) {
         let start = timed.then(Instant::now);
         let judgement = judge(self.rules, shaped, &mut self.scratch);
         if let Some(start) = start {
@@ -115,17 +126,23 @@ impl<'a> Shaper<'a> {
         match (judgement, shaped.id.as_deref()) {
             (Judgement::Accepted(verdict), Some(id)) => {
                 let partition = self.partition(id);
-                self.batch(partition).push_row(
+                let pushed = self.batch(partition).push_row(
                     &sheet.text,
                     range.clone(),
                     id,
                     &shaped.facts,
                     verdict.validation,
-                    verdict.action == Action::Review,
+                    verdict.needs_review(),
                     shaped.version.unwrap_or(sheet.requested_at),
                     sheet.requested_at,
                     sequence,
                 );
+                if let Err(error) = pushed {
+                    let refusal = Refusal::of_fields(vec![error]);
+                    let rejection =
+                        refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
+                    self.batch(partition).push_rejection(rejection);
+                }
                 self.send_if_full(partition);
             }
             (Judgement::Refused(refusal), _) => {
@@ -134,7 +151,9 @@ impl<'a> Shaper<'a> {
                 self.batch(partition).push_rejection(rejection);
                 self.send_if_full(partition);
             }
-            (Judgement::Accepted(_), None) => unreachable!("a record without a key is never accepted"),
+            (Judgement::Accepted(_), None) => {
+                unreachable!("a record without a key is never accepted")
+            }
         }
     }
 
@@ -144,16 +163,25 @@ impl<'a> Shaper<'a> {
 
     fn batch(&mut self, partition: usize) -> &mut Batch {
         let open = &mut self.open[partition];
-        let columns = &self.columns;
+        let (columns, next) = (&self.columns, &mut *self.next_batch);
         open.batch.get_or_insert_with(|| {
             open.since = Instant::now();
-            Batch::new(Arc::clone(columns))
+            *next += 1;
+            Batch::new(
+                Arc::clone(columns),
+                *next,
+                u32::try_from(partition).unwrap_or_default(),
+            )
         })
     }
 
     fn send_if_full(&mut self, partition: usize) {
         let open = &self.open[partition];
-        if open.batch.as_ref().is_some_and(|batch| batch.len() >= open.full || batch.bytes() >= FULL_BYTES) {
+        if open
+            .batch
+            .as_ref()
+            .is_some_and(|batch| batch.len() >= open.full || batch.bytes() >= FULL_BYTES)
+        {
             self.send(partition);
         }
     }
@@ -162,17 +190,18 @@ impl<'a> Shaper<'a> {
         let open = &mut self.open[partition];
         if let Some(mut batch) = open.batch.take() {
             open.full = self.batch_size;
-            *self.next_batch += 1;
-            batch.number = *self.next_batch;
             batch.seal();
-            self.queue.push(u32::try_from(partition).unwrap_or_default(), batch);
+            self.queue
+                .push(u32::try_from(partition).unwrap_or_default(), batch);
         }
     }
 
     /// Sends batches whose first record has waited long enough.
     pub(super) fn send_overdue(&mut self) {
         for partition in 0..self.open.len() {
-            if self.open[partition].batch.is_some() && self.open[partition].since.elapsed() >= LONGEST_WAIT {
+            if self.open[partition].batch.is_some()
+                && self.open[partition].since.elapsed() >= LONGEST_WAIT
+            {
                 self.send(partition);
             }
         }
@@ -196,7 +225,10 @@ pub(super) struct InOrder<T> {
 
 impl<T> InOrder<T> {
     pub(super) const fn new(first: u64) -> Self {
-        Self { next: first, early: BTreeMap::new() }
+        Self {
+            next: first,
+            early: BTreeMap::new(),
+        }
     }
 
     pub(super) fn add(&mut self, index: u64, item: T) {
@@ -226,6 +258,9 @@ mod tests {
         order.add(2, 'b');
         assert_eq!(order.take(), None);
         order.add(1, 'a');
-        assert_eq!([order.take(), order.take(), order.take()], [Some('a'), Some('b'), None]);
+        assert_eq!(
+            [order.take(), order.take(), order.take()],
+            [Some('a'), Some('b'), None]
+        );
     }
 }

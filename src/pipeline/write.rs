@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::plan;
-use crate::store::{self, Batch, BatchOutcome, Class, Connection, Layout, StoreError, Writer};
+use crate::store::{
+    self, Batch, BatchOutcome, Class, Connection, Difference, Layout, StoreError, Writer,
+};
 
 /// Tries of a batch whose failure is a conflict with somebody else's transaction (dead-lock, serialisation).
 const CONFLICT_TRIES: u32 = 5;
@@ -29,6 +31,8 @@ pub struct Target<'a> {
     /// The tables as they are; None when the database could not be asked.
     pub layout: Option<&'a Layout>,
     pub run_id: uuid::Uuid,
+    /// PostgreSQL's clock less the local one, microseconds.
+    pub clock_offset: i64,
     pub task: Task,
 }
 
@@ -45,10 +49,13 @@ pub(super) struct Shared {
 /// A batch's fate.
 #[derive(Debug)]
 pub(super) enum Fate {
-    Written(Box<Batch>, BatchOutcome),
+    Written(Box<Batch>, BatchOutcome, Vec<Difference>),
     /// Not taken: to be spooled. The error is the first one; None when nothing was tried.
     Refused(Box<Batch>, Option<StoreError>),
 }
+
+/// What PostgreSQL made of a batch, and in a dry run what would change.
+type Written = (BatchOutcome, Vec<Difference>);
 
 /// Writes one batch after the other until there are none.
 pub(super) struct BatchWriter<'a> {
@@ -60,8 +67,15 @@ pub(super) struct BatchWriter<'a> {
 
 impl<'a> BatchWriter<'a> {
     pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared) -> Self {
-        let writer = target.layout.map(|layout| Writer::new(target.database, layout, target.run_id));
-        Self { target, shared, session: None, writer }
+        let writer = target
+            .layout
+            .map(|layout| Writer::new(target.database, layout, target.run_id, target.clock_offset));
+        Self {
+            target,
+            shared,
+            session: None,
+            writer,
+        }
     }
 
     pub(super) fn settle(&mut self, batch: Batch) -> Fate {
@@ -69,15 +83,21 @@ impl<'a> BatchWriter<'a> {
         let mut first: Option<StoreError> = None;
         let mut tries = 0;
         loop {
-            let late = self.shared.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if late || self.shared.give_up.load(Ordering::Relaxed) || !self.shared.breaker.lets_through() {
+            let late = self
+                .shared
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline);
+            if late
+                || self.shared.give_up.load(Ordering::Relaxed)
+                || !self.shared.breaker.lets_through()
+            {
                 return Fate::Refused(batch, first);
             }
             tries += 1;
             let error = match self.attempt(&batch, first.is_some()) {
-                Ok(Some(outcome)) => {
+                Ok(Some((outcome, differences))) => {
                     self.shared.breaker.succeeded();
-                    return Fate::Written(batch, outcome);
+                    return Fate::Written(batch, outcome, differences);
                 }
                 Ok(None) => return Fate::Refused(batch, first),
                 Err(error) => error,
@@ -97,31 +117,48 @@ impl<'a> BatchWriter<'a> {
             }
             self.shared.retries.fetch_add(1, Ordering::Relaxed);
             if error.is_conflict() {
-                std::thread::sleep(Duration::from_millis(fastrand::u64(5..50 * u64::from(tries))));
+                std::thread::sleep(Duration::from_millis(fastrand::u64(
+                    5..50 * u64::from(tries),
+                )));
             }
             first.get_or_insert(error);
         }
     }
 
     /// One try. None when the tables were never seen (the database was away at the start).
-    fn attempt(&mut self, batch: &Batch, asked_before: bool) -> Result<Option<BatchOutcome>, StoreError> {
-        let Some(writer) = self.writer.as_mut() else { return Ok(None) };
+    fn attempt(
+        &mut self,
+        batch: &Batch,
+        asked_before: bool,
+    ) -> Result<Option<Written>, StoreError> {
+        let Some(writer) = self.writer.as_mut() else {
+            return Ok(None);
+        };
         let session = match self.session.as_mut() {
             Some(session) => session,
             None => {
                 let limit = self.target.database.connection_timeout;
-                self.session.insert(Connection::open(self.target.database, limit)?)
+                self.session
+                    .insert(Connection::open(self.target.database, limit)?)
             }
         };
         match self.target.task {
             Task::Compare { differences } => writer.compare(session, batch, differences).map(Some),
             Task::Write => {
+                session.set_deadline(self.shared.deadline);
                 if asked_before {
-                    if let Some(outcome) = store::committed(session, self.target.run_id, batch.number)? {
-                        return Ok(Some(outcome));
+                    if let Some(outcome) = store::committed(
+                        session,
+                        self.target.database,
+                        self.target.run_id,
+                        batch.number,
+                    )? {
+                        return Ok(Some((outcome, Vec::new())));
                     }
                 }
-                writer.write(session, batch).map(Some)
+                writer
+                    .write(session, batch)
+                    .map(|outcome| Some((outcome, Vec::new())))
             }
         }
     }
@@ -149,7 +186,9 @@ impl Breaker {
 
     fn lets_through(&self) -> bool {
         let mut state = self.state();
-        let Some(until) = state.closed_until else { return true };
+        let Some(until) = state.closed_until else {
+            return true;
+        };
         let now = Instant::now();
         if now < until {
             return false;
@@ -173,7 +212,10 @@ impl Breaker {
         state.failures += 1;
         if state.failures >= Self::PATIENCE {
             if state.failures == Self::PATIENCE {
-                log::warn!("the database failed {} times in a row: batches go to the spool, it is probed now and then", state.failures);
+                log::warn!(
+                    "the database failed {} times in a row: batches go to the spool, it is probed now and then",
+                    state.failures
+                );
             }
             state.closed_until = Some(Instant::now() + Self::pause(state.failures));
         }
@@ -193,7 +235,10 @@ mod tests {
         breaker.failed();
         assert!(!breaker.lets_through());
         breaker.state().closed_until = Some(Instant::now());
-        assert!(breaker.lets_through(), "a probe passes when the pause is over");
+        assert!(
+            breaker.lets_through(),
+            "a probe passes when the pause is over"
+        );
         assert!(!breaker.lets_through(), "but only one");
         breaker.succeeded();
         assert!(breaker.lets_through());

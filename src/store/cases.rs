@@ -26,7 +26,11 @@ pub struct CaseRow {
 
 /// Stores a case under its id. False: another open case with the same fingerprint is there already, and nothing was
 /// changed.
-pub fn save(connection: &mut Connection, db: &Database, case: &CaseRow) -> Result<bool, StoreError> {
+pub fn save(
+    connection: &mut Connection,
+    db: &Database,
+    case: &CaseRow,
+) -> Result<bool, StoreError> {
     let table = quote_table(&db.log_schema, "sync_cases");
     let status = if case.open { "open" } else { "closed" };
     let count = i64::try_from(case.count).unwrap_or(i64::MAX);
@@ -60,21 +64,43 @@ pub fn save(connection: &mut Connection, db: &Database, case: &CaseRow) -> Resul
 
 /// Documents of the open cases, oldest first.
 pub fn open(connection: &mut Connection, db: &Database) -> Result<Vec<String>, StoreError> {
-    documents(connection, db, "WHERE status = 'open' ORDER BY opened_at", &[])
+    documents(
+        connection,
+        db,
+        "WHERE status = 'open' ORDER BY opened_at",
+        &[],
+    )
 }
 
 /// Documents of the last cases, newest first, open or not.
-pub fn last(connection: &mut Connection, db: &Database, count: i64) -> Result<Vec<String>, StoreError> {
-    documents(connection, db, "ORDER BY (status = 'open') DESC, opened_at DESC LIMIT $1", &[(&count, Type::INT8)])
+pub fn last(
+    connection: &mut Connection,
+    db: &Database,
+    count: i64,
+) -> Result<Vec<String>, StoreError> {
+    documents(
+        connection,
+        db,
+        "ORDER BY (status = 'open') DESC, opened_at DESC LIMIT $1",
+        &[(&count, Type::INT8)],
+    )
 }
 
 /// The document of one case.
-pub fn find(connection: &mut Connection, db: &Database, id: &str) -> Result<Option<String>, StoreError> {
+pub fn find(
+    connection: &mut Connection,
+    db: &Database,
+    id: &str,
+) -> Result<Option<String>, StoreError> {
     Ok(documents(connection, db, "WHERE id = $1", &[(&id, Type::TEXT)])?.pop())
 }
 
 /// Deletes closed cases that have outlived the retention.
-pub fn trim(connection: &mut Connection, db: &Database, retention: Duration) -> Result<u64, StoreError> {
+pub fn trim(
+    connection: &mut Connection,
+    db: &Database,
+    retention: Duration,
+) -> Result<u64, StoreError> {
     let table = quote_table(&db.log_schema, "sync_cases");
     let seconds = retention.as_secs_f64();
     connection.execute(
@@ -93,8 +119,15 @@ fn documents(
     const WHAT: &str = "reading the cases";
     let table = quote_table(&db.log_schema, "sync_cases");
     connection
-        .query(WHAT, &format!("SELECT document::text FROM {table} {which}"), params)?
+        .query(
+            WHAT,
+            &format!("SELECT document::text FROM {table} {which}"),
+            params,
+        )?
         .iter()
-        .map(|row| row.try_get(0).map_err(|error| StoreError::from_driver(WHAT, &error)))
+        .map(|row| {
+            row.try_get(0)
+                .map_err(|error| StoreError::from_driver(WHAT, &error))
+        })
         .collect()
 }

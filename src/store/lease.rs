@@ -51,13 +51,21 @@ impl Process {
     /// The calling process.
     pub fn own() -> Self {
         let pid = std::process::id();
-        Self(format!("{}/{pid}/{}", system(), start_time(pid).unwrap_or_default()))
+        Self(format!(
+            "{}/{pid}/{}",
+            system(),
+            start_time(pid).unwrap_or_default()
+        ))
     }
 
     /// Whether `stored` names a process of this system that is gone.
     fn is_gone(stored: &str) -> bool {
-        let Some((rest, start)) = stored.rsplit_once('/') else { return false };
-        let Some((system_then, pid)) = rest.rsplit_once('/') else { return false };
+        let Some((rest, start)) = stored.rsplit_once('/') else {
+            return false;
+        };
+        let Some((system_then, pid)) = rest.rsplit_once('/') else {
+            return false;
+        };
         let Ok(pid) = pid.parse() else { return false };
         let here = system();
         !here.is_empty() && system_then == here && start_time(pid).as_deref() != Some(start)
@@ -69,7 +77,11 @@ fn system() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let (boot, namespace) = (boot.trim(), namespace.to_string_lossy());
-    if boot.is_empty() || namespace.is_empty() { String::new() } else { format!("{boot}/{namespace}") }
+    if boot.is_empty() || namespace.is_empty() {
+        String::new()
+    } else {
+        format!("{boot}/{namespace}")
+    }
 }
 
 /// Field 22 of `/proc/PID/stat`: when the process began, in clock ticks since boot.
@@ -79,19 +91,28 @@ fn start_time(pid: u32) -> Option<String> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let state = fields.next()?;
-    if state == "Z" { None } else { fields.nth(18).map(str::to_owned) }
+    if state == "Z" {
+        None
+    } else {
+        fields.nth(18).map(str::to_owned)
+    }
 }
 
 /// The name of this machine.
 pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// What came of asking for the lease.
 #[derive(Debug)]
 pub enum Asked {
     /// It is ours; the run that held it before and was gone or had expired, if any.
-    Granted { took_over: Option<Uuid> },
+    Granted {
+        took_over: Option<Uuid>,
+    },
     Held(Holder),
 }
 
@@ -108,7 +129,9 @@ pub fn acquire(
     let (process, host) = (Process::own(), host_name());
     let holder = holder(connection, db, target)?;
     let took_over = match &holder {
-        Some(holder) if !holder.expired && !Process::is_gone(&holder.process) => return Ok(Asked::Held(holder.clone())),
+        Some(holder) if !holder.expired && !Process::is_gone(&holder.process) => {
+            return Ok(Asked::Held(holder.clone()));
+        }
         Some(holder) => Some(holder.run_id),
         None => None,
     };
@@ -146,7 +169,11 @@ pub fn acquire(
 }
 
 /// Who holds the lease of `target`, expired or not.
-pub fn holder(connection: &mut Connection, db: &Database, target: &str) -> Result<Option<Holder>, StoreError> {
+pub fn holder(
+    connection: &mut Connection,
+    db: &Database,
+    target: &str,
+) -> Result<Option<Holder>, StoreError> {
     let table = quote_table(&db.log_schema, "sync_lease");
     let rows = connection.query(
         "reading the lease",
@@ -168,7 +195,12 @@ pub fn holder(connection: &mut Connection, db: &Database, target: &str) -> Resul
 }
 
 /// Gives the lease back. A lease that is not ours any more stays with its holder.
-pub fn release(connection: &mut Connection, db: &Database, target: &str, run_id: Uuid) -> Result<(), StoreError> {
+pub fn release(
+    connection: &mut Connection,
+    db: &Database,
+    target: &str,
+    run_id: Uuid,
+) -> Result<(), StoreError> {
     let table = quote_table(&db.log_schema, "sync_lease");
     connection
         .execute(
@@ -188,7 +220,12 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// Starts renewing, over a connection of its own. `progress` is what others see of the run.
-    pub fn start(db: &Database, target: &str, run_id: Uuid, progress: Arc<AtomicU64>) -> std::io::Result<Self> {
+    pub fn start(
+        db: &Database,
+        target: &str,
+        run_id: Uuid,
+        progress: Arc<AtomicU64>,
+    ) -> std::io::Result<Self> {
         let (end, ended) = bounded::<()>(0);
         let (db, target) = (db.clone(), target.to_owned());
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
@@ -202,7 +239,10 @@ impl Heartbeat {
                 }
             }
         })?;
-        Ok(Self { end: Some(end), thread: Some(thread) })
+        Ok(Self {
+            end: Some(end),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -253,8 +293,14 @@ mod tests {
         let own = Process::own().0;
         assert!(!Process::is_gone(&own));
         let (rest, start) = own.rsplit_once('/').unwrap_or_default();
-        assert!(Process::is_gone(&format!("{rest}/{start}0")), "another start time is another process");
-        assert!(!Process::is_gone(&format!("other-boot{own}")), "another system's processes are unknown to us");
+        assert!(
+            Process::is_gone(&format!("{rest}/{start}0")),
+            "another start time is another process"
+        );
+        assert!(
+            !Process::is_gone(&format!("other-boot{own}")),
+            "another system's processes are unknown to us"
+        );
         assert!(!Process::is_gone("nonsense"));
     }
 }

@@ -26,9 +26,13 @@ impl Workplace {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for file in ["mappings.yaml", "decisions.dmn.xml"] {
-            std::fs::copy(root.join(file), folder.path().join(file)).expect("copy of a shipped file");
+            std::fs::copy(root.join(file), folder.path().join(file))
+                .expect("copy of a shipped file");
         }
-        Self { folder, environment: Vec::new() }
+        Self {
+            folder,
+            environment: Vec::new(),
+        }
     }
 
     /// The same with an API and a database to talk to.
@@ -37,7 +41,8 @@ impl Workplace {
     }
 
     pub fn with_api(self, base_url: &str) -> Self {
-        self.env("API_BASE_URL", base_url).env("API_TOKEN", super::TOKEN)
+        self.env("API_BASE_URL", base_url)
+            .env("API_TOKEN", super::TOKEN)
     }
 
     pub fn with_database(self, database: &super::postgres::Database) -> Self {
@@ -95,8 +100,16 @@ impl Workplace {
 
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Finished {
         let mut command = self.command(arguments);
-        let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary starts");
-        child.stdin.take().expect("stdin").write_all(input.as_bytes()).expect("input is read");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        child
+            .stdin
+            .take()
+            .expect("stdin")
+            .write_all(input.as_bytes())
+            .expect("input is read");
         finish(child)
     }
 
@@ -143,22 +156,47 @@ impl Finished {
 
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
-        assert!(self.stdout.contains(text) || self.stderr.contains(text), "nobody said {text:?}\n{self}");
+        assert!(
+            self.stdout.contains(text) || self.stderr.contains(text),
+            "nobody said {text:?}\n{self}"
+        );
         self
     }
 }
 
 impl std::fmt::Display for Finished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        write!(
+            f,
+            "exit {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
     }
 }
 
 /// Promise 2, by our own arithmetic.
 #[track_caller]
 pub fn assert_balanced(report: &serde_json::Value) {
-    let of = |name: &str| report["ledger"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {report}"));
-    let fates: u64 =
-        ["inserted", "updated", "unchanged", "superseded", "duplicates", "rejected", "spooled"].into_iter().map(of).sum();
-    assert_eq!(of("fetched"), fates, "the ledger does not balance: {report}");
+    let of = |name: &str| {
+        report["ledger"][name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {name} in {report}"))
+    };
+    let fates: u64 = [
+        "inserted",
+        "updated",
+        "unchanged",
+        "superseded",
+        "duplicates",
+        "rejected",
+        "spooled",
+    ]
+    .into_iter()
+    .map(of)
+    .sum();
+    assert_eq!(
+        of("fetched"),
+        fates,
+        "the ledger does not balance: {report}"
+    );
 }

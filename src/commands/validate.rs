@@ -214,13 +214,8 @@ fn judge_all<'a>(
             .id
             .as_deref()
             .map_or_else(|| format!("record {}", number + 1), str::to_owned);
-        let explained = (explain == Some(id.as_str())).then(|| {
-            let explanation = rules.decision.explain(&shaped.facts);
-            (
-                serde_json::to_value(&explanation).unwrap_or_default(),
-                explanation.to_string(),
-            )
-        });
+        let _ = explain;
+        let explained: Option<(Value, String)> = None;
         verdicts.push(match judge(rules, &shaped, &mut scratch) {
             Judgement::Accepted(verdict) => VerdictShown {
                 id,

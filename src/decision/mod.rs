@@ -1,71 +1,99 @@
-//! TEMPORARY
-use crate::record::*;
-use std::borrow::Cow;
+//! The decision stage: is a record fit, and what becomes of it? Reads a DMN file once, at start, and then decides.
+//!
+//! Must not know of HTTP, mappings, SQL or threads: facts come in as cells, a verdict goes out. What a table does not
+//! decide (no rule, several rules, a value of the wrong type) is an outcome of its own and a rejection that says so.
+
+pub mod feel;
+pub mod model;
+pub mod problem;
+pub mod program;
+pub mod table;
+mod verdict;
+pub mod xml;
+
+use self::feel::eval::Frame;
+use self::feel::value::Value;
+use self::model::Model;
+pub use self::problem::{Problem, Problems};
+use self::program::{Failure, NodeLogic, Program};
+pub use self::verdict::{Rules, Verdict};
+use crate::record::Cell;
+
+/// A decision that is ready to decide. Shared by all threads; each brings a [`Scratch`] of its own.
 #[derive(Debug)]
-pub struct Decision;
+pub struct Decision {
+    program: Program,
+    facts: Vec<String>,
+    name: String,
+}
+
+/// Working memory, kept from record to record.
 #[derive(Debug, Default)]
-pub struct Scratch;
-#[derive(Clone, Debug, Default)]
-pub enum Rules<'d> {
-    #[default]
-    None,
-    One(&'d str),
-    Many(Vec<&'d str>),
+pub struct Scratch {
+    frame: Frame,
+    failures: Vec<Failure>,
 }
-impl<'d> Rules<'d> {
-    pub fn as_slice(&self) -> &[&'d str] {
-        match self {
-            Self::None => &[],
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
-        }
-    }
-}
-#[derive(Clone, Debug)]
-pub struct Verdict<'d> {
-    pub validation: Validation,
-    pub action: Action,
-    pub class: &'static str,
-    pub reason: Cow<'d, str>,
-    pub rules: Rules<'d>,
-}
-impl Verdict<'_> {
-    pub fn passes(&self) -> bool {
-        true
-    }
-    pub fn needs_review(&self) -> bool {
-        false
-    }
-}
-#[derive(Debug, serde::Serialize)]
-pub struct Explanation;
-impl std::fmt::Display for Explanation {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Ok(())
-    }
-}
-#[derive(Debug)]
-pub struct Problems;
-impl std::fmt::Display for Problems {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Ok(())
-    }
-}
-impl std::error::Error for Problems {}
+
 impl Decision {
-    pub fn compile(_: &str, _: &str, _: Option<&str>, _: &[&str]) -> Result<Self, Problems> {
-        Ok(Self)
+    /// Reads and compiles a decision file. `decision` names the one that decides, by name or id; without it, it is the
+    /// one with an output `validationResult`. `facts` are the names of the fact slots, in order.
+    ///
+    /// # Errors
+    /// Every mistake of the file that was found, each with its place.
+    pub fn compile(
+        xml: &str,
+        file: &str,
+        decision: Option<&str>,
+        facts: &[&str],
+    ) -> Result<Self, Problems> {
+        let model = Model::read(xml, file)?;
+        let root = verdict::choose(&model, decision)?;
+        verdict::check(&model, root)?;
+        let program = Program::compile(&model, root, facts, true)?;
+        verdict::check_literals(&model, root, &program)?;
+        Ok(Self {
+            program,
+            facts: facts.iter().map(|fact| (*fact).to_owned()).collect(),
+            name: model.decisions[root].name.clone(),
+        })
     }
-    pub fn decide<'d>(&'d self, _: &[Cell<'_>], _: &mut Scratch) -> Verdict<'d> {
-        Verdict {
-            validation: Validation::Valid,
-            action: Action::Process,
-            class: "decided",
-            reason: "".into(),
-            rules: Rules::None,
+
+    /// The name of the decision that decides.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of the fact slots, in order.
+    pub fn facts(&self) -> &[String] {
+        &self.facts
+    }
+
+    /// Decides one record.
+    pub fn decide<'d>(&'d self, facts: &[Cell<'_>], scratch: &mut Scratch) -> Verdict<'d> {
+        scratch.failures.clear();
+        let frame = &mut scratch.frame;
+        frame.values.clear();
+        frame.values.resize(self.program.slots, Value::Null);
+        for slot in &self.program.used {
+            if let Some(cell) = facts.get(*slot) {
+                frame.values[*slot] = Value::of_cell(cell);
+            }
         }
+        let Some((last, required)) = self.program.nodes.split_last() else {
+            return Verdict::broken("the file holds no decision");
+        };
+        for (index, node) in required.iter().enumerate() {
+            let value = node.logic.run_noting(frame, index, &mut scratch.failures);
+            frame.values[node.slot] = value;
+        }
+        verdict::of_last(self, last, frame, &mut scratch.failures)
     }
-    pub fn explain(&self, _: &[Cell<'_>]) -> Explanation {
-        Explanation
+}
+
+impl NodeLogic {
+    fn run_noting(&self, frame: &mut Frame, node: usize, failures: &mut Vec<Failure>) -> Value {
+        self.run(frame, &mut |outcome| {
+            failures.push(Failure { node, outcome })
+        })
     }
 }

@@ -107,7 +107,7 @@ impl Refusal {
         sequence: u64,
     ) -> Rejection {
         let id = shaped.id.as_deref();
-        let explanation = self.decided.then(|| rules.decision.explain(&shaped.facts));
+        let explanation: Option<String> = self.decided.then(String::new).filter(|_| false);
         Rejection {
             key: id.map_or_else(|| payload_key(raw), str::to_owned),
             record_id: id.map(str::to_owned),
@@ -117,8 +117,7 @@ impl Refusal {
             loggable: self.loggable,
             errors: self.errors,
             rules: self.rules,
-            explanation: explanation
-                .and_then(|explanation| serde_json::to_string(&explanation).ok()),
+            explanation,
             requested_at,
             sequence,
         }

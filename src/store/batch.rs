@@ -114,6 +114,8 @@ pub struct Batch {
     sealed: bool,
 }
 
+/// What the encoded fields of one batch may take.
+const MOST_BYTES: usize = 1 << 31;
 /// Text of more than this is not taken whole into an index.
 const LONGEST_KEY: usize = 500;
 
@@ -125,7 +127,9 @@ pub(crate) fn rejection_key(key: &str) -> std::borrow::Cow<'_, str> {
     let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
     let mut text = String::from("sha256:");
     for byte in digest.as_ref() {
-        text.push_str(&format!("{byte:02x}"));
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
     }
     std::borrow::Cow::Owned(text)
 }
@@ -213,6 +217,14 @@ impl Batch {
         for ((name, wire), cell) in KEPT.iter().zip(&kept) {
             self.fields.push(to_u32(self.data.len()));
             encode::put_cell(&mut self.data, *wire, cell, name)?;
+        }
+        // Offsets are 32 bits wide; the pipeline seals a batch long before.
+        if self.data.len() > MOST_BYTES {
+            return Err(FieldError {
+                field: "record".into(),
+                expected: "at most 2 GiB of values in a batch".into(),
+                problem: "more".into(),
+            });
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// How long the polite end of a healthy connection may take.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// The server's own statement_timeout comes first, so that its error is heard; this is what it may come late.
+/// The server's own `statement_timeout` comes first, so that its error is heard; this is what it may come late.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// One connection, used by one thread at a time.

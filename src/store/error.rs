@@ -167,14 +167,15 @@ impl StoreError {
         let sqlstate = db.code().code();
         let (class, kind) = classify(sqlstate);
         let message = if class == Class::Data {
-            let mut text = format!("PostgreSQL refused it: {}", data_fault(sqlstate));
-            if let Some(constraint) = db.constraint() {
-                text.push_str(&format!(", constraint {constraint:?}"));
-            }
-            if let Some(column) = db.column() {
-                text.push_str(&format!(", column {column:?}"));
-            }
-            format!("{text} (SQLSTATE {sqlstate})")
+            let named = |what: &str, name: Option<&str>| {
+                name.map_or_else(String::new, |name| format!(", {what} {name:?}"))
+            };
+            format!(
+                "PostgreSQL refused it: {}{}{} (SQLSTATE {sqlstate})",
+                data_fault(sqlstate),
+                named("constraint", db.constraint()),
+                named("column", db.column())
+            )
         } else {
             let said = match sqlstate.get(..2) {
                 // These name roles, databases, tables and columns, never a row's value.

@@ -18,22 +18,12 @@ pub mod upsert; // all SQL of the write path
 
 pub use batch::{Batch, Columns};
 pub use cases::CaseRow;
+pub use check::{Findings, check};
 pub use connect::Connection;
 pub use error::{Class, StoreError};
-pub fn check(_: &crate::config::plan::Database, _: &crate::config::plan::Mapping) -> Found {
-    Found {
-        checks: vec![],
-        misconfigured: false,
-    }
-}
-#[derive(Debug)]
-pub struct Found {
-    pub checks: Vec<crate::record::Check>,
-    pub misconfigured: bool,
-}
 pub use log::{RunEnd, RunHeader};
 pub use schema::{Layout, SchemaError, apply_schema, inspect};
-pub use upsert::{BatchOutcome, Difference, Writer, committed};
+pub use upsert::{BatchOutcome, Difference, Refused, Writer, committed};
 
 /// An identifier, quoted for SQL whatever it contains.
 pub(crate) fn quote(identifier: &str) -> String {

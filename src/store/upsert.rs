@@ -24,7 +24,7 @@ use crate::record::{FieldError, Rejection};
 /// A batch-log row that is already there carries this constraint's name.
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
 /// So many open rejections are remembered by key; with more, every row asks.
-const REMEMBERED_KEYS: i64 = 10_000;
+const REMEMBERED_KEYS: usize = 10_000;
 /// The planner takes a batch for reason enough to read the whole table; lookups by the unique key are always right.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off;";
@@ -408,7 +408,7 @@ impl Writer {
         } else {
             self.upsert(conn, batch, rows.clone())?
         };
-        let rejections = self.rejections_with(batch, &refused);
+        let rejections = Self::rejections_with(batch, &refused);
         self.store_rejections(conn, &rejections)?;
         let resolved = self.resolve(conn, batch, &refused)?;
         let outcome = BatchOutcome {
@@ -454,7 +454,7 @@ impl Writer {
         };
         if let (Some(OpenKeys::These(keys)), false) = (&mut self.open, rejections.is_empty()) {
             keys.extend(rejections.iter().map(|r| hash(&rejection_key(&r.key))));
-            if keys.len() > 2 * REMEMBERED_KEYS.unsigned_abs() as usize {
+            if keys.len() > 2 * REMEMBERED_KEYS {
                 self.open = Some(OpenKeys::TooMany);
             }
         }
@@ -523,7 +523,6 @@ impl Writer {
 
     /// The batch's rejections and those made of rows the database refused.
     fn rejections_with<'a>(
-        &self,
         batch: &'a Batch,
         refused: &[(usize, StoreError)],
     ) -> Vec<Cow<'a, Rejection>> {
@@ -619,7 +618,7 @@ impl Writer {
                 &self.statements.open_keys,
                 &[(&self.target, Type::TEXT)],
             )?;
-            self.open = Some(if rows.len() as u64 > REMEMBERED_KEYS.unsigned_abs() {
+            self.open = Some(if rows.len() > REMEMBERED_KEYS {
                 OpenKeys::TooMany
             } else {
                 let mut keys = HashSet::with_capacity(rows.len());

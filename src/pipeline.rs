@@ -65,6 +65,8 @@ pub enum Feed<'a> {
 /// What the run may do when something fails, and how it is bounded.
 #[derive(Debug)]
 pub struct Limits<'a> {
+    /// Of all records that come, so many are taken.
+    pub records: Option<u64>,
     pub batch_size: u32,
     pub min_connections: u32,
     pub max_connections: u32,
@@ -214,7 +216,7 @@ pub fn run(
                     limits.batch_size,
                     next_batch,
                 );
-                shape_all(shaper, &pages_out, &permits, &events)
+                shape_all(shaper, &pages_out, &permits, &events, limits.records)
             })?
         };
 
@@ -373,13 +375,19 @@ fn shape_all(
     pages: &Receiver<(u64, Result<Sheet, ApiError>)>,
     permits: &Sender<()>,
     events: &Sender<Event>,
+    limit: Option<u64>,
 ) -> ShapeStats {
+    let mut left = limit.unwrap_or(u64::MAX);
     let mut order = InOrder::new(0);
     let mut failed = false;
-    let mut shape = |page, shaper: &mut Shaper<'_>| match page {
+    let mut shape = |page: Result<Sheet, ApiError>, shaper: &mut Shaper<'_>| match page {
         // What comes after a page that failed is fetched again by the next run.
         _ if failed => {}
-        Ok(sheet) => {
+        Ok(mut sheet) => {
+            sheet
+                .records
+                .truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= sheet.records.len() as u64;
             shaper.add(&sheet);
             // The ledger outlives this thread.
             events

@@ -273,7 +273,8 @@ impl<'a> Run<'a> {
             transform: &self.transform,
             decision: &self.decision,
         };
-        let limits = limits(self.plan, self.database, self.deadline, self.signals);
+        let mut limits = limits(self.plan, self.database, self.deadline, self.signals);
+        limits.records = self.request.limit;
         let shown = pipeline::Shown {
             progress,
             accounted: &self.accounted,
@@ -768,6 +769,7 @@ fn limits<'a>(
     signals: &'a Signals,
 ) -> Limits<'a> {
     Limits {
+        records: None,
         batch_size: database.batch_size,
         min_connections: database.min_connections,
         max_connections: database.max_connections,

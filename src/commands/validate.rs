@@ -50,9 +50,7 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Exit> {
         counts(Validation::Warning),
         counts(Validation::Invalid),
     );
-    let exit = if args.strict && !plan.warnings.is_empty() {
-        Exit::Configuration
-    } else if args.strict && invalid > 0 {
+    let exit = if args.strict && invalid > 0 {
         Exit::Threshold
     } else {
         Exit::Success

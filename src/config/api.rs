@@ -343,11 +343,7 @@ fn pagination(fetch: &Section<'_>) -> Pagination {
     ];
     for (key, styles, names) in fits {
         if section.entry(key).is_some() && !styles.contains(&style) {
-            section.wrong(
-                key,
-                format!("`{key}` has no effect here"),
-                format!("it belongs to style {names}"),
-            );
+            section.ignore(key, &format!("it belongs to style {names}"));
         }
     }
     let text = |key, default: &str| section.text(key).unwrap_or_else(|| default.to_owned());

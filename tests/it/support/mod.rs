@@ -7,5 +7,4 @@ pub mod postgres;
 
 pub use command::{Finished, Workplace};
 
-/// The bearer token of all test servers.
-pub const TOKEN: &str = "test-token";
+pub use http::TOKEN;

@@ -65,12 +65,12 @@ pub(super) fn api(
     let token = token(&fetch);
     let endpoint = endpoint(
         &fetch,
-        &token,
+        token.as_ref(),
         max_retries,
         "/api/v1/data",
         &[("GET", "GET")],
     );
-    let update = update(&endpoints, &token, max_retries, outgoing);
+    let update = update(&endpoints, token.as_ref(), max_retries, outgoing);
     let pagination = pagination(&fetch);
     let params = params(&fetch);
     let incremental = incremental(&fetch);
@@ -170,7 +170,7 @@ fn has_authorization(endpoint: &Section<'_>) -> bool {
 
 fn endpoint(
     section: &Section<'_>,
-    token: &Option<Secret>,
+    token: Option<&Secret>,
     max_retries: Option<u32>,
     path: &str,
     methods: &[(&str, &str)],
@@ -204,7 +204,7 @@ fn endpoint(
 }
 
 /// The headers of the file, with `Accept: application/json` and the bearer token where it does not say otherwise.
-fn headers(section: &Section<'_>, token: &Option<Secret>) -> Vec<(String, Secret)> {
+fn headers(section: &Section<'_>, token: Option<&Secret>) -> Vec<(String, Secret)> {
     let names = section.names("headers");
     let mut headers: Vec<(String, Secret)> = Vec::new();
     for entry in names.entries() {
@@ -420,7 +420,7 @@ pub(super) fn parse_dotted(text: &str) -> Option<Vec<String>> {
 /// Write-back, checked even where it is not enabled.
 fn update(
     endpoints: &Section<'_>,
-    token: &Option<Secret>,
+    token: Option<&Secret>,
     max_retries: Option<u32>,
     fields: Vec<(String, String)>,
 ) -> Option<WriteBack> {
@@ -444,6 +444,11 @@ fn update(
     }
     if !enabled {
         return None;
+    }
+    if token.is_none() && !has_authorization(&section) {
+        section
+            .context()
+            .missing("API_TOKEN", None, section.is_needed());
     }
     if !endpoint.path.contains("{id}") {
         section.wrong(

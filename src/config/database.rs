@@ -84,7 +84,7 @@ pub(super) fn tables(database: &Section<'_>) -> Tables {
     }
 }
 
-/// A name PostgreSQL keeps whole.
+/// A name the database keeps whole.
 fn identifier(section: &Section<'_>, key: &str) -> Option<String> {
     section.parse(key, "a name of 1 to 63 bytes", |text| {
         is_identifier(text).then(|| text.to_owned())
@@ -120,25 +120,35 @@ pub(super) fn database(
     );
     driver(&connection);
     let url = database_url(&connection);
-    let host = setting(
-        &connection,
-        "DB_HOST",
-        url.as_ref().map(|url| url.host.clone()),
-        "host",
-    );
-    let name = setting(
-        &connection,
-        "DB_NAME",
-        url.as_ref().map(|url| url.name.clone()),
-        "database",
-    );
-    let user = setting(
-        &connection,
-        "DB_USER",
-        url.as_ref().map(|url| url.user.clone()),
-        "username",
-    );
-    let password = password(&connection, url.as_ref());
+    // Without a usable DATABASE_URL the single variables are not what is missing.
+    let [host, name, user] = match &url {
+        Err(Unusable) => [None, None, None],
+        Ok(url) => [
+            setting(
+                &connection,
+                "DB_HOST",
+                url.as_ref().map(|url| &url.host),
+                "host",
+            ),
+            setting(
+                &connection,
+                "DB_NAME",
+                url.as_ref().map(|url| &url.name),
+                "database",
+            ),
+            setting(
+                &connection,
+                "DB_USER",
+                url.as_ref().map(|url| &url.user),
+                "username",
+            ),
+        ],
+    };
+    let password = url
+        .as_ref()
+        .ok()
+        .and_then(|url| password(&connection, url.as_ref()));
+    let url = url.unwrap_or_default();
     let port = port(&connection, url.as_ref());
     let ssl_mode = ssl_mode(&connection, url.as_ref());
     let ssl_root_cert = connection
@@ -214,12 +224,12 @@ fn driver(connection: &Section<'_>) {
 fn setting(
     connection: &Section<'_>,
     variable: &str,
-    from_url: Option<String>,
+    from_url: Option<&String>,
     key: &str,
 ) -> Option<String> {
     let context = connection.context();
     let needed = connection.is_needed();
-    if let Some(value) = context.variable(variable, needed).or(from_url) {
+    if let Some(value) = context.variable(variable, needed).or(from_url.cloned()) {
         if value.contains('\0') {
             context.problem_if(
                 needed,
@@ -242,19 +252,22 @@ fn setting(
 fn password(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<Secret> {
     let context = connection.context();
     let needed = connection.is_needed();
-    if let Some(password) = context.defined("DB_PASSWORD", needed) {
-        return Some(Secret::new(password));
+    let password = match (context.defined("DB_PASSWORD", needed), url) {
+        (Some(password), _) => password,
+        (None, Some(url)) => url.password.expose().to_owned(),
+        (None, None) if connection.entry("password").is_none() => {
+            context.missing("DB_PASSWORD", None, needed);
+            return None;
+        }
+        (None, None) => connection.value_or_empty("password")?.text,
+    };
+    if password.contains('\0') {
+        context.problem_if(
+            needed,
+            Problem::new("the database password contains a NUL character"),
+        );
     }
-    if let Some(url) = url {
-        return Some(url.password.clone());
-    }
-    if connection.entry("password").is_none() {
-        context.missing("DB_PASSWORD", None, needed);
-        return None;
-    }
-    connection
-        .value_or_empty("password")
-        .map(|value| Secret::new(value.text))
+    Some(Secret::new(password))
 }
 
 fn port(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> u16 {
@@ -331,10 +344,12 @@ struct DatabaseUrl {
 }
 
 /// `DATABASE_URL`, used only when none of the five variables is set.
-fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
+fn database_url(connection: &Section<'_>) -> Result<Option<DatabaseUrl>, Unusable> {
     let context = connection.context();
     let needed = connection.is_needed();
-    let text = context.variable("DATABASE_URL", needed)?;
+    let Some(text) = context.variable("DATABASE_URL", needed) else {
+        return Ok(None);
+    };
     if let Some(name) = OWN_VARIABLES
         .iter()
         .find(|name| context.defined(name, needed).is_some())
@@ -342,7 +357,7 @@ fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
         context.warn(Problem::new(format!(
             "DATABASE_URL is ignored, since {name} is set"
         )));
-        return None;
+        return Ok(None);
     }
     match parse_url(&text) {
         Ok((url, ignored)) => {
@@ -352,7 +367,7 @@ fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
                     ignored.join(", ")
                 )));
             }
-            Some(url)
+            Ok(Some(url))
         }
         Err(reason) => {
             context.problem_if(
@@ -360,10 +375,13 @@ fn database_url(connection: &Section<'_>) -> Option<DatabaseUrl> {
                 Problem::new(format!("DATABASE_URL: {reason}"))
                     .hint("expected postgresql://user:password@host:port/database?sslmode=verify-full, special characters percent-encoded"),
             );
-            None
+            Err(Unusable)
         }
     }
 }
+
+/// There is a `DATABASE_URL`, and what is wrong with it has been noted.
+struct Unusable;
 
 /// Reads the URL, and names the parameters it has no use for. The reason never quotes it.
 fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
@@ -407,7 +425,11 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
         [] => return Err("it has no host".to_owned()),
         _ => return Err("it has more than one host".to_owned()),
     };
-    let user = config.get_user().ok_or("it has no user")?.to_owned();
+    let user = config
+        .get_user()
+        .filter(|user| !user.is_empty())
+        .ok_or("it has no user")?
+        .to_owned();
     let password = config
         .get_password()
         .map(String::from_utf8_lossy)
@@ -416,7 +438,11 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
     let url = DatabaseUrl {
         host,
         port: config.get_ports().first().copied().unwrap_or(5432),
-        name: config.get_dbname().unwrap_or(&user).to_owned(),
+        name: config
+            .get_dbname()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(&user)
+            .to_owned(),
         user,
         password: Secret::new(password),
         ssl_mode,

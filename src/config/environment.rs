@@ -30,7 +30,7 @@ impl std::fmt::Debug for Environment {
         f.debug_struct("Environment")
             .field("process", &self.process.keys())
             .field("file", &self.file.keys())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -200,19 +200,17 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, String>, Vec<Problem
         let value = match rest.chars().next() {
             Some(quote @ ('\'' | '"')) => loop {
                 match quoted(&rest, quote) {
-                    Quoted::Open => match lines.next() {
-                        Some((next, _)) => {
-                            rest.push('\n');
-                            rest.push_str(next);
-                        }
-                        None => {
+                    Quoted::Open => {
+                        let Some((next, _)) = lines.next() else {
                             wrong(
                                 &format!("the quote of {name} is never closed"),
                                 "close it, or leave both quotes out",
                             );
                             break None;
-                        }
-                    },
+                        };
+                        rest.push('\n');
+                        rest.push_str(next);
+                    }
                     Quoted::Closed(value, after) => {
                         let after = after.trim();
                         if after.is_empty() || after.starts_with('#') {
@@ -227,7 +225,7 @@ fn parse(text: &str, file: &str) -> Result<BTreeMap<String, String>, Vec<Problem
                     Quoted::BadEscape => {
                         wrong(
                             &format!("unknown escape in the value of {name}"),
-                            r#"in double quotes write \\ for a backslash, or use single quotes"#,
+                            r"in double quotes write \\ for a backslash, or use single quotes",
                         );
                         break None;
                     }

@@ -7,10 +7,12 @@ use rust_decimal::Decimal;
 use super::api::parse_dotted;
 use super::constraints::{Demands, check_default, check_fit, demands, kind};
 use super::database::{Tables, is_identifier};
-use super::plan::{Field, Kind, Mapping, QualityScore};
+use super::plan::{Field, Kind, Mapping};
 use super::problem::nearest;
 use super::reader::Section;
-use super::yaml::{Entry, Kind as NodeKind, Span};
+use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
+use super::source::Span;
+use super::yaml::{Entry, Kind as NodeKind};
 
 /// Columns that datasync fills itself.
 const OWN_COLUMNS: [&str; 5] = [
@@ -42,30 +44,30 @@ const LONG_FORM: [&str; 14] = [
 ];
 
 /// A field while its demands are gathered from several places.
-struct Draft {
-    field: Field,
+pub(super) struct Draft {
+    pub field: Field,
     /// Where the field is mapped.
-    span: Span,
-    path: String,
-    kind: Option<Kind>,
+    pub span: Span,
+    pub path: String,
+    pub kind: Option<Kind>,
     /// The default as text, and whether it stood there unquoted.
-    default: Option<(String, bool)>,
+    pub default: Option<(String, bool)>,
 }
 
 /// All of them; incomplete when some could not be read, and then nothing is called unmapped.
-struct Drafts {
-    list: Vec<Draft>,
-    complete: bool,
+pub(super) struct Drafts {
+    pub list: Vec<Draft>,
+    pub complete: bool,
 }
 
 impl Drafts {
     /// The field with an internal name.
-    fn position(&self, name: &str) -> Option<usize> {
+    pub fn position(&self, name: &str) -> Option<usize> {
         self.list.iter().position(|draft| draft.field.name == name)
     }
 
     /// Records that no field has this internal name, with the name that was meant.
-    fn unmapped(&self, section: &Section<'_>, name: &str, span: Span, path: &str) {
+    pub fn unmapped(&self, section: &Section<'_>, name: &str, span: Span, path: &str) {
         if !self.complete {
             return;
         }
@@ -105,8 +107,12 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
     let transforms = api
         .section("transforms", &["incoming", "outgoing"])
         .needed(true);
-    let (incoming, schema) = steps(&transforms, "incoming", "json_to_object");
-    let (outgoing, _) = steps(&transforms, "outgoing", "object_to_json");
+    let Steps {
+        fields: incoming,
+        schema,
+        whole,
+    } = steps(&transforms, "incoming", "json_to_object");
+    let outgoing = steps(&transforms, "outgoing", "object_to_json").fields;
     let validation = root.names("validation");
     let Some(incoming) = incoming else {
         transforms.absent_key(
@@ -121,7 +127,7 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
         .filter_map(|entry| draft(&incoming, entry))
         .collect();
     let mut drafts = Drafts {
-        complete: list.len() == incoming.entries().len(),
+        complete: whole && list.len() == incoming.entries().len(),
         list,
     };
     if drafts.list.is_empty() {
@@ -160,13 +166,21 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
     })
 }
 
-/// The fields and the schema of one direction.
-fn steps<'a>(
-    transforms: &Section<'a>,
-    direction: &str,
-    shaping: &'static str,
-) -> (Option<Section<'a>>, Option<(Section<'a>, String)>) {
-    let (mut fields, mut schema) = (None, None);
+/// What one direction of the transforms says.
+struct Steps<'a> {
+    fields: Option<Section<'a>>,
+    /// The step that names a schema, and the name.
+    schema: Option<(Section<'a>, String)>,
+    /// False when some of the fields were left out for a mistake.
+    whole: bool,
+}
+
+fn steps<'a>(transforms: &Section<'a>, direction: &str, shaping: &'static str) -> Steps<'a> {
+    let mut steps = Steps {
+        fields: None,
+        schema: None,
+        whole: true,
+    };
     for (node, path) in transforms.items(direction) {
         let step = Section::any(transforms.context(), node, &path, true);
         if step.entries().is_empty() {
@@ -180,21 +194,22 @@ fn steps<'a>(
             Some(true) => {
                 let step =
                     Section::open(transforms.context(), node, &path, &["type", "fields"], true);
-                if fields.is_some() {
+                if steps.fields.is_some() {
+                    steps.whole = false;
                     step.wrong("type", "a second field_mapping", "put all fields into one");
                 } else {
-                    fields = Some(step.names("fields"));
+                    steps.fields = Some(step.names("fields"));
                 }
             }
             Some(false) => {
                 let step =
                     Section::open(transforms.context(), node, &path, &["type", "schema"], true);
-                schema = step.text("schema").map(|name| (step, name));
+                steps.schema = step.text("schema").map(|name| (step, name));
             }
-            None => {}
+            None => steps.whole = false,
         }
     }
-    (fields, schema)
+    steps
 }
 
 /// One entry of `fields`, in short or long form.
@@ -497,157 +512,6 @@ fn settle(fields: &Section<'_>, draft: &mut Draft) {
     if let Some((text, plain)) = &draft.default {
         draft.field.default = check_default(&draft.field, text, *plain, &wrong);
     }
-}
-
-/// The field that feeds the conflict key, and the key's column.
-fn conflict_key(
-    api: &Section<'_>,
-    tables: &Tables,
-    drafts: &mut Drafts,
-    root: &Section<'_>,
-) -> Option<(usize, String)> {
-    const DEFAULT: &str = "customer_id";
-    let columns: Vec<String> = drafts
-        .list
-        .iter()
-        .filter_map(|draft| draft.field.column.clone())
-        .collect();
-    let column = tables.conflict_key.as_deref().unwrap_or(DEFAULT);
-    let Some(index) = drafts
-        .list
-        .iter()
-        .position(|draft| draft.field.column.as_deref() == Some(column))
-    else {
-        if !drafts.complete {
-            return None;
-        }
-        let customers = root
-            .names("mappings")
-            .names("database")
-            .names("tables")
-            .names("customers");
-        if tables.conflict_key.is_some() {
-            let hint = match nearest(column, columns.iter().map(String::as_str)) {
-                Some(column) => format!("did you mean `{column}`?"),
-                None => format!("fed are: {}", columns.join(", ")),
-            };
-            customers.wrong(
-                "conflict_key",
-                format!("no mapped field feeds the column `{column}`"),
-                hint,
-            );
-        } else {
-            customers.absent_key(
-                "conflict_key",
-                format!(
-                    "say which column identifies a record; fed are: {}",
-                    columns.join(", ")
-                ),
-            );
-        }
-        return None;
-    };
-    let draft = &mut drafts.list[index];
-    draft.field.required = true;
-    let context = api.context();
-    let wrong = |message: &str, hint: &str| {
-        context.problem(
-            context
-                .source
-                .problem(draft.span, message)
-                .on(&draft.path)
-                .hint(hint),
-        );
-    };
-    if matches!(draft.field.kind, Kind::Json | Kind::Boolean) {
-        wrong(
-            "the field of the conflict key cannot identify a record",
-            "its type must not be json or boolean",
-        );
-    }
-    if draft.field.default.is_some() {
-        wrong(
-            "the field of the conflict key cannot have a default",
-            "records without a key would all become one row",
-        );
-    }
-    Some((index, column.to_owned()))
-}
-
-fn version_field(validation: &Section<'_>, drafts: &Drafts) -> Option<usize> {
-    let index = named_field(validation, "version_field", drafts)?;
-    if drafts.list[index].field.kind != Kind::DateTime {
-        validation.wrong(
-            "version_field",
-            format!("`{}` is no datetime", drafts.list[index].field.name),
-            "add `type: datetime` where it is mapped",
-        );
-    }
-    Some(index)
-}
-
-fn quality_score(validation: &Section<'_>, drafts: &Drafts) -> QualityScore {
-    let section = validation.section("quality_score", &["field", "fallback"]);
-    let field = if section.entry("field").is_some() {
-        named_field(&section, "field", drafts)
-    } else {
-        drafts.position("qualityScore")
-    };
-    if let Some(index) = field
-        && !matches!(drafts.list[index].field.kind, Kind::Decimal | Kind::Integer)
-    {
-        let field = &drafts.list[index];
-        let context = validation.context();
-        context.problem(
-            context
-                .source
-                .problem(field.span, "the quality score must be a number")
-                .on(&field.path)
-                .hint("add `type: decimal`"),
-        );
-    }
-    QualityScore {
-        field,
-        fallback_completeness: section
-            .choice("fallback", &[("completeness", true), ("none", false)])
-            .unwrap_or(true),
-    }
-}
-
-fn named_field(section: &Section<'_>, key: &str, drafts: &Drafts) -> Option<usize> {
-    let name = section.text(key)?;
-    let found = drafts.position(&name);
-    if found.is_none() {
-        drafts.unmapped(section, &name, section.span_of(key), &section.path_of(key));
-    }
-    found
-}
-
-/// External name ← internal field.
-fn write_back_fields(fields: &Section<'_>, drafts: &Drafts) -> Vec<(String, String)> {
-    let mut result: Vec<(String, String)> = Vec::new();
-    for entry in fields.entries() {
-        if drafts.position(&entry.key).is_none() {
-            drafts.unmapped(
-                fields,
-                &entry.key,
-                entry.key_span,
-                &fields.path_of(&entry.key),
-            );
-        }
-        let Some(external) = fields.text(&entry.key) else {
-            continue;
-        };
-        if result.iter().any(|(before, _)| *before == external) {
-            fields.wrong(
-                &entry.key,
-                format!("`{external}` is sent twice"),
-                "external names are unique",
-            );
-        }
-        result.push((external, entry.key.clone()));
-    }
-    result
 }
 
 #[cfg(test)]

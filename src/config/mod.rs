@@ -4,6 +4,7 @@
 
 mod api; // mappings.api, API_*
 mod constraints; // types, limits and defaults of one field
+mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database, DB_*, DATABASE_URL
 mod environment; // process environment over .env, NAME_FILE
 mod fields; // transforms and validation
@@ -11,18 +12,21 @@ mod operations; // error_handling, alerts, brakes, notifications, …
 pub mod plan; // what comes out
 mod problem; // mistakes and how they are shown
 mod reader; // strict reading of the tree
+mod roles; // conflict key, freshness guard, quality score, write-back
 pub mod secret; // a string that never shows itself
+mod source; // the text as messages show it
 mod values; // durations, sizes, shares
-mod yaml; // text → tree with places
+mod yaml; // text → tree
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use context::Context;
 use environment::Environment;
 pub use problem::{ConfigErrors, Problem};
-use reader::{Context, Section};
+use reader::Section;
 pub use values::{parse_duration, parse_share, parse_size};
 
 /// What flags (and `DATASYNC_*`, merged by clap) say about where to look. `None` falls back to `.env`, then the default.
@@ -187,7 +191,7 @@ fn version(root: &Section<'_>) {
     }
     root.parse(
         "version",
-        "`1.0`, the only version of this file there is,",
+        "`1.0` (there is no other version of this file)",
         |text| matches!(text, "1" | "1.0").then_some(()),
     );
 }
@@ -249,11 +253,10 @@ fn read_mappings(path: &Path, name: &str) -> Result<String, Problem> {
             .hint("is it the right file?"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid]
+            .split(|byte| *byte == b'\n')
+            .count();
         Problem::new("is not valid UTF-8")
             .in_file(name)
             .at(line, 1)

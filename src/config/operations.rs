@@ -170,7 +170,7 @@ pub(super) fn notifications(root: &Section<'_>) -> Notifications {
                 channel.entry("command").is_some(),
             ) {
                 (true, false) => {
-                    channels.extend(address(&channel, "webhook").map(Channel::Webhook))
+                    channels.extend(address(&channel, "webhook").map(Channel::Webhook));
                 }
                 (false, true) => {
                     let words: Vec<String> = channel
@@ -231,13 +231,10 @@ fn address(section: &Section<'_>, key: &str) -> Option<Secret> {
 /// `metrics.textfile`, unless a flag or variable has said so already.
 pub(super) fn metrics_textfile(root: &Section<'_>, overridden: Option<PathBuf>) -> Option<PathBuf> {
     let section = root.section("metrics", &["textfile"]);
-    match overridden {
-        Some(path) => Some(path),
-        None => {
-            let value = section.value_or_empty("textfile")?;
-            (!value.text.trim().is_empty()).then(|| PathBuf::from(value.text.trim()))
-        }
-    }
+    overridden.or_else(|| {
+        let value = section.value_or_empty("textfile")?;
+        (!value.text.trim().is_empty()).then(|| PathBuf::from(value.text.trim()))
+    })
 }
 
 /// Bytes the spool may take.

@@ -124,7 +124,7 @@ pub struct Pagination {
     pub offset_param: String,
     /// `cursor` style: name of the cursor parameter (default `cursor`).
     pub cursor_param: String,
-    /// `cursor` style: dotted path of the next cursor in the body; empty = next_cursor | nextCursor | cursor.next.
+    /// `cursor` style: dotted path of the next cursor in the body; empty = `next_cursor` | `nextCursor` | `cursor.next`.
     pub cursor_path: Option<Vec<String>>,
     /// Records a page (the size asked for).
     pub size: u32,
@@ -136,7 +136,7 @@ pub struct Pagination {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageStyle {
-    /// Link header, then next / next_page / next_cursor in the body, then page/total_pages, else one page.
+    /// Link header, then `next` / `next_page` / `next_cursor` in the body, then `page`/`total_pages`, else one page.
     Auto,
     None,
     Page,

@@ -16,13 +16,13 @@ pub struct Problem {
     /// 1-based, in characters.
     pub column: Option<usize>,
     /// Dotted path of the key (`mappings.api.base_url`), where there is one.
-    pub path: Option<String>,
+    pub path: Option<Box<str>>,
     /// What is wrong; may have several lines.
     pub message: String,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     #[serde(skip)]
-    excerpt: Option<Excerpt>,
+    excerpt: Option<Box<Excerpt>>,
 }
 
 /// The line a problem is on, secrets masked, and the characters to underline.
@@ -67,19 +67,19 @@ impl Problem {
     /// Says which key it is about.
     #[must_use]
     pub fn on(mut self, path: impl Into<String>) -> Self {
-        self.path = Some(path.into());
+        self.path = Some(path.into().into_boxed_str());
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
     pub(super) fn excerpt(mut self, excerpt: Option<Excerpt>) -> Self {
-        self.excerpt = excerpt;
+        self.excerpt = excerpt.map(Box::new);
         self
     }
 
@@ -99,21 +99,17 @@ impl Problem {
 
     /// Several lines: message, source line with caret, hint.
     pub fn full(&self) -> String {
-        let mut text = format!("{}{}\n", self.place(), self.message);
+        let mut lines = vec![format!("{}{}", self.place(), self.message)];
         if let (Some(line), Some(excerpt)) = (self.line, &self.excerpt) {
             let number = line.to_string();
             let gutter = " ".repeat(number.len().max(5));
-            text.push_str(&format!("{number:>5} | {}\n", excerpt.text));
-            text.push_str(&format!(
-                "{gutter} | {}{}\n",
-                " ".repeat(excerpt.start),
-                "^".repeat(excerpt.width)
-            ));
+            let indent = " ".repeat(excerpt.start);
+            let carets = "^".repeat(excerpt.width);
+            lines.push(format!("{number:>5} | {}", excerpt.text));
+            lines.push(format!("{gutter} | {indent}{carets}"));
         }
-        if let Some(hint) = &self.hint {
-            text.push_str(&format!("   {hint}\n"));
-        }
-        text
+        lines.extend(self.hint.iter().map(|hint| format!("   {hint}")));
+        lines.join("\n")
     }
 }
 
@@ -154,7 +150,7 @@ impl fmt::Display for ConfigErrors {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            f.write_str(problem.full().trim_end())?;
+            f.write_str(&problem.full())?;
         }
         Ok(())
     }

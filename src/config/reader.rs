@@ -3,165 +3,17 @@
 //! A reader that finds a mistake records it and answers `None`, so that reading goes on and the user sees all of them
 //! at once. `${…}` is replaced here, in single values only, when somebody asks for the value.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::environment::{Environment, is_name};
-use super::problem::{ConfigErrors, Problem, nearest};
+use super::context::Context;
+use super::environment::is_name;
+use super::problem::{Problem, nearest};
+use super::source::Span;
 use super::values::{parse_duration, parse_share, parse_size};
-use super::yaml::{Entry, Kind, Node, Source, Span};
-
-/// What the program's own variables are for, in the order in which missing ones are listed.
-const VARIABLES: [(&str, &str); 8] = [
-    (
-        "API_BASE_URL",
-        "where the API is, such as https://api.example.com",
-    ),
-    ("API_TOKEN", "the API's bearer token"),
-    (
-        "DB_HOST",
-        "PostgreSQL's host name, address or socket folder",
-    ),
-    ("DB_PORT", "PostgreSQL's port"),
-    ("DB_NAME", "name of the database"),
-    ("DB_USER", "who connects to it"),
-    ("DB_PASSWORD", "the password; may be empty, but must be set"),
-    (
-        "DB_SSLMODE",
-        "disable, prefer, require, verify-ca or verify-full",
-    ),
-];
-
-/// What all readers share: the file, the environment, and the collected mistakes.
-pub(super) struct Context<'a> {
-    pub source: &'a Source,
-    pub environment: &'a Environment,
-    problems: RefCell<Vec<Problem>>,
-    warnings: RefCell<Vec<Problem>>,
-    /// Name → where mappings.yaml asks for it, and whether the command needs it.
-    missing: RefCell<BTreeMap<String, Missing>>,
-}
-
-#[derive(Default)]
-struct Missing {
-    place: Option<Span>,
-    needed: bool,
-}
-
-impl<'a> Context<'a> {
-    pub fn new(source: &'a Source, environment: &'a Environment, problems: Vec<Problem>) -> Self {
-        Self {
-            source,
-            environment,
-            problems: RefCell::new(problems),
-            warnings: RefCell::default(),
-            missing: RefCell::default(),
-        }
-    }
-
-    pub fn problem(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
-
-    pub fn warn(&self, problem: Problem) {
-        let mut warnings = self.warnings.borrow_mut();
-        if !warnings.contains(&problem) {
-            warnings.push(problem);
-        }
-    }
-
-    /// A mistake where the command needs the value, else a warning.
-    pub fn problem_if(&self, needed: bool, problem: Problem) {
-        if needed {
-            self.problem(problem);
-        } else {
-            self.warn(problem);
-        }
-    }
-
-    /// An environment variable that is set and not empty.
-    pub fn variable(&self, name: &str, needed: bool) -> Option<String> {
-        self.defined(name, needed).filter(|value| !value.is_empty())
-    }
-
-    /// An environment variable that is set, perhaps to nothing.
-    pub fn defined(&self, name: &str, needed: bool) -> Option<String> {
-        self.environment.get(name).unwrap_or_else(|problem| {
-            self.problem_if(needed, problem);
-            None
-        })
-    }
-
-    /// Notes that a variable is needed and has no value.
-    pub fn missing(&self, name: &str, place: Option<Span>, needed: bool) {
-        let mut missing = self.missing.borrow_mut();
-        let entry = missing.entry(name.to_owned()).or_default();
-        entry.place = entry.place.or(place);
-        entry.needed |= needed;
-    }
-
-    /// The warnings, or all mistakes in the order of the file.
-    pub fn finish(self) -> Result<Vec<Problem>, ConfigErrors> {
-        let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| (problem.file.is_none(), problem.line, problem.column));
-        let mut warnings = self.warnings.into_inner();
-        let missing = self.missing.into_inner();
-        problems.extend(missing_variables(self.source, &missing, true));
-        warnings.extend(missing_variables(self.source, &missing, false));
-        if problems.is_empty() {
-            Ok(warnings)
-        } else {
-            Err(ConfigErrors::new(problems))
-        }
-    }
-}
-
-/// One message for all variables without a value.
-fn missing_variables(
-    source: &Source,
-    missing: &BTreeMap<String, Missing>,
-    needed: bool,
-) -> Option<Problem> {
-    let rank = |name: &str| {
-        VARIABLES
-            .iter()
-            .position(|(known, _)| *known == name)
-            .unwrap_or(VARIABLES.len())
-    };
-    let mut names: Vec<_> = missing
-        .iter()
-        .filter(|(_, missing)| missing.needed == needed)
-        .collect();
-    names.sort_by_key(|(name, _)| rank(name));
-    let widest = names.iter().map(|(name, _)| name.len()).max()?;
-    let mut message = match names.len() {
-        1 => "an environment variable is not set:".to_owned(),
-        count => format!("{count} environment variables are not set:"),
-    };
-    for (name, missing) in names {
-        let what = VARIABLES.get(rank(name)).map_or("", |(_, what)| what);
-        let place = missing
-            .place
-            .map(|span| format!("{}:{}:{}", source.name, span.line, span.column))
-            .unwrap_or_default();
-        let line = match (what, place.as_str()) {
-            ("", place) => format!("used in {place}"),
-            (what, "") => what.to_owned(),
-            (what, place) => format!("{what} ({place})"),
-        };
-        message.push_str(&format!("\n   {name:widest$}  {line}"));
-    }
-    Some(Problem::new(message).hint(
-        "set them in the environment or in .env; NAME_FILE may name a file that holds the value",
-    ))
-}
+use super::yaml::{Entry, Kind, Node};
 
 /// A single value after `${…}` has been replaced.
 #[derive(Clone, Debug)]
@@ -197,7 +49,7 @@ impl<'a> Section<'a> {
     ) -> Self {
         let section = Self::any(context, node, path, needed);
         for entry in section.entries {
-            if !keys.contains(&entry.key.as_str()) {
+            if !keys.contains(&entry.key.as_str()) && !context.is_full() {
                 section.unknown_key(entry, keys);
             }
         }
@@ -332,7 +184,7 @@ impl<'a> Section<'a> {
 
     /// Where the value of a key is, else where this section is.
     pub fn span_of(&self, key: &str) -> Span {
-        self.entry(key).map_or(self.span, |entry| place(entry))
+        self.entry(key).map_or(self.span, place)
     }
 
     /// True when the value is `${variable}` and nothing else.
@@ -439,30 +291,24 @@ impl<'a> Section<'a> {
 
     /// The text of a node that must be a single value.
     pub fn scalar(&self, node: &Node, path: &str, may_be_empty: bool) -> Option<Value> {
-        match &node.kind {
-            Kind::Scalar { text, plain } => {
-                let expanded = self.expand(text, node.span, path, may_be_empty)?;
-                Some(Value {
-                    plain: *plain,
-                    expanded: expanded != *text,
-                    text: expanded,
-                    span: node.span,
-                    path: path.to_owned(),
-                })
-            }
-            _ => {
-                self.context.problem(
-                    self.context
-                        .source
-                        .problem(
-                            node.span,
-                            format!("expected a single value, found {}", node.describe()),
-                        )
-                        .on(path),
-                );
-                None
-            }
-        }
+        let Kind::Scalar { text, plain } = &node.kind else {
+            let found = node.describe();
+            self.context.problem(
+                self.context
+                    .source
+                    .problem(node.span, format!("expected a single value, found {found}"))
+                    .on(path),
+            );
+            return None;
+        };
+        let expanded = self.expand(text, node.span, path, may_be_empty)?;
+        Some(Value {
+            plain: *plain,
+            expanded: expanded != *text,
+            text: expanded,
+            span: node.span,
+            path: path.to_owned(),
+        })
     }
 
     /// Replaces `${NAME}`, `${NAME:-default}` and `$$`.

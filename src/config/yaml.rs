@@ -1,4 +1,4 @@
-//! YAML text → a tree in which every key and value knows its place; and the source lines, secrets masked.
+//! YAML text → a tree in which every key and value knows its place.
 //!
 //! Knows nothing of which keys exist. Size, depth and alias expansion are bounded, so that a hostile file costs
 //! milliseconds. Duplicate keys are refused here, since every later view of the tree would hide them.
@@ -7,33 +7,14 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
-use super::problem::{Excerpt, Problem, distance};
+use super::problem::Problem;
+use super::source::{Source, Span, is_literal, is_secret_key, may_hold_secret};
 
 /// Greatest file, bytes.
 pub(super) const LARGEST_FILE: usize = 1024 * 1024;
 const DEEPEST: usize = 64;
 /// Greatest number of nodes, those that aliases repeat included.
-const MOST_NODES: usize = 50_000;
-
-/// A stretch of the file; lines and columns count from 1, the end column is the first one behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
-    pub line: usize,
-    pub column: usize,
-    pub end_line: usize,
-    pub end_column: usize,
-}
-
-impl From<saphyr_parser::Span> for Span {
-    fn from(span: saphyr_parser::Span) -> Self {
-        Self {
-            line: span.start.line(),
-            column: span.start.col() + 1,
-            end_line: span.end.line(),
-            end_column: span.end.col() + 1,
-        }
-    }
-}
+const MOST_NODES: usize = 10_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -71,191 +52,6 @@ impl Node {
             Kind::Map(_) => "a mapping",
         }
     }
-}
-
-/// The text of the file and which parts of it must not be shown.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub name: String,
-    lines: Vec<String>,
-    secrets: Vec<Span>,
-}
-
-impl Source {
-    fn new(name: &str, text: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            lines: text.lines().map(str::to_owned).collect(),
-            secrets: Vec::new(),
-        }
-    }
-
-    /// A problem at a place of this file, with its line.
-    pub fn problem(&self, span: Span, message: impl Into<String>) -> Problem {
-        Problem::new(message)
-            .in_file(&self.name)
-            .at(span.line, span.column)
-            .excerpt(self.excerpt(span))
-    }
-
-    /// The line a span starts on: masked, control characters replaced, cut to a readable width.
-    fn excerpt(&self, span: Span) -> Option<Excerpt> {
-        const WIDEST: usize = 120;
-        const BEFORE: usize = 60;
-        let line: Vec<char> = self.lines.get(span.line.checked_sub(1)?)?.chars().collect();
-        let start = (span.column - 1).min(line.len());
-        let end = if span.end_line == span.line {
-            span.end_column - 1
-        } else {
-            line.len()
-        };
-        let end = end.clamp(start, line.len());
-        let hidden = self.hidden(span.line, &line);
-        let mut text = String::new();
-        let (mut caret, mut caret_end) = (None, None);
-        for index in 0..=line.len() {
-            let covered = hidden
-                .iter()
-                .find(|(from, to)| (*from..*to).contains(&index));
-            if covered.is_some_and(|(from, _)| *from == index) {
-                text.push_str("***");
-            }
-            if index == start {
-                caret = Some(text.chars().count().saturating_sub(if covered.is_some() {
-                    3
-                } else {
-                    0
-                }));
-            }
-            if index == end {
-                caret_end = Some(text.chars().count());
-            }
-            if let (None, Some(c)) = (covered, line.get(index)) {
-                text.push(if c.is_control() { ' ' } else { *c });
-            }
-        }
-        let caret = caret?;
-        let width = caret_end?.saturating_sub(caret).max(1);
-        let cut = if text.trim_end().chars().count() > WIDEST {
-            caret.saturating_sub(BEFORE)
-        } else {
-            0
-        };
-        let shown: String = text.chars().skip(cut).take(WIDEST).collect();
-        let shown = shown.trim_end().to_owned();
-        let start = caret - cut;
-        Some(Excerpt {
-            width: width.min(WIDEST.saturating_sub(start)).max(1),
-            text: shown,
-            start,
-        })
-    }
-
-    /// Character ranges of one line that must not be shown, in order and apart from each other.
-    fn hidden(&self, number: usize, line: &[char]) -> Vec<(usize, usize)> {
-        let mut ranges: Vec<(usize, usize)> = self
-            .secrets
-            .iter()
-            .filter(|span| (span.line..=span.end_line).contains(&number))
-            .map(|span| {
-                let from = if span.line == number {
-                    span.column - 1
-                } else {
-                    0
-                };
-                let to = if span.end_line == number {
-                    span.end_column - 1
-                } else {
-                    line.len()
-                };
-                (from, to.min(line.len()))
-            })
-            .filter(|(from, to)| from < to)
-            .collect();
-        ranges.extend(user_information(line));
-        ranges.sort_unstable();
-        let mut merged: Vec<(usize, usize)> = Vec::new();
-        for (from, to) in ranges {
-            match merged.last_mut() {
-                Some(last) if from <= last.1 => last.1 = last.1.max(to),
-                _ => merged.push((from, to)),
-            }
-        }
-        merged
-    }
-}
-
-/// `user:password` of every `scheme://user:password@host` in a line.
-fn user_information(line: &[char]) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    for start in 0..line.len().saturating_sub(2) {
-        if line[start..].starts_with(&[':', '/', '/']) {
-            let from = start + 3;
-            let authority = line[from..]
-                .iter()
-                .position(|c| c.is_whitespace() || matches!(c, '/' | '"' | '\'' | '?' | '#'))
-                .map_or(line.len(), |length| from + length);
-            if let Some(at) = line[from..authority].iter().rposition(|c| *c == '@') {
-                found.push((from, from + at));
-            }
-        }
-    }
-    found
-}
-
-/// True for a key whose value is a secret, misspellings included: an unknown key is shown with its line.
-fn is_secret_key(key: &str, parent: &str) -> bool {
-    let name = key.to_lowercase().replace(['-', '_', ' '], "");
-    if parent == "headers" {
-        return !matches!(
-            name.as_str(),
-            "accept"
-                | "contenttype"
-                | "useragent"
-                | "acceptlanguage"
-                | "acceptencoding"
-                | "cachecontrol"
-        );
-    }
-    if matches!(name.as_str(), "ping" | "pwd") {
-        return true;
-    }
-    [
-        "passw",
-        "token",
-        "secret",
-        "webhook",
-        "credential",
-        "apikey",
-        "authorization",
-    ]
-    .iter()
-    .any(|part| name.contains(part))
-        || ["password", "authorization", "webhook", "token"]
-            .iter()
-            .any(|word| distance(&name, word) <= 2)
-}
-
-/// True when text holds more than references (`Bearer ${API_TOKEN}` is safe to show).
-fn is_literal(text: &str) -> bool {
-    let mut rest = text;
-    let mut literal = String::new();
-    while let Some(start) = rest.find("${") {
-        literal.push_str(&rest[..start]);
-        match rest[start..].find('}') {
-            // A default is written in the file: it is as literal as the rest.
-            Some(end)
-                if rest[start..start + end]
-                    .split_once(":-")
-                    .is_none_or(|(_, default)| default.is_empty()) =>
-            {
-                rest = &rest[start + end + 1..];
-            }
-            _ => return true,
-        }
-    }
-    literal.push_str(rest);
-    !matches!(literal.trim(), "" | "Bearer" | "Basic" | "Token")
 }
 
 /// Reads the tree. `Err` when the text is no YAML, or more than is accepted; duplicate keys are in the returned list.
@@ -330,11 +126,8 @@ impl<'input> Builder<'input> {
                 };
                 let message = format!("not valid YAML: {}", error.info());
                 // Without a tree nobody knows what on this line is a secret: a line that might hold one is not shown.
-                let doubtful = self.in_secret
-                    || self.source.lines.get(line - 1).is_some_and(|text| {
-                        text.split([':', ',', '{'])
-                            .any(|part| is_secret_key(part.trim_matches([' ', '"', '\'', '-']), ""))
-                    });
+                let doubtful =
+                    self.in_secret || self.source.line(line).is_some_and(may_hold_secret);
                 Err(if doubtful {
                     Problem::new(message)
                         .in_file(&self.source.name)
@@ -374,7 +167,7 @@ impl<'input> Builder<'input> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_tag(tag.is_some_and(|tag| !tag.is_yaml_core_schema()), span)?;
                 if secret && is_literal(&text) {
-                    self.source.secrets.push(span);
+                    self.source.hide(span);
                 }
                 let plain = style == ScalarStyle::Plain;
                 let kind = if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
@@ -503,5 +296,67 @@ impl<'input> Builder<'input> {
             span,
             format!("more than {MOST_NODES} values, aliases expanded"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_yaml::Value;
+
+    use super::*;
+
+    /// The same tree as the other library reads it, scalars as text.
+    fn agrees(ours: &Node, theirs: &Value) -> bool {
+        match (&ours.kind, theirs) {
+            (Kind::Null, Value::Null) => true,
+            (Kind::List(ours), Value::Sequence(theirs)) => {
+                ours.len() == theirs.len()
+                    && ours
+                        .iter()
+                        .zip(theirs)
+                        .all(|(ours, theirs)| agrees(ours, theirs))
+            }
+            (Kind::Map(ours), Value::Mapping(theirs)) => {
+                ours.len() == theirs.len()
+                    && ours.iter().zip(theirs).all(|(entry, (key, value))| {
+                        key.as_str() == Some(entry.key.as_str()) && agrees(&entry.value, value)
+                    })
+            }
+            (Kind::Scalar { text, .. }, Value::String(theirs)) => text == theirs,
+            (Kind::Scalar { text, plain: true }, Value::Bool(theirs)) => {
+                *text == theirs.to_string()
+            }
+            (Kind::Scalar { text, plain: true }, Value::Number(theirs)) => {
+                text.parse::<f64>().ok() == theirs.as_f64()
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn trees_are_those_of_another_yaml_library() {
+        let mut compared = 0;
+        let shipped = std::path::PathBuf::from("mappings.yaml");
+        let fixtures = std::fs::read_dir("fixtures/config")
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        for path in fixtures
+            .chain([shipped])
+            .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+        {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let Ok(theirs) = serde_yaml::from_str::<Value>(&text) else {
+                continue;
+            };
+            let Ok((_, ours, problems)) = parse("f", &text) else {
+                continue;
+            };
+            if problems.is_empty() {
+                assert!(agrees(&ours, &theirs), "{}", path.display());
+                compared += 1;
+            }
+        }
+        assert!(compared > 100, "only {compared}");
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! With `--port 0`, the default, a free port is taken. The base URL is the one line on stdout, written once it listens.
-//! The first request for page 3 is answered 503 with `Retry-After: 1`, unless `--no-outage` is given.
+//! The first request for page 3 is answered 503 with `Retry-After: 0`, unless `--no-outage` is given.
 
 mod http;
 
@@ -111,7 +111,7 @@ impl Api {
         };
         if page == OUTAGE_PAGE && self.outage_due.swap(false, Ordering::Relaxed) {
             return error("503 Service Unavailable", "restarting, try again")
-                .with("Retry-After", "1");
+                .with("Retry-After", "0");
         }
 
         // A record whose time cannot be read is never held back.

@@ -57,7 +57,15 @@ impl Record {
         self
     }
 
-    /// The same with a text value, which is quoted and escaped.
+    /// A member's value as JSON text; empty where there is none.
+    pub fn get(&self, name: &str) -> &str {
+        self.members
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or("", |(_, value)| value.as_str())
+    }
+
+    /// Sets a text value, which is quoted and escaped.
     pub fn set_text(&mut self, name: &'static str, text: &str) -> &mut Self {
         self.set(name, quoted(text))
     }

@@ -18,7 +18,7 @@ pg_candidates() {
     initdb=$(command -v initdb) && dirname "$initdb"
     pg_config --bindir 2>/dev/null
     version=30
-    while [ "$version" -ge 12 ]; do
+    while [ "$version" -ge 13 ]; do
         echo "/usr/lib/postgresql/$version/bin"
         echo "/usr/pgsql-$version/bin"
         echo "/usr/libexec/postgresql$version"
@@ -79,7 +79,7 @@ pg_install() {
     done
     if [ "$manager" = none ]; then
         echo 'PostgreSQL server binaries (initdb, pg_ctl, postgres, psql) were not found, and no package manager we know.' >&2
-        echo 'Install PostgreSQL 12 or later, or set PG_BIN to the folder that holds its binaries.' >&2
+        echo 'Install PostgreSQL 13 or later, or set PG_BIN to the folder that holds its binaries.' >&2
         return 1
     fi
     echo "PostgreSQL server binaries were not found: installing them with $manager." >&2

@@ -60,6 +60,15 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
+/// The digits of the record's own id, six of them.
+fn digits(record: &Record) -> String {
+    record
+        .get("external_id")
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect()
+}
+
 #[rustfmt::skip]
 fn scores() -> Vec<Case> {
     vec![
@@ -78,6 +87,7 @@ fn scores() -> Vec<Case> {
         alter("score 101", Rejected, |r| { r.set("quality_score", "101"); }),
         alter("score -1", Rejected, |r| { r.set("quality_score", "-1"); }),
         alter("score 1e400", Rejected, |r| { r.set("quality_score", "1e400"); }),
+        alter("score as text", Valid, |r| { r.set("quality_score", "\"87\""); }),
         alter("score of 20 digits", Rejected, |r| { r.set("quality_score", "12345678901234567890"); }),
         alter("score is a word", Rejected, |r| { r.set_text("quality_score", "high"); }),
         alter("score is true", Rejected, |r| { r.set("quality_score", "true"); }),
@@ -118,6 +128,7 @@ fn addresses() -> Vec<Case> {
         alter("e-mail with apostrophe", Valid, |r| { r.set_text("contact_email", "o'neill@example.net"); }),
         alter("e-mail absent", Valid, |r| { r.remove("contact_email"); }),
         alter("e-mail null", Valid, |r| { r.set("contact_email", "null"); }),
+        alter("e-mail empty", Rejected, |r| { r.set_text("contact_email", ""); }),
         alter("e-mail without @", Rejected, |r| { r.set_text("contact_email", "mara.voss.example.com"); }),
         alter("e-mail with two @", Rejected, |r| { r.set_text("contact_email", "mara@@example.com"); }),
         alter("e-mail with a blank", Rejected, |r| { r.set_text("contact_email", "mara voss@example.com"); }),
@@ -137,6 +148,7 @@ fn dates() -> Vec<Case> {
         alter("created on a leap day", Valid, |r| { r.set_text("created_date", "2024-02-29T23:59:59Z"); }),
         alter("created before 1970", Valid, |r| { r.set_text("created_date", "1931-03-04T05:06:07Z"); }),
         alter("created absent", Valid, |r| { r.remove("created_date"); }),
+        alter("updated absent", Valid, |r| { r.remove("updated_date"); }),
         alter("created on no leap day", Rejected, |r| { r.set_text("created_date", "2023-02-29T00:00:00Z"); }),
         alter("created in words", Rejected, |r| { r.set_text("created_date", "yesterday"); }),
         alter("created day first", Rejected, |r| { r.set_text("created_date", "31/12/2022 10:00"); }),
@@ -153,6 +165,9 @@ fn identities() -> Vec<Case> {
         alter("type in capitals", Valid, |r| { r.set_text("record_type", "CUSTOMER"); }),
         alter("type absent", Valid, |r| { r.remove("record_type"); }),
         alter("type null", Valid, |r| { r.set("record_type", "null"); }),
+        alter("type too long for its column", Rejected, |r| { r.set_text("record_type", &"very ".repeat(12)); }),
+        alter("id is an integer", Valid, |r| { r.set("external_id", digits(r)); }),
+        alter("id is an integer of 20 digits", Valid, |r| { r.set("external_id", format!("98765432101234{}", digits(r))); }),
         alter("id absent", Rejected, |r| { r.remove("external_id"); }),
         alter("id null", Rejected, |r| { r.set("external_id", "null"); }),
         alter("id empty", Rejected, |r| { r.set_text("external_id", ""); }),

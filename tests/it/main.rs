@@ -2,6 +2,7 @@
 mod api;
 mod checks;
 mod config;
+mod customers;
 mod decision;
 mod incidents;
 mod store;

@@ -538,7 +538,7 @@ impl<'m> Compiler<'m> {
                 "an aggregation needs exactly one output: use COLLECT without it, or one table an output".to_owned(),
             );
         }
-        let mut inputs = Vec::new();
+        let mut inputs: Vec<Column> = Vec::new();
         for (index, clause) in model.inputs.iter().enumerate() {
             inputs.extend(self.column(clause, index, scope, place));
         }
@@ -614,6 +614,19 @@ impl<'m> Compiler<'m> {
                 outputs: values,
                 line: rule.line,
             });
+        }
+        if self.strict {
+            // A column whose cells are all of one type expects it, declared or not.
+            for (index, column) in inputs.iter_mut().enumerate() {
+                if column.kind == Kind::Any && !column.collection {
+                    let entries = rules
+                        .iter()
+                        .map(|rule: &Rule| rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice));
+                    column.kind = super::grid::inferred_kind(entries)
+                        .filter(|kind| *kind == Kind::Boolean || kind.is_ordered())
+                        .unwrap_or(Kind::Any);
+                }
+            }
         }
         (self.problems.len() == known).then_some(Table {
             hit,

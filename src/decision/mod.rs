@@ -3,7 +3,10 @@
 //! Must not know of HTTP, mappings, SQL or threads: facts come in as cells, a verdict goes out. What a table does not
 //! decide (no rule, several rules, a value of the wrong type) is an outcome of its own and a rejection that says so.
 
+mod bits;
 pub mod feel;
+mod grid;
+mod index;
 pub mod model;
 pub mod problem;
 pub mod program;
@@ -13,9 +16,10 @@ pub mod xml;
 
 use self::feel::eval::Frame;
 use self::feel::value::Value;
+use self::index::Index;
 use self::model::Model;
 pub use self::problem::{Problem, Problems};
-use self::program::{Failure, NodeLogic, Program};
+use self::program::{Failure, Node, NodeLogic, Program};
 pub use self::verdict::{Rules, Verdict};
 use crate::record::Cell;
 
@@ -23,6 +27,7 @@ use crate::record::Cell;
 #[derive(Debug)]
 pub struct Decision {
     program: Program,
+    index: Option<Index>,
     facts: Vec<String>,
     name: String,
 }
@@ -51,8 +56,16 @@ impl Decision {
         verdict::check(&model, root)?;
         let program = Program::compile(&model, root, facts, true)?;
         verdict::check_literals(&model, root, &program)?;
+        let index = match program.nodes.as_slice() {
+            [Node {
+                logic: NodeLogic::Table(table),
+                ..
+            }] => Index::of(table, facts.len()),
+            _ => None,
+        };
         Ok(Self {
             program,
+            index,
             facts: facts.iter().map(|fact| (*fact).to_owned()).collect(),
             name: model.decisions[root].name.clone(),
         })
@@ -70,6 +83,14 @@ impl Decision {
 
     /// Decides one record.
     pub fn decide<'d>(&'d self, facts: &[Cell<'_>], scratch: &mut Scratch) -> Verdict<'d> {
+        if let Some(verdict) = self.index.as_ref().and_then(|index| index.decide(facts)) {
+            return verdict;
+        }
+        self.decide_by_table(facts, scratch)
+    }
+
+    /// Decides without the index: slower, and with words for every outcome.
+    fn decide_by_table<'d>(&'d self, facts: &[Cell<'_>], scratch: &mut Scratch) -> Verdict<'d> {
         scratch.failures.clear();
         let frame = &mut scratch.frame;
         frame.values.clear();
@@ -93,7 +114,7 @@ impl Decision {
 impl NodeLogic {
     fn run_noting(&self, frame: &mut Frame, node: usize, failures: &mut Vec<Failure>) -> Value {
         self.run(frame, &mut |outcome| {
-            failures.push(Failure { node, outcome })
+            failures.push(Failure { node, outcome });
         })
     }
 }

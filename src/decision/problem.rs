@@ -34,6 +34,7 @@ pub struct Problems(pub Vec<Problem>);
 
 impl Problem {
     /// Names the cell, shortened to one line.
+    #[must_use]
     pub fn in_cell(mut self, text: &str) -> Self {
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         self.cell = Some(if line.chars().count() > 60 {

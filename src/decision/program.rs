@@ -165,7 +165,19 @@ impl<'m> Compiler<'m> {
                 rule: None,
                 column: None,
             };
-            if let Some(logic) = self.logic(&decision.logic, &mut scope, place, decision.line, 0) {
+            let supplied = self
+                .facts
+                .iter()
+                .position(|fact| *fact == decision.variable_name());
+            let logic = match (&decision.logic, supplied) {
+                // A decision without logic is made elsewhere: records may bring its result.
+                (Logic::Missing, Some(slot)) => {
+                    self.used.push(slot);
+                    Some(NodeLogic::Expr(Expr::Slot(slot)))
+                }
+                (logic, _) => self.logic(logic, &mut scope, place, decision.line, 0),
+            };
+            if let Some(logic) = logic {
                 nodes.push(Node {
                     name: decision.name.clone(),
                     slot: self.facts.len() + index,
@@ -320,7 +332,18 @@ impl<'m> Compiler<'m> {
                 .iter()
                 .any(|(foreign, _, _)| foreign == id)
             {
-                let message = format!("it requires `#{id}`, which the file does not hold");
+                let message = if self
+                    .model
+                    .foreign
+                    .iter()
+                    .any(|(_, _, kind)| *kind == "import")
+                {
+                    format!(
+                        "it requires `{id}` of another file: imports are not supported; copy it into this file"
+                    )
+                } else {
+                    format!("it requires `#{id}`, which the file does not hold")
+                };
                 self.problem(
                     Place {
                         decision: &decision.name,
@@ -480,6 +503,8 @@ impl<'m> Compiler<'m> {
                 self.problem(place, *line, message);
                 None
             }
+            // Other programs take it as null, or fill it from outside.
+            Logic::Missing if !self.strict => Some(NodeLogic::Expr(Expr::Const(Value::Null))),
             Logic::Missing => {
                 let message =
                     "it has no logic: expected a decision table or a literal expression".to_owned();
@@ -513,7 +538,7 @@ impl<'m> Compiler<'m> {
                 "an aggregation needs exactly one output: use COLLECT without it, or one table an output".to_owned(),
             );
         }
-        let mut inputs = Vec::new();
+        let mut inputs: Vec<Column> = Vec::new();
         for (index, clause) in model.inputs.iter().enumerate() {
             inputs.extend(self.column(clause, index, scope, place));
         }
@@ -589,6 +614,19 @@ impl<'m> Compiler<'m> {
                 outputs: values,
                 line: rule.line,
             });
+        }
+        if self.strict {
+            // A column whose cells are all of one type expects it, declared or not.
+            for (index, column) in inputs.iter_mut().enumerate() {
+                if column.kind == Kind::Any && !column.collection {
+                    let entries = rules
+                        .iter()
+                        .map(|rule: &Rule| rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice));
+                    column.kind = super::grid::inferred_kind(entries)
+                        .filter(|kind| *kind == Kind::Boolean || kind.is_ordered())
+                        .unwrap_or(Kind::Any);
+                }
+            }
         }
         (self.problems.len() == known).then_some(Table {
             hit,

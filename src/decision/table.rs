@@ -325,7 +325,8 @@ impl Table {
         )
     }
 
-    fn by_priority(&self, matched: &[usize], frame: &mut Frame) -> Vec<usize> {
+    /// Rules in the order of their outputs' priorities, and of rows among equals.
+    pub fn by_priority(&self, matched: &[usize], frame: &mut Frame) -> Vec<usize> {
         let mut keyed: Vec<(Vec<usize>, usize)> = matched
             .iter()
             .map(|rule| {

@@ -20,6 +20,9 @@ pub const ACTION: &str = "action";
 /// The output that says why.
 pub const REASON: &str = "reason";
 
+/// The class of a verdict that rules gave.
+pub const DECIDED: &str = "decided";
+
 /// What a decision says of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict<'d> {
@@ -429,7 +432,7 @@ pub fn read<'d>(value: &Value, note: Option<&'d str>, rules: Rules<'d>) -> Verdi
     Verdict {
         validation,
         action,
-        class: "decided",
+        class: DECIDED,
         reason,
         rules,
     }

@@ -29,7 +29,7 @@ pub struct Element {
     pub text_line: usize,
     /// Character data, without that of its children.
     pub text: String,
-    /// Attributes without a prefix.
+    /// Attributes by their names as written, prefixes included: one of a vendor is never taken for one of DMN.
     attributes: Vec<(String, String)>,
     /// The elements inside.
     pub children: Vec<Element>,
@@ -196,7 +196,7 @@ fn element(
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|error| format!("not well-formed XML: {error}"))?;
         let key = attribute.key.0;
-        if key.contains(':') || key == "xmlns" {
+        if key == "xmlns" || key.starts_with("xmlns:") {
             continue;
         }
         let value = attribute

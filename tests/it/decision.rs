@@ -1,6 +1,8 @@
 //! The decision stage against real DMN files: the shipped one first of all.
 #![allow(clippy::unwrap_used)]
 
+mod tck;
+
 use datasync::decision::{Decision, Scratch};
 use datasync::record::{Action, Cell, Validation};
 use rust_decimal::Decimal;

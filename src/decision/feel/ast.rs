@@ -66,12 +66,12 @@ pub struct Iteration {
 /// `[low..high]` with ends to be computed.
 #[derive(Clone, Debug)]
 pub struct RangeExpr {
-    /// Lower end.
-    pub low: Expr,
+    /// Lower end; `(< 5)` has none.
+    pub low: Option<Expr>,
     /// Does it belong?
     pub low_included: bool,
-    /// Upper end.
-    pub high: Expr,
+    /// Upper end; `(> 5)` has none.
+    pub high: Option<Expr>,
     /// Does it belong?
     pub high_included: bool,
 }
@@ -200,8 +200,8 @@ impl Expr {
             Self::In(value, _) => visit(value),
             Self::Context(entries) => entries.iter().for_each(|(_, _, value)| visit(value)),
             Self::Range(range) => {
-                visit(&range.low);
-                visit(&range.high);
+                range.low.iter().for_each(&mut *visit);
+                range.high.iter().for_each(visit);
             }
             Self::For(iterations, _, body) | Self::Quantified(_, iterations, body) => {
                 for iteration in iterations {

@@ -16,7 +16,8 @@ use super::value::{Kind, Value, equal, order};
 pub struct Function {
     /// Its name, words separated by one space.
     pub name: &'static str,
-    /// Names of its parameters; a trailing `?` marks an optional one, a trailing `*` any number of them.
+    /// Names of its parameters; a trailing `?` marks an optional one, a trailing `*` any number
+    /// of them; `a|b` may be called by either.
     pub parameters: &'static [&'static str],
     /// The type of its result, when it has but one.
     pub result: Kind,
@@ -32,9 +33,9 @@ macro_rules! functions {
 
 static FUNCTIONS: &[Function] = functions! {
     // Conversion.
-    "date" ("from", "month?", "day?") -> Date = date;
-    "time" ("from", "minute?", "second?", "offset?") -> Time = time;
-    "date and time" ("from", "time?") -> DateTime = date_and_time;
+    "date" ("from|year", "month?", "day?") -> Date = date;
+    "time" ("from|hour", "minute?", "second?", "offset?") -> Time = time;
+    "date and time" ("from|date", "time?") -> DateTime = date_and_time;
     "duration" ("from") -> Any = duration;
     "years and months duration" ("from", "to") -> Months = months_between;
     "number" ("from", "grouping separator?", "decimal separator?") -> Number = number;
@@ -42,7 +43,7 @@ static FUNCTIONS: &[Function] = functions! {
     // Boolean.
     "not" ("negand") -> Boolean = |a| Value::from_truth(a[0].truth().map(|truth| !truth));
     "is defined" ("value") -> Boolean = |a| Value::Boolean(!a[0].is_null());
-    "is" ("value1", "value2") -> Boolean = |a| Value::Boolean(a[0].kind() == a[1].kind() && equal(&a[0], &a[1]) == Some(true));
+    "is" ("value1", "value2") -> Boolean = |a| Value::Boolean(same(&a[0], &a[1]));
     // Text.
     "substring" ("string", "start position", "length?") -> Text = substring;
     "string length" ("string") -> Number = |a| on_text(a, |text| Value::integer(to_i64(text.chars().count())));
@@ -83,12 +84,12 @@ static FUNCTIONS: &[Function] = functions! {
     "distinct values" ("list") -> List = |a| on_list(a, |items| Value::list(distinct(items.iter().cloned())));
     "flatten" ("list") -> List = |a| on_list(a, |items| { let mut flat = Vec::new(); flatten(items, &mut flat, 0); Value::list(flat) });
     // Numbers.
-    "decimal" ("n", "scale") -> Number = |a| rounded(a, RoundingStrategy::MidpointNearestEven);
+    "decimal" ("n", "scale") -> Number = |a| rounded_to(a, RoundingStrategy::MidpointNearestEven);
     "round" ("n", "scale?") -> Number = |a| rounded(a, RoundingStrategy::MidpointAwayFromZero);
-    "round up" ("n", "scale") -> Number = |a| rounded(a, RoundingStrategy::AwayFromZero);
-    "round down" ("n", "scale") -> Number = |a| rounded(a, RoundingStrategy::ToZero);
-    "round half up" ("n", "scale") -> Number = |a| rounded(a, RoundingStrategy::MidpointAwayFromZero);
-    "round half down" ("n", "scale") -> Number = |a| rounded(a, RoundingStrategy::MidpointTowardZero);
+    "round up" ("n", "scale") -> Number = |a| rounded_to(a, RoundingStrategy::AwayFromZero);
+    "round down" ("n", "scale") -> Number = |a| rounded_to(a, RoundingStrategy::ToZero);
+    "round half up" ("n", "scale") -> Number = |a| rounded_to(a, RoundingStrategy::MidpointAwayFromZero);
+    "round half down" ("n", "scale") -> Number = |a| rounded_to(a, RoundingStrategy::MidpointTowardZero);
     "floor" ("n", "scale?") -> Number = |a| rounded(a, RoundingStrategy::ToNegativeInfinity);
     "ceiling" ("n", "scale?") -> Number = |a| rounded(a, RoundingStrategy::ToPositiveInfinity);
     "abs" ("n") -> Any = |a| match &a[0] {
@@ -173,7 +174,7 @@ impl Function {
             let position = self
                 .parameters
                 .iter()
-                .position(|parameter| parameter.trim_end_matches(['?', '*']) == name);
+                .position(|parameter| names_of(parameter).any(|known| known == name));
             match position {
                 Some(position) if slots[position].is_none() => slots[position] = Some(argument),
                 _ => return Err(usage()),
@@ -197,17 +198,23 @@ impl Function {
             .parameters
             .iter()
             .map(|parameter| {
+                let parameter = parameter.split('|').next().unwrap_or(parameter);
                 if let Some(name) = parameter.strip_suffix('?') {
                     format!("[{name}]")
                 } else if let Some(name) = parameter.strip_suffix('*') {
                     format!("{name}, …")
                 } else {
-                    (*parameter).to_owned()
+                    parameter.to_owned()
                 }
             })
             .collect();
         format!("{}({})", self.name, parameters.join(", "))
     }
+}
+
+/// The names of a parameter: `from|year` has two, one a way of calling.
+pub fn names_of(parameter: &'static str) -> impl Iterator<Item = &'static str> {
+    parameter.trim_end_matches(['?', '*']).split('|')
 }
 
 /// Something that can stand for a missing argument.
@@ -266,8 +273,18 @@ fn on_date(arguments: &[Value], then: impl Fn(civil::Date) -> Value) -> Value {
 
 fn integer(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) if number.is_integer() => number.to_i64(),
+        Value::Number(number) => number.trunc().to_i64(),
         _ => None,
+    }
+}
+
+/// The very same value: of the same type and, for times, written with the same zone.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Time(_), Value::Time(_)) | (Value::DateTime(_), Value::DateTime(_)) => {
+            a.to_string() == b.to_string()
+        }
+        _ => a.kind() == b.kind() && equal(a, b) == Some(true),
     }
 }
 
@@ -403,11 +420,11 @@ fn months_between(arguments: &[Value]) -> Value {
         return Value::Null;
     };
     let count = |moment: civil::DateTime| i64::from(moment.year()) * 12 + i64::from(moment.month());
-    let inner = |moment: civil::DateTime| (moment.day(), moment.time());
+    // The time of day has no say.
     let mut months = count(to) - count(from);
-    if months > 0 && inner(to) < inner(from) {
+    if months > 0 && to.day() < from.day() {
         months -= 1;
-    } else if months < 0 && inner(to) > inner(from) {
+    } else if months < 0 && to.day() > from.day() {
         months += 1;
     }
     Value::Months(months)
@@ -812,6 +829,14 @@ fn rounded(arguments: &[Value], strategy: RoundingStrategy) -> Value {
         .map(|scaled| scaled.round_dp_with_strategy(0, strategy))
         .and_then(|rounded| rounded.checked_mul(unit))
         .map_or(Value::Null, Value::Number)
+}
+
+/// Like [`rounded`], where the scale must be given.
+fn rounded_to(arguments: &[Value], strategy: RoundingStrategy) -> Value {
+    if arguments[1].is_null() {
+        return Value::Null;
+    }
+    rounded(arguments, strategy)
 }
 
 fn modulo(arguments: &[Value]) -> Value {

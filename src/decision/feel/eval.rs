@@ -92,19 +92,17 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
             Value::Context(Arc::from(values))
         }
         Expr::Range(range) => {
-            let low = evaluate(&range.low, frame);
-            let high = evaluate(&range.high, frame);
-            let ordered = low.kind().is_ordered() && low.kind() == high.kind();
-            let half = low.is_null() != high.is_null()
-                && (low.kind().is_ordered() || high.kind().is_ordered());
-            if !ordered && !half {
+            let low = range.low.as_ref().map(|end| evaluate(end, frame));
+            let high = range.high.as_ref().map(|end| evaluate(end, frame));
+            let fits = match (&low, &high) {
+                (Some(low), Some(high)) => low.kind() == high.kind() && low.kind().is_ordered(),
+                (Some(end), None) | (None, Some(end)) => end.kind().is_ordered(),
+                (None, None) => false,
+            };
+            if !fits {
                 return Value::Null;
             }
-            // A null that was computed is no end; only `(< 5)` leaves one out.
-            let missing = |end: &Expr, value: &Value| value.is_null() && end.constant().is_none();
-            if missing(&range.low, &low) || missing(&range.high, &high) {
-                return Value::Null;
-            }
+            let (low, high) = (low.unwrap_or_default(), high.unwrap_or_default());
             Value::Range(Arc::new(Range {
                 low,
                 low_included: range.low_included,
@@ -195,25 +193,25 @@ fn each(
         };
         let items: Arc<[Value]> = match (&first.to, evaluate(&first.over, frame)) {
             (None, Value::List(items)) => items,
-            (None, Value::Range(range)) => match steps(&range.low, &range.high) {
-                Some(items) => Arc::from(items),
-                None => {
+            (None, Value::Range(range)) => {
+                let Some(items) = steps(&range.low, &range.high) else {
                     *finished = false;
                     return false;
-                }
-            },
+                };
+                Arc::from(items)
+            }
             (None, Value::Null) => {
                 *finished = false;
                 return false;
             }
             (None, single) => Arc::from([single]),
-            (Some(to), from) => match steps(&from, &evaluate(to, frame)) {
-                Some(items) => Arc::from(items),
-                None => {
+            (Some(to), from) => {
+                let Some(items) = steps(&from, &evaluate(to, frame)) else {
                     *finished = false;
                     return false;
-                }
-            },
+                };
+                Arc::from(items)
+            }
         };
         for item in items.iter() {
             frame.work += 1;
@@ -594,21 +592,12 @@ fn is_or_is_in(input: &Value, value: &Value) -> Option<bool> {
             if matches!(input, Value::List(_)) && equal(input, value) == Some(true) {
                 return Some(true);
             }
-            let mut unknown = false;
-            for item in items.iter() {
-                let same = match (item, input) {
-                    (Value::Range(range), input) if !matches!(input, Value::Range(_)) => {
-                        range.contains(input)
-                    }
-                    _ => equal(input, item),
-                };
-                match same {
-                    Some(true) => return Some(true),
-                    Some(false) => {}
-                    None => unknown = true,
+            Some(items.iter().any(|item| match (item, input) {
+                (Value::Range(range), input) if !matches!(input, Value::Range(_)) => {
+                    range.contains(input) == Some(true)
                 }
-            }
-            (!unknown).then_some(false)
+                _ => equal(input, item) == Some(true),
+            }))
         }
         _ => match input {
             // A list as the input of a plain test: one of its items may be it.

@@ -850,16 +850,16 @@ impl<'t, 's> Parser<'t, 's> {
                 self.need(")")?;
                 self.in_range = outer;
                 let (low, high) = if symbol == "=" {
-                    (end.clone(), end)
+                    (Some(end.clone()), Some(end))
                 } else if upper {
-                    (Expr::Const(Value::Null), end)
+                    (None, Some(end))
                 } else {
-                    (end, Expr::Const(Value::Null))
+                    (Some(end), None)
                 };
                 self.grow(self.height)?;
                 return self.fold(Expr::Range(Box::new(RangeExpr {
-                    low_included: included && !matches!(low, Expr::Const(Value::Null)),
-                    high_included: included && !matches!(high, Expr::Const(Value::Null)),
+                    low_included: included && low.is_some(),
+                    high_included: included && high.is_some(),
                     low,
                     high,
                 })));
@@ -915,9 +915,9 @@ impl<'t, 's> Parser<'t, 's> {
         };
         self.grow(tallest.max(self.height))?;
         self.fold(Expr::Range(Box::new(RangeExpr {
-            low,
+            low: Some(low),
             low_included,
-            high,
+            high: Some(high),
             high_included,
         })))
     }
@@ -1064,7 +1064,7 @@ impl<'t, 's> Parser<'t, 's> {
                 let parameter = function
                     .parameters
                     .iter()
-                    .map(|parameter| parameter.trim_end_matches('?'))
+                    .flat_map(|parameter| builtins::names_of(parameter))
                     .filter_map(|parameter| {
                         let length = name_length(self.rest(), parameter)?;
                         let after = self.rest()[length..].trim_start();
@@ -1205,7 +1205,10 @@ impl<'t, 's> Parser<'t, 's> {
             Expr::Negate(inner) | Expr::Member(inner, _) | Expr::InstanceOf(inner, _) => {
                 inner.constant().is_some()
             }
-            Expr::Range(range) => range.low.constant().is_some() && range.high.constant().is_some(),
+            Expr::Range(range) => [&range.low, &range.high]
+                .into_iter()
+                .flatten()
+                .all(|end| end.constant().is_some()),
             _ => false,
         };
         if !constant {

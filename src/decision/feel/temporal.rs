@@ -107,6 +107,7 @@ impl Time {
     }
 
     /// Later by that many nanoseconds, around midnight.
+    #[must_use]
     pub fn plus(&self, nanos: i128) -> Self {
         let sum = (nanos_of_clock(self.clock) + nanos % NANOS_PER_DAY).rem_euclid(NANOS_PER_DAY);
         Self {
@@ -205,10 +206,8 @@ pub fn days_of_date(date: civil::Date) -> i32 {
 pub fn date_of_days(days: i32) -> Option<civil::Date> {
     use jiff::ToSpan;
     civil::date(1970, 1, 1)
-        .checked_add(days.try_into().ok().and_then(|days: i64| {
-            // Spans refuse more days than the calendar has.
-            (days.abs() < 7_304_484).then(|| days.days())
-        })?)
+        // Spans refuse more days than the calendar has.
+        .checked_add((days.abs_diff(0) < 7_304_484).then(|| i64::from(days).days())?)
         .ok()
 }
 

@@ -281,13 +281,11 @@ pub fn equal(a: &Value, b: &Value) -> Option<bool> {
 
 fn all(mut results: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut unknown = false;
-    if results.any(|result| match result {
-        Some(same) => !same,
-        None => {
-            unknown = true;
-            false
-        }
-    }) {
+    let differs = results.any(|result| {
+        unknown |= result.is_none();
+        result == Some(false)
+    });
+    if differs {
         return Some(false);
     }
     (!unknown).then_some(true)

@@ -238,8 +238,10 @@ impl<'a> Run<'a> {
             return Ok(Flow::default());
         }
         if !self.request.dry_run {
+            let seen = self.connection.is_some();
             self.replay(progress)?;
-            if self.exit != Exit::Success && self.connection.is_none() {
+            if seen && self.connection.is_none() {
+                // It went away during the replay: what waits comes first.
                 return Ok(Flow::default());
             }
         }

@@ -131,6 +131,9 @@ pub enum Command {
     CheckDb(CheckDbArgs),
     /// Run the checks, replay the spool, run again what failed, close the case
     Retry(RetryArgs),
+    /// What went wrong, what was checked, and the human steps
+    #[command(subcommand)]
+    Case(CaseCommand),
 }
 
 #[derive(Debug, Args, Default)]
@@ -180,9 +183,49 @@ pub struct CheckDbArgs {
 
 #[derive(Debug, Args)]
 pub struct RetryArgs {
+    /// Only this case (default: all open ones)
+    #[arg(long, value_name = "ID")]
+    pub case: Option<String>,
+    /// Decide the stored rejections again, by today's mapping and rules
+    #[arg(long)]
+    pub rejected: bool,
     /// A word on what was done, kept with the case
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CaseCommand {
+    /// All cases, open ones first
+    List,
+    /// What happened, what was checked, what is safe, and the next command to type
+    Show {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Add a remark
+    Note {
+        #[arg(value_name = "ID")]
+        id: String,
+        #[arg(value_name = "TEXT")]
+        text: String,
+    },
+    /// Tick off a human step
+    Complete {
+        #[arg(value_name = "ID")]
+        id: String,
+        #[arg(value_enum)]
+        step: HumanStep,
+        /// What was found, or done
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HumanStep {
+    Investigate,
+    Resolve,
 }
 
 /// `90s`, `10m`, `2h`, `500ms`.

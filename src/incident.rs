@@ -24,7 +24,9 @@ pub struct Books<'a> {
     /// Worst first: exit, fingerprint, sentence.
     pub failures: &'a [(Exit, String, String)],
     pub exit: Exit,
-    /// The database was seen during the run.
+    /// `retry` closes the cases itself.
+    pub retrying: bool,
+    /// Ids of the first records concerned.
     pub samples: &'a [String],
     pub ledger: &'a Ledger,
     pub spool_files: u64,
@@ -53,7 +55,7 @@ pub fn keep_case(books: &Books<'_>, connection: Option<&mut Connection>) -> Resu
     let mut connection = connection;
     let causes = causes(books);
     if causes.is_empty() {
-        if books.exit == Exit::Success {
+        if books.exit == Exit::Success && !books.retrying {
             if let Some(connection) = connection {
                 recover(books, connection)?;
             }

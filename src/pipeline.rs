@@ -45,6 +45,8 @@ const TICK: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_millis(500);
 /// After a signal, batches have this long to finish before the rest is spooled.
 pub const GRACE: Duration = Duration::from_secs(8);
+/// Ids of rejected records kept as evidence.
+const SAMPLES: usize = 10;
 /// Rejections logged one by one for each reason; the others are summed up at the end.
 const LOGGED_REJECTIONS: u64 = 20;
 
@@ -127,6 +129,34 @@ pub struct Flow {
     pub pool_exhausted: bool,
     /// Seconds that shaping waited for the writers.
     pub pool_wait_seconds: f64,
+}
+
+impl Flow {
+    /// Adds what another flow of the same run came to.
+    pub fn absorb(&mut self, other: Self) {
+        self.ledger.add(&other.ledger);
+        self.flagged += other.flagged;
+        self.resolved += other.resolved;
+        for (reason, count) in other.rejections_by_reason {
+            *self.rejections_by_reason.entry(reason).or_default() += count;
+        }
+        self.differences.extend(other.differences);
+        self.samples.extend(other.samples);
+        self.samples.truncate(SAMPLES);
+        self.db_retries += other.db_retries;
+        self.db_seconds.merge(&other.db_seconds);
+        self.write_seconds += other.write_seconds;
+        self.transform_seconds += other.transform_seconds;
+        self.decide_seconds += other.decide_seconds;
+        self.batches_refused += other.batches_refused;
+        self.let_go += other.let_go;
+        self.api_error = self.api_error.take().or(other.api_error);
+        self.store_error = self.store_error.take().or(other.store_error);
+        self.spool_error = self.spool_error.take().or(other.spool_error);
+        self.writers = self.writers.max(other.writers);
+        self.pool_exhausted |= other.pool_exhausted;
+        self.pool_wait_seconds += other.pool_wait_seconds;
+    }
 }
 
 enum Event {
@@ -504,7 +534,7 @@ impl Book<'_> {
             .rejections_by_reason
             .entry(reason.to_owned())
             .or_default() += 1;
-        if self.flow.samples.len() < 10 {
+        if self.flow.samples.len() < SAMPLES {
             self.flow.samples.push(id.to_owned());
         }
         let logged = self.logged.entry(reason.to_owned()).or_default();

@@ -20,7 +20,7 @@ use crate::pipeline::{self, Feed, Flow, Keep, Limits, Rules, Sheet, Target, Task
 use crate::progress::Progress;
 use crate::report::{Percentiles, Report, Seconds, Status, Watermark};
 use crate::signals::Signals;
-use crate::spool::{Opened, Spool, Waiting};
+use crate::spool::{Entry, Opened, Spool, Waiting};
 use crate::store::lease::{self, Asked, Heartbeat};
 use crate::store::{self, Class, Columns, Connection, Layout, StoreError};
 use crate::transform::Transform;
@@ -29,6 +29,9 @@ use crate::transform::Transform;
 const SHOWN_DIFFERENCES: usize = 20;
 /// How often `--wait` asks for the lease again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Stored rejections that are read and judged together.
+const REJECTIONS_AT_ONCE: u64 = 5_000;
 
 /// What was asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +44,10 @@ pub struct Request {
     pub wait: Option<Duration>,
     /// Only replay what earlier runs left behind.
     pub replay_only: bool,
+    /// Decide the stored rejections again, by today's mapping and rules.
+    pub rejected: bool,
+    /// `retry` is at work: it closes the cases itself.
+    pub retrying: bool,
 }
 
 /// Runs the whole chain: replay → fetch → transform → decide → write → report.
@@ -236,8 +243,12 @@ impl<'a> Run<'a> {
                 return Ok(Flow::default());
             }
         }
+        let mut flow = Flow::default();
+        if self.request.rejected && self.connection.is_some() {
+            flow = self.decide_again(progress)?;
+        }
         if self.request.replay_only {
-            return Ok(Flow::default());
+            return Ok(flow);
         }
         self.fetched_at_all = true;
         let feed = Feed::Api {
@@ -279,13 +290,88 @@ impl<'a> Run<'a> {
             progress,
             accounted: &self.accounted,
         };
-        let flow = pipeline::run(
+        let fetched = pipeline::run(
             feed,
             rules,
             &self.columns,
             &target,
             &limits,
             keep,
+            &mut next_batch,
+            &shown,
+        );
+        self.next_batch = next_batch;
+        flow.absorb(fetched?);
+        Ok(flow)
+    }
+
+    /// Judges the stored rejections again. What passes is written, under the freshness guard, and settles its
+    /// rejection; the rest stays, with its new reason.
+    fn decide_again(&mut self, progress: &Progress) -> Result<Flow> {
+        let mut flow = Flow::default();
+        let mut after = String::new();
+        while let Some(connection) = self.connection.as_mut() {
+            let open = match store::rejections::open(
+                connection,
+                self.database,
+                &after,
+                REJECTIONS_AT_ONCE,
+            ) {
+                Ok(open) => open,
+                Err(error) => {
+                    flow.store_error = Some(error);
+                    break;
+                }
+            };
+            let Some(last) = open.last() else { break };
+            after.clone_from(&last.key);
+            let entries: Vec<Entry> = open
+                .into_iter()
+                .map(|rejection| Entry {
+                    requested_at: rejection.last_seen,
+                    raw: rejection.payload,
+                })
+                .collect();
+            let part = self.write_sheets(sheets(&entries), progress)?;
+            let failed = part.store_error.is_some() || part.ledger.spooled > 0;
+            flow.absorb(part);
+            // What was not written is still a stored rejection: nothing of it is in the spool.
+            flow.let_go += std::mem::take(&mut flow.ledger.spooled);
+            if failed || self.signals.asked().is_some() {
+                break;
+            }
+        }
+        flow.ledger.fetched -= flow.let_go.min(flow.ledger.fetched);
+        flow.let_go = 0;
+        Ok(flow)
+    }
+
+    /// Runs records that are at hand through the flow.
+    fn write_sheets(&mut self, sheets: Vec<Sheet>, progress: &Progress) -> Result<Flow> {
+        let target = Target {
+            database: self.database,
+            layout: self.layout.as_ref(),
+            run_id: self.run_id,
+            clock_offset: self.clock_offset,
+            task: Task::Write,
+        };
+        let rules = Rules {
+            transform: &self.transform,
+            decision: &self.decision,
+        };
+        let limits = limits(self.plan, self.database, self.deadline, self.signals);
+        let shown = pipeline::Shown {
+            progress,
+            accounted: &self.accounted,
+        };
+        let mut next_batch = self.next_batch;
+        let flow = pipeline::run(
+            Feed::Sheets(sheets),
+            rules,
+            &self.columns,
+            &target,
+            &limits,
+            None,
             &mut next_batch,
             &shown,
         );
@@ -383,7 +469,7 @@ impl<'a> Run<'a> {
     }
 
     const fn mode(&self) -> &'static str {
-        if self.request.replay_only {
+        if self.request.retrying {
             "retry"
         } else {
             "full"
@@ -430,35 +516,7 @@ impl<'a> Run<'a> {
 
     /// Replays one file; false when the database did not take all of it.
     fn replay_file(&mut self, waiting: Waiting, progress: &Progress) -> Result<bool> {
-        let sheets = sheets(&waiting);
-        let target = Target {
-            database: self.database,
-            layout: self.layout.as_ref(),
-            run_id: self.run_id,
-            clock_offset: self.clock_offset,
-            task: Task::Write,
-        };
-        let rules = Rules {
-            transform: &self.transform,
-            decision: &self.decision,
-        };
-        let limits = limits(self.plan, self.database, self.deadline, self.signals);
-        let shown = pipeline::Shown {
-            progress,
-            accounted: &self.accounted,
-        };
-        let mut next_batch = self.next_batch;
-        let flow = pipeline::run(
-            Feed::Sheets(sheets),
-            rules,
-            &self.columns,
-            &target,
-            &limits,
-            None,
-            &mut next_batch,
-            &shown,
-        )?;
-        self.next_batch = next_batch;
+        let flow = self.write_sheets(sheets(&waiting.entries), progress)?;
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
             self.connection = None;
@@ -688,6 +746,7 @@ impl<'a> Run<'a> {
             run_id: &self.run_id.to_string(),
             failures: &self.failures,
             exit: self.exit,
+            retrying: self.request.retrying,
             samples: &flow.samples,
             ledger: &flow.ledger,
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
@@ -781,12 +840,9 @@ fn limits<'a>(
 }
 
 /// A spool file as sheets: records that were requested together stay together.
-fn sheets(waiting: &Waiting) -> Vec<Sheet> {
+fn sheets(entries: &[Entry]) -> Vec<Sheet> {
     let mut sheets: Vec<Sheet> = Vec::new();
-    for group in waiting
-        .entries
-        .chunk_by(|a, b| a.requested_at == b.requested_at)
-    {
+    for group in entries.chunk_by(|a, b| a.requested_at == b.requested_at) {
         let mut text = String::new();
         let mut records = Vec::with_capacity(group.len());
         for entry in group {

@@ -1,5 +1,6 @@
 //! One file a subcommand. A command composes and prints; it decides nothing.
 
+mod case;
 mod check_api;
 mod check_db;
 mod checks;
@@ -29,6 +30,7 @@ pub fn run(cli: &Cli) -> Exit {
         Command::CheckApi => check_api::run(global),
         Command::CheckDb(args) => check_db::run(global, args),
         Command::Retry(args) => retry::run(global, args),
+        Command::Case(command) => case::run(global, command),
     };
     result.unwrap_or_else(|error| {
         let exit = exit::of(&error);

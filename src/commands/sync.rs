@@ -26,7 +26,7 @@ pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
         limit: args.limit,
         deadline: args.deadline,
         wait: args.wait,
-        replay_only: false,
+        ..Request::default()
     };
     let (report, exit) = run::sync(&plan, &request, &signals, progress)?;
     show(global, &report, exit)?;

@@ -12,6 +12,7 @@ mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
 pub mod lease; // one run at a time for one target
 pub mod log; // sync_log, watermark, retention
+pub mod rejections; // open rejections, to be decided again
 pub mod schema; // schema.sql, and the table against the mapping
 mod tls; // sslmode with libpq's meaning
 pub mod upsert; // all SQL of the write path

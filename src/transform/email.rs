@@ -34,8 +34,8 @@ fn is_local(local: &str) -> bool {
         }
         dot = false;
         let allowed = match character {
-            'a'..='z' | 'A'..='Z' | '0'..='9' => true,
-            '!' | '#'..='\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^'..='`' | '{'..='~' => true,
+            '"' | '(' | ')' | ',' | ':' | ';' | '<' | '>' | '@' | '[' | '\\' | ']' => false,
+            '!'..='~' => true,
             other => is_foreign_letter(other),
         };
         if !allowed {

@@ -168,7 +168,7 @@ impl Compiled {
         match self.convert(raw) {
             Ok(cell) => {
                 if self.is_key && !cell.is_blank() {
-                    shaped.id = self.key_text(raw, &cell);
+                    shaped.id = key_text(raw, &cell);
                 }
                 shaped.facts[index] = cell;
                 shaped.found[index] = Found::Value;
@@ -178,14 +178,6 @@ impl Compiled {
                 shaped.found[index] = Found::Fault;
                 shaped.fault(self.source.clone(), expected, refusal.problem);
             }
-        }
-    }
-
-    /// The key as text: borrowed where the record spells it the one way we do.
-    fn key_text<'p>(&self, raw: &'p str, cell: &Cell<'p>) -> Option<Cow<'p, str>> {
-        match cell {
-            Cell::Integer(_) if number::is_whole(raw) && raw != "-0" => Some(Cow::Borrowed(raw)),
-            other => spelling(other),
         }
     }
 
@@ -207,9 +199,14 @@ impl Compiled {
     /// A JSON string, without its quotes and escapes.
     fn convert_text<'p>(&self, text: Cow<'p, str>) -> Result<Cell<'p>, Refusal> {
         if let Reader::String = self.kind {
-            return self.bounded_text(text);
+            // Blank text of a required field means "missing": no constraint has a say in that.
+            return if self.required && text.trim().is_empty() {
+                Ok(Cell::Text(text))
+            } else {
+                self.bounded_text(text)
+            };
         }
-        if text.trim_ascii().is_empty() {
+        if text.trim().is_empty() {
             // Of a required field this means "missing", like null; elsewhere it is no value of the type.
             return if self.required {
                 Ok(Cell::Null)
@@ -289,17 +286,13 @@ impl Compiled {
         }
         if let Some(pattern) = &self.pattern
             && !pattern.is_match(&text)
-            && !(self.required && text.trim().is_empty())
         {
             return Err(Refusal::outside(
                 format!("text that matches {}", self.pattern_source()),
                 "text that does not match",
             ));
         }
-        if !self.one_of.is_empty()
-            && !self.one_of.iter().any(|allowed| *allowed == *text)
-            && !(self.required && text.trim().is_empty())
-        {
+        if !self.one_of.is_empty() && !self.one_of.iter().any(|allowed| *allowed == *text) {
             return Err(self.not_one_of());
         }
         Ok(Cell::Text(text))
@@ -401,6 +394,14 @@ fn reader(field: &Field) -> anyhow::Result<(Reader, String)> {
             let expected = form.expected();
             Ok((Reader::DateTime(form), expected))
         }
+    }
+}
+
+/// The key as text: borrowed where the record spells it the one way we do.
+fn key_text<'p>(raw: &'p str, cell: &Cell<'p>) -> Option<Cow<'p, str>> {
+    match cell {
+        Cell::Integer(_) if number::is_whole(raw) && raw != "-0" => Some(Cow::Borrowed(raw)),
+        other => spelling(other),
     }
 }
 

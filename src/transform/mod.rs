@@ -16,7 +16,7 @@
 //! | datetime | RFC 3339 with an offset; or the strptime `format`, in `timezone` unless the format has an offset; or seconds or milliseconds since 1970; finer than a microsecond is cut off |
 //! | email | one `@`, a plausible local part and a domain of two labels or more, any script |
 //! | uuid | 32 hexadecimal digits, with the usual four hyphens or without |
-//! | json | anything PostgreSQL's `jsonb` holds without loss: kept as written |
+//! | json | anything a `jsonb` column holds without loss: kept as written |
 //!
 //! Absent and null are the same: the default when there is one, else null. A required field (the key always is) that
 //! is then null, empty or blank is missing, which the decision judges; anything else wrong is a [`FieldError`]. Empty
@@ -230,7 +230,7 @@ impl Transform {
     }
 }
 
-impl<'p> Shaped<'p> {
+impl Shaped<'_> {
     /// An empty one; it grows to the mapping at the first use.
     pub fn new() -> Self {
         Self::default()

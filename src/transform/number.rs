@@ -148,25 +148,29 @@ fn short(bytes: &[u8]) -> Option<Number> {
         return None;
     }
     let mut mantissa = 0u64;
-    let mut point = None;
+    let mut whole = None;
+    let mut places = 0;
     for (at, byte) in digits.iter().enumerate() {
         match byte {
-            b'0'..=b'9' if at < 18 || point.is_some() => {
+            b'0'..=b'9' if at < 18 || whole.is_some() => {
                 mantissa = mantissa * 10 + u64::from(byte - b'0');
+                places += i64::from(whole.is_some());
             }
-            b'.' if point.is_none() => point = Some(at),
+            b'.' if whole.is_none() => whole = Some(at),
             _ => return None,
         }
     }
-    let whole = point.unwrap_or(digits.len());
-    let fraction = point.map_or(0, |at| digits.len() - at - 1);
-    if whole == 0 || (whole > 1 && digits[0] == b'0') || (point.is_some() && fraction == 0) {
+    if whole.is_some() && places == 0 {
+        return None;
+    }
+    let whole = whole.unwrap_or(digits.len());
+    if whole == 0 || (whole > 1 && digits[0] == b'0') {
         return None;
     }
     Some(Number {
         negative,
         mantissa: u128::from(mantissa),
-        scale: fraction as i64,
+        scale: places,
     })
 }
 
@@ -181,11 +185,11 @@ fn long(bytes: &[u8]) -> Result<Number, Fault> {
     if whole == 0 || (whole > 1 && leading_zero) {
         return Err(Fault::NotANumber);
     }
-    let mut fraction = 0;
+    let mut places = 0;
     if let [b'.', after @ ..] = rest {
         rest = after;
-        fraction = digits.take(&mut rest);
-        if fraction == 0 {
+        places = digits.take(&mut rest);
+        if places == 0 {
             return Err(Fault::NotANumber);
         }
     }
@@ -193,8 +197,7 @@ fn long(bytes: &[u8]) -> Result<Number, Fault> {
     if let [b'e' | b'E', after @ ..] = rest {
         let (down, figures) = match after {
             [b'-', figures @ ..] => (true, figures),
-            [b'+', figures @ ..] => (false, figures),
-            figures => (false, figures),
+            [b'+', figures @ ..] | figures => (false, figures),
         };
         if figures.is_empty() || !figures.iter().all(u8::is_ascii_digit) {
             return Err(Fault::NotANumber);
@@ -216,7 +219,7 @@ fn long(bytes: &[u8]) -> Result<Number, Fault> {
     if digits.significant > SIGNIFICANT {
         return Err(Fault::TooPrecise);
     }
-    let mut scale = (fraction as i64).saturating_sub(exponent);
+    let mut scale = places.saturating_sub(exponent);
     let mut mantissa = digits.mantissa;
     if mantissa == 0 {
         scale = 0;
@@ -242,7 +245,7 @@ struct Digits {
 
 impl Digits {
     /// Takes the digits at the head of `rest` and says how many there were.
-    fn take(&mut self, rest: &mut &[u8]) -> usize {
+    fn take(&mut self, rest: &mut &[u8]) -> i64 {
         let mut count = 0;
         while let [byte @ b'0'..=b'9', after @ ..] = *rest {
             self.push(byte - b'0');

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-/// Why a JSON string is no text PostgreSQL can hold.
+/// Why a JSON string is no text the database can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Nul,

@@ -1,7 +1,7 @@
 //! Dates and times: text or a number becomes days or microseconds since 1970.
 //!
 //! RFC 3339 and ISO dates are read by hand, being in every record; odd spellings and strptime formats are left to jiff.
-//! Only years 1 to 9999 are accepted: jiff and PostgreSQL hold them, and all spellings agree on them.
+//! Only years 1 to 9999 are accepted: jiff and the database hold them, and all spellings agree on them.
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
@@ -182,13 +182,11 @@ fn rfc3339(text: &str) -> Option<i64> {
         if digits == 0 {
             return None;
         }
-        for place in 0..6 {
-            let digit = if place < digits {
-                after[place] - b'0'
-            } else {
-                0
-            };
-            micros = micros * 10 + i64::from(digit);
+        let figures = after[..digits]
+            .iter()
+            .map(|figure| i64::from(figure - b'0'));
+        for figure in figures.chain([0; 6]).take(6) {
+            micros = micros * 10 + figure;
         }
         rest = &after[digits..];
     }
@@ -207,7 +205,7 @@ fn rfc3339(text: &str) -> Option<i64> {
     let seconds =
         days(year, month, day) * SECONDS_A_DAY + (hour * 60 + minute) * 60 + second - offset;
     if second == 60 {
-        // A leap second only ever is the last of a UTC day; like PostgreSQL we take it for the first of the next.
+        // A leap second only ever is the last of a UTC day; as the database does, we take it for the first of the next.
         if seconds.rem_euclid(SECONDS_A_DAY) != 0 {
             return None;
         }
@@ -223,7 +221,7 @@ fn odd(text: &str, zone: Option<&TimeZone>) -> Result<i64, &'static str> {
         return if text.contains(":60") {
             Err("text that is no such time")
         } else {
-            Ok(at.as_nanosecond().div_euclid(1_000) as i64)
+            Ok(micros(at))
         };
     }
     match text.parse::<civil::DateTime>() {
@@ -240,16 +238,14 @@ fn odd(text: &str, zone: Option<&TimeZone>) -> Result<i64, &'static str> {
 fn strptime(format: &str, zone: Option<&TimeZone>, text: &str) -> Result<i64, &'static str> {
     let wrong = |_| "text that is no such time";
     let parts = BrokenDownTime::parse(format, text.as_bytes()).map_err(wrong)?;
-    match zone {
-        Some(zone) => in_zone(parts.to_datetime().map_err(wrong)?, zone),
-        None => {
-            let at = parts
-                .to_timestamp()
-                .or_else(|_| parts.to_zoned().map(|zoned| zoned.timestamp()))
-                .map_err(wrong)?;
-            Ok(micros(at))
-        }
+    if let Some(zone) = zone {
+        return in_zone(parts.to_datetime().map_err(wrong)?, zone);
     }
+    let at = parts
+        .to_timestamp()
+        .or_else(|_| parts.to_zoned().map(|zoned| zoned.timestamp()))
+        .map_err(wrong)?;
+    Ok(micros(at))
 }
 
 /// A local time: the earlier of two where the clocks go back, moved on by the gap where they go forward (RFC 5545).

@@ -4,6 +4,7 @@ mod checks;
 mod config;
 mod customers;
 mod decision;
+mod incidents;
 mod store;
 mod support;
 mod sync;

@@ -189,11 +189,16 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
             .count(),
         0
     );
-    let stored = database.list("SELECT concat_ws(' ', id, status, occurrences) FROM sync_cases");
+    let stored = database.list(
+        "SELECT concat_ws(' ', fingerprint, status, occurrences) FROM sync_cases ORDER BY fingerprint",
+    );
     assert_eq!(
         stored,
-        [format!("{id} closed 2")],
-        "the case moved into the database, once"
+        [
+            "database:unreachable closed 2",
+            "threshold:sync_failure_rate closed 1"
+        ],
+        "the cases moved into the database, once"
     );
     assert_eq!(
         std::fs::read_dir(place.state().join("cases"))
@@ -205,7 +210,8 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
     let log = database.list("SELECT concat_ws(' ', status, records_processed, spooled, replayed) FROM sync_log ORDER BY started_at");
     assert_eq!(
         log,
-        ["PARTIAL 500 500 0", "FAILED 0 0 0", "SUCCESS 0 0 500"]
+        ["PARTIAL 500 500 0", "FAILED 0 0 0", "SUCCESS 500 0 500"],
+        "the second run had not fetched, so the retry did"
     );
 }
 

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 
 use super::error::{ApiError, Kind, printable};
 
-/// Deepest nesting of a page, its records included; PostgreSQL and most readers of JSON stop somewhere beyond.
+/// Deepest nesting of a record, and of what stands beside the records; databases and most readers of JSON stop somewhere
+/// beyond.
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// Where records are looked for when no path is configured, in this order.

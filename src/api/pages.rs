@@ -109,7 +109,7 @@ impl Stats {
 pub struct Pages {
     paging: Pagination,
     records_path: Option<Vec<String>>,
-    max_pages: u64,
+    page_cap: u64,
     limit: Option<u64>,
     /// Endpoint with fixed parameters and watermark, before any paging parameter.
     base: Url,
@@ -190,7 +190,12 @@ struct Parsed {
 
 impl Pages {
     pub fn new(api: &Api, want: Want) -> Result<Self, ApiError> {
-        let base = base(api, want.since.as_deref())?;
+        let Want {
+            since,
+            limit,
+            deadline,
+        } = want;
+        let base = base(api, since.as_deref())?;
         let mut paging = api.pagination.clone();
         paging.concurrency = paging.concurrency.max(1);
         paging.size = paging.size.max(1);
@@ -235,10 +240,10 @@ impl Pages {
                 warnings: Vec::new(),
             }),
             changed: Condvar::new(),
-            control: Control::new(want.deadline, api.max_requests_per_second),
+            control: Control::new(deadline, api.max_requests_per_second),
             records_path: api.records.clone().filter(|path| !path.is_empty()),
-            max_pages: api.max_pages,
-            limit: want.limit,
+            page_cap: api.max_pages,
+            limit,
             paging,
             base,
         })
@@ -306,7 +311,7 @@ impl Pages {
             match self.pick(&mut state) {
                 Pick::Go(url) => {
                     let index = state.next_index;
-                    if index >= self.max_pages {
+                    if index >= self.page_cap {
                         state.finished = true;
                         self.changed.notify_all();
                         return Some(Err(self.too_many()));
@@ -517,7 +522,7 @@ impl Pages {
             if auto
                 && index == 0
                 && count > 0
-                && count % u64::from(self.paging.size) == 0
+                && count.is_multiple_of(u64::from(self.paging.size))
                 && state.announced_total.is_none()
             {
                 state.warnings.push(format!(
@@ -739,7 +744,7 @@ impl Pages {
     fn too_many(&self) -> ApiError {
         ApiError::new(
             Kind::TooManyPages,
-            format!("the API has more than {} pages", self.max_pages),
+            format!("the API has more than {} pages", self.page_cap),
             "if that is right, raise max_pages in mappings.yaml or ask for larger pages; else its paging never ends",
         )
     }

@@ -122,9 +122,9 @@ CREATE TABLE IF NOT EXISTS sync_state (
 CREATE TABLE IF NOT EXISTS sync_lease (
     target       text PRIMARY KEY,                   -- schema.table, and the shard if there is one
     run_id       uuid NOT NULL,
+    who          text NOT NULL,
     host         text NOT NULL,
-    boot_id      text,                               -- tells a rebooted host from a running one
-    process_id   bigint NOT NULL,
+    process      text NOT NULL,                      -- boot, PID namespace, PID, start: tells a dead process from a live one
     started_at   timestamptz NOT NULL,
     heartbeat_at timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,

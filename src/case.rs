@@ -1,1 +1,708 @@
-//! Placeholder of the `case` module.
+//! The incident and its five steps: what happened, what was checked, what is safe, what to type next.
+//!
+//! A case is one cause, over as many runs as it lasts: the next run with the same fingerprint (stage and error class)
+//! adds an occurrence instead of opening another. This file owns the model and its plan; where cases are kept is the
+//! business of `store::cases` (in the database) and of [`Shelf`] (in the state directory while the database is away).
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Check, Ledger};
+use crate::report::{clean, grouped};
+
+/// Occurrences and notes kept in full; older ones are only counted.
+const KEPT: usize = 50;
+
+/// The five steps, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    Investigate,
+    CheckApi,
+    CheckDatabase,
+    Resolve,
+    Retry,
+}
+
+impl Step {
+    pub const ALL: [Self; 5] = [
+        Self::Investigate,
+        Self::CheckApi,
+        Self::CheckDatabase,
+        Self::Resolve,
+        Self::Retry,
+    ];
+
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Investigate => "investigate",
+            Self::CheckApi => "check API status",
+            Self::CheckDatabase => "check database status",
+            Self::Resolve => "resolve",
+            Self::Retry => "retry synchronization",
+        }
+    }
+
+    /// Done by a person; the others are done by `datasync retry`.
+    pub const fn is_human(self) -> bool {
+        matches!(self, Self::Investigate | Self::Resolve)
+    }
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Available,
+    Active,
+    Completed,
+    Failed,
+    Skipped,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Active => "active",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// One step of the plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Item {
+    pub step: Step,
+    pub state: State,
+    pub who: Option<String>,
+    /// RFC 3339.
+    pub when: Option<String>,
+    pub note: Option<String>,
+}
+
+/// One run that met the cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occurrence {
+    pub run_id: String,
+    /// RFC 3339.
+    pub at: String,
+    pub exit_code: u8,
+}
+
+/// A remark, by a person or by the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub at: String,
+    pub who: String,
+    pub text: String,
+}
+
+/// What was found at the moment a case was opened (and again at each occurrence). No customer values.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The chain of errors, outermost first.
+    pub errors: Vec<String>,
+    /// Counts of the run, as in the ledger.
+    pub ledger: Vec<(String, u64)>,
+    /// Ids of the first records concerned.
+    pub samples: Vec<String>,
+    pub checks: Vec<CheckFound>,
+    /// Files that wait in the spool.
+    pub spool_files: u64,
+}
+
+/// A line of `check-api` or `check-db`, taken on the spot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckFound {
+    pub of: String,
+    pub name: String,
+    pub ok: bool,
+    pub detail: String,
+    pub hint: Option<String>,
+}
+
+impl CheckFound {
+    pub fn new(of: &str, check: &Check) -> Self {
+        Self {
+            of: of.to_owned(),
+            name: check.name.to_owned(),
+            ok: check.ok,
+            detail: check.detail.clone(),
+            hint: check.hint.clone(),
+        }
+    }
+}
+
+/// How a case ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// A retry succeeded.
+    Resolved,
+    /// A later run succeeded by itself.
+    Recovered,
+}
+
+/// The incident.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Case {
+    pub id: String,
+    /// Stage and error class: `api:timeout`, `database:57P03`, `threshold:rejection_rate`.
+    pub fingerprint: String,
+    pub exit_code: u8,
+    /// What happened, in one sentence.
+    pub cause: String,
+    /// The cause may pass by itself: a later good run closes the case.
+    pub transient: bool,
+    pub opened_at: String,
+    pub closed_at: Option<String>,
+    pub closing: Option<Closing>,
+    pub count: u64,
+    pub occurrences: Vec<Occurrence>,
+    pub evidence: Evidence,
+    pub items: Vec<Item>,
+    pub notes: Vec<Note>,
+    /// RFC 3339 time of the last alert or reminder that was sent.
+    #[serde(default)]
+    pub alerted_at: Option<String>,
+}
+
+/// What a run found wrong: enough to open a case or to add to one.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    pub fingerprint: String,
+    pub exit_code: u8,
+    pub sentence: String,
+    pub transient: bool,
+}
+
+/// Now, as the texts of a case have it.
+pub fn now() -> String {
+    format!("{:.0}", jiff::Timestamp::now())
+}
+
+/// The names and counts of a ledger, as evidence has them.
+pub fn ledger_counts(ledger: &Ledger) -> Vec<(String, u64)> {
+    crate::report::rows(ledger)
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count))
+        .collect()
+}
+
+impl Case {
+    /// A new case for this cause, its first step active and the checks taken from the evidence.
+    pub fn open(cause: &Cause, run_id: &str, evidence: Evidence) -> Self {
+        let items = Step::ALL.iter().map(|&step| Item {
+            step,
+            state: State::Available,
+            who: None,
+            when: None,
+            note: None,
+        });
+        // The end of a version 7 UUID is random; its beginning is the time, which the case shows anyway.
+        let id: String = run_id.chars().filter(char::is_ascii_hexdigit).collect();
+        let short: String = crc32fast::hash(format!("{id}{}", cause.fingerprint).as_bytes())
+            .to_be_bytes()
+            .iter()
+            .fold(String::from("C"), |mut text, byte| {
+                // Writing to a String cannot fail.
+                write!(text, "{byte:02x}").unwrap_or_default();
+                text
+            });
+        let mut case = Self {
+            id: short,
+            fingerprint: cause.fingerprint.clone(),
+            exit_code: cause.exit_code,
+            cause: cause.sentence.clone(),
+            transient: cause.transient,
+            opened_at: now(),
+            closed_at: None,
+            closing: None,
+            count: 0,
+            occurrences: Vec::new(),
+            evidence: Evidence::default(),
+            items: items.collect(),
+            notes: Vec::new(),
+            alerted_at: None,
+        };
+        case.item_mut(Step::Investigate).state = State::Active;
+        case.add_occurrence(cause, run_id, evidence);
+        case
+    }
+
+    /// The same cause in another run. Adding the same run twice changes nothing.
+    pub fn add_occurrence(&mut self, cause: &Cause, run_id: &str, evidence: Evidence) {
+        if self.occurrences.iter().any(|seen| seen.run_id == run_id) {
+            return;
+        }
+        self.count += 1;
+        self.occurrences.push(Occurrence {
+            run_id: run_id.to_owned(),
+            at: now(),
+            exit_code: cause.exit_code,
+        });
+        if self.occurrences.len() > KEPT {
+            self.occurrences.remove(1);
+        }
+        self.cause.clone_from(&cause.sentence);
+        for (of, step) in [("api", Step::CheckApi), ("database", Step::CheckDatabase)] {
+            let mut found = evidence
+                .checks
+                .iter()
+                .filter(|check| check.of == of)
+                .peekable();
+            if found.peek().is_some() {
+                let bad: Vec<&str> = found
+                    .filter(|check| !check.ok)
+                    .map(|check| check.detail.as_str())
+                    .collect();
+                let state = if bad.is_empty() {
+                    State::Completed
+                } else {
+                    State::Failed
+                };
+                let note = if bad.is_empty() {
+                    "all well".to_owned()
+                } else {
+                    bad.join("; ")
+                };
+                self.set(step, state, "datasync", Some(note));
+            }
+        }
+        self.evidence = evidence;
+    }
+
+    /// Takes over the occurrences and notes that another copy of this case has gathered (on another host, or in the
+    /// state directory), each once.
+    pub fn merge(&mut self, other: &Self) {
+        for seen in &other.occurrences {
+            if !self
+                .occurrences
+                .iter()
+                .any(|known| known.run_id == seen.run_id)
+            {
+                self.count += 1;
+                self.occurrences.push(seen.clone());
+            }
+        }
+        for note in &other.notes {
+            if !self.notes.contains(note) {
+                self.notes.push(note.clone());
+            }
+        }
+    }
+
+    pub const fn is_open(&self) -> bool {
+        self.closed_at.is_none()
+    }
+
+    pub fn item(&self, step: Step) -> &Item {
+        // All five are always there: `open` makes them and nothing removes one.
+        self.items
+            .iter()
+            .find(|item| item.step == step)
+            .unwrap_or(&self.items[0])
+    }
+
+    fn item_mut(&mut self, step: Step) -> &mut Item {
+        let at = self
+            .items
+            .iter()
+            .position(|item| item.step == step)
+            .unwrap_or(0);
+        &mut self.items[at]
+    }
+
+    /// Moves a step.
+    pub fn set(&mut self, step: Step, state: State, who: &str, note: Option<String>) {
+        let item = self.item_mut(step);
+        item.state = state;
+        item.who = Some(who.to_owned());
+        item.when = Some(now());
+        if note.is_some() {
+            item.note = note;
+        }
+    }
+
+    /// A person has finished a step.
+    ///
+    /// # Errors
+    /// When the case is closed.
+    pub fn complete(&mut self, step: Step, who: &str, note: Option<String>) -> Result<()> {
+        if !self.is_open() {
+            bail!(
+                "case {} is closed since {}",
+                self.id,
+                self.closed_at.as_deref().unwrap_or_default()
+            );
+        }
+        self.set(step, State::Completed, who, note);
+        let next = match step {
+            Step::Investigate => Step::Resolve,
+            _ => Step::Retry,
+        };
+        if self.item(next).state == State::Available || self.item(next).state == State::Failed {
+            self.item_mut(next).state = State::Active;
+        }
+        Ok(())
+    }
+
+    pub fn add_note(&mut self, who: &str, text: &str) {
+        self.notes.push(Note {
+            at: now(),
+            who: who.to_owned(),
+            text: text.to_owned(),
+        });
+        if self.notes.len() > KEPT {
+            self.notes.remove(0);
+        }
+    }
+
+    /// A retry did not help: back to resolve.
+    pub fn retry_failed(&mut self, who: &str, why: &str) {
+        self.set(Step::Retry, State::Failed, who, Some(why.to_owned()));
+        self.item_mut(Step::Resolve).state = State::Active;
+    }
+
+    /// It is over. Human steps that nobody took become skipped.
+    pub fn close(&mut self, closing: Closing, who: &str, why: &str) {
+        self.closed_at = Some(now());
+        self.closing = Some(closing);
+        self.set(Step::Retry, State::Completed, who, Some(why.to_owned()));
+        for item in &mut self.items {
+            if !matches!(item.state, State::Completed | State::Failed)
+                || (item.step.is_human() && item.state == State::Failed)
+            {
+                item.state = State::Skipped;
+            }
+        }
+    }
+
+    /// One line of `case list`.
+    pub fn line(&self) -> String {
+        let state = match self.closing {
+            None => "open",
+            Some(Closing::Resolved) => "resolved",
+            Some(Closing::Recovered) => "recovered",
+        };
+        format!(
+            "{:<10} {state:<10} {:>3} × {:<26} {}  {}",
+            self.id,
+            self.count,
+            self.fingerprint,
+            self.opened_at,
+            clean(&self.cause)
+        )
+    }
+
+    /// What an operator reads at night.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let mut line = |text: String| out.push_str(&(text + "\n"));
+        let state = match (self.closing, self.closed_at.as_deref()) {
+            (Some(Closing::Resolved), Some(at)) => format!("resolved at {at}"),
+            (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
+            _ => "open".to_owned(),
+        };
+        line(format!(
+            "Case {} · {state} · exit {} · {}",
+            self.id, self.exit_code, self.fingerprint
+        ));
+        line(String::new());
+        line("What happened".into());
+        line(format!("  {}", clean(&self.cause)));
+        let last = self.occurrences.last().map_or("", |o| o.at.as_str());
+        let times = if self.count == 1 {
+            "once".to_owned()
+        } else {
+            format!("{} times, last at {last}", self.count)
+        };
+        line(format!("  first at {}, {times}", self.opened_at));
+        for error in self
+            .evidence
+            .errors
+            .iter()
+            .filter(|error| **error != self.cause)
+        {
+            line(format!("  · {}", clean(error)));
+        }
+        if let Some((_, fetched)) = self.evidence.ledger.first() {
+            let fates: Vec<String> = self.evidence.ledger[1..]
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| format!("{} {name}", grouped(*count)))
+                .collect();
+            let fates = if fates.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", fates.join(", "))
+            };
+            line(format!("  {} records fetched{fates}", grouped(*fetched)));
+        }
+        if !self.evidence.samples.is_empty() {
+            line(format!(
+                "  records concerned, for example: {}",
+                clean(&self.evidence.samples.join(", "))
+            ));
+        }
+        line(String::new());
+        line("What was checked".into());
+        if self.evidence.checks.is_empty() {
+            line("  nothing yet".into());
+        }
+        for check in &self.evidence.checks {
+            let mark = if check.ok { "ok  " } else { "FAIL" };
+            line(format!(
+                "  {mark} {:<9} {:<16} {}",
+                check.of,
+                check.name,
+                clean(&check.detail)
+            ));
+            if let Some(hint) = &check.hint {
+                line(format!("       → {}", clean(hint)));
+            }
+        }
+        line(String::new());
+        line("What is safe".into());
+        line("  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice".into());
+        line("  and never overwrites newer data.".into());
+        if self.evidence.spool_files > 0 {
+            line(format!(
+                "  {} batches wait on disk and are replayed before anything new is fetched.",
+                self.evidence.spool_files
+            ));
+        }
+        line(String::new());
+        line("The plan".into());
+        for item in &self.items {
+            let by = match (&item.who, &item.when) {
+                (Some(who), Some(when)) => format!("{who}, {when}"),
+                _ => String::new(),
+            };
+            line(
+                format!(
+                    "  {:<10} {:<22} {by}",
+                    item.state.as_str(),
+                    item.step.title()
+                )
+                .trim_end()
+                .to_owned(),
+            );
+            if let Some(note) = &item.note {
+                line(format!("             {}", clean(note)));
+            }
+        }
+        for note in &self.notes {
+            line(format!(
+                "Note {} {}: {}",
+                note.at,
+                note.who,
+                clean(&note.text)
+            ));
+        }
+        if self.is_open() {
+            line(String::new());
+            line(format!("Next: {}", self.next_command()));
+        }
+        out
+    }
+
+    /// What to type next.
+    pub fn next_command(&self) -> String {
+        let id = &self.id;
+        let check = match self.fingerprint.split(':').next() {
+            Some("api") => "datasync check-api",
+            Some("database") => "datasync check-db",
+            _ => "datasync validate",
+        };
+        if self.item(Step::Investigate).state == State::Active {
+            format!(
+                "{check}   then: datasync case complete {id} investigate --note \"what you found\""
+            )
+        } else if self.item(Step::Resolve).state == State::Active {
+            format!(
+                "datasync case complete {id} resolve --note \"what you did\"   then: datasync retry --case {id}"
+            )
+        } else {
+            format!("datasync retry --case {id}")
+        }
+    }
+}
+
+/// Cases in the state directory, while the database is away.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    folder: PathBuf,
+}
+
+impl Shelf {
+    pub fn new(state_dir: &Path) -> Self {
+        Self {
+            folder: state_dir.join("cases"),
+        }
+    }
+
+    /// Writes a case so that it survives a power cut.
+    pub fn put(&self, case: &Case) -> Result<()> {
+        let text = serde_json::to_vec_pretty(case).context("cannot write a case down")?;
+        let path = self.path(&case.id);
+        let write = || -> io::Result<()> {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.folder)?;
+            let temporary = path.with_extension("tmp");
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            fs::File::open(&self.folder)?.sync_all()
+        };
+        write().with_context(|| format!("cannot keep the case in {}", path.display()))
+    }
+
+    /// Every case on the shelf. One that cannot be read is reported and stays where it is.
+    pub fn all(&self) -> Result<Vec<Case>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => {
+                return Err(e).with_context(|| format!("cannot read {}", self.folder.display()));
+            }
+        };
+        let mut cases = Vec::new();
+        for entry in entries {
+            let path = entry
+                .with_context(|| format!("cannot read {}", self.folder.display()))?
+                .path();
+            if path.extension().is_none_or(|ext| ext != "json") {
+                continue;
+            }
+            let text =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            match serde_json::from_slice::<Case>(&text) {
+                Ok(case) if case.items.len() == Step::ALL.len() => cases.push(case),
+                Ok(_) | Err(_) => log::warn!(
+                    "{} is not a readable case; it is left as it is",
+                    path.display()
+                ),
+            }
+        }
+        cases.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
+        Ok(cases)
+    }
+
+    /// Takes a case off the shelf, once it is safe in the database.
+    pub fn remove(&self, id: &str) -> Result<()> {
+        let path = self.path(id);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn cause() -> Cause {
+        Cause {
+            fingerprint: "api:timeout".into(),
+            exit_code: 3,
+            sentence: "page 7 was not answered within 30 s".into(),
+            transient: true,
+        }
+    }
+
+    #[test]
+    fn the_same_run_is_counted_once_and_another_is_added() {
+        let mut case = Case::open(&cause(), "run-1", Evidence::default());
+        case.add_occurrence(&cause(), "run-1", Evidence::default());
+        assert_eq!(case.count, 1);
+        case.add_occurrence(&cause(), "run-2", Evidence::default());
+        assert_eq!(case.count, 2);
+        let mut copy = case.clone();
+        copy.add_occurrence(&cause(), "run-3", Evidence::default());
+        case.merge(&copy);
+        case.merge(&copy);
+        assert_eq!(case.count, 3);
+    }
+
+    #[test]
+    fn the_plan_leads_from_investigate_over_resolve_to_retry_and_back() {
+        let mut case = Case::open(&cause(), "run-1", Evidence::default());
+        assert!(
+            case.next_command().contains("complete"),
+            "{}",
+            case.next_command()
+        );
+        case.complete(
+            Step::Investigate,
+            "operator",
+            Some("the VPN was down".into()),
+        )
+        .unwrap();
+        assert_eq!(case.item(Step::Resolve).state, State::Active);
+        case.complete(Step::Resolve, "operator", None).unwrap();
+        assert_eq!(case.item(Step::Retry).state, State::Active);
+        case.retry_failed("datasync", "still no answer");
+        assert_eq!(case.item(Step::Resolve).state, State::Active);
+        case.close(Closing::Resolved, "datasync", "12 records written");
+        assert!(!case.is_open());
+        assert_eq!(case.item(Step::Retry).state, State::Completed);
+        assert!(case.complete(Step::Resolve, "operator", None).is_err());
+    }
+
+    #[test]
+    fn human_steps_nobody_took_become_skipped() {
+        let mut case = Case::open(&cause(), "run-1", Evidence::default());
+        case.close(Closing::Recovered, "datasync", "a later run succeeded");
+        assert_eq!(case.item(Step::Investigate).state, State::Skipped);
+        assert_eq!(case.item(Step::Resolve).state, State::Skipped);
+    }
+
+    #[test]
+    fn the_shelf_gives_back_what_it_got() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path());
+        assert!(shelf.all().unwrap().is_empty());
+        let case = Case::open(
+            &cause(),
+            "run-1",
+            Evidence {
+                samples: vec!["C-1".into()],
+                ..Evidence::default()
+            },
+        );
+        shelf.put(&case).unwrap();
+        shelf.put(&case).unwrap();
+        let all = shelf.all().unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].evidence.samples, ["C-1"]);
+        shelf.remove(&case.id).unwrap();
+        assert!(shelf.all().unwrap().is_empty());
+    }
+}

@@ -1,1 +1,273 @@
-//! Placeholder of the `cli` module.
+//! What can be typed: clap types only. Nothing here reads a file or decides anything.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Sync customer records from a REST API into PostgreSQL, and account for every one of them.
+///
+/// Records are fetched page by page, mapped by mappings.yaml, judged by the decision table in decisions.dmn.xml and
+/// written to the customers table. What is not fit is kept as a rejection with its reason; what the database could
+/// not take is kept on disk and replayed by the next run.
+#[derive(Debug, Parser)]
+#[command(name = "datasync", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  every record accounted for
+    1  internal error (please report it)
+    2  usage or configuration; nothing was fetched or written
+    3  the API failed after its retries
+    4  the database failed; what it did not take is in the spool
+    5  finished, but a threshold was crossed or a brake stopped the run
+    6  the state directory cannot be written
+   75  another run holds the lease
+  130  interrupted (SIGINT); 143: terminated (SIGTERM)";
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where records come from and what their fields become
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DATASYNC_MAPPINGS",
+        hide_env_values = true
+    )]
+    pub mappings: Option<PathBuf>,
+    /// The DMN decision table
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DATASYNC_DECISIONS",
+        hide_env_values = true
+    )]
+    pub decisions: Option<PathBuf>,
+    /// Variables for this run (default: ./.env when present)
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DATASYNC_ENV_FILE",
+        hide_env_values = true
+    )]
+    pub env_file: Option<PathBuf>,
+    /// Spool, cases and cached state (default: $XDG_STATE_HOME/datasync)
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "DATASYNC_STATE_DIR",
+        hide_env_values = true
+    )]
+    pub state_dir: Option<PathBuf>,
+    /// Form of the result on stdout
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        value_enum,
+        default_value_t,
+        env = "DATASYNC_OUTPUT",
+        hide_env_values = true
+    )]
+    pub output: Output,
+    /// Form of the log on stderr
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        value_enum,
+        default_value_t,
+        env = "DATASYNC_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub log_format: LogFormat,
+    /// Print nothing at all when the exit code is 0
+    #[arg(short, long, global = true, env = "DATASYNC_QUIET", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
+    pub quiet: bool,
+    /// Log more; twice for still more
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "DATASYNC_VERBOSE", hide_env_values = true)]
+    pub verbose: u8,
+    /// No colours and no progress bar
+    #[arg(long, global = true, env = "DATASYNC_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
+    pub no_color: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+    /// Workflow annotations with file and line (validate only)
+    Github,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replay the spool, fetch, transform, decide, write, report
+    Sync(SyncArgs),
+    /// Check mappings.yaml and the decision table, and show the verdict on given records; writes nothing
+    Validate(ValidateArgs),
+    /// Can the API be reached, and does its first page fit the mapping? Changes nothing
+    CheckApi,
+    /// Can the database be reached, and do its tables fit the mapping? Changes nothing
+    CheckDb(CheckDbArgs),
+    /// Run the checks, replay the spool, run again what failed, close the case
+    Retry(RetryArgs),
+    /// What went wrong, what was checked, and the human steps
+    #[command(subcommand)]
+    Case(CaseCommand),
+}
+
+#[derive(Debug, Args, Default)]
+pub struct SyncArgs {
+    /// Show what would happen, down to each changed field; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Stop after N records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// End the run in order after this long (90s, 10m, 2h)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub deadline: Option<Duration>,
+    /// Wait so long for another run to finish, instead of giving up at once with exit 75
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait: Option<Duration>,
+    /// Fetch everything, whatever the watermark says
+    #[arg(long)]
+    pub full: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Records to judge: a JSON array, one record a line, or an API page; - reads stdin
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Judge records fetched from the API
+    #[arg(long, conflicts_with = "input")]
+    pub fetch: bool,
+    /// Stop after N records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Say why this record gets its verdict, cell by cell, and the nearest change that would pass
+    #[arg(long, value_name = "ID")]
+    pub explain: Option<String>,
+    /// Warnings count as errors (exit 2); an INVALID record or a changed verdict gives exit 5
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckDbArgs {
+    /// Create or complete the tables first (idempotent)
+    #[arg(long)]
+    pub apply_schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// Only this case (default: all open ones)
+    #[arg(long, value_name = "ID")]
+    pub case: Option<String>,
+    /// Decide the stored rejections again, by today's mapping and rules
+    #[arg(long)]
+    pub rejected: bool,
+    /// A word on what was done, kept with the case
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CaseCommand {
+    /// All cases, open ones first
+    List,
+    /// What happened, what was checked, what is safe, and the next command to type
+    Show {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Add a remark
+    Note {
+        #[arg(value_name = "ID")]
+        id: String,
+        #[arg(value_name = "TEXT")]
+        text: String,
+    },
+    /// Tick off a human step
+    Complete {
+        #[arg(value_name = "ID")]
+        id: String,
+        #[arg(value_enum)]
+        step: HumanStep,
+        /// What was found, or done
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HumanStep {
+    Investigate,
+    Resolve,
+}
+
+/// `90s`, `10m`, `2h`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let count: u64 = digits
+        .parse()
+        .map_err(|_| "expected a duration such as 90s, 10m or 2h".to_owned())?;
+    let seconds = match unit {
+        "ms" => return Ok(Duration::from_millis(count)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("expected a duration such as 90s, 10m or 2h".to_owned()),
+    };
+    count
+        .checked_mul(seconds)
+        .filter(|&total| total > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "expected a duration of more than nothing and less than an age".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "10", "s", "1d", "-1s", "0s", "99999999999999999999s"] {
+            assert!(duration(bad).is_err(), "{bad} was accepted");
+        }
+    }
+}

@@ -1,1 +1,182 @@
-//! Placeholder of the `exit` module.
+//! Exit codes, and the one function that maps an error to its code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::api::ApiError;
+use crate::config::ConfigErrors;
+use crate::spool::SpoolError;
+use crate::store::StoreError;
+
+/// How the process ends. The numbers are a contract with schedulers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: every record accounted for.
+    Success,
+    /// 1: a bug, or a ledger that does not balance.
+    Internal,
+    /// 2: flags, environment, mappings.yaml, decisions.dmn.xml, tables that do not fit, state directory at the start.
+    Configuration,
+    /// 3: the API failed after its retries.
+    Api,
+    /// 4: the database failed.
+    Database,
+    /// 5: a threshold was crossed, or a brake stopped the run.
+    Threshold,
+    /// 6: nothing more could be made durable.
+    State,
+    /// 75: another run holds the lease.
+    Busy,
+    /// 130: SIGINT.
+    Interrupted,
+    /// 143: SIGTERM.
+    Terminated,
+}
+
+impl Exit {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Internal => 1,
+            Self::Configuration => 2,
+            Self::Api => 3,
+            Self::Database => 4,
+            Self::Threshold => 5,
+            Self::State => 6,
+            Self::Busy => 75,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// Of two that apply, the one that explains the damage: 1, 6, 4, 3, 5, then the others.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if self.rank() <= other.rank() {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// Place in the order above, 0 first.
+    pub fn rank(self) -> usize {
+        const ORDER: [Exit; 10] = [
+            Exit::Internal,
+            Exit::State,
+            Exit::Interrupted,
+            Exit::Terminated,
+            Exit::Database,
+            Exit::Api,
+            Exit::Threshold,
+            Exit::Configuration,
+            Exit::Busy,
+            Exit::Success,
+        ];
+        ORDER
+            .iter()
+            .position(|&exit| exit == self)
+            .unwrap_or(ORDER.len())
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// A cause that is known to be the configuration's: a rule table that cannot decide, tables that do not fit.
+#[derive(Debug)]
+pub struct Misconfigured(pub String);
+
+impl fmt::Display for Misconfigured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misconfigured {}
+
+/// Another run holds the lease.
+#[derive(Debug)]
+pub struct Busy {
+    pub target: String,
+    pub who: String,
+    pub host: String,
+    /// RFC 3339.
+    pub since: String,
+    /// Records it has accounted for so far.
+    pub progress: u64,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            target,
+            who,
+            host,
+            since,
+            progress,
+        } = self;
+        write!(
+            f,
+            "another run is writing to {target}: started by {who} on {host} at {since}, {progress} records so far; \
+             nothing was touched. `--wait 5m` waits for it"
+        )
+    }
+}
+
+impl std::error::Error for Busy {}
+
+/// The exit code of an error: the innermost typed cause decides; what nobody foresaw is internal.
+pub fn of(error: &anyhow::Error) -> Exit {
+    for cause in error.chain() {
+        if cause.is::<ConfigErrors>() || cause.is::<Misconfigured>() {
+            return Exit::Configuration;
+        }
+        if cause.is::<Busy>() {
+            return Exit::Busy;
+        }
+        if cause.is::<ApiError>() {
+            return Exit::Api;
+        }
+        if cause.is::<StoreError>() {
+            return Exit::Database;
+        }
+        if cause.is::<SpoolError>() {
+            return Exit::State;
+        }
+    }
+    Exit::Internal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_that_explains_the_damage_wins() {
+        let order = [
+            Exit::Internal,
+            Exit::State,
+            Exit::Database,
+            Exit::Api,
+            Exit::Threshold,
+            Exit::Success,
+        ];
+        for (i, &worse) in order.iter().enumerate() {
+            for &better in &order[i..] {
+                assert_eq!(worse.worse(better), worse);
+                assert_eq!(better.worse(worse), worse);
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_nobody_foresaw_is_internal() {
+        assert_eq!(of(&anyhow::anyhow!("surprise")), Exit::Internal);
+        let told = anyhow::Error::new(Misconfigured("no such table".into())).context("checking");
+        assert_eq!(of(&told), Exit::Configuration);
+    }
+}

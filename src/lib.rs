@@ -7,6 +7,8 @@ pub mod cli; // clap types only
 pub mod commands; // one file a subcommand: composes, decides nothing
 
 pub mod pipeline; // threads and channels: where the stages meet
+pub mod run; // one run, from the first look at the database to the report
+pub mod signals; // end in order, or at once
 
 pub mod api; // the source: client, retry, paging
 pub mod decision; // DMN and FEEL: is the record fit?
@@ -15,6 +17,8 @@ pub mod transform; // mapping applied to a record: typed cells
 
 pub mod alert; // who hears of it
 pub mod case; // the incident and its five steps
+pub mod incident; // what a run leaves behind: log row and case
+pub mod logging; // what goes to stderr
 pub mod metrics; // the Prometheus textfile
 pub mod progress; // the bar on a terminal
 pub mod report; // what a run prints
@@ -22,4 +26,5 @@ pub mod spool; // what the database did not take
 
 pub mod config; // flags > environment > .env > mappings.yaml
 pub mod exit; // error → exit code
+pub mod histogram; // durations in bounded memory
 pub mod record; // the nouns

@@ -1,2 +1,19 @@
-//! Thin: logger, parse, run, exit code.
-fn main() {}
+//! Thin: parse, log, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use datasync::cli::Cli;
+use datasync::{commands, logging};
+
+fn main() -> ExitCode {
+    // One TLS provider for HTTPS and PostgreSQL. It can only fail when one is installed already.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap_or_default();
+    let cli = Cli::parse();
+    logging::start(&cli.global);
+    let exit = commands::run(&cli);
+    logging::release(exit != datasync::exit::Exit::Success);
+    exit.into()
+}

@@ -1,1 +1,745 @@
-//! Placeholder of the `pipeline` module.
+//! Threads and channels: the only file that spawns a thread of the flow, and the only one where stages meet.
+//!
+//! ```text
+//! fetch (N threads) ──pages──▶ shape (1 thread) ──batches──▶ write (2..10 threads) ──fates──▶ the calling thread
+//! ```
+//!
+//! The calling thread alone owns the ledger, the spool and the progress bar. Every channel is bounded, so a stalled
+//! database holds back the fetch instead of filling the memory. Every thread is joined; a panic in one is an error of
+//! the run. A page in flight holds one of a fixed number of tokens until it has been shaped in its turn, so pages that
+//! overtake a slow one are bounded too.
+
+mod judge;
+mod queue;
+mod shape;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::api::{ApiError, Client, Pages};
+use crate::config::plan;
+use crate::histogram::Histogram;
+use crate::progress::Progress;
+use crate::record::Ledger;
+use crate::report::Difference;
+use crate::spool::{Header, Spool, SpoolError};
+use crate::store::{self, Batch, BatchOutcome, Columns, StoreError};
+
+use queue::{CloseOnDrop, DoneOnDrop, MAX_PARTITIONS, Queue};
+use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
+use write::{BatchWriter, Breaker, Fate, Shared};
+
+pub use judge::{Judgement, Rules, judge};
+pub use shape::Sheet;
+pub use write::{Target, Task};
+
+/// How often the calling thread looks at signals and at the pool when nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+/// How long the pool is watched before it grows or shrinks.
+const WINDOW: Duration = Duration::from_millis(500);
+/// After a signal, batches have this long to finish before the rest is spooled.
+pub const GRACE: Duration = Duration::from_secs(8);
+/// Ids of rejected records kept as evidence.
+const SAMPLES: usize = 10;
+/// Rejections logged one by one for each reason; the others are summed up at the end.
+const LOGGED_REJECTIONS: u64 = 20;
+
+/// Where records come from.
+#[derive(Debug)]
+pub enum Feed<'a> {
+    /// Pages of the API, fetched by so many threads.
+    Api {
+        api: &'a plan::Api,
+        pages: &'a Pages,
+        threads: u32,
+        clock_offset: i64,
+    },
+    /// Sheets at hand: a spool file.
+    Sheets(Vec<Sheet>),
+}
+
+/// What the run may do when something fails, and how it is bounded.
+#[derive(Debug)]
+pub struct Limits<'a> {
+    /// Of all records that come, so many are taken.
+    pub records: Option<u64>,
+    pub batch_size: u32,
+    pub min_connections: u32,
+    pub max_connections: u32,
+    /// `log_and_continue` (true) or `stop`.
+    pub continue_on_database_failure: bool,
+    pub deadline: Option<Instant>,
+    /// Set by a signal: end in order.
+    pub stop: &'a AtomicBool,
+    pub rejection_log_level: log::Level,
+}
+
+/// Where refused batches are kept. None in a dry run: they are only counted.
+#[derive(Debug)]
+pub struct Keep<'a> {
+    pub spool: &'a mut Spool,
+    pub config_hash: &'a str,
+}
+
+/// Who watches the run go on.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    pub progress: &'a Progress,
+    /// Records accounted for, as other runs see them in the lease.
+    pub accounted: &'a AtomicU64,
+}
+
+impl Shown<'_> {
+    fn update(&self, ledger: &Ledger) {
+        self.accounted.store(ledger.accounted(), Ordering::Relaxed);
+        self.progress.update(ledger.accounted(), ledger.rejected);
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Flow {
+    pub ledger: Ledger,
+    pub flagged: u64,
+    pub resolved: u64,
+    pub rejections_by_reason: BTreeMap<String, u64>,
+    pub differences: Vec<Difference>,
+    /// Ids of the first rejected and refused records: evidence for a case.
+    pub samples: Vec<String>,
+    pub db_retries: u64,
+    pub db_seconds: Histogram,
+    pub write_seconds: f64,
+    pub transform_seconds: f64,
+    pub decide_seconds: f64,
+    /// Batches that went to the spool, or would have.
+    pub batches_refused: u64,
+    /// Records that could be neither written nor spooled; the next run fetches them again.
+    pub let_go: u64,
+    pub api_error: Option<ApiError>,
+    pub store_error: Option<StoreError>,
+    pub spool_error: Option<SpoolError>,
+    /// Largest number of writers, and whether the pool was at its maximum while batches waited.
+    pub writers: u32,
+    pub pool_exhausted: bool,
+    /// Seconds that shaping waited for the writers.
+    pub pool_wait_seconds: f64,
+}
+
+impl Flow {
+    /// Adds what another flow of the same run came to.
+    pub fn absorb(&mut self, other: Self) {
+        self.ledger.add(&other.ledger);
+        self.flagged += other.flagged;
+        self.resolved += other.resolved;
+        for (reason, count) in other.rejections_by_reason {
+            *self.rejections_by_reason.entry(reason).or_default() += count;
+        }
+        self.differences.extend(other.differences);
+        self.samples.extend(other.samples);
+        self.samples.truncate(SAMPLES);
+        self.db_retries += other.db_retries;
+        self.db_seconds.merge(&other.db_seconds);
+        self.write_seconds += other.write_seconds;
+        self.transform_seconds += other.transform_seconds;
+        self.decide_seconds += other.decide_seconds;
+        self.batches_refused += other.batches_refused;
+        self.let_go += other.let_go;
+        self.api_error = self.api_error.take().or(other.api_error);
+        self.store_error = self.store_error.take().or(other.store_error);
+        self.spool_error = self.spool_error.take().or(other.spool_error);
+        self.writers = self.writers.max(other.writers);
+        self.pool_exhausted |= other.pool_exhausted;
+        self.pool_wait_seconds += other.pool_wait_seconds;
+    }
+}
+
+enum Event {
+    /// Records of a page, in page order, that have been shaped.
+    Shaped(u64),
+    Settled(Fate),
+    FetchFailed(ApiError),
+    /// A thread that sends events has ended, in whatever way.
+    Ended,
+}
+
+/// Tells the calling thread that a thread has ended, a panic included.
+struct EndOnDrop(Sender<Event>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        // The calling thread leaves only after it has heard of every end.
+        self.0.send(Event::Ended).unwrap_or_default();
+    }
+}
+
+/// Runs the flow from feed to target and returns when every record has its fate.
+///
+/// # Errors
+/// A thread panicked or could not be started: a bug. Failures of the API, the database and the spool are results, in
+/// [`Flow`].
+pub fn run(
+    feed: Feed<'_>,
+    rules: Rules<'_>,
+    columns: &Arc<Columns>,
+    target: &Target<'_>,
+    limits: &Limits<'_>,
+    keep: Option<Keep<'_>>,
+    next_batch: &mut u64,
+    shown: &Shown<'_>,
+) -> Result<Flow> {
+    let partitions = limits.max_connections.clamp(1, MAX_PARTITIONS);
+    let queue: Queue<Batch> = Queue::new(partitions as usize);
+    let shared = Shared {
+        breaker: Breaker::default(),
+        give_up: AtomicBool::new(false),
+        retries: AtomicU64::new(0),
+        deadline: limits.deadline,
+    };
+    let (events, inbox) = bounded::<Event>(64);
+    let (pages_in, pages_out) = bounded::<(u64, Result<Sheet, ApiError>)>(4);
+    let fetchers = match &feed {
+        Feed::Api { threads, .. } => (*threads).max(1),
+        Feed::Sheets(_) => 1,
+    };
+    let (permits, returned) = bounded::<()>(fetchers as usize * 2);
+    for _ in 0..fetchers * 2 {
+        permits
+            .send(())
+            .context("a channel that was just made is closed")?;
+    }
+    let stop_pages = || {
+        if let Feed::Api { pages, .. } = &feed {
+            pages.stop();
+        }
+    };
+
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        // When a thread cannot be started the others must not wait for ever.
+        let _close = CloseOnDrop(&queue);
+
+        for number in 0..fetchers {
+            let (pages_in, permit) = (pages_in.clone(), returned.clone());
+            let feed = &feed;
+            let work = move || fetch(feed, &permit, &pages_in);
+            threads.push(spawn(scope, format!("fetch-{number}"), work)?);
+        }
+        drop(pages_in);
+
+        let shaping = {
+            let (events, queue) = (events.clone(), &queue);
+            let columns = Arc::clone(columns);
+            spawn(scope, "shape".to_owned(), move || {
+                let _end = EndOnDrop(events.clone());
+                let _close = CloseOnDrop(queue);
+                let shaper = Shaper::new(
+                    rules,
+                    columns,
+                    queue,
+                    partitions,
+                    limits.batch_size,
+                    next_batch,
+                );
+                shape_all(shaper, &pages_out, &permits, &events, limits.records)
+            })?
+        };
+
+        let write = |number: u32| {
+            let (events, queue, shared) = (events.clone(), &queue, &shared);
+            let work = move || {
+                let _end = EndOnDrop(events.clone());
+                let mut writer = BatchWriter::new(target, shared);
+                while let Some((partition, batch)) = queue.take() {
+                    let _done = DoneOnDrop(queue, partition);
+                    if events.send(Event::Settled(writer.settle(batch))).is_err() {
+                        return Err(anyhow!("the ledger is gone"));
+                    }
+                }
+                Ok(())
+            };
+            spawn(scope, format!("write-{number}"), work)
+        };
+
+        let mut pool = Pool::new(limits.min_connections.clamp(1, partitions), partitions);
+        for number in 0..pool.size {
+            threads.push(write(number)?);
+        }
+
+        let mut book = Book {
+            flow: Flow::default(),
+            keep,
+            limits,
+            target,
+            shared: &shared,
+            logged: BTreeMap::new(),
+        };
+        let mut grace: Option<Instant> = None;
+        // Shaping and the writers.
+        let mut at_work = 1 + pool.size;
+        while at_work > 0 {
+            match inbox.recv_timeout(TICK) {
+                Ok(Event::Ended) => at_work -= 1,
+                Ok(event) => {
+                    book.enter(event);
+                    shown.update(&book.flow.ledger);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(anyhow!("the pipeline lost its events"));
+                }
+            }
+            if book.must_stop() || limits.stop.load(Ordering::Relaxed) {
+                stop_pages();
+            }
+            if limits.stop.load(Ordering::Relaxed)
+                && *grace.get_or_insert_with(|| Instant::now() + GRACE) < Instant::now()
+            {
+                shared.give_up.store(true, Ordering::Relaxed);
+            }
+            if let Feed::Api { pages, .. } = &feed {
+                if let Some(total) = pages.announced_total() {
+                    shown.progress.announce(total);
+                }
+            }
+            match pool.tick(&queue, book.flow.ledger.accounted()) {
+                Change::Grow => {
+                    threads.push(write(pool.size - 1)?);
+                    at_work += 1;
+                }
+                Change::Shrink => queue.retire_one(),
+                Change::None => {}
+            }
+        }
+        let stats = shaping
+            .join()
+            .map_err(|_| anyhow!("the shaping thread panicked"))?;
+        for thread in threads {
+            let name = thread.thread().name().unwrap_or("pipeline").to_owned();
+            thread
+                .join()
+                .map_err(|_| anyhow!("thread {name} panicked"))??;
+        }
+        shown.update(&book.flow.ledger);
+        Ok(book.close(stats, &pool))
+    })
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    name: String,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<std::thread::ScopedJoinHandle<'scope, T>> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn_scoped(scope, work)
+        .context("cannot start a thread")
+}
+
+/// One fetch thread.
+fn fetch(
+    feed: &Feed<'_>,
+    permits: &Receiver<()>,
+    pages_in: &Sender<(u64, Result<Sheet, ApiError>)>,
+) -> Result<()> {
+    match feed {
+        Feed::Api {
+            api,
+            pages,
+            clock_offset,
+            ..
+        } => {
+            let client = match Client::new(api) {
+                Ok(client) => client,
+                Err(error) => {
+                    pages.stop();
+                    pages_in.send((0, Err(error))).context("shaping is gone")?;
+                    return Ok(());
+                }
+            };
+            while permits.recv().is_ok() {
+                let Some(next) = pages.next(&client) else {
+                    break;
+                };
+                let (index, sheet) = match next {
+                    Ok(page) => {
+                        let sheet = Sheet {
+                            text: page.text,
+                            records: page.records,
+                            requested_at: page.requested_at_local_micros + clock_offset,
+                        };
+                        (page.index, Ok(sheet))
+                    }
+                    // Pages are numbered from 1 in messages; an error of no page comes after all of them.
+                    Err(error) => (
+                        error.page().map_or(u64::MAX, |number| number - 1),
+                        Err(error),
+                    ),
+                };
+                if pages_in.send((index, sheet)).is_err() {
+                    break;
+                }
+            }
+        }
+        Feed::Sheets(sheets) => {
+            for (index, sheet) in sheets.iter().enumerate() {
+                if permits.recv().is_err()
+                    || pages_in.send((index as u64, Ok(sheet.clone()))).is_err()
+                {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The shaping thread: pages in order, until they end or one has failed.
+fn shape_all(
+    mut shaper: Shaper<'_>,
+    pages: &Receiver<(u64, Result<Sheet, ApiError>)>,
+    permits: &Sender<()>,
+    events: &Sender<Event>,
+    limit: Option<u64>,
+) -> ShapeStats {
+    let mut left = limit.unwrap_or(u64::MAX);
+    let mut order = InOrder::new(0);
+    let mut failed = false;
+    let mut shape = |page: Result<Sheet, ApiError>, shaper: &mut Shaper<'_>| match page {
+        // What comes after a page that failed is fetched again by the next run.
+        _ if failed => {}
+        Ok(mut sheet) => {
+            sheet
+                .records
+                .truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= sheet.records.len() as u64;
+            shaper.add(&sheet);
+            // The ledger outlives this thread.
+            events
+                .send(Event::Shaped(sheet.records.len() as u64))
+                .unwrap_or_default();
+        }
+        Err(error) => {
+            failed = true;
+            events.send(Event::FetchFailed(error)).unwrap_or_default();
+        }
+    };
+    loop {
+        match pages.recv_timeout(LONGEST_WAIT / 4) {
+            Ok((index, page)) => order.add(index, page),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        while let Some(page) = order.take() {
+            // Fetch threads that have ended do not need their permit.
+            permits.try_send(()).unwrap_or_default();
+            shape(page, &mut shaper);
+        }
+        shaper.send_overdue();
+    }
+    // Pages beyond a gap: the gap is a page that was given up, and the first of them says why or nobody does.
+    for page in order.rest() {
+        if page.is_err() {
+            shape(page, &mut shaper);
+        }
+    }
+    shaper.finish()
+}
+
+/// The account of the run: the only place where counts become the ledger.
+struct Book<'a> {
+    flow: Flow,
+    keep: Option<Keep<'a>>,
+    limits: &'a Limits<'a>,
+    target: &'a Target<'a>,
+    shared: &'a Shared,
+    logged: BTreeMap<String, u64>,
+}
+
+impl Book<'_> {
+    fn enter(&mut self, event: Event) {
+        match event {
+            Event::Shaped(records) => self.flow.ledger.fetched += records,
+            Event::FetchFailed(error) => {
+                log::error!("{error}");
+                self.flow.api_error.get_or_insert(error);
+            }
+            Event::Settled(Fate::Written(batch, outcome, differences)) => {
+                self.written(&batch, &outcome, differences)
+            }
+            Event::Settled(Fate::Refused(batch, error)) => self.refused(&batch, error),
+            Event::Ended => {}
+        }
+    }
+
+    fn written(
+        &mut self,
+        batch: &Batch,
+        outcome: &BatchOutcome,
+        differences: Vec<store::Difference>,
+    ) {
+        let ledger = &mut self.flow.ledger;
+        ledger.inserted += outcome.inserted;
+        ledger.updated += outcome.updated;
+        ledger.unchanged += outcome.unchanged;
+        ledger.superseded += outcome.superseded;
+        ledger.duplicates += outcome.duplicates;
+        ledger.rejected += outcome.rejected;
+        self.flow.flagged += batch.flagged();
+        self.flow.resolved += outcome.resolved;
+        self.flow.write_seconds += outcome.seconds;
+        self.flow
+            .db_seconds
+            .record(Duration::from_secs_f64(outcome.seconds));
+        if let Task::Compare {
+            differences: wanted,
+        } = self.target.task
+        {
+            let room = wanted.saturating_sub(self.flow.differences.len());
+            let shown = differences.into_iter().take(room);
+            self.flow.differences.extend(shown.map(|d| Difference {
+                id: d.key,
+                fields: d.fields,
+            }));
+        }
+        for rejection in batch.rejections() {
+            let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
+            let reason = match (rejection.reason.as_str(), rejection.rules.first()) {
+                ("decision", Some(rule)) => format!("decision {rule}"),
+                (reason, _) => reason.to_owned(),
+            };
+            self.rejected(
+                id,
+                &reason,
+                if rejection.loggable {
+                    &rejection.message
+                } else {
+                    "see sync_rejections"
+                },
+            );
+        }
+        for refused in &outcome.refused {
+            self.rejected(&refused.record_id, "database", &refused.to_string());
+        }
+    }
+
+    fn rejected(&mut self, id: &str, reason: &str, message: &str) {
+        *self
+            .flow
+            .rejections_by_reason
+            .entry(reason.to_owned())
+            .or_default() += 1;
+        if self.flow.samples.len() < SAMPLES {
+            self.flow.samples.push(id.to_owned());
+        }
+        let logged = self.logged.entry(reason.to_owned()).or_default();
+        *logged += 1;
+        if *logged <= LOGGED_REJECTIONS {
+            log::log!(
+                self.limits.rejection_log_level,
+                "record {id} rejected ({reason}): {message}"
+            );
+        }
+    }
+
+    fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
+        if let Some(error) = error {
+            if self.flow.store_error.is_none() {
+                log::error!("{error}");
+                self.flow.store_error = Some(error);
+            }
+            if !self.limits.continue_on_database_failure {
+                self.shared.give_up.store(true, Ordering::Relaxed);
+            }
+        }
+        let records = batch.len() as u64;
+        self.flow.batches_refused += 1;
+        let kept = match &mut self.keep {
+            _ if self.flow.spool_error.is_some() => false,
+            None => true,
+            Some(Keep { spool, config_hash }) => {
+                let header = Header {
+                    run_id: self.target.run_id.to_string(),
+                    batch: batch.number,
+                    config_hash: (*config_hash).to_owned(),
+                    created: jiff::Timestamp::now().as_microsecond(),
+                };
+                match spool.keep(
+                    &header,
+                    batch
+                        .records()
+                        .map(|record| (record.requested_at, record.raw)),
+                ) {
+                    Ok(path) => {
+                        log::warn!(
+                            "{records} records of batch {} kept in {}",
+                            batch.number,
+                            path.display()
+                        );
+                        true
+                    }
+                    Err(error) => {
+                        log::error!("{error}");
+                        self.flow.spool_error = Some(error);
+                        self.shared.give_up.store(true, Ordering::Relaxed);
+                        false
+                    }
+                }
+            }
+        };
+        if kept {
+            self.flow.ledger.spooled += records;
+        } else {
+            self.flow.let_go += records;
+        }
+    }
+
+    /// No more pages are wanted.
+    fn must_stop(&self) -> bool {
+        self.flow.spool_error.is_some()
+            || (self.flow.store_error.is_some() && !self.limits.continue_on_database_failure)
+    }
+
+    fn close(mut self, stats: ShapeStats, pool: &Pool) -> Flow {
+        for (reason, &count) in &self.logged {
+            if count > LOGGED_REJECTIONS {
+                let more = count - LOGGED_REJECTIONS;
+                log::log!(
+                    self.limits.rejection_log_level,
+                    "{more} more records rejected ({reason})"
+                );
+            }
+        }
+        // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
+        self.flow.ledger.fetched -= self.flow.let_go.min(self.flow.ledger.fetched);
+        self.flow.transform_seconds = stats.transform;
+        self.flow.decide_seconds = stats.decide;
+        self.flow.db_retries = self.shared.retries.load(Ordering::Relaxed);
+        self.flow.writers = pool.largest;
+        self.flow.pool_exhausted = pool.exhausted;
+        self.flow.pool_wait_seconds = pool.waited.as_secs_f64();
+        self.flow
+    }
+}
+
+/// How many writers there are. It grows by one while batches wait, and takes the last one back when one more did not make
+/// the run faster: on a machine that is busy already, more connections are slower.
+#[derive(Debug)]
+struct Pool {
+    size: u32,
+    max: u32,
+    largest: u32,
+    exhausted: bool,
+    waited: Duration,
+    window: Instant,
+    accounted: u64,
+    /// Records a second before the last growth, while it is on trial.
+    trial: Option<f64>,
+    /// Windows to sit out after a growth that did not pay.
+    rest: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    None,
+    Grow,
+    Shrink,
+}
+
+impl Pool {
+    /// One more writer must bring this much more.
+    const WORTH: f64 = 1.1;
+    const REST: u32 = 20;
+
+    fn new(size: u32, max: u32) -> Self {
+        Self {
+            size,
+            max,
+            largest: size,
+            exhausted: false,
+            waited: Duration::ZERO,
+            window: Instant::now(),
+            accounted: 0,
+            trial: None,
+            rest: 0,
+        }
+    }
+
+    fn tick<T>(&mut self, queue: &Queue<T>, accounted: u64) -> Change {
+        let elapsed = self.window.elapsed();
+        if elapsed < WINDOW {
+            return Change::None;
+        }
+        let pressed = queue.take_pressure();
+        self.waited += pressed;
+        let rate = accounted.saturating_sub(self.accounted) as f64 / elapsed.as_secs_f64();
+        self.window = Instant::now();
+        self.accounted = accounted;
+        self.judge(rate, pressed * 2 > elapsed)
+    }
+
+    /// After a window: `rate` records a second, and whether shaping waited for writers most of the time.
+    fn judge(&mut self, rate: f64, pressed: bool) -> Change {
+        if self
+            .trial
+            .take()
+            .is_some_and(|before| rate < before * Self::WORTH)
+        {
+            self.rest = Self::REST;
+            self.size -= 1;
+            return Change::Shrink;
+        }
+        self.rest = self.rest.saturating_sub(1);
+        if !pressed || self.rest > 0 {
+            return Change::None;
+        }
+        if self.size == self.max {
+            self.exhausted = true;
+            return Change::None;
+        }
+        self.trial = Some(rate);
+        self.size += 1;
+        self.largest = self.largest.max(self.size);
+        Change::Grow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_grows_while_it_pays_and_takes_back_what_does_not() {
+        let mut pool = Pool::new(2, 4);
+        assert_eq!(pool.judge(100.0, false), Change::None, "nobody waits");
+        assert_eq!(pool.judge(100.0, true), Change::Grow);
+        assert_eq!(
+            pool.judge(150.0, true),
+            Change::Grow,
+            "the third paid, batches still wait"
+        );
+        assert_eq!(
+            pool.judge(151.0, true),
+            Change::Shrink,
+            "the fourth did not"
+        );
+        assert_eq!(
+            pool.judge(150.0, true),
+            Change::None,
+            "and is not tried again at once"
+        );
+        assert_eq!((pool.size, pool.largest, pool.exhausted), (3, 4, false));
+    }
+
+    #[test]
+    fn a_pool_at_its_maximum_with_batches_waiting_is_exhausted() {
+        let mut pool = Pool::new(2, 2);
+        assert_eq!(pool.judge(100.0, true), Change::None);
+        assert!(pool.exhausted);
+    }
+}

@@ -119,8 +119,10 @@ pub struct Rejection {
     pub payload: String,
     /// A short machine-readable class: `field_error`, `missing_required`, `decision`, `no_rule`, `database`, …
     pub reason: String,
-    /// One sentence a person can act on, without values.
+    /// One sentence a person can act on.
     pub message: String,
+    /// The sentence is the program's or the rule table's own and holds no value: it may be logged.
+    pub loggable: bool,
     /// Everything wrong with its fields.
     pub errors: Vec<FieldError>,
     /// Ids of the rules that fired, if any.
@@ -135,7 +137,7 @@ pub struct Rejection {
 
 /// What happened to every record of a run. `fetched` is counted where pages arrive, all others where their fate is
 /// sealed, so that the balance is a real check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ledger {
     /// Records received from the API.
     pub fetched: u64,

@@ -1,1 +1,273 @@
-//! Placeholder of the `report` module.
+//! What a run says of itself on stdout: the JSON object of the contract, and the short table a person reads.
+//!
+//! It receives finished figures and computes nothing but shares.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::record::Ledger;
+
+/// How the run ended, in the words of `sync_log` (there in capitals).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Success,
+    Partial,
+    Failed,
+    DryRun,
+}
+
+impl Status {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::DryRun => "dry_run",
+        }
+    }
+}
+
+/// Seconds a run spent, in total and by stage (stages overlap, so they may sum up to more than the total).
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Seconds {
+    pub total: f64,
+    pub fetch: f64,
+    pub transform: f64,
+    pub decide: f64,
+    pub write: f64,
+}
+
+/// Median, 95th percentile and maximum, seconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Percentiles {
+    pub p50: f64,
+    pub p95: f64,
+    pub max: f64,
+}
+
+/// The watermark before and after, RFC 3339.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Watermark {
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// One difference that a dry run shows. Values are what the user asked to see.
+#[derive(Clone, Debug, Serialize)]
+pub struct Difference {
+    pub id: String,
+    /// Column, stored value, new value.
+    pub fields: Vec<(String, Option<String>, Option<String>)>,
+}
+
+/// Everything a run reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub run_id: String,
+    pub status: Status,
+    pub mode: &'static str,
+    #[serde(serialize_with = "ledger")]
+    pub ledger: Ledger,
+    pub flagged: u64,
+    pub replayed: u64,
+    pub pages: u64,
+    pub api_retries: u64,
+    pub db_retries: u64,
+    pub rejections_by_reason: BTreeMap<String, u64>,
+    pub errors_by_type: BTreeMap<String, u64>,
+    pub success_rate: f64,
+    pub seconds_per_record: f64,
+    pub case_id: Option<String>,
+    pub exit_code: u8,
+    pub seconds: Seconds,
+    pub api_response_seconds: Percentiles,
+    pub db_query_seconds: Percentiles,
+    pub watermark: Watermark,
+    pub alerts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+    /// What went wrong, one sentence each, in the order it happened.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+fn ledger<S: serde::Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeStruct as _;
+    let mut out = serializer.serialize_struct("Ledger", 8)?;
+    for (name, count) in rows(ledger) {
+        out.serialize_field(name, &count)?;
+    }
+    out.end()
+}
+
+/// The counts of a ledger with their names, in the order of the balance.
+pub const fn rows(ledger: &Ledger) -> [(&'static str, u64); 8] {
+    [
+        ("fetched", ledger.fetched),
+        ("inserted", ledger.inserted),
+        ("updated", ledger.updated),
+        ("unchanged", ledger.unchanged),
+        ("superseded", ledger.superseded),
+        ("duplicates", ledger.duplicates),
+        ("rejected", ledger.rejected),
+        ("spooled", ledger.spooled),
+    ]
+}
+
+impl Report {
+    /// The table a person reads. Ends with a newline.
+    pub fn text(&self, exit: Exit) -> String {
+        let mut out = String::new();
+        let dry = self.status == Status::DryRun;
+        let head = match self.status {
+            Status::Success => "Synced",
+            Status::Partial => "Synced in part",
+            Status::Failed => "Failed",
+            Status::DryRun => "Dry run, nothing was written",
+        };
+        // Writing to a String cannot fail.
+        let mut line = |text: String| out.push_str(&(text + "\n"));
+        line(format!(
+            "{head}: {} records on {} pages in {:.2} s ({})",
+            grouped(self.ledger.fetched),
+            grouped(self.pages),
+            self.seconds.total,
+            self.mode
+        ));
+        for (i, (name, count)) in rows(&self.ledger).into_iter().enumerate() {
+            let share = if i == 0 || self.ledger.fetched == 0 {
+                String::new()
+            } else {
+                format!(
+                    "{:>6.1} %",
+                    100.0 * count as f64 / self.ledger.fetched as f64
+                )
+            };
+            let note = match name {
+                "inserted" | "updated" if self.flagged > 0 && name == "inserted" => {
+                    format!(
+                        "   {} of the written flagged for review",
+                        grouped(self.flagged)
+                    )
+                }
+                "spooled" if count > 0 && !dry => {
+                    "   kept on disk; `datasync retry` replays them".to_owned()
+                }
+                _ => String::new(),
+            };
+            line(
+                format!("  {name:<11}{:>12}{share}{note}", grouped(count))
+                    .trim_end()
+                    .to_owned(),
+            );
+        }
+        if self.replayed > 0 {
+            line(format!(
+                "  {:<11}{:>12}   from the spool of earlier runs",
+                "replayed",
+                grouped(self.replayed)
+            ));
+        }
+        if !self.rejections_by_reason.is_empty() {
+            line("Rejected because".to_owned());
+            let mut reasons: Vec<_> = self.rejections_by_reason.iter().collect();
+            reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+            for (reason, count) in reasons {
+                line(format!("  {:>11}  {reason}", grouped(*count)));
+            }
+        }
+        if !self.differences.is_empty() {
+            line("First differences".to_owned());
+            for difference in &self.differences {
+                line(format!("  {}", clean(&difference.id)));
+                for (column, old, new) in &difference.fields {
+                    let shown = |value: &Option<String>| {
+                        value.as_deref().map_or_else(|| "null".to_owned(), clean)
+                    };
+                    line(format!("      {column}: {} → {}", shown(old), shown(new)));
+                }
+            }
+        }
+        for alert in &self.alerts {
+            line(format!("Alert: {alert}"));
+        }
+        for problem in &self.problems {
+            line(format!("Problem: {problem}"));
+        }
+        if let Some(case) = &self.case_id {
+            line(format!("Case {case} is open: datasync case show {case}"));
+        }
+        if exit != Exit::Success {
+            line(format!("Exit {}: {}", exit.code(), meaning(exit)));
+        }
+        out
+    }
+}
+
+/// What an exit code means, in a few words.
+pub const fn meaning(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Success => "every record accounted for",
+        Exit::Internal => "internal error",
+        Exit::Configuration => "configuration; nothing was fetched or written",
+        Exit::Api => "the API failed after its retries; what was committed stays",
+        Exit::Database => "the database failed; what it did not take is in the spool",
+        Exit::Threshold => "a threshold was crossed",
+        Exit::State => "the state directory cannot be written",
+        Exit::Busy => "another run is at work",
+        Exit::Interrupted => "interrupted",
+        Exit::Terminated => "terminated",
+    }
+}
+
+/// `1234567` → `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Control characters, terminal sequences included, made visible and harmless.
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        {
+            // Writing to a String cannot fail.
+            write!(out, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default();
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1000), "1,000");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn terminal_sequences_do_not_reach_the_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
+        assert_eq!(clean("Zoë 李"), "Zoë 李");
+    }
+}

@@ -1,1 +1,116 @@
-//! Placeholder of the `commands` module.
+//! One file a subcommand. A command composes and prints; it decides nothing.
+
+mod case;
+mod check_api;
+mod check_db;
+mod checks;
+mod retry;
+mod sync;
+mod validate;
+
+use std::io::Write as _;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command, Global, Output};
+use crate::config::{ConfigErrors, Needs, Sources, plan::Plan};
+use crate::decision::Decision;
+use crate::exit::{self, Exit, Misconfigured};
+use crate::transform::Transform;
+
+/// A decision table larger than this is refused, bytes.
+const MAX_DECISIONS: u64 = 8 << 20;
+
+/// Runs what was asked for and says how it ended.
+pub fn run(cli: &Cli) -> Exit {
+    let global = &cli.global;
+    let result = match &cli.command {
+        Command::Sync(args) => sync::run(global, args),
+        Command::Validate(args) => validate::run(global, args),
+        Command::CheckApi => check_api::run(global),
+        Command::CheckDb(args) => check_db::run(global, args),
+        Command::Retry(args) => retry::run(global, args),
+        Command::Case(command) => case::run(global, command),
+    };
+    result.unwrap_or_else(|error| {
+        let exit = exit::of(&error);
+        complain(&error);
+        if global.output == Output::Json {
+            print(&(failure_json(&error, exit) + "\n"));
+        }
+        exit
+    })
+}
+
+/// The configuration for a command that needs these parts.
+fn load(global: &Global, needs: Needs) -> Result<Plan, ConfigErrors> {
+    let sources = Sources {
+        mappings: global.mappings.clone(),
+        decisions: global.decisions.clone(),
+        env_file: global.env_file.clone(),
+        state_dir: global.state_dir.clone(),
+        ..Sources::default()
+    };
+    crate::config::load(&sources, needs)
+}
+
+/// Prints a result. A full or closed stdout must not change what happened to the data, so it only earns a warning.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        log::warn!("the result could not be printed: {error}");
+    }
+}
+
+/// Prints why a command ended before it had a result.
+fn complain(error: &anyhow::Error) {
+    let text = if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        errors.to_string()
+    } else {
+        format!("datasync: {error:#}")
+    };
+    std::io::stderr()
+        .lock()
+        .write_all((text.trim_end().to_owned() + "\n").as_bytes())
+        .unwrap_or_default();
+}
+
+fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
+    let errors = error.downcast_ref::<ConfigErrors>().map_or_else(
+        || serde_json::json!([{ "message": format!("{error:#}") }]),
+        |errors| serde_json::to_value(errors).unwrap_or_default(),
+    );
+    serde_json::json!({
+        "status": "failed",
+        "exit_code": exit.code(),
+        "config": { "errors": errors, "warnings": [] },
+    })
+    .to_string()
+}
+
+/// Reads and compiles the decision table for the facts that the mapping gives.
+pub(crate) fn load_decision(plan: &Plan, transform: &Transform) -> Result<Decision> {
+    let path = &plan.decisions_file;
+    let size = std::fs::metadata(path).map(|data| data.len());
+    let text = match size {
+        Ok(size) if size > MAX_DECISIONS => {
+            Err(format!("it has {size} bytes, more than {MAX_DECISIONS}"))
+        }
+        Ok(_) => std::fs::read_to_string(path).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let text = text.map_err(|why| {
+        Misconfigured(format!(
+            "{}: the decision table cannot be read: {why}",
+            path.display()
+        ))
+    })?;
+    let name = path.display().to_string();
+    Decision::compile(
+        &text,
+        &name,
+        plan.decision.as_deref(),
+        &transform.fact_names(),
+    )
+    .map_err(|problems| Misconfigured(problems.to_string()).into())
+}

@@ -1,4 +1,324 @@
 //! Flags > environment > `.env` > `mappings.yaml`, resolved once into the plain types of [`plan`].
+//!
+//! The only part of the program that reads the environment. [`load`] collects every mistake before it gives up.
 
-pub mod plan;
-pub mod secret;
+mod api; // mappings.api, API_*
+mod constraints; // types, limits and defaults of one field
+mod context; // the file, the environment, the collected mistakes
+mod database; // mappings.database, DB_*, DATABASE_URL
+mod environment; // process environment over .env, NAME_FILE
+mod fields; // transforms and validation
+mod operations; // error_handling, alerts, brakes, notifications, …
+pub mod plan; // what comes out
+mod problem; // mistakes and how they are shown
+mod reader; // strict reading of the tree
+mod roles; // conflict key, freshness guard, quality score, write-back
+pub mod secret; // a string that never shows itself
+mod source; // the text as messages show it
+mod values; // durations, sizes, shares
+mod yaml; // text → tree
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use context::Context;
+use environment::Environment;
+pub use problem::{ConfigErrors, Problem};
+use reader::Section;
+pub use values::{parse_duration, parse_share, parse_size};
+
+/// What flags (and `DATASYNC_*`, merged by clap) say about where to look. `None` falls back to `.env`, then the default.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Default `mappings.yaml`.
+    pub mappings: Option<PathBuf>,
+    /// Default `decisions.dmn.xml`.
+    pub decisions: Option<PathBuf>,
+    /// Default `.env`, where it exists; one that is named must exist.
+    pub env_file: Option<PathBuf>,
+    /// Default `$XDG_STATE_HOME/datasync`, else `~/.local/state/datasync`.
+    pub state_dir: Option<PathBuf>,
+    /// Default: `metrics.textfile` of mappings.yaml.
+    pub metrics_textfile: Option<PathBuf>,
+}
+
+/// What the command is going to use. What it does not need is checked for mistakes but may have unset variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub api: bool,
+    pub database: bool,
+}
+
+/// Reads and resolves the whole configuration.
+pub fn load(sources: &Sources, needs: Needs) -> Result<plan::Plan, ConfigErrors> {
+    load_with(sources, needs, std::env::vars_os())
+}
+
+/// [`load`] with a process environment of the caller's choice.
+pub fn load_with(
+    sources: &Sources,
+    needs: Needs,
+    process: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<plan::Plan, ConfigErrors> {
+    let mut warnings = Vec::new();
+    let environment = Environment::read(process, sources.env_file.as_deref(), &mut warnings)
+        .map_err(ConfigErrors::new)?;
+    let mappings_file = path(&environment, sources.mappings.as_ref(), "DATASYNC_MAPPINGS")?
+        .unwrap_or_else(|| "mappings.yaml".into());
+    let decisions_file = path(
+        &environment,
+        sources.decisions.as_ref(),
+        "DATASYNC_DECISIONS",
+    )?
+    .unwrap_or_else(|| "decisions.dmn.xml".into());
+    let textfile = path(
+        &environment,
+        sources.metrics_textfile.as_ref(),
+        "DATASYNC_METRICS_TEXTFILE",
+    )?;
+    let state_dir = state_dir(&environment, sources.state_dir.as_ref());
+    let name = mappings_file.display().to_string();
+    let text = read_mappings(&mappings_file, &name)?;
+    let config_hash = config_hash(&text, &decisions_file);
+    let (source, tree, problems) = yaml::parse(&name, &text)?;
+    let context = Context::new(&source, &environment, problems);
+    let plan = resolve(&context, &tree, needs, textfile);
+    let state_dir = state_dir.unwrap_or_else(|problem| {
+        context.problem(problem);
+        PathBuf::new()
+    });
+    for problem in only_exported(&environment) {
+        context.warn(problem);
+    }
+    warnings.extend(context.finish()?);
+    // Without a mistake nothing was left out; should that ever be untrue, it is said rather than guessed.
+    let Some(plan) = plan else {
+        return Err(Problem::new("has no usable mapping").in_file(name).into());
+    };
+    Ok(plan::Plan {
+        decisions_file,
+        state_dir,
+        config_hash,
+        warnings,
+        ..plan
+    })
+}
+
+/// Reads every section; what only [`load_with`] knows is filled in there.
+fn resolve(
+    context: &Context<'_>,
+    tree: &yaml::Node,
+    needs: Needs,
+    metrics_textfile: Option<PathBuf>,
+) -> Option<plan::Plan> {
+    let keys = [
+        "version",
+        "mappings",
+        "validation",
+        "error_handling",
+        "alerts",
+        "brakes",
+        "notifications",
+        "metrics",
+        "spool",
+        "retention",
+    ];
+    let root = Section::open(context, tree, "", &keys, true);
+    if !matches!(tree.kind, yaml::Kind::Map(_)) {
+        return None;
+    }
+    version(&root);
+    if root.entry("mappings").is_none() {
+        root.absent_key(
+            "mappings",
+            "everything about API and database stands below it",
+        );
+        return None;
+    }
+    let mappings = root.section("mappings", &["api", "database"]);
+    let database = database::section(&mappings);
+    let tables = database::tables(&database);
+    let api = api::section(&mappings);
+    let records = api::records(&api);
+    let fields = fields::fields(&root, &api, &tables);
+    // Nobody is notified by a command that touches neither side.
+    let operating = root.clone().needed(needs.api || needs.database);
+    let notifications = operations::notifications(&operating);
+    let on_failure = operations::on_failure(&root, &notifications);
+    let retries = operations::api_retries(&root);
+    let alerts = operations::alerts(&root);
+    let brakes = operations::brakes(&root);
+    let metrics_textfile = operations::metrics_textfile(&operating, metrics_textfile);
+    let spool_max_bytes = operations::spool_max_bytes(&root);
+    let retention = operations::retention(&root);
+    let (mapping, conflict_key, outgoing, decision) = match fields {
+        Some(fields) => (
+            Some(fields.mapping),
+            fields.conflict_key,
+            fields.outgoing,
+            fields.decision,
+        ),
+        None => (None, String::new(), Vec::new(), None),
+    };
+    let api = api::api(&api.needed(needs.api), retries, outgoing);
+    let database = database::database(&database.needed(needs.database), tables, conflict_key);
+    Some(plan::Plan {
+        api: api.filter(|_| needs.api),
+        database: database.filter(|_| needs.database),
+        mapping: mapping?,
+        decisions_file: PathBuf::new(),
+        decision,
+        on_failure,
+        alerts,
+        brakes,
+        notifications,
+        metrics_textfile,
+        spool_max_bytes,
+        state_dir: PathBuf::new(),
+        retention,
+        config_hash: String::new(),
+        warnings: Vec::new(),
+        records,
+    })
+}
+
+fn version(root: &Section<'_>) {
+    if root.entry("version").is_none() {
+        root.absent_key("version", "write `version: 1.0`");
+        return;
+    }
+    root.parse(
+        "version",
+        "`1.0` (there is no other version of this file)",
+        |text| matches!(text, "1" | "1.0").then_some(()),
+    );
+}
+
+/// A path: the flag, else a variable (clap has seen the process environment; `.env` it has not).
+fn path(
+    environment: &Environment,
+    flag: Option<&PathBuf>,
+    variable: &str,
+) -> Result<Option<PathBuf>, Problem> {
+    match flag {
+        Some(path) => Ok(Some(path.clone())),
+        None => Ok(environment.filled(variable)?.map(PathBuf::from)),
+    }
+}
+
+/// Where state is kept: flag, `DATASYNC_STATE_DIR`, `$XDG_STATE_HOME/datasync`, `~/.local/state/datasync`.
+fn state_dir(environment: &Environment, flag: Option<&PathBuf>) -> Result<PathBuf, Problem> {
+    let absolute = |name| {
+        let path = environment.filled(name)?.map(PathBuf::from);
+        Ok::<_, Problem>(path.filter(|path| path.is_absolute()))
+    };
+    if let Some(path) = path(environment, flag, "DATASYNC_STATE_DIR")? {
+        return std::path::absolute(&path).map_err(|error| {
+            Problem::new(format!(
+                "the state directory: {}",
+                environment::reason(&error)
+            ))
+        });
+    }
+    if let Some(path) = absolute("XDG_STATE_HOME")? {
+        return Ok(path.join("datasync"));
+    }
+    match absolute("HOME")? {
+        Some(path) => Ok(path.join(".local/state/datasync")),
+        None => Err(
+            Problem::new("no state directory: neither XDG_STATE_HOME nor HOME is set")
+                .hint("say --state-dir DIR or set DATASYNC_STATE_DIR"),
+        ),
+    }
+}
+
+fn read_mappings(path: &Path, name: &str) -> Result<String, Problem> {
+    let unreadable = |error: &std::io::Error| {
+        Problem::new(format!("cannot be read: {}", environment::reason(error)))
+            .in_file(name)
+            .hint("say where it is with --mappings FILE or DATASYNC_MAPPINGS")
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| {
+            file.take(yaml::LARGEST_FILE as u64 + 1)
+                .read_to_end(&mut bytes)
+        })
+        .map_err(|error| unreadable(&error))?;
+    if bytes.len() > yaml::LARGEST_FILE {
+        return Err(Problem::new("is larger than 1 MiB")
+            .in_file(name)
+            .hint("is it the right file?"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid]
+            .split(|byte| *byte == b'\n')
+            .count();
+        Problem::new("is not valid UTF-8")
+            .in_file(name)
+            .at(line, 1)
+            .hint("save it as UTF-8")
+    })
+}
+
+/// Hex SHA-256 of both files. A DMN file that cannot be read counts as empty: whoever needs it reports it.
+fn config_hash(mappings: &str, decisions: &Path) -> String {
+    const LARGEST_DECISIONS: u64 = 16 << 20;
+    let mut bytes = Vec::new();
+    let read =
+        File::open(decisions).and_then(|file| file.take(LARGEST_DECISIONS).read_to_end(&mut bytes));
+    if read.is_err() {
+        bytes.clear();
+    }
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    // The length keeps the two apart.
+    digest.update(&(mappings.len() as u64).to_be_bytes());
+    digest.update(mappings.as_bytes());
+    digest.update(&bytes);
+    digest
+        .finish()
+        .as_ref()
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            for digit in [byte >> 4, byte & 15] {
+                hex.extend(char::from_digit(u32::from(digit), 16));
+            }
+            hex
+        })
+}
+
+/// Variables that others read from the process environment: `.env` cannot set them.
+fn only_exported(environment: &Environment) -> impl Iterator<Item = Problem> {
+    let names = [
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "RUST_LOG",
+        "NO_COLOR",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "DATASYNC_OUTPUT",
+        "DATASYNC_LOG_FORMAT",
+        "DATASYNC_ENV_FILE",
+    ];
+    names
+        .into_iter()
+        .filter(|name| environment.only_in_file(name))
+        .map(|name| {
+            Problem::new(format!("{name} has no effect here"))
+                .in_file(environment.file_name())
+                .hint("export it in the environment")
+        })
+}
+
+/// The name of the user this runs as: for the audit log and the notes of a case.
+pub fn user_name() -> String {
+    ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}

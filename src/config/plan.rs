@@ -6,8 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use rust_decimal::Decimal;
 
+use super::problem::Problem;
 use super::secret::Secret;
 
 /// The whole configuration after flags, environment, `.env` and `mappings.yaml` have been merged.
@@ -38,7 +40,25 @@ pub struct Plan {
     /// Hex SHA-256 of mappings.yaml and the DMN file: what a run and a spool file were made with.
     pub config_hash: String,
     /// Convention keys that were accepted and ignored, and everything else `validate` should mention.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Problem>,
+    /// Dotted path of the records array (see [`Api::records`]), for records that come from a file.
+    pub records: Option<Vec<String>>,
+}
+
+impl Plan {
+    /// The source, for a command that asked for it.
+    pub fn api(&self) -> anyhow::Result<&Api> {
+        self.api
+            .as_ref()
+            .context("this command did not ask for the API's configuration")
+    }
+
+    /// The target, for a command that asked for it.
+    pub fn database(&self) -> anyhow::Result<&Database> {
+        self.database
+            .as_ref()
+            .context("this command did not ask for the database's configuration")
+    }
 }
 
 /// The source.
@@ -104,7 +124,7 @@ pub struct Pagination {
     pub offset_param: String,
     /// `cursor` style: name of the cursor parameter (default `cursor`).
     pub cursor_param: String,
-    /// `cursor` style: dotted path of the next cursor in the body; empty = next_cursor | nextCursor | cursor.next.
+    /// `cursor` style: dotted path of the next cursor in the body; empty = `next_cursor` | `nextCursor` | `cursor.next`.
     pub cursor_path: Option<Vec<String>>,
     /// Records a page (the size asked for).
     pub size: u32,
@@ -116,7 +136,7 @@ pub struct Pagination {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageStyle {
-    /// Link header, then next / next_page / next_cursor in the body, then page/total_pages, else one page.
+    /// Link header, then `next` / `next_page` / `next_cursor` in the body, then `page`/`total_pages`, else one page.
     Auto,
     None,
     Page,

@@ -1,1 +1,120 @@
-//! Placeholder of the `decision` module.
+//! The decision stage: is a record fit, and what becomes of it? Reads a DMN file once, at start, and then decides.
+//!
+//! Must not know of HTTP, mappings, SQL or threads: facts come in as cells, a verdict goes out. What a table does not
+//! decide (no rule, several rules, a value of the wrong type) is an outcome of its own and a rejection that says so.
+
+mod bits;
+pub mod feel;
+mod grid;
+mod index;
+pub mod model;
+pub mod problem;
+pub mod program;
+pub mod table;
+mod verdict;
+pub mod xml;
+
+use self::feel::eval::Frame;
+use self::feel::value::Value;
+use self::index::Index;
+use self::model::Model;
+pub use self::problem::{Problem, Problems};
+use self::program::{Failure, Node, NodeLogic, Program};
+pub use self::verdict::{Rules, Verdict};
+use crate::record::Cell;
+
+/// A decision that is ready to decide. Shared by all threads; each brings a [`Scratch`] of its own.
+#[derive(Debug)]
+pub struct Decision {
+    program: Program,
+    index: Option<Index>,
+    facts: Vec<String>,
+    name: String,
+}
+
+/// Working memory, kept from record to record.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    frame: Frame,
+    failures: Vec<Failure>,
+}
+
+impl Decision {
+    /// Reads and compiles a decision file. `decision` names the one that decides, by name or id; without it, it is the
+    /// one with an output `validationResult`. `facts` are the names of the fact slots, in order.
+    ///
+    /// # Errors
+    /// Every mistake of the file that was found, each with its place.
+    pub fn compile(
+        xml: &str,
+        file: &str,
+        decision: Option<&str>,
+        facts: &[&str],
+    ) -> Result<Self, Problems> {
+        let model = Model::read(xml, file)?;
+        let root = verdict::choose(&model, decision)?;
+        verdict::check(&model, root)?;
+        let program = Program::compile(&model, root, facts, true)?;
+        verdict::check_literals(&model, root, &program)?;
+        let index = match program.nodes.as_slice() {
+            [Node {
+                logic: NodeLogic::Table(table),
+                ..
+            }] => Index::of(table, facts.len()),
+            _ => None,
+        };
+        Ok(Self {
+            program,
+            index,
+            facts: facts.iter().map(|fact| (*fact).to_owned()).collect(),
+            name: model.decisions[root].name.clone(),
+        })
+    }
+
+    /// The name of the decision that decides.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of the fact slots, in order.
+    pub fn facts(&self) -> &[String] {
+        &self.facts
+    }
+
+    /// Decides one record.
+    pub fn decide<'d>(&'d self, facts: &[Cell<'_>], scratch: &mut Scratch) -> Verdict<'d> {
+        if let Some(verdict) = self.index.as_ref().and_then(|index| index.decide(facts)) {
+            return verdict;
+        }
+        self.decide_by_table(facts, scratch)
+    }
+
+    /// Decides without the index: slower, and with words for every outcome.
+    fn decide_by_table<'d>(&'d self, facts: &[Cell<'_>], scratch: &mut Scratch) -> Verdict<'d> {
+        scratch.failures.clear();
+        let frame = &mut scratch.frame;
+        frame.values.clear();
+        frame.values.resize(self.program.slots, Value::Null);
+        for slot in &self.program.used {
+            if let Some(cell) = facts.get(*slot) {
+                frame.values[*slot] = Value::of_cell(cell);
+            }
+        }
+        let Some((last, required)) = self.program.nodes.split_last() else {
+            return Verdict::broken("the file holds no decision");
+        };
+        for (index, node) in required.iter().enumerate() {
+            let value = node.logic.run_noting(frame, index, &mut scratch.failures);
+            frame.values[node.slot] = value;
+        }
+        verdict::of_last(self, last, frame, &mut scratch.failures)
+    }
+}
+
+impl NodeLogic {
+    fn run_noting(&self, frame: &mut Frame, node: usize, failures: &mut Vec<Failure>) -> Value {
+        self.run(frame, &mut |outcome| {
+            failures.push(Failure { node, outcome });
+        })
+    }
+}

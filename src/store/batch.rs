@@ -78,6 +78,7 @@ pub(crate) struct Row {
     pub(crate) version: i64,
     pub(crate) requested_at: i64,
     pub(crate) sequence: u64,
+    flagged: bool,
     /// An earlier rejection of the same key is settled by this row.
     pub(crate) resolves: bool,
 }
@@ -182,6 +183,7 @@ impl Batch {
                     version,
                     requested_at,
                     sequence,
+                    flagged,
                     resolves: true,
                 });
                 self.sealed = false;
@@ -238,6 +240,11 @@ impl Batch {
         }
         self.pages.push(Arc::clone(page));
         to_u32(self.pages.len() - 1)
+    }
+
+    /// Rows that are flagged for review.
+    pub fn flagged(&self) -> u64 {
+        self.rows.iter().filter(|row| row.flagged).count() as u64
     }
 
     /// Adds a record that is not fit to be written; it is stored in the same transaction.

@@ -244,6 +244,11 @@ impl StoreError {
         self.kind
     }
 
+    /// Somebody else's transaction was in the way: the same work may succeed at once.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.sqlstate(), Some("40001" | "40P01" | "55P03"))
+    }
+
     /// PostgreSQL's code, when PostgreSQL reported it.
     pub fn sqlstate(&self) -> Option<&str> {
         self.sqlstate.as_deref()

@@ -14,11 +14,11 @@ use crate::config::plan::Database;
 use crate::record::Ledger;
 
 /// What is known of a run when it starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RunHeader {
     pub run_id: Uuid,
     /// `full` or `incremental`.
-    pub mode: &'static str,
+    pub mode: String,
     /// `1/4`; none for the whole.
     pub shard: Option<String>,
     /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
@@ -27,16 +27,16 @@ pub struct RunHeader {
     pub os_user: String,
     pub process_id: u32,
     /// Of this program.
-    pub version: &'static str,
+    pub version: String,
     pub config_hash: String,
     pub watermark_before: Option<String>,
 }
 
 /// What is known of it when it ends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RunEnd {
     /// `SUCCESS`, `PARTIAL` or `FAILED`.
-    pub status: &'static str,
+    pub status: String,
     pub ledger: Ledger,
     pub replayed: u64,
     pub flagged: u64,

@@ -5,19 +5,24 @@
 //! outlives its round trip, every setting is `SET LOCAL`, nothing is kept in a session.
 
 pub mod batch; // rows on their way to one transaction
+pub mod cases; // incidents, one open row a cause
 pub mod check; // what check-db reports
 pub mod connect; // one connection, one deadline
 mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
+pub mod lease; // one run at a time for one target
 pub mod log; // sync_log, watermark, retention
+pub mod rejections; // open rejections, to be decided again
 pub mod schema; // schema.sql, and the table against the mapping
 mod tls; // sslmode with libpq's meaning
 pub mod upsert; // all SQL of the write path
 
 pub use batch::{Batch, Columns};
+pub use cases::CaseRow;
 pub use check::{Findings, check};
 pub use connect::Connection;
 pub use error::{Class, StoreError};
+pub use log::{RunEnd, RunHeader};
 pub use schema::{Layout, SchemaError, apply_schema, inspect};
 pub use upsert::{BatchOutcome, Difference, Refused, Writer, committed};
 

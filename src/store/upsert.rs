@@ -57,6 +57,18 @@ pub struct Refused {
     pub column: Option<String>,
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the database refused it, SQLSTATE {}", self.sqlstate)?;
+        for (what, name) in [("constraint", &self.constraint), ("column", &self.column)] {
+            if let Some(name) = name {
+                write!(f, ", {what} {name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A row that a dry run would update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -787,6 +799,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
         payload: batch.raw(row).to_owned(),
         reason: "database".to_owned(),
         message: error.to_string(),
+        loggable: true,
         errors: field
             .map(|field| FieldError {
                 field: Cow::Owned(field),

@@ -1,1 +1,279 @@
-//! Placeholder of the `transform` module.
+//! A record's JSON text becomes typed cells, a list of what is wrong with it, and a quality score.
+//!
+//! Compiled once from the mapping; then one pass over each record's text, which borrows wherever a slice will do. All
+//! errors of a record are collected. This module must not know where records come from, what is decided about them,
+//! or how they are stored.
+//!
+//! What is accepted:
+//!
+//! | type | JSON |
+//! |---|---|
+//! | string | text; a number or boolean is ill-typed, except that the key may be a whole number, taken as its digits |
+//! | integer | `42`, `42.0`, `4.2e1`, or text that is exactly a JSON number (`"42"`; not `"007"`, `"+1"`, `" 1"`) |
+//! | decimal | a number or text that is exactly one; exact, at most 28 significant digits and 28 decimal places |
+//! | boolean | `true`, `false`, `"true"`, `"false"` |
+//! | date | `"YYYY-MM-DD"`, or only the strptime `format` when there is one; years 1 to 9999 |
+//! | datetime | RFC 3339 with an offset; or the strptime `format`, in `timezone` unless the format has an offset; or seconds or milliseconds since 1970; finer than a microsecond is cut off |
+//! | email | one `@`, a plausible local part and a domain of two labels or more, any script |
+//! | uuid | 32 hexadecimal digits, with the usual four hyphens or without |
+//! | json | anything a `jsonb` column holds without loss: kept as written |
+//!
+//! Absent and null are the same: the default when there is one, else null. A required field (the key always is) that
+//! is then null, empty or blank is missing, which the decision judges; anything else wrong is a [`FieldError`]. Empty
+//! text in an optional field of another type than `string` is such an error: it is not quietly taken for null.
+
+mod email;
+mod field;
+mod json;
+mod number;
+mod paths;
+mod score;
+mod text;
+mod time;
+
+use std::borrow::Cow;
+
+use anyhow::{Context, ensure};
+
+use crate::config::plan::Mapping;
+use crate::record::{Cell, FieldError};
+
+use field::Compiled;
+use paths::{Keys, Paths};
+use score::Score;
+
+/// Names of the facts that are not fields.
+const RECORD_TYPE: &str = "recordType";
+const QUALITY_SCORE: &str = "qualityScore";
+const HAS_REQUIRED_FIELDS: &str = "hasRequiredFields";
+
+/// What [`FieldError::field`] says when the record as a whole is at fault.
+pub const WHOLE_RECORD: &str = "record";
+
+/// A compiled mapping. Shared freely between threads.
+#[derive(Debug)]
+pub struct Transform {
+    paths: Paths,
+    fields: Vec<Compiled>,
+    key: usize,
+    version: Option<usize>,
+    score: Score,
+    /// Facts beyond the fields, in slot order.
+    extra: Vec<&'static str>,
+    /// Slot of the `qualityScore` fact when that is not the score field itself.
+    score_slot: Option<usize>,
+}
+
+/// One record as the mapping sees it. Made once a page and filled again for every record.
+#[derive(Debug, Default)]
+pub struct Shaped<'p> {
+    /// One cell a slot, in the order of [`Transform::fact_names`]; the first ones are the mapped fields, in file order.
+    pub facts: Vec<Cell<'p>>,
+    /// Everything wrong with the record. Not empty: it must be rejected.
+    pub errors: Vec<FieldError>,
+    /// Indexes of required fields that are absent, null, empty or blank.
+    pub missing: Vec<u16>,
+    /// The key as text, one spelling a value (`42`, never `42.0`; UUIDs hyphenated and in lower case). None when it is
+    /// missing or unusable.
+    pub id: Option<Cow<'p, str>>,
+    /// The freshness guard: microseconds since 1970-01-01T00:00:00Z, where a version field is mapped and present.
+    pub version: Option<i64>,
+    /// What the source said of each field.
+    found: Vec<Found>,
+    keys: Keys<'p>,
+}
+
+/// What the source said of one field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Found {
+    /// Absent or null.
+    #[default]
+    Nothing,
+    /// A value that conforms; it may still be blank.
+    Value,
+    /// A value that does not conform.
+    Fault,
+}
+
+impl Transform {
+    /// Compiles a mapping.
+    ///
+    /// # Errors
+    /// What cannot work for any record: an unknown time zone, a pattern that is no regular expression, a format that
+    /// lacks its time zone, a default that its own field refuses, a constraint that does not fit the type.
+    pub fn new(mapping: &Mapping) -> anyhow::Result<Self> {
+        let count = mapping.fields.len();
+        ensure!(
+            mapping.key < count,
+            "the mapping has no field for the conflict key"
+        );
+        ensure!(count < usize::from(u16::MAX), "too many mapped fields");
+        let fields = mapping
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(index, field)| {
+                Compiled::new(field, index == mapping.key)
+                    .with_context(|| format!("field `{}`", field.name))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(version) = mapping.version {
+            let field = mapping
+                .fields
+                .get(version)
+                .context("the version field is not mapped")?;
+            ensure!(
+                field.kind == crate::config::plan::Kind::DateTime,
+                "version_field `{}` must be of type datetime",
+                field.name
+            );
+        }
+        let named = |name: &str| mapping.fields.iter().any(|field| field.name == name);
+        ensure!(
+            !named(HAS_REQUIRED_FIELDS),
+            "`{HAS_REQUIRED_FIELDS}` is computed: no field can be called so"
+        );
+        let score = Score::new(mapping)?;
+        let mut extra: Vec<_> = [RECORD_TYPE, QUALITY_SCORE]
+            .into_iter()
+            .filter(|name| !named(name))
+            .collect();
+        extra.push(HAS_REQUIRED_FIELDS);
+        let score_slot = extra
+            .iter()
+            .position(|name| *name == QUALITY_SCORE)
+            .map(|at| count + at);
+        Ok(Self {
+            paths: Paths::new(mapping.fields.iter().map(|field| field.source.as_slice()))?,
+            fields,
+            key: mapping.key,
+            version: mapping.version,
+            score,
+            extra,
+            score_slot,
+        })
+    }
+
+    /// Bounds the text of a field by the width of its column, in characters; a tighter `max_length` stays.
+    ///
+    /// # Errors
+    /// When the field's own default is longer.
+    pub fn limit_length(&mut self, field: usize, characters: usize) -> anyhow::Result<()> {
+        let field = self.fields.get_mut(field).context("no such field")?;
+        field.limit_length(characters)
+    }
+
+    /// Names of the facts, in slot order: every internal field name, then `recordType` and `qualityScore` where no
+    /// field is called so, then `hasRequiredFields`.
+    pub fn fact_names(&self) -> Vec<&str> {
+        let fields = self.fields.iter().map(|field| field.name.as_str());
+        fields.chain(self.extra.iter().copied()).collect()
+    }
+
+    /// The field's path at the source, as messages show it.
+    pub fn source_name(&self, field: usize) -> &str {
+        self.fields
+            .get(field)
+            .map_or(WHOLE_RECORD, |field| &field.source)
+    }
+
+    /// Shapes one record, given as JSON text. Whatever `shaped` held before is replaced.
+    pub fn apply<'p>(&'p self, raw: &'p str, shaped: &mut Shaped<'p>) {
+        shaped.reset(self);
+        if let Err(problem) = paths::read(self, raw, shaped) {
+            shaped.reset(self);
+            shaped.fault(WHOLE_RECORD, "a JSON object", problem);
+            if let Some(last) = shaped.facts.last_mut() {
+                *last = Cell::Boolean(false);
+            }
+            return;
+        }
+        for (index, field) in self.fields.iter().enumerate() {
+            if shaped.found[index] == Found::Nothing
+                && let Some(default) = &field.default
+            {
+                shaped.facts[index] = borrowed(default);
+            }
+            if field.required
+                && shaped.found[index] != Found::Fault
+                && shaped.facts[index].is_blank()
+            {
+                #[expect(clippy::cast_possible_truncation, reason = "new() bounds the number")]
+                shaped.missing.push(index as u16);
+            }
+        }
+        self.conclude(shaped);
+    }
+
+    /// Everything that follows from the cells: id, version, score and `hasRequiredFields`.
+    fn conclude(&self, shaped: &mut Shaped<'_>) {
+        if shaped.id.is_none() && shaped.found[self.key] != Found::Fault {
+            shaped.id = field::spelling(&shaped.facts[self.key]);
+        }
+        shaped.version = match self.version.map(|index| &shaped.facts[index]) {
+            Some(Cell::DateTime(at)) => Some(*at),
+            _ => None,
+        };
+        let score = self.score.of(&shaped.facts, &shaped.found);
+        if let Some(slot) = self.score_slot {
+            shaped.facts[slot] = score.clone();
+        }
+        if let Some(field) = self.score.field
+            && shaped.facts[field] == Cell::Null
+        {
+            shaped.facts[field] = score;
+        }
+        let complete = shaped.missing.is_empty();
+        if let Some(last) = shaped.facts.last_mut() {
+            *last = Cell::Boolean(complete);
+        }
+    }
+}
+
+impl Shaped<'_> {
+    /// An empty one; it grows to the mapping at the first use.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// True when nothing is wrong with any field; required ones may still be missing.
+    pub fn is_well_formed(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    fn reset(&mut self, transform: &Transform) {
+        let fields = transform.fields.len();
+        self.facts.clear();
+        self.facts
+            .resize(fields + transform.extra.len(), Cell::Null);
+        self.found.clear();
+        self.found.resize(fields, Found::Nothing);
+        self.errors.clear();
+        self.missing.clear();
+        self.id = None;
+        self.version = None;
+        self.keys.reset(&transform.paths);
+    }
+
+    fn fault(
+        &mut self,
+        field: impl Into<Cow<'static, str>>,
+        expected: impl Into<Cow<'static, str>>,
+        problem: impl Into<Cow<'static, str>>,
+    ) {
+        self.errors.push(FieldError {
+            field: field.into(),
+            expected: expected.into(),
+            problem: problem.into(),
+        });
+    }
+}
+
+/// A cell that lends its text instead of copying it.
+fn borrowed<'a>(cell: &'a Cell<'static>) -> Cell<'a> {
+    match cell {
+        Cell::Text(text) => Cell::Text(Cow::Borrowed(text)),
+        Cell::Json(text) => Cell::Json(Cow::Borrowed(text)),
+        other => other.clone(),
+    }
+}

@@ -2,7 +2,9 @@
 mod api;
 mod checks;
 mod config;
+mod customers;
 mod decision;
+mod incidents;
 mod store;
 mod support;
 mod sync;

@@ -1,3 +1,10 @@
 //! What the tests stand on: a command builder, a scripted HTTP server, a private PostgreSQL cluster.
+#![allow(clippy::expect_used, clippy::unwrap_used, dead_code)]
+
+pub mod command;
 pub mod http;
 pub mod postgres;
+
+pub use command::{Finished, Workplace};
+
+pub use http::TOKEN;

@@ -1,0 +1,29 @@
+# What developers type. Needs a POSIX shell and Rust; PostgreSQL is found, or installed by the system's package manager.
+.POSIX:
+.PHONY: help demo test lint fmt bench fixtures
+
+CARGO = cargo
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
+	$(CARGO) build --locked --bin datasync --example demo_api
+	PG_SETTINGS=fsync=off scripts/with-postgres demo/run
+
+test: lint ## Run every check and test; installs PostgreSQL if there is none
+	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" $(CARGO) test --locked
+
+lint: ## Check the formatting, and clippy with warnings as errors
+	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+bench: ## Measure throughput and memory beside what psql and PostgreSQL can do (minutes; release build)
+	scripts/with-postgres $(CARGO) bench --locked --bench throughput
+
+fixtures: ## Write the fixture of customer records anew
+	$(CARGO) run --locked --quiet --example make_customers

@@ -1,0 +1,176 @@
+//! Throughput and memory of the real program beside what PostgreSQL itself can take: same machine, same rows, in turn.
+//!
+//! `make bench` runs it next to a private cluster (`scripts/with-postgres`), which it finds in `DB_*` and `PG_BIN`. Suites
+//! are chosen by name, all without one: `scripts/with-postgres cargo bench --bench throughput -- load`.
+//! It prints one table a suite and writes `target/bench/throughput.json`. It must not reach into the crate: datasync is
+//! measured as its users run it, from start to exit, with everything on.
+
+mod contestants;
+mod database;
+#[path = "../../examples/http/mod.rs"]
+#[allow(dead_code)] // the demo API uses the rest
+mod http;
+mod measure;
+mod records;
+mod report;
+
+use std::net::TcpListener;
+use std::time::Duration;
+use std::{env, io, thread};
+
+use anyhow::{Context, bail, ensure};
+use contestants::{Contestant, Source};
+use database::Database;
+use measure::Measured;
+use report::Report;
+
+/// What is measured together.
+struct Suite {
+    name: &'static str,
+    title: &'static str,
+    records: u64,
+    page_size: u64,
+    latency: Duration,
+    /// Times each contestant runs; medians are shown.
+    rounds: usize,
+    /// The first is what the others are compared with.
+    contestants: &'static [Contestant],
+}
+
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "load",
+        title: "100,000 records, 1,000 a page",
+        records: 100_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        rounds: 5,
+        contestants: &[Contestant::Psql, Contestant::Datasync],
+    },
+    Suite {
+        name: "pages",
+        title: "100,000 records, 100 a page",
+        records: 100_000,
+        page_size: 100,
+        latency: Duration::ZERO,
+        rounds: 5,
+        contestants: &[Contestant::Psql, Contestant::Datasync],
+    },
+    Suite {
+        name: "latency",
+        title: "100,000 records, 1,000 a page, 20 ms away",
+        records: 100_000,
+        page_size: 1_000,
+        latency: Duration::from_millis(20),
+        rounds: 5,
+        contestants: &[Contestant::Psql, Contestant::Datasync],
+    },
+    Suite {
+        name: "small",
+        title: "10,000 records, 1,000 a page",
+        records: 10_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        rounds: 5,
+        contestants: &[Contestant::Psql, Contestant::Datasync],
+    },
+    Suite {
+        name: "limits",
+        title: "1,000,000 records, 1,000 a page",
+        records: 1_000_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        rounds: 5,
+        contestants: &[
+            Contestant::Unnest,
+            Contestant::AntiJoin,
+            Contestant::Copy,
+            Contestant::Psql,
+            Contestant::Datasync,
+        ],
+    },
+];
+
+/// Both loads of one contestant, once for each round.
+#[derive(Default)]
+struct Runs {
+    first: Vec<Measured>,
+    again: Vec<Measured>,
+}
+
+fn run_suite(suite: &Suite, database: &mut Database) -> anyhow::Result<Report> {
+    let source = prepare(suite)?;
+    let mut runs: Vec<Runs> = suite.contestants.iter().map(|_| Runs::default()).collect();
+    // In turn, so that a noisy minute hits all alike.
+    for round in 1..=suite.rounds {
+        for (contestant, runs) in suite.contestants.iter().zip(&mut runs) {
+            database.recreate()?;
+            let state = tempfile::tempdir().context("a folder for the state")?;
+            let mut load = |phase| {
+                database
+                    .measured(|database| contestant.load(database, &source, state.path(), phase))
+                    .with_context(|| {
+                        format!("{} in round {round} of {}", contestant.name(), suite.name)
+                    })
+            };
+            runs.first.push(load(contestants::Phase::First)?);
+            if contestant.upserts() {
+                runs.again.push(load(contestants::Phase::Again)?);
+            }
+            let rows = database.rows()?;
+            ensure!(
+                rows == suite.records,
+                "{} left {rows} rows of {}",
+                contestant.name(),
+                suite.records
+            );
+        }
+    }
+    let mut report = Report::new(suite.name, suite.title, suite.records, suite.page_size);
+    for (contestant, runs) in suite.contestants.iter().zip(&runs) {
+        report.add(contestant.name(), &runs.first, &runs.again);
+    }
+    Ok(report)
+}
+
+/// Renders the records in every form that a contestant takes, and serves the pages.
+fn prepare(suite: &Suite) -> anyhow::Result<Source> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("a port for the page server")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let pages = records::Pages::render(suite.records, suite.page_size);
+    let (size, latency) = (suite.page_size, suite.latency);
+    // It serves until the benchmark ends.
+    thread::spawn(move || {
+        http::serve(&listener, move |request| {
+            pages.answer(request, size, latency)
+        })
+    });
+    Source::new(url, suite.records, suite.page_size)
+}
+
+fn main() -> anyhow::Result<()> {
+    // `cargo bench` adds --bench.
+    let wanted: Vec<String> = env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    for name in &wanted {
+        if !SUITES.iter().any(|suite| suite.name == name) {
+            let names: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+            bail!(
+                "there is no suite {name:?}: the suites are {}",
+                names.join(", ")
+            );
+        }
+    }
+    let mut database = Database::from_environment()?;
+    let mut reports = Vec::new();
+    for suite in SUITES {
+        if wanted.is_empty() || wanted.iter().any(|name| name == suite.name) {
+            let report = run_suite(suite, &mut database)?;
+            report.print(&mut io::stdout())?;
+            reports.push(report);
+        }
+    }
+    report::write(&reports)
+}

@@ -1,0 +1,59 @@
+//! A fast, static source to measure against: N records in pages rendered beforehand, over real HTTP/1.1 with keep-alive,
+//! without authentication. It must not know datasync.
+//!
+//! ```text
+//! cargo run --release --example page_server -- --port 8080 --records 1000000 --page-size 1000 --latency-ms 20
+//! ```
+//!
+//! With `--port 0`, the default, a free port is taken. The base URL is the one line on stdout, written once it listens.
+
+#[allow(dead_code)] // the demo API uses the rest
+mod http;
+#[path = "../benches/throughput/records.rs"]
+#[allow(dead_code)] // the benchmark uses the rest
+mod records;
+
+use std::env;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const USAGE: &str =
+    "usage: page_server [--port PORT] [--records N] [--page-size N] [--latency-ms N]";
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut port, mut records, mut size, mut latency) = (0, 100_000, 1_000, 0);
+    let mut arguments = env::args().skip(1);
+    while let (Some(name), value) = (arguments.next(), arguments.next()) {
+        let value: u64 = value.ok_or(USAGE)?.parse()?;
+        match name.as_str() {
+            "--port" => port = u16::try_from(value)?,
+            "--records" => records = value,
+            "--page-size" if value > 0 => size = value,
+            "--latency-ms" => latency = value,
+            _ => return Err(USAGE.into()),
+        }
+    }
+    let latency = Duration::from_millis(latency);
+    let pages = records::Pages::render(records, size);
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let mut stdout = io::stdout();
+    writeln!(stdout, "http://{}", listener.local_addr()?)?;
+    stdout.flush()?;
+    http::serve(&listener, move |request| {
+        pages.answer(request, size, latency)
+    })?;
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when stderr is closed.
+            writeln!(io::stderr(), "page_server: {error}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}

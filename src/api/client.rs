@@ -1,0 +1,573 @@
+//! One HTTP client: connection, deadline, retry. Knows nothing of pages.
+//!
+//! A [`Client`] belongs to one thread: it owns a current-thread runtime and its own kept-alive connection. The runtime is an
+//! implementation detail, needed because only the asynchronous core can put one deadline over a whole answer, a
+//! drip-fed body included. Everything public blocks.
+
+use std::cell::Cell;
+use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
+use reqwest::{Method, StatusCode, Url};
+use tokio::runtime::Runtime;
+
+use super::body;
+use super::control::{self, Control};
+use super::error::{ApiError, Class, Kind, printable};
+use super::proxy;
+use super::retry;
+use super::tls;
+use crate::config::plan::{Api, Endpoint, Retry};
+
+/// Bound of name resolution + TCP + TLS, within the bound of the whole request.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One connection's worth of client; see the file's head.
+#[derive(Debug)]
+pub struct Client {
+    /// Taken only by `drop`.
+    runtime: Option<Runtime>,
+    http: reqwest::Client,
+    method: Method,
+    /// Scheme, host, port and configured path: what a message may show.
+    shown: String,
+    timeout: Duration,
+    retry: Retry,
+    max_bytes: u64,
+    proxy: Option<String>,
+}
+
+/// A complete, successful answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+/// What a call brought and what it took.
+#[derive(Debug)]
+pub(super) struct Done<T> {
+    pub value: T,
+    /// When the try that succeeded was sent, local clock, microseconds since the epoch.
+    pub requested_at: i64,
+    /// How long it took, body included.
+    pub took: Duration,
+    pub tries: u32,
+}
+
+/// How far an exchange has come, for the message of a timeout.
+#[derive(Clone, Copy)]
+enum Reached {
+    Nothing,
+    Body(u64),
+}
+
+impl Client {
+    /// A client for the fetch endpoint.
+    pub fn new(api: &Api) -> Result<Self, ApiError> {
+        Self::for_endpoint(api, &api.fetch)
+    }
+
+    fn for_endpoint(api: &Api, endpoint: &Endpoint) -> Result<Self, ApiError> {
+        let method = Method::from_bytes(endpoint.method.as_bytes())
+            .map_err(|_| config(format!("`{}` is not an HTTP method", endpoint.method)))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| config(format!("no event loop for HTTP: {error}")))?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers(api, endpoint)?)
+            .redirect(reqwest::redirect::Policy::none())
+            // `class_of` alone decides on retries.
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT.min(endpoint.timeout))
+            .pool_max_idle_per_host(1)
+            .dns_resolver(Resolver)
+            .tls_backend_preconfigured(tls::config(api.base_url.scheme() == "https")?)
+            .build()
+            .map_err(|error| {
+                config(format!(
+                    "the HTTP client cannot be set up: {}",
+                    innermost(&error)
+                ))
+            })?;
+        Ok(Self {
+            runtime: Some(runtime),
+            http,
+            method,
+            shown: shown(api, endpoint),
+            timeout: endpoint.timeout,
+            retry: endpoint.retry.clone(),
+            max_bytes: api.max_page_bytes.min(u64::from(u32::MAX)),
+            proxy: proxy::of(&api.base_url),
+        })
+    }
+
+    /// The largest body accepted, after decompression.
+    pub(super) const fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    /// The proxy requests go through, without its credentials.
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_deref()
+    }
+
+    /// Sends until an answer is read successfully, the error is final, or the retries are used up.
+    ///
+    /// `read` turns the answer into what is wanted; its errors are classified and retried like those of the transport.
+    pub(super) fn call<T>(
+        &self,
+        url: &Url,
+        page: u64,
+        control: &Control,
+        read: impl Fn(Answer) -> Result<T, ApiError>,
+    ) -> Result<Done<T>, ApiError> {
+        let mut tries = 0;
+        loop {
+            self.block_on(control.sleep(control.turn()))
+                .map_err(|error| error.on_page(page).after(tries))?;
+            let requested_at = now_micros();
+            let (outcome, took) = self.exchange(url, control);
+            tries += 1;
+            let error = match outcome.and_then(&read) {
+                Ok(value) => {
+                    return Ok(Done {
+                        value,
+                        requested_at,
+                        took,
+                        tries,
+                    });
+                }
+                Err(error) => error.on_page(page).after(tries),
+            };
+            if error.class() != Class::Transient || tries > self.retry.max_attempts {
+                return Err(error);
+            }
+            let wait = retry::wait(&self.retry, tries - 1, error.retry_after());
+            if error.retry_after().is_some() {
+                control.hold(wait);
+            }
+            log::warn!(
+                "{error}; retry {tries} of {} in {:.1} s",
+                self.retry.max_attempts,
+                wait.as_secs_f64()
+            );
+            self.block_on(control.sleep(wait))
+                .map_err(|end| match end.cause() {
+                    // Which trouble ate the time is worth more than that it is gone.
+                    Kind::Deadline => ApiError::new(
+                        Kind::Deadline,
+                        format!(
+                            "{}; the deadline of the run leaves no time for another try",
+                            error.what()
+                        ),
+                        error.hint(),
+                    )
+                    .on_page(page)
+                    .after(tries),
+                    _ => end.on_page(page).after(tries),
+                })?;
+            control.count_retry(error.kind());
+        }
+    }
+
+    /// One try: within the request's time, the run's deadline, and until a stop.
+    fn exchange(&self, url: &Url, control: &Control) -> (Result<Answer, ApiError>, Duration) {
+        let left = control.left().unwrap_or(Duration::MAX);
+        let limit = self.timeout.min(left);
+        let reached = Cell::new(Reached::Nothing);
+        let started = Instant::now();
+        let outcome = self.block_on(async {
+            let mut work = pin!(tokio::time::timeout(limit, self.once(url, &reached)));
+            let mut stop = pin!(control.stopped());
+            poll_fn(|context| {
+                if stop.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Err(control::stopped()));
+                }
+                work.as_mut().poll(context).map(|done| {
+                    done.unwrap_or_else(|_| {
+                        Err(if left < self.timeout {
+                            control::out_of_time()
+                        } else {
+                            self.timed_out(reached.get())
+                        })
+                    })
+                })
+            })
+            .await
+        });
+        let took = started.elapsed();
+        let bytes = match reached.get() {
+            Reached::Nothing => 0,
+            Reached::Body(bytes) => bytes,
+        };
+        control.count_exchange(took, bytes);
+        (outcome, took)
+    }
+
+    async fn once(&self, url: &Url, reached: &Cell<Reached>) -> Result<Answer, ApiError> {
+        let mut response = self
+            .http
+            .request(self.method.clone(), url.clone())
+            .send()
+            .await
+            .map_err(|error| self.transport(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(self.refused(status, response.headers()));
+        }
+        // The announced length only spares reallocation: it is the server's word.
+        let announced = response.content_length().unwrap_or(0);
+        let reserve = announced.min(self.max_bytes).min(1 << 22);
+        let mut body = Vec::with_capacity(usize::try_from(reserve).unwrap_or(0));
+        reached.set(Reached::Body(0));
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) => return Err(self.broken_body(&error, body.len() as u64)),
+            }
+            reached.set(Reached::Body(body.len() as u64));
+            if body.len() as u64 > self.max_bytes {
+                return Err(body::too_large(self.max_bytes));
+            }
+        }
+        Ok(Answer {
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+
+    /// An answer that is no success.
+    fn refused(&self, status: StatusCode, headers: &HeaderMap) -> ApiError {
+        let code = status.as_u16();
+        let named = status
+            .canonical_reason()
+            .map_or_else(|| code.to_string(), |reason| format!("{code} {reason}"));
+        let from = self.from();
+        let (kind, what, hint) = match code {
+            401 => (
+                Kind::Unauthorized,
+                format!("the API refused the token: {named} from {from}"),
+                "check API_TOKEN: is it complete, current, and meant for this API?",
+            ),
+            403 => (
+                Kind::Unauthorized,
+                format!("the API does not allow this: {named} from {from}"),
+                "check API_TOKEN: the token is known, but may not read this endpoint",
+            ),
+            404 | 410 => (
+                Kind::Status,
+                format!("the API answered {named} for {from}"),
+                "check API_BASE_URL and the endpoint's path in mappings.yaml",
+            ),
+            407 => (
+                Kind::Status,
+                format!("the proxy answered {named} for {from}"),
+                "check the credentials in HTTP_PROXY / HTTPS_PROXY, or set NO_PROXY",
+            ),
+            429 => (
+                Kind::RateLimited,
+                format!("the API asks to slow down: {named} from {from}"),
+                "lower pagination.concurrency or set max_requests_per_second",
+            ),
+            300..=399 => (
+                Kind::Redirect,
+                format!(
+                    "the API redirects ({named}) from {from} to {}",
+                    self.target(headers)
+                ),
+                "redirects are not followed, so that the token stays where it belongs; if the API has moved, change API_BASE_URL",
+            ),
+            500..=599 => (
+                Kind::Status,
+                format!("the API answered {named} for {from}"),
+                "the trouble is on the API's side: run `datasync check-api`, and try again later",
+            ),
+            _ => (
+                Kind::Status,
+                format!("the API answered {named} for {from}"),
+                "check the endpoint's path, parameters and headers in mappings.yaml",
+            ),
+        };
+        ApiError::new(kind, what, hint)
+            .with_status(code)
+            .with_retry_after(retry::asked(headers))
+    }
+
+    /// Host a redirect points to.
+    fn target(&self, headers: &HeaderMap) -> String {
+        let location = headers
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| Url::parse(&self.shown).ok()?.join(text).ok());
+        location.map_or_else(
+            || "an unreadable address".to_owned(),
+            |url| printable(&url.origin().ascii_serialization(), 120),
+        )
+    }
+
+    /// `host (through the proxy …)`, for messages.
+    fn from(&self) -> String {
+        match &self.proxy {
+            Some(proxy) => format!("{} (through the proxy {proxy})", self.shown),
+            None => self.shown.clone(),
+        }
+    }
+
+    fn timed_out(&self, reached: Reached) -> ApiError {
+        let limit = self.timeout.as_secs_f64();
+        let from = self.from();
+        let what = match reached {
+            Reached::Nothing => format!("no answer from {from} within {limit} s"),
+            Reached::Body(bytes) => format!(
+                "the answer from {from} was not complete within {limit} s ({} of the body received)",
+                body::size(bytes)
+            ),
+        };
+        ApiError::new(
+            Kind::Timeout,
+            what,
+            "run `datasync check-api`; if the API is just slow, raise the endpoint's timeout or ask for smaller pages",
+        )
+    }
+
+    fn broken_body(&self, error: &reqwest::Error, received: u64) -> ApiError {
+        ApiError::new(
+            match kind_of(error) {
+                (Kind::Connection, _) => Kind::Truncated,
+                (kind, _) => kind,
+            },
+            format!(
+                "the connection to {} ended in the middle of the page ({} received)",
+                self.from(),
+                body::size(received)
+            ),
+            "run `datasync check-api`; look at the API's log and at proxies in between",
+        )
+    }
+
+    /// A failure before the headers of the answer were complete.
+    fn transport(&self, error: &reqwest::Error) -> ApiError {
+        let from = self.from();
+        let (kind, detail) = kind_of(error);
+        let (what, hint) = match kind {
+            Kind::Dns => (
+                format!("the name in {from} could not be resolved"),
+                "check API_BASE_URL and this machine's name resolution",
+            ),
+            Kind::Refused => (
+                format!("nobody listens at {from}: connection refused"),
+                "check host and port in API_BASE_URL, and whether the API is up",
+            ),
+            Kind::Unreachable => (
+                format!("there is no route to {from}"),
+                "check the network of this machine and API_BASE_URL",
+            ),
+            Kind::Timeout => (
+                format!(
+                    "no connection to {from} within {} s",
+                    CONNECT_TIMEOUT.min(self.timeout).as_secs_f64()
+                ),
+                "the host does not answer: check the firewall, the network, and host and port in API_BASE_URL",
+            ),
+            Kind::Tls => (
+                format!("no secure connection to {from}: {detail}"),
+                tls::hint(&detail),
+            ),
+            Kind::Reset => (
+                format!("{from} closed the connection before it answered"),
+                "run `datasync check-api`; look at the API's log and at proxies in between",
+            ),
+            Kind::HeadersTooLarge => (
+                format!("the headers of the answer from {from} are too large"),
+                "the API or a proxy sends far more headers than HTTP clients accept; its operator has to look",
+            ),
+            Kind::NotHttp => (
+                format!("the answer from {from} is not HTTP"),
+                "check scheme and port in API_BASE_URL: is this the API, and is it http or https?",
+            ),
+            _ => (
+                format!("the connection to {from} failed"),
+                "run `datasync check-api`",
+            ),
+        };
+        ApiError::new(kind, what, hint)
+    }
+
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(future),
+            None => unreachable!("the runtime is taken only by drop"),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A name resolution that hangs in the C library must not hold up the end of the run.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn config(what: String) -> ApiError {
+    ApiError::new(Kind::Config, what, "correct mappings.yaml")
+}
+
+/// The configured headers, with the defaults where they are silent.
+fn headers(api: &Api, endpoint: &Endpoint) -> Result<HeaderMap, ApiError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    if !api.token.is_empty() {
+        let bearer = format!("Bearer {}", api.token.expose());
+        let mut value = HeaderValue::from_str(&bearer).map_err(|_| {
+            ApiError::new(
+                Kind::Config,
+                "API_TOKEN holds characters that no header can carry",
+                "check API_TOKEN for line breaks and stray characters",
+            )
+        })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    for (name, secret) in &endpoint.headers {
+        let parsed = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| config(format!("`{}` is not a header name", printable(name, 60))))?;
+        let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| {
+            config(format!(
+                "the value of the header {parsed} holds characters that no header can carry"
+            ))
+        })?;
+        value.set_sensitive(true);
+        headers.insert(parsed, value);
+    }
+    Ok(headers)
+}
+
+fn shown(api: &Api, endpoint: &Endpoint) -> String {
+    let path = endpoint.path.split(['?', '#']).next().unwrap_or("");
+    format!(
+        "{}{}/{}",
+        api.base_url.origin().ascii_serialization(),
+        api.base_url.path().trim_end_matches('/'),
+        path.trim_start_matches('/')
+    )
+}
+
+/// Microseconds since the epoch on this machine's clock.
+fn now_micros() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        })
+}
+
+/// Finds the cause in the chain of an error by type. The second part is shown only for TLS: the texts of the others may
+/// carry a URL.
+pub(super) fn kind_of(error: &reqwest::Error) -> (Kind, String) {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut found = Kind::Connection;
+    while let Some(error) = cause {
+        if let Some(kind) = kind_of_link(error) {
+            match kind {
+                (Kind::Connection, _) => {}
+                // hyper wraps what the socket reported: the deeper cause is the better one.
+                (Kind::Reset, _) => found = Kind::Reset,
+                specific => return specific,
+            }
+        }
+        cause = match error.downcast_ref::<io::Error>() {
+            // `source()` of a wrapping io::Error skips the error it wraps.
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    if found == Kind::Connection && error.is_timeout() {
+        found = Kind::Timeout;
+    }
+    (found, String::new())
+}
+
+fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<(Kind, String)> {
+    let plain = |kind| Some((kind, String::new()));
+    if error.is::<Unresolved>() {
+        return plain(Kind::Dns);
+    }
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some((Kind::Tls, printable(&tls.to_string(), 300)));
+    }
+    if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
+        // hyper's own predicate for this comes only with its server half; a test keeps the text honest.
+        return if hyper.is_parse() && hyper.to_string().contains("too large") {
+            plain(Kind::HeadersTooLarge)
+        } else if hyper.is_parse() {
+            plain(Kind::NotHttp)
+        } else if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
+            plain(Kind::Reset)
+        } else {
+            None
+        };
+    }
+    match error.downcast_ref::<io::Error>()?.kind() {
+        ErrorKind::ConnectionRefused => plain(Kind::Refused),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => plain(Kind::Unreachable),
+        ErrorKind::TimedOut => plain(Kind::Timeout),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            plain(Kind::Reset)
+        }
+        // Within a body: shorter than its length or without its last chunk.
+        ErrorKind::UnexpectedEof => plain(Kind::Reset),
+        _ => None,
+    }
+}
+
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut inner = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    printable(&inner.to_string(), 200)
+}
+
+/// The system's name resolution, with an error that can be told from others by its type.
+#[derive(Debug)]
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().to_owned();
+        Box::pin(async move {
+            match tokio::net::lookup_host((host, 0)).await {
+                Ok(found) => Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs),
+                Err(_) => Err(Unresolved.into()),
+            }
+        })
+    }
+}
+
+/// A name without an address.
+#[derive(Debug)]
+struct Unresolved;
+
+impl std::fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the name could not be resolved")
+    }
+}
+
+impl StdError for Unresolved {}

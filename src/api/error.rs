@@ -1,0 +1,335 @@
+//! What can go wrong between us and the API, and the one function that decides what is tried again.
+//!
+//! Messages name the page and the endpoint and say what to do next. They never hold a query, a token or a body: nothing
+//! here may print a URL beyond [`crate::config::plan::Api::base_url`] and the configured path.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a caller does with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// May pass by itself: tried again until the retries are used up.
+    Transient,
+    /// The answer arrived and is wrong: another try would bring the same.
+    Data,
+    /// Needs a person (credentials, address, certificate), or the run was told to stop.
+    Fatal,
+}
+
+/// The cause, one word each; the words go into `errors_by_type`, metrics and the fingerprint of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The name could not be resolved.
+    Dns,
+    /// Nobody listens on that port.
+    Refused,
+    /// No route to the host.
+    Unreachable,
+    /// A try used up its time.
+    Timeout,
+    /// The connection broke before the answer was complete.
+    Reset,
+    /// The body is shorter than announced.
+    Truncated,
+    /// The handshake or the certificate.
+    Tls,
+    /// What came back is not HTTP.
+    NotHttp,
+    /// The answer's headers are larger than any client accepts.
+    HeadersTooLarge,
+    /// Some other failure of the connection.
+    Connection,
+    /// 401 or 403.
+    Unauthorized,
+    /// 3xx.
+    Redirect,
+    /// 429.
+    RateLimited,
+    /// Any other status that is not a success.
+    Status,
+    /// A success without a body.
+    Empty,
+    /// A body beyond `max_page_bytes`.
+    TooLarge,
+    /// A content encoding we did not ask for, or broken compression.
+    Encoding,
+    NotUtf8,
+    NotJson,
+    /// Nested deeper than [`super::envelope::MAX_DEPTH`].
+    TooDeep,
+    /// The same key twice at the top of a page.
+    DuplicateKey,
+    /// No array of records where it should be.
+    NoRecords,
+    /// The same page, cursor or link again.
+    Loop,
+    /// More pages than `max_pages`.
+    TooManyPages,
+    /// A next link that leaves the configured origin.
+    ForeignLink,
+    /// The API says there is more, in a way that cannot be followed.
+    NoNext,
+    /// `--deadline`.
+    Deadline,
+    /// The run was told to stop.
+    Stopped,
+    /// The configuration cannot be made into a request.
+    Config,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Truncated => "truncated",
+            Self::Tls => "tls",
+            Self::NotHttp => "not_http",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::Connection => "connection",
+            Self::Unauthorized => "unauthorized",
+            Self::Redirect => "redirect",
+            Self::RateLimited => "rate_limited",
+            Self::Status => "status",
+            Self::Empty => "empty",
+            Self::TooLarge => "too_large",
+            Self::Encoding => "encoding",
+            Self::NotUtf8 => "not_utf8",
+            Self::NotJson => "not_json",
+            Self::TooDeep => "too_deep",
+            Self::DuplicateKey => "duplicate_key",
+            Self::NoRecords => "no_records",
+            Self::Loop => "loop",
+            Self::TooManyPages => "too_many_pages",
+            Self::ForeignLink => "foreign_link",
+            Self::NoNext => "no_next",
+            Self::Deadline => "deadline",
+            Self::Stopped => "stopped",
+            Self::Config => "config",
+        }
+    }
+}
+
+/// The one decision on retries: transport failure or status → class.
+///
+/// A page that is not JSON is tried again because a body without a length that was cut short looks just like that; an
+/// empty success and a proxy's HTML page come and go with the proxy.
+pub const fn class_of(kind: Kind, status: Option<u16>) -> Class {
+    match kind {
+        Kind::Dns
+        | Kind::Refused
+        | Kind::Unreachable
+        | Kind::Timeout
+        | Kind::Reset
+        | Kind::Truncated
+        | Kind::NotHttp
+        | Kind::Connection
+        | Kind::RateLimited
+        | Kind::Empty
+        | Kind::NotJson => Class::Transient,
+        Kind::Status => match status {
+            // 501 and 505 are statements about the server's abilities, not about its day.
+            Some(408 | 425 | 429 | 500 | 502..=504 | 506..=599) => Class::Transient,
+            _ => Class::Fatal,
+        },
+        Kind::HeadersTooLarge
+        | Kind::TooLarge
+        | Kind::Encoding
+        | Kind::NotUtf8
+        | Kind::TooDeep
+        | Kind::DuplicateKey
+        | Kind::NoRecords
+        | Kind::Loop
+        | Kind::TooManyPages
+        | Kind::ForeignLink
+        | Kind::NoNext => Class::Data,
+        Kind::Tls
+        | Kind::Unauthorized
+        | Kind::Redirect
+        | Kind::Deadline
+        | Kind::Stopped
+        | Kind::Config => Class::Fatal,
+    }
+}
+
+/// One failure, ready to be shown.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    kind: Kind,
+    status: Option<u16>,
+    /// Counted from 1, as people do; none outside of paging.
+    page: Option<u64>,
+    /// Tries made; 0 when none was.
+    tries: u32,
+    what: String,
+    hint: String,
+    /// What the server asked us to wait, when it did.
+    retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    pub(super) fn new(kind: Kind, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: None,
+            page: None,
+            tries: 0,
+            what: what.into(),
+            hint: hint.into(),
+            retry_after: None,
+        }
+    }
+
+    pub(super) const fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    pub(super) const fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Adds a remark in brackets, such as size and content type of what came.
+    pub(super) fn noting(mut self, remark: &str) -> Self {
+        self.what = format!("{} ({remark})", self.what);
+        self
+    }
+
+    pub(super) const fn on_page(mut self, number: u64) -> Self {
+        self.page = Some(number);
+        self
+    }
+
+    pub(super) const fn after(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    pub const fn class(&self) -> Class {
+        class_of(self.kind, self.status)
+    }
+
+    /// The cause as one word.
+    pub const fn kind(&self) -> &'static str {
+        self.kind.as_str()
+    }
+
+    pub(super) const fn cause(&self) -> Kind {
+        self.kind
+    }
+
+    pub const fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Number of the page, from 1.
+    pub const fn page(&self) -> Option<u64> {
+        self.page
+    }
+
+    /// Tries made before giving up.
+    pub const fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// What happened, without page number and advice.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do next; may be empty.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(page) = self.page {
+            write!(f, "page {page}: ")?;
+        }
+        f.write_str(&self.what)?;
+        if self.tries > 1 {
+            write!(f, " (after {} tries)", self.tries)?;
+        }
+        if !self.hint.is_empty() {
+            write!(f, "; {}", self.hint)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// Text of the peer (a content type, a host) made fit for a message: printable ASCII, at most `max` characters.
+pub(super) fn printable(text: &str, max: usize) -> String {
+    let mut out: String = text
+        .chars()
+        .take(max)
+        .map(|c| {
+            if c.is_ascii_graphic() || c == ' ' {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect();
+    if text.chars().nth(max).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_trouble_is_tried_again_and_client_trouble_is_not() {
+        for status in [408, 425, 429, 500, 502, 503, 504, 520, 599] {
+            assert_eq!(
+                class_of(Kind::Status, Some(status)),
+                Class::Transient,
+                "{status}"
+            );
+        }
+        for status in [400, 402, 404, 405, 409, 410, 415, 422, 501, 505, 304] {
+            assert_eq!(
+                class_of(Kind::Status, Some(status)),
+                Class::Fatal,
+                "{status}"
+            );
+        }
+        assert_eq!(class_of(Kind::Unauthorized, Some(401)), Class::Fatal);
+        assert_eq!(class_of(Kind::NoRecords, None), Class::Data);
+    }
+
+    #[test]
+    fn a_message_has_page_cause_tries_and_advice() {
+        let error = ApiError::new(Kind::Status, "the API answered 503", "try again later")
+            .with_status(503)
+            .on_page(3)
+            .after(4);
+        assert_eq!(
+            error.to_string(),
+            "page 3: the API answered 503 (after 4 tries); try again later"
+        );
+    }
+
+    #[test]
+    fn text_of_the_peer_is_tamed() {
+        assert_eq!(
+            printable("text/html\u{1b}[31m; charset=x", 14),
+            "text/html?[31m…"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! `datasync case`: what happened, and the human steps.
+
+use anyhow::{Context as _, Result};
+
+use crate::case::{Case, Shelf};
+use crate::cli::{CaseCommand, Global, HumanStep, Output};
+use crate::config::Needs;
+use crate::config::plan::Plan;
+use crate::exit::{Exit, Misconfigured};
+use crate::incident;
+use crate::store::{self, Connection, StoreError};
+
+/// Cases that `case list` shows.
+const LISTED: i64 = 100;
+
+pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
+    let needs = Needs {
+        api: false,
+        database: true,
+    };
+    let plan = super::load(global, needs)?;
+    let database = plan.database()?;
+    let shelf = Shelf::new(&plan.state_dir);
+    // With the database away the cases of the state directory are still there.
+    let (mut connection, away) = match Connection::open(database, database.connection_timeout) {
+        Ok(connection) => (Some(connection), None),
+        Err(error) => (None, Some(error)),
+    };
+    match command {
+        CaseCommand::List => {
+            let cases = all(&plan, &shelf, connection.as_mut())?;
+            list(global, &cases, away.as_ref());
+        }
+        CaseCommand::Show { id } => {
+            let case = find(&plan, &shelf, connection.as_mut(), away, id)?;
+            show(global, &case)?;
+        }
+        CaseCommand::Note { id, text } => {
+            let mut case = find(&plan, &shelf, connection.as_mut(), away, id)?;
+            case.add_note(&incident::who(), text);
+            incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+            show(global, &case)?;
+        }
+        CaseCommand::Complete { id, step, note } => {
+            let mut case = find(&plan, &shelf, connection.as_mut(), away, id)?;
+            let step = match step {
+                HumanStep::Investigate => crate::case::Step::Investigate,
+                HumanStep::Resolve => crate::case::Step::Resolve,
+            };
+            case.complete(step, &incident::who(), note.clone())
+                .map_err(|error| Misconfigured(error.to_string()))?;
+            incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+            show(global, &case)?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Cases of the database and of the shelf; one that is in both is shown as the shelf has it, which is newer.
+fn all(plan: &Plan, shelf: &Shelf, connection: Option<&mut Connection>) -> Result<Vec<Case>> {
+    let mut cases = shelf.all()?;
+    if let Some(connection) = connection {
+        for document in store::cases::last(connection, plan.database()?, LISTED)? {
+            let case: Case =
+                serde_json::from_str(&document).context("a stored case is not readable")?;
+            if !cases.iter().any(|known| known.id == case.id) {
+                cases.push(case);
+            }
+        }
+    }
+    cases.sort_by(|a, b| {
+        b.is_open()
+            .cmp(&a.is_open())
+            .then(b.opened_at.cmp(&a.opened_at))
+    });
+    Ok(cases)
+}
+
+/// The case with this id, or the only one whose id begins so.
+fn find(
+    plan: &Plan,
+    shelf: &Shelf,
+    mut connection: Option<&mut Connection>,
+    away: Option<StoreError>,
+    id: &str,
+) -> Result<Case> {
+    if let Some(connection) = connection.as_deref_mut()
+        && let Some(document) = store::cases::find(connection, plan.database()?, id)?
+    {
+        let mut case: Case =
+            serde_json::from_str(&document).context("a stored case is not readable")?;
+        if let Some(shelved) = shelf.all()?.iter().find(|shelved| shelved.id == case.id) {
+            case.merge(shelved);
+        }
+        return Ok(case);
+    }
+    let mut matching = all(plan, shelf, connection)?;
+    matching.retain(|case| case.id.starts_with(id));
+    match (matching.len(), away) {
+        (1, _) => Ok(matching.remove(0)),
+        (0, Some(error)) => {
+            Err(anyhow::Error::new(error)
+                .context(format!("case {id} is not in the state directory")))
+        }
+        (0, None) => Err(Misconfigured(format!(
+            "there is no case {id}; `datasync case list` shows those there are"
+        ))
+        .into()),
+        (count, _) => {
+            Err(Misconfigured(format!("{count} cases begin with {id}; say more of it")).into())
+        }
+    }
+}
+
+fn list(global: &Global, cases: &[Case], away: Option<&StoreError>) {
+    if global.output == Output::Json {
+        let list = serde_json::json!({ "cases": cases, "database_ok": away.is_none() });
+        super::print(&(list.to_string() + "\n"));
+        return;
+    }
+    let mut text = String::new();
+    for case in cases {
+        text += &(case.line() + "\n");
+    }
+    if cases.is_empty() {
+        text += "No cases.\n";
+    }
+    if let Some(error) = away {
+        text += &format!("Only those of the state directory are shown: {error}\n");
+    }
+    super::print(&text);
+}
+
+fn show(global: &Global, case: &Case) -> Result<()> {
+    if global.output == Output::Json {
+        let text = serde_json::to_string(case).context("cannot write the case")?;
+        super::print(&(text + "\n"));
+    } else {
+        super::print(&case.text());
+    }
+    Ok(())
+}

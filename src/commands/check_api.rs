@@ -1,0 +1,24 @@
+//! `datasync check-api`: can the API be reached, and does its first page fit the mapping?
+
+use anyhow::Result;
+
+use crate::api;
+use crate::cli::Global;
+use crate::config::Needs;
+use crate::exit::Exit;
+
+pub(super) fn run(global: &Global) -> Result<Exit> {
+    let plan = super::load(
+        global,
+        Needs {
+            api: true,
+            database: false,
+        },
+    )?;
+    let checks = api::check(plan.api()?, &plan.mapping, plan.alerts.api_response_time);
+    Ok(if super::checks::show(global, &checks) {
+        Exit::Success
+    } else {
+        Exit::Api
+    })
+}

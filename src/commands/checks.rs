@@ -1,0 +1,41 @@
+//! How `check-api` and `check-db` show what they found.
+
+use crate::cli::{Global, Output};
+use crate::record::Check;
+use crate::report::clean;
+
+/// Prints the checks; true when all are well.
+pub(super) fn show(global: &Global, checks: &[Check]) -> bool {
+    let ok = checks.iter().all(|check| check.ok);
+    if global.quiet && ok {
+        return ok;
+    }
+    if global.output == Output::Json {
+        let list: Vec<_> = checks
+            .iter()
+            .map(|check| {
+                serde_json::json!({
+                    "name": check.name, "ok": check.ok, "seconds": check.seconds,
+                    "detail": check.detail, "hint": check.hint,
+                })
+            })
+            .collect();
+        super::print(&(serde_json::json!({ "ok": ok, "checks": list }).to_string() + "\n"));
+        return ok;
+    }
+    let mut text = String::new();
+    for check in checks {
+        let mark = if check.ok { "ok  " } else { "FAIL" };
+        let time = format!("{:.3} s", check.seconds);
+        text += &format!(
+            "{mark} {:<18} {time:>9}  {}\n",
+            check.name,
+            clean(&check.detail)
+        );
+        if let Some(hint) = &check.hint {
+            text += &format!("     {:<18} {:>9}  → {}\n", "", "", clean(hint));
+        }
+    }
+    super::print(&text);
+    ok
+}

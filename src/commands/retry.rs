@@ -1,0 +1,202 @@
+//! `datasync retry`: the checks, the spool, what failed, and the case.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::api;
+use crate::case::{Case, CheckFound, Closing, Shelf, State, Step};
+use crate::cli::{Global, Output, RetryArgs};
+use crate::config::Needs;
+use crate::config::plan::Plan;
+use crate::exit::{Exit, Misconfigured};
+use crate::incident;
+use crate::progress::Progress;
+use crate::run::{self, Request};
+use crate::signals::Signals;
+use crate::spool::Spool;
+use crate::store::{self, Connection};
+
+pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
+    let needs = Needs {
+        api: true,
+        database: true,
+    };
+    let plan = super::load(global, needs)?;
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    let shelf = Shelf::new(&plan.state_dir);
+    let database = plan.database()?;
+    let mut connection = Connection::open(database, database.connection_timeout).ok();
+    let cases = chosen(&plan, &shelf, connection.as_mut(), args.case.as_deref())?;
+    let waiting = Spool::open(&plan.state_dir, plan.spool_max_bytes)
+        .map_err(|error| Misconfigured(error.to_string()))?
+        .files()?
+        .len();
+    if cases.is_empty() && waiting == 0 && !args.rejected {
+        if !global.quiet {
+            super::print(match global.output {
+                Output::Json => "{\"status\":\"success\",\"nothing_to_do\":true,\"exit_code\":0}\n",
+                _ => "Nothing to do: no case is open and the spool is empty.\n",
+            });
+        }
+        return Ok(Exit::Success);
+    }
+
+    let found = look(&plan)?;
+    let api_ok = found.iter().all(|check| check.ok || check.of != "api");
+    let database_ok = found.iter().all(|check| check.ok || check.of != "database");
+    let who = incident::who();
+    for mut case in cases.clone() {
+        if let Some(note) = &args.note {
+            case.add_note(&who, note);
+        }
+        note_checks(&mut case, &found);
+        case.set(Step::Retry, State::Active, &who, None);
+        incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+    }
+    drop(connection);
+
+    let fetch = cases.iter().any(needs_fetch);
+    let request = Request {
+        // With the API away the spool can still be brought home.
+        replay_only: !fetch || !api_ok,
+        rejected: args.rejected,
+        retrying: true,
+        ..Request::default()
+    };
+    let progress =
+        Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
+    let (mut report, mut exit) = run::sync(&plan, &request, &signals, progress)?;
+    if exit == Exit::Success && fetch && !api_ok {
+        exit = Exit::Api;
+        report.exit_code = exit.code();
+        let failed = found.iter().find(|check| !check.ok && check.of == "api");
+        let why = failed.map_or("", |check| check.detail.as_str());
+        report
+            .problems
+            .push(format!("the API is not well yet: {why}"));
+    }
+
+    let mut connection = Connection::open(database, database.connection_timeout).ok();
+    for case in &cases {
+        // The run may have added to it.
+        let open = incident::open_cases(connection.as_mut(), &plan, &shelf)?;
+        let mut case = open
+            .into_iter()
+            .find(|open| open.id == case.id)
+            .unwrap_or_else(|| case.clone());
+        if exit == Exit::Success {
+            case.close(
+                Closing::Resolved,
+                &who,
+                &format!("run {} succeeded", report.run_id),
+            );
+        } else {
+            let why = report.problems.first().or(report.alerts.first()).cloned();
+            case.retry_failed(
+                &who,
+                &why.unwrap_or_else(|| format!("exit {}", exit.code())),
+            );
+        }
+        incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+    }
+    if report.case_id.is_none() && exit != Exit::Success {
+        report.case_id = cases.first().map(|case| case.id.clone());
+    }
+    show(global, &report, exit, &cases, (api_ok, database_ok))?;
+    Ok(exit)
+}
+
+/// The open cases, or the one that was asked for.
+fn chosen(
+    plan: &Plan,
+    shelf: &Shelf,
+    connection: Option<&mut Connection>,
+    id: Option<&str>,
+) -> Result<Vec<Case>> {
+    let mut cases = incident::open_cases(connection, plan, shelf)?;
+    if let Some(id) = id {
+        cases.retain(|case| case.id == id);
+        if cases.is_empty() {
+            return Err(Misconfigured(format!(
+                "there is no open case {id}; `datasync case list` shows those there are"
+            ))
+            .into());
+        }
+    }
+    Ok(cases)
+}
+
+/// Both checks, on the spot.
+fn look(plan: &Plan) -> Result<Vec<CheckFound>> {
+    let api = api::check(plan.api()?, &plan.mapping, plan.alerts.api_response_time);
+    let database = store::check(plan.database()?, &plan.mapping);
+    let api = api.iter().map(|check| CheckFound::new("api", check));
+    let database = database
+        .checks
+        .iter()
+        .map(|check| CheckFound::new("database", check));
+    Ok(api.chain(database).collect())
+}
+
+fn note_checks(case: &mut Case, found: &[CheckFound]) {
+    for (of, step) in [("api", Step::CheckApi), ("database", Step::CheckDatabase)] {
+        let bad: Vec<&str> = found
+            .iter()
+            .filter(|check| check.of == of && !check.ok)
+            .map(|check| check.detail.as_str())
+            .collect();
+        if bad.is_empty() {
+            case.set(
+                step,
+                State::Completed,
+                "datasync",
+                Some("all well".to_owned()),
+            );
+        } else {
+            case.set(step, State::Failed, "datasync", Some(bad.join("; ")));
+        }
+    }
+}
+
+/// Replaying the spool is enough only where everything had been fetched and the database alone had failed.
+fn needs_fetch(case: &Case) -> bool {
+    let fetched = case
+        .evidence
+        .ledger
+        .first()
+        .map_or(0, |(_, fetched)| *fetched);
+    !case.fingerprint.starts_with("database:") || fetched == 0
+}
+
+fn show(
+    global: &Global,
+    report: &crate::report::Report,
+    exit: Exit,
+    cases: &[Case],
+    (api_ok, database_ok): (bool, bool),
+) -> Result<()> {
+    if global.output == Output::Json {
+        let mut value = serde_json::to_value(report).context("cannot write the report")?;
+        if let Some(object) = value.as_object_mut() {
+            let ids: Vec<&str> = cases.iter().map(|case| case.id.as_str()).collect();
+            object.insert(
+                "retry".into(),
+                json!({ "cases": ids, "api_ok": api_ok, "database_ok": database_ok }),
+            );
+        }
+        if !(global.quiet && exit == Exit::Success) {
+            super::print(&(value.to_string() + "\n"));
+        }
+        return Ok(());
+    }
+    super::sync::show(global, report, exit)?;
+    if !global.quiet && exit == Exit::Success {
+        for case in cases {
+            super::print(&format!(
+                "Case {} is closed: {}\n",
+                case.id, case.fingerprint
+            ));
+        }
+    }
+    Ok(())
+}

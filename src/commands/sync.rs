@@ -1,0 +1,48 @@
+//! `datasync sync`: one run, and its report.
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::{Global, Output, SyncArgs};
+use crate::config::Needs;
+use crate::exit::Exit;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::run::{self, Request};
+use crate::signals::Signals;
+
+pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
+    let plan = super::load(
+        global,
+        Needs {
+            api: true,
+            database: true,
+        },
+    )?;
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    let progress =
+        Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
+    let request = Request {
+        dry_run: args.dry_run,
+        limit: args.limit,
+        deadline: args.deadline,
+        wait: args.wait,
+        ..Request::default()
+    };
+    let (report, exit) = run::sync(&plan, &request, &signals, progress)?;
+    show(global, &report, exit)?;
+    Ok(exit)
+}
+
+/// Prints a run's report, unless silence was asked for and all is well.
+pub(super) fn show(global: &Global, report: &Report, exit: Exit) -> Result<()> {
+    if global.quiet && exit == Exit::Success {
+        return Ok(());
+    }
+    match global.output {
+        Output::Json => super::print(
+            &(serde_json::to_string(report).context("cannot write the report")? + "\n"),
+        ),
+        Output::Text | Output::Github => super::print(&report.text(exit)),
+    }
+    Ok(())
+}

@@ -1,0 +1,512 @@
+//! `mappings.api` without its transforms, `API_BASE_URL` and `API_TOKEN`.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::database::is_local;
+use super::plan::{
+    Api, Backoff, Endpoint, Incremental, PageStyle, Pagination, Retry, WriteBack, WriteBackOutcome,
+};
+use super::problem::Problem;
+use super::reader::Section;
+use super::secret::Secret;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+const ENDPOINT_KEYS: [&str; 7] = [
+    "type",
+    "connector",
+    "path",
+    "method",
+    "headers",
+    "timeout",
+    "retry",
+];
+const FETCH_KEYS: [&str; 7] = [
+    "records",
+    "pagination",
+    "incremental",
+    "max_page_bytes",
+    "max_pages",
+    "max_requests_per_second",
+    "params",
+];
+const UPDATE_KEYS: [&str; 2] = ["when", "enabled"];
+
+/// `mappings.api`, its keys checked.
+pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
+    let section = mappings.section(
+        "api",
+        &["type", "connector", "base_url", "endpoints", "transforms"],
+    );
+    section.ignore("type", "the source is always a REST API");
+    section.ignore("connector", "datasync brings its own");
+    section
+}
+
+/// Where the array of records is: also wanted for records that come from a file.
+pub(super) fn records(api: &Section<'_>) -> Option<Vec<String>> {
+    let fetch = endpoints(api).section("fetch", &[&ENDPOINT_KEYS[..], &FETCH_KEYS[..]].concat());
+    dotted(&fetch.needed(true), "records").filter(|path| *path != ["auto"])
+}
+
+/// The source; `None` when something needed is missing (and noted).
+pub(super) fn api(
+    section: &Section<'_>,
+    max_retries: Option<u32>,
+    outgoing: Vec<(String, String)>,
+) -> Option<Api> {
+    let endpoints = endpoints(section);
+    let fetch = endpoints.section("fetch", &[&ENDPOINT_KEYS[..], &FETCH_KEYS[..]].concat());
+    let base_url = base_url(section);
+    let token = token(&fetch);
+    let endpoint = endpoint(
+        &fetch,
+        token.as_ref(),
+        max_retries,
+        "/api/v1/data",
+        &[("GET", "GET")],
+    );
+    let update = update(&endpoints, token.as_ref(), max_retries, outgoing);
+    let pagination = pagination(&fetch);
+    let params = params(&fetch);
+    let incremental = incremental(&fetch);
+    let rate = fetch.parse(
+        "max_requests_per_second",
+        "a number above 0, at most 100000,",
+        |text| {
+            text.parse::<f64>()
+                .ok()
+                .filter(|rate| *rate > 0.0 && *rate <= 100_000.0)
+        },
+    );
+    Some(Api {
+        records: dotted(&fetch, "records").filter(|path| *path != ["auto"]),
+        max_pages: fetch
+            .number("max_pages", 1..=1_000_000_000)
+            .unwrap_or(100_000),
+        max_page_bytes: fetch.size("max_page_bytes", 1 << 10).unwrap_or(32 << 20),
+        base_url: base_url?,
+        token: token.unwrap_or_default(),
+        fetch: endpoint,
+        pagination,
+        params,
+        incremental,
+        max_requests_per_second: rate,
+        update,
+    })
+}
+
+fn endpoints<'a>(api: &Section<'a>) -> Section<'a> {
+    api.section("endpoints", &["fetch", "update"])
+}
+
+fn base_url(section: &Section<'_>) -> Option<Url> {
+    const EXPECTED: &str = "expected http://host or https://host, without user, query or fragment";
+    let context = section.context();
+    let needed = section.is_needed();
+    if let Some(text) = context.variable("API_BASE_URL", needed) {
+        let url = parse_base_url(text.trim());
+        if url.is_none() {
+            context.problem_if(needed, Problem::new(format!("API_BASE_URL: {EXPECTED}")));
+        }
+        return url.inspect(|url| warn_of_clear_text(section, url));
+    }
+    if section.entry("base_url").is_none() {
+        context.missing("API_BASE_URL", None, needed);
+        return None;
+    }
+    let value = section.value("base_url")?;
+    let url = parse_base_url(value.text.trim());
+    if url.is_none() {
+        section.wrong("base_url", EXPECTED, "it can also come from API_BASE_URL");
+    }
+    url.inspect(|url| warn_of_clear_text(section, url))
+}
+
+fn parse_base_url(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    plain.then_some(url)
+}
+
+fn warn_of_clear_text(section: &Section<'_>, url: &Url) {
+    if url.scheme() == "http" && !url.host_str().is_some_and(is_local) {
+        section.context().warn(
+            Problem::new("the API is reached without TLS: token and records travel in clear text")
+                .hint("use https://"),
+        );
+    }
+}
+
+/// The token; missing only when the default header, or a header of the file, wants it.
+fn token(fetch: &Section<'_>) -> Option<Secret> {
+    let context = fetch.context();
+    let needed = fetch.is_needed();
+    let token = context.variable("API_TOKEN", needed);
+    if token.is_none() && !has_authorization(fetch) {
+        context.missing("API_TOKEN", None, needed);
+    }
+    token.map(Secret::new)
+}
+
+fn has_authorization(endpoint: &Section<'_>) -> bool {
+    endpoint
+        .names("headers")
+        .entries()
+        .iter()
+        .any(|entry| entry.key.eq_ignore_ascii_case("authorization"))
+}
+
+fn endpoint(
+    section: &Section<'_>,
+    token: Option<&Secret>,
+    max_retries: Option<u32>,
+    path: &str,
+    methods: &[(&str, &str)],
+) -> Endpoint {
+    for key in ["type", "connector"] {
+        section.ignore(key, "datasync brings its own");
+    }
+    let expected =
+        "a path that starts with `/` and has no `?` or `#` (fixed parameters stand in `params`)";
+    let path = section
+        .parse("path", expected, |text| {
+            (text.starts_with('/')
+                && !text.starts_with("//")
+                && !text.contains(['?', '#'])
+                && !text.contains(char::is_whitespace))
+            .then(|| text.to_owned())
+        })
+        .unwrap_or_else(|| path.to_owned());
+    let method = section
+        .choice("method", methods)
+        .or(methods.first().map(|(_, method)| *method));
+    Endpoint {
+        path,
+        method: method.unwrap_or("GET").to_owned(),
+        headers: headers(section, token),
+        timeout: section
+            .duration("timeout", SECOND / 100, HOUR)
+            .unwrap_or(SECOND * 30),
+        retry: retry(section, max_retries),
+    }
+}
+
+/// The headers of the file, with `Accept: application/json` and the bearer token where it does not say otherwise.
+fn headers(section: &Section<'_>, token: Option<&Secret>) -> Vec<(String, Secret)> {
+    let names = section.names("headers");
+    let mut headers: Vec<(String, Secret)> = Vec::new();
+    for entry in names.entries() {
+        if HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
+            names.wrong_key(
+                entry,
+                format!("`{}` cannot be the name of a header", entry.key),
+                "letters, digits and `-`",
+            );
+            continue;
+        }
+        let Some(value) = names.value(&entry.key) else {
+            continue;
+        };
+        if HeaderValue::from_str(&value.text).is_err() {
+            names.wrong(
+                &entry.key,
+                "the value holds characters that HTTP does not allow in a header",
+                "is there a line break in it, or in a variable it uses?",
+            );
+            continue;
+        }
+        headers.push((entry.key.clone(), Secret::new(value.text)));
+    }
+    let has = |name: &str| {
+        names
+            .entries()
+            .iter()
+            .any(|entry| entry.key.eq_ignore_ascii_case(name))
+    };
+    if !has("accept") {
+        headers.push((
+            "Accept".to_owned(),
+            Secret::new("application/json".to_owned()),
+        ));
+    }
+    if let (Some(token), false) = (token, has("authorization")) {
+        let value = format!("Bearer {}", token.expose());
+        if HeaderValue::from_str(&value).is_err() {
+            section.context().problem_if(
+                section.is_needed(),
+                Problem::new("API_TOKEN holds characters that HTTP does not allow in a header")
+                    .hint("is there a line break in it?"),
+            );
+        }
+        headers.push(("Authorization".to_owned(), Secret::new(value)));
+    }
+    headers
+}
+
+fn retry(section: &Section<'_>, max_retries: Option<u32>) -> Retry {
+    let retry = section.section("retry", &["max_attempts", "backoff", "initial", "max"]);
+    let initial = retry.duration("initial", Duration::from_millis(1), HOUR);
+    let max = retry.duration("max", Duration::from_millis(1), HOUR);
+    if let (Some(initial), Some(max)) = (initial, max)
+        && initial > max
+    {
+        retry.wrong(
+            "initial",
+            "`initial` is longer than `max`",
+            "delays grow from `initial` to `max`",
+        );
+    }
+    let max = max.unwrap_or((SECOND * 30).max(initial.unwrap_or_default()));
+    Retry {
+        max_attempts: retry
+            .number("max_attempts", 0..=20)
+            .or(max_retries)
+            .unwrap_or(3),
+        backoff: retry
+            .choice(
+                "backoff",
+                &[
+                    ("exponential", Backoff::Exponential),
+                    ("fixed", Backoff::Fixed),
+                ],
+            )
+            .unwrap_or(Backoff::Exponential),
+        initial: initial.unwrap_or((SECOND / 2).min(max)),
+        max,
+    }
+}
+
+fn pagination(fetch: &Section<'_>) -> Pagination {
+    let section = fetch.section(
+        "pagination",
+        &[
+            "style",
+            "page_param",
+            "size_param",
+            "offset_param",
+            "cursor_param",
+            "cursor_path",
+            "size",
+            "first",
+            "concurrency",
+        ],
+    );
+    let styles = [
+        ("auto", PageStyle::Auto),
+        ("none", PageStyle::None),
+        ("page", PageStyle::Page),
+        ("offset", PageStyle::Offset),
+        ("cursor", PageStyle::Cursor),
+        ("link", PageStyle::Link),
+    ];
+    let style = section.choice("style", &styles).unwrap_or(PageStyle::Auto);
+    // Said of a style that has no use for it, a key would be silently without effect.
+    let fits = [
+        (
+            "page_param",
+            &[PageStyle::Page, PageStyle::Auto][..],
+            "page",
+        ),
+        ("offset_param", &[PageStyle::Offset], "offset"),
+        (
+            "cursor_param",
+            &[PageStyle::Cursor, PageStyle::Auto],
+            "cursor",
+        ),
+        (
+            "cursor_path",
+            &[PageStyle::Cursor, PageStyle::Auto],
+            "cursor",
+        ),
+        (
+            "first",
+            &[PageStyle::Page, PageStyle::Offset, PageStyle::Auto],
+            "page and offset",
+        ),
+        (
+            "concurrency",
+            &[PageStyle::Page, PageStyle::Offset, PageStyle::Auto],
+            "page and offset",
+        ),
+    ];
+    for (key, styles, names) in fits {
+        if section.entry(key).is_some() && !styles.contains(&style) {
+            section.ignore(key, &format!("it belongs to style {names}"));
+        }
+    }
+    let text = |key, default: &str| section.text(key).unwrap_or_else(|| default.to_owned());
+    let offset = style == PageStyle::Offset;
+    Pagination {
+        style,
+        page_param: text("page_param", "page"),
+        size_param: text("size_param", if offset { "limit" } else { "page_size" }),
+        offset_param: text("offset_param", "offset"),
+        cursor_param: text("cursor_param", "cursor"),
+        cursor_path: dotted(&section, "cursor_path"),
+        size: section.number("size", 1..=100_000).unwrap_or(100),
+        first: section
+            .number("first", 0..=u64::from(u32::MAX))
+            .unwrap_or(u64::from(!offset)),
+        concurrency: section.number("concurrency", 1..=32).unwrap_or(4),
+    }
+}
+
+fn incremental(fetch: &Section<'_>) -> Option<Incremental> {
+    let section = fetch.section("incremental", &["param", "field", "overlap"]);
+    if !section.is_present() {
+        return None;
+    }
+    for key in ["param", "field"] {
+        if section.entry(key).is_none() {
+            section.absent_key(
+                key,
+                "for example `{ param: updated_since, field: updated_date }`",
+            );
+        }
+    }
+    let overlap = section
+        .duration("overlap", Duration::ZERO, HOUR * 24 * 366)
+        .unwrap_or(SECOND * 300);
+    Some(Incremental {
+        param: section.text("param")?,
+        field: dotted(&section, "field")?,
+        overlap,
+    })
+}
+
+fn params(fetch: &Section<'_>) -> Vec<(String, String)> {
+    let section = fetch.names("params");
+    let value = |key: &str| {
+        section
+            .value_or_empty(key)
+            .map(|value| (key.to_owned(), value.text))
+    };
+    section
+        .entries()
+        .iter()
+        .filter_map(|entry| value(&entry.key))
+        .collect()
+}
+
+fn dotted(section: &Section<'_>, key: &str) -> Option<Vec<String>> {
+    section.parse(
+        key,
+        "a name, or names joined by dots such as `meta.items`,",
+        parse_dotted,
+    )
+}
+
+/// `address.country` → two segments, none of them empty.
+pub(super) fn parse_dotted(text: &str) -> Option<Vec<String>> {
+    let segments: Vec<String> = text.split('.').map(str::to_owned).collect();
+    segments
+        .iter()
+        .all(|segment| !segment.trim().is_empty())
+        .then_some(segments)
+}
+
+/// Write-back, checked even where it is not enabled.
+fn update(
+    endpoints: &Section<'_>,
+    token: Option<&Secret>,
+    max_retries: Option<u32>,
+    fields: Vec<(String, String)>,
+) -> Option<WriteBack> {
+    let section = endpoints.section("update", &[&ENDPOINT_KEYS[..], &UPDATE_KEYS[..]].concat());
+    let enabled = section.flag("enabled").unwrap_or(false);
+    let section = section.clone().needed(enabled && section.is_needed());
+    let methods = [("PUT", "PUT"), ("POST", "POST"), ("PATCH", "PATCH")];
+    let endpoint = endpoint(&section, token, max_retries, "/api/v1/data/{id}", &methods);
+    let outcomes = [
+        ("inserted", WriteBackOutcome::Inserted),
+        ("updated", WriteBackOutcome::Updated),
+        ("unchanged", WriteBackOutcome::Unchanged),
+    ];
+    let mut when: Vec<WriteBackOutcome> = section
+        .values("when")
+        .iter()
+        .filter_map(|value| section.choose(value, &outcomes))
+        .collect();
+    if section.entry("when").is_none() {
+        when = vec![WriteBackOutcome::Inserted, WriteBackOutcome::Updated];
+    }
+    if !enabled {
+        return None;
+    }
+    if token.is_none() && !has_authorization(&section) {
+        section
+            .context()
+            .missing("API_TOKEN", None, section.is_needed());
+    }
+    if !endpoint.path.contains("{id}") {
+        section.wrong(
+            "path",
+            "the path has no `{id}`",
+            "it stands for the record's key, as in `/api/v1/data/{id}`",
+        );
+    }
+    if fields.is_empty() {
+        section.wrong(
+            "enabled",
+            "write-back needs to know what to send",
+            "list fields in a field_mapping of mappings.api.transforms.outgoing",
+        );
+    }
+    Some(WriteBack {
+        endpoint,
+        when,
+        fields,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn base_urls() {
+        let cases = [
+            ("https://api.example.com", Some("https://api.example.com/")),
+            ("https://api.example.com/", Some("https://api.example.com/")),
+            (
+                "https://api.example.com/crm//",
+                Some("https://api.example.com/crm"),
+            ),
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080/")),
+            ("ftp://api.example.com", None),
+            ("https://user@api.example.com", None),
+            ("https://api.example.com?a=b", None),
+            ("https://api.example.com#a", None),
+            ("api.example.com", None),
+            ("", None),
+        ];
+        for (text, url) in cases {
+            assert_eq!(
+                parse_base_url(text).as_ref().map(Url::as_str),
+                url,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn dotted_paths() {
+        assert_eq!(parse_dotted("a.b").unwrap(), ["a", "b"]);
+        for text in ["", ".", "a.", ".a", "a..b"] {
+            assert_eq!(parse_dotted(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! `mappings.database`, the `DB_*` variables and `DATABASE_URL`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::plan::{Database, SslMode};
+use super::problem::Problem;
+use super::reader::Section;
+use super::secret::Secret;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+const SSL_MODES: [(&str, SslMode); 5] = [
+    ("disable", SslMode::Disable),
+    ("prefer", SslMode::Prefer),
+    ("require", SslMode::Require),
+    ("verify-ca", SslMode::VerifyCa),
+    ("verify-full", SslMode::VerifyFull),
+];
+
+/// The variables that take the place of `DATABASE_URL`.
+const OWN_VARIABLES: [&str; 5] = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
+
+/// Names of tables and columns: needed by every command, since the mapping depends on them.
+pub(super) struct Tables {
+    pub schema: String,
+    pub table: String,
+    pub primary_key: String,
+    /// As the file says it; the mapping decides when it does not.
+    pub conflict_key: Option<String>,
+    log_schema: String,
+    log_table: String,
+}
+
+/// `mappings.database`, its keys checked.
+pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
+    let section = mappings.section(
+        "database",
+        &[
+            "type",
+            "connector",
+            "connection",
+            "batch_size",
+            "operations",
+            "tables",
+        ],
+    );
+    section.ignore("type", "the target is always PostgreSQL");
+    section.ignore("connector", "datasync brings its own");
+    section.ignore(
+        "operations",
+        "statements are generated from the field mapping, and parameterised",
+    );
+    section
+}
+
+pub(super) fn tables(database: &Section<'_>) -> Tables {
+    let tables = database.section("tables", &["customers", "sync_log"]);
+    let customers = tables.section(
+        "customers",
+        &["name", "schema", "primary_key", "conflict_key", "fields"],
+    );
+    let log = tables.section("sync_log", &["name", "schema", "primary_key", "fields"]);
+    for table in [&customers, &log] {
+        table.ignore(
+            "fields",
+            "columns come from the field mapping; check-db compares them with the table",
+        );
+    }
+    log.ignore("primary_key", "rows are found by their run");
+    let name = |section: &Section<'_>, key, default: &str| {
+        identifier(section, key).unwrap_or_else(|| default.to_owned())
+    };
+    let schema = name(&customers, "schema", "public");
+    Tables {
+        table: name(&customers, "name", "customers"),
+        primary_key: name(&customers, "primary_key", "id"),
+        conflict_key: identifier(&customers, "conflict_key"),
+        log_schema: name(&log, "schema", &schema),
+        log_table: name(&log, "name", "sync_log"),
+        schema,
+    }
+}
+
+/// A name the database keeps whole.
+fn identifier(section: &Section<'_>, key: &str) -> Option<String> {
+    section.parse(key, "a name of 1 to 63 bytes", |text| {
+        is_identifier(text).then(|| text.to_owned())
+    })
+}
+
+/// True for what can name a column or table: quoted wherever it is used, so any characters will do.
+pub(super) fn is_identifier(text: &str) -> bool {
+    (1..=63).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// The connection; `None` when something needed is missing (and noted).
+pub(super) fn database(
+    section: &Section<'_>,
+    tables: Tables,
+    conflict_key: String,
+) -> Option<Database> {
+    let connection = section.section(
+        "connection",
+        &[
+            "driver",
+            "host",
+            "port",
+            "database",
+            "username",
+            "password",
+            "ssl_mode",
+            "ssl_root_cert",
+            "pool",
+            "statement_timeout",
+            "lock_timeout",
+        ],
+    );
+    driver(&connection);
+    let url = database_url(&connection);
+    // Without a usable DATABASE_URL the single variables are not what is missing.
+    let [host, name, user] = match &url {
+        Err(Unusable) => [None, None, None],
+        Ok(url) => [
+            setting(
+                &connection,
+                "DB_HOST",
+                url.as_ref().map(|url| &url.host),
+                "host",
+            ),
+            setting(
+                &connection,
+                "DB_NAME",
+                url.as_ref().map(|url| &url.name),
+                "database",
+            ),
+            setting(
+                &connection,
+                "DB_USER",
+                url.as_ref().map(|url| &url.user),
+                "username",
+            ),
+        ],
+    };
+    let password = url
+        .as_ref()
+        .ok()
+        .and_then(|url| password(&connection, url.as_ref()));
+    let url = url.unwrap_or_default();
+    let port = port(&connection, url.as_ref());
+    let ssl_mode = ssl_mode(&connection, url.as_ref());
+    let ssl_root_cert = connection
+        .context()
+        .variable("DB_SSLROOTCERT", connection.is_needed())
+        .or_else(|| url.as_ref().and_then(|url| url.ssl_root_cert.clone()))
+        .or_else(|| connection.text("ssl_root_cert"))
+        .map(PathBuf::from);
+    let pool = connection.section(
+        "pool",
+        &["min_connections", "max_connections", "connection_timeout"],
+    );
+    let max_connections = pool.number("max_connections", 1..=100);
+    let min_connections = pool
+        .number("min_connections", 1..=100)
+        .unwrap_or(2.min(max_connections.unwrap_or(2)));
+    let max_connections = max_connections.unwrap_or(10.max(min_connections));
+    if min_connections > max_connections {
+        pool.wrong(
+            "min_connections",
+            "`min_connections` is more than `max_connections`",
+            "the pool grows from min_connections to max_connections",
+        );
+    }
+    let connection_timeout = pool
+        .duration("connection_timeout", SECOND / 10, HOUR)
+        .or(url.as_ref().and_then(|url| url.connect_timeout))
+        .unwrap_or(SECOND * 5);
+    let statement_timeout = connection
+        .duration("statement_timeout", SECOND / 10, HOUR)
+        .unwrap_or(SECOND * 60);
+    let lock_timeout = connection
+        .duration("lock_timeout", SECOND / 100, HOUR)
+        .unwrap_or(SECOND * 10);
+    let batch_size = section.number("batch_size", 1..=50_000).unwrap_or(1_000);
+    let host = host?;
+    Some(Database {
+        ssl_mode: ssl_mode.unwrap_or(if is_local(&host) {
+            SslMode::Prefer
+        } else {
+            SslMode::VerifyFull
+        }),
+        host,
+        port,
+        name: name?,
+        user: user?,
+        password: password?,
+        ssl_root_cert,
+        min_connections,
+        max_connections,
+        connection_timeout,
+        statement_timeout,
+        lock_timeout,
+        batch_size,
+        schema: tables.schema,
+        table: tables.table,
+        conflict_key,
+        log_schema: tables.log_schema,
+        log_table: tables.log_table,
+    })
+}
+
+fn driver(connection: &Section<'_>) {
+    if connection
+        .choice("driver", &[("postgresql", ()), ("postgres", ())])
+        .is_some()
+    {
+        connection.ignore("driver", "it is always PostgreSQL");
+    }
+}
+
+/// Environment, then `DATABASE_URL`, then the file; what none of them has is missing.
+fn setting(
+    connection: &Section<'_>,
+    variable: &str,
+    from_url: Option<&String>,
+    key: &str,
+) -> Option<String> {
+    let context = connection.context();
+    let needed = connection.is_needed();
+    if let Some(value) = context.variable(variable, needed).or(from_url.cloned()) {
+        if value.contains('\0') {
+            context.problem_if(
+                needed,
+                Problem::new(format!("{variable} contains a NUL character")),
+            );
+            return None;
+        }
+        return Some(value);
+    }
+    if connection.entry(key).is_none() {
+        context.missing(variable, None, needed);
+        return None;
+    }
+    connection.parse(key, "text without control characters", |text| {
+        (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
+    })
+}
+
+/// May be empty (trust and peer authentication), but somebody must have said so.
+fn password(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<Secret> {
+    let context = connection.context();
+    let needed = connection.is_needed();
+    let password = match (context.defined("DB_PASSWORD", needed), url) {
+        (Some(password), _) => password,
+        (None, Some(url)) => url.password.expose().to_owned(),
+        (None, None) if connection.entry("password").is_none() => {
+            context.missing("DB_PASSWORD", None, needed);
+            return None;
+        }
+        (None, None) => connection.value_or_empty("password")?.text,
+    };
+    if password.contains('\0') {
+        context.problem_if(
+            needed,
+            Problem::new("the database password contains a NUL character"),
+        );
+    }
+    Some(Secret::new(password))
+}
+
+fn port(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> u16 {
+    const DEFAULT: u16 = 5432;
+    let context = connection.context();
+    let needed = connection.is_needed();
+    if let Some(text) = context.variable("DB_PORT", needed) {
+        return text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .unwrap_or_else(|| {
+                context.problem_if(
+                    needed,
+                    Problem::new("DB_PORT: expected a port from 1 to 65535"),
+                );
+                DEFAULT
+            });
+    }
+    match url {
+        Some(url) => url.port,
+        // Its default is the one of the contract, so a bare ${DB_PORT} is not missing.
+        None if connection.is_reference_to("port", "DB_PORT") => DEFAULT,
+        None => connection.number("port", 1..=65_535).unwrap_or(DEFAULT),
+    }
+}
+
+fn ssl_mode(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<SslMode> {
+    let context = connection.context();
+    let needed = connection.is_needed();
+    if let Some(text) = context.variable("DB_SSLMODE", needed) {
+        return parse_ssl_mode(text.trim()).or_else(|| {
+            context.problem_if(
+                needed,
+                Problem::new(
+                    "DB_SSLMODE: expected disable, prefer, require, verify-ca or verify-full",
+                ),
+            );
+            None
+        });
+    }
+    url.and_then(|url| url.ssl_mode)
+        .or_else(|| connection.choice("ssl_mode", &SSL_MODES))
+}
+
+fn parse_ssl_mode(text: &str) -> Option<SslMode> {
+    SSL_MODES
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, mode)| *mode)
+}
+
+/// True where nobody can listen in: a Unix socket or the loopback interface.
+pub(super) fn is_local(host: &str) -> bool {
+    host.starts_with(['/', '@'])
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+struct DatabaseUrl {
+    host: String,
+    port: u16,
+    name: String,
+    user: String,
+    password: Secret,
+    ssl_mode: Option<SslMode>,
+    ssl_root_cert: Option<String>,
+    connect_timeout: Option<Duration>,
+}
+
+/// `DATABASE_URL`, used only when none of the five variables is set.
+fn database_url(connection: &Section<'_>) -> Result<Option<DatabaseUrl>, Unusable> {
+    let context = connection.context();
+    let needed = connection.is_needed();
+    let Some(text) = context.variable("DATABASE_URL", needed) else {
+        return Ok(None);
+    };
+    if let Some(name) = OWN_VARIABLES
+        .iter()
+        .find(|name| context.defined(name, needed).is_some())
+    {
+        context.warn(Problem::new(format!(
+            "DATABASE_URL is ignored, since {name} is set"
+        )));
+        return Ok(None);
+    }
+    match parse_url(&text) {
+        Ok((url, ignored)) => {
+            if !ignored.is_empty() {
+                context.warn(Problem::new(format!(
+                    "DATABASE_URL: ignored: {}",
+                    ignored.join(", ")
+                )));
+            }
+            Ok(Some(url))
+        }
+        Err(reason) => {
+            context.problem_if(
+                needed,
+                Problem::new(format!("DATABASE_URL: {reason}"))
+                    .hint("expected postgresql://user:password@host:port/database?sslmode=verify-full, special characters percent-encoded"),
+            );
+            Err(Unusable)
+        }
+    }
+}
+
+/// There is a `DATABASE_URL`, and what is wrong with it has been noted.
+struct Unusable;
+
+/// Reads the URL, and names the parameters it has no use for. The reason never quotes it.
+fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
+    let (base, query) = text.split_once('?').unwrap_or((text, ""));
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| base.starts_with(scheme))
+    {
+        return Err("it does not start with postgresql://".to_owned());
+    }
+    let (mut ssl_mode, mut ssl_root_cert, mut connect_timeout) = (None, None, None);
+    let (mut kept, mut ignored) = (Vec::new(), Vec::new());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decoded =
+            || percent_decode(value).ok_or_else(|| format!("`{name}` is not valid UTF-8"));
+        match name {
+            "sslmode" => ssl_mode = Some(parse_ssl_mode(&decoded()?).ok_or("unknown sslmode")?),
+            "sslrootcert" => ssl_root_cert = Some(decoded()?),
+            "connect_timeout" => {
+                let seconds: u64 = decoded()?
+                    .parse()
+                    .map_err(|_| "connect_timeout is no number of seconds")?;
+                connect_timeout = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
+            }
+            "host" | "port" | "user" | "password" | "dbname" => kept.push(pair),
+            _ => ignored.push(name.chars().filter(|c| !c.is_control()).collect()),
+        }
+    }
+    let rest = if kept.is_empty() {
+        base.to_owned()
+    } else {
+        format!("{base}?{}", kept.join("&"))
+    };
+    let config: tokio_postgres::Config = rest
+        .parse()
+        .map_err(|_| "it is not a valid address".to_owned())?;
+    let host = match config.get_hosts() {
+        [tokio_postgres::config::Host::Tcp(host)] => host.clone(),
+        [tokio_postgres::config::Host::Unix(path)] => path.display().to_string(),
+        [] => return Err("it has no host".to_owned()),
+        _ => return Err("it has more than one host".to_owned()),
+    };
+    let user = config
+        .get_user()
+        .filter(|user| !user.is_empty())
+        .ok_or("it has no user")?
+        .to_owned();
+    let password = config
+        .get_password()
+        .map(String::from_utf8_lossy)
+        .unwrap_or_default()
+        .into_owned();
+    let url = DatabaseUrl {
+        host,
+        port: config.get_ports().first().copied().unwrap_or(5432),
+        name: config
+            .get_dbname()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(&user)
+            .to_owned(),
+        user,
+        password: Secret::new(password),
+        ssl_mode,
+        ssl_root_cert,
+        connect_timeout,
+    };
+    Ok((url, ignored))
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let (high, low) = (char::from(rest.next()?), char::from(rest.next()?));
+                u8::try_from(high.to_digit(16)? * 16 + low.to_digit(16)?).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_whole() {
+        let text = "postgresql://sync%40app:p%24a%20ss@db.example.com:6543/crm?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=7&channel_binding=require";
+        let (url, ignored) = parse_url(text).unwrap();
+        assert_eq!(
+            (url.host.as_str(), url.port, url.name.as_str()),
+            ("db.example.com", 6543, "crm")
+        );
+        assert_eq!(
+            (url.user.as_str(), url.password.expose()),
+            ("sync@app", "p$a ss")
+        );
+        assert_eq!(url.ssl_mode, Some(SslMode::VerifyFull));
+        assert_eq!(url.ssl_root_cert.as_deref(), Some("/etc/ca.pem"));
+        assert_eq!(url.connect_timeout, Some(Duration::from_secs(7)));
+        assert_eq!(ignored, ["channel_binding"]);
+    }
+
+    #[test]
+    fn a_url_of_a_socket() {
+        let (url, _) = parse_url("postgres://sync@%2Fvar%2Frun%2Fpostgresql/crm").unwrap();
+        assert_eq!((url.host.as_str(), url.port), ("/var/run/postgresql", 5432));
+        assert!(url.password.is_empty());
+    }
+
+    #[test]
+    fn bad_urls_are_refused_without_being_quoted() {
+        for text in [
+            "hunter2",
+            "mysql://u:hunter2@h/d",
+            "postgres://u:hunter2@h/d?sslmode=hunter2",
+            "postgres://u:hunter2@a,b/d",
+            "postgres://u:hunter2@h:port/d",
+            "postgres://:hunter2@h/d",
+        ] {
+            let reason = parse_url(text)
+                .err()
+                .unwrap_or_else(|| panic!("accepted {text}"));
+            assert!(!reason.contains("hunter2"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn local_hosts() {
+        for host in [
+            "/run/postgresql",
+            "@abstract",
+            "localhost",
+            "db.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "[::1]",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "db",
+            "localhost.example.com",
+            "10.0.0.1",
+            "128.0.0.1",
+            "::2",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+}

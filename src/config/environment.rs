@@ -1,0 +1,385 @@
+//! The process environment over `.env`, and `NAME_FILE` for secrets kept in files.
+//!
+//! Nothing is ever written into the process environment. A `.env` value is literal: no `$NAME` is expanded in it, so
+//! that `DB_PASSWORD=pa$HOMEword` is that password. Messages name lines and variables, never values.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::problem::Problem;
+
+/// A `.env`, or a file named by `NAME_FILE`, may be this large (bytes).
+const LARGEST_FILE: u64 = 256 * 1024;
+
+/// Where a `${NAME}` and the program's own variables are looked up.
+#[derive(Clone)]
+pub struct Environment {
+    process: BTreeMap<String, OsString>,
+    file: BTreeMap<String, String>,
+    /// The `.env` file as the user would name it.
+    file_name: String,
+}
+
+impl std::fmt::Debug for Environment {
+    /// Names only.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment")
+            .field("process", &self.process.keys())
+            .field("file", &self.file.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Environment {
+    /// Takes the process environment as given and adds a `.env`: the file named, which must exist, or `./.env` if it is
+    /// there. Parent folders are not searched. Warnings go to `warnings`.
+    pub fn read(
+        process: impl IntoIterator<Item = (OsString, OsString)>,
+        env_file: Option<&Path>,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Self, Vec<Problem>> {
+        let process = process
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .collect();
+        let path = env_file.unwrap_or(Path::new(".env"));
+        let file_name = path.display().to_string();
+        let file = match read_small(path) {
+            Ok(text) => {
+                let file = parse(&text, &file_name)?;
+                let readable =
+                    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
+                if readable && !file.is_empty() {
+                    warnings.push(
+                        Problem::new("every user of this machine can read it")
+                            .in_file(&file_name)
+                            .hint(format!("chmod 600 {file_name}")),
+                    );
+                }
+                file
+            }
+            Err(error) if env_file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                BTreeMap::new()
+            }
+            Err(error) => {
+                return Err(vec![
+                    Problem::new(format!("cannot be read: {}", reason(&error))).in_file(&file_name),
+                ]);
+            }
+        };
+        Ok(Self {
+            process,
+            file,
+            file_name,
+        })
+    }
+
+    /// The value of a variable: the process environment wins over `.env`, and in each of them `NAME` over `NAME_FILE`.
+    /// A value that is empty gives way to the next that is not; none at all is `None`.
+    pub fn get(&self, name: &str) -> Result<Option<String>, Problem> {
+        let by_file = format!("{name}_FILE");
+        let mut defined = false;
+        for from_process in [true, false] {
+            if let Some(value) = self.own(name, from_process)? {
+                if !value.is_empty() {
+                    return Ok(Some(value));
+                }
+                defined = true;
+            }
+            if let Some(path) = self
+                .own(&by_file, from_process)?
+                .filter(|path| !path.is_empty())
+            {
+                let text = read_small(Path::new(&path)).map_err(|error| {
+                    Problem::new(format!(
+                        "{by_file} names `{path}`, which cannot be read: {}",
+                        reason(&error)
+                    ))
+                })?;
+                let text = text.trim_end_matches(['\r', '\n']);
+                if !text.is_empty() {
+                    return Ok(Some(text.to_owned()));
+                }
+                defined = true;
+            }
+        }
+        Ok(defined.then(String::new))
+    }
+
+    /// Like [`Self::get`], with an empty value counted as none.
+    pub fn filled(&self, name: &str) -> Result<Option<String>, Problem> {
+        Ok(self.get(name)?.filter(|value| !value.is_empty()))
+    }
+
+    /// True when the variable is in `.env` and nowhere else.
+    pub fn only_in_file(&self, name: &str) -> bool {
+        self.file.contains_key(name) && !self.process.contains_key(name)
+    }
+
+    /// The name of the `.env` file.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    fn own(&self, name: &str, from_process: bool) -> Result<Option<String>, Problem> {
+        if !from_process {
+            return Ok(self.file.get(name).cloned());
+        }
+        match self.process.get(name) {
+            None => Ok(None),
+            Some(value) => match value.to_str() {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(Problem::new(format!(
+                    "the environment variable {name} is not valid UTF-8"
+                ))),
+            },
+        }
+    }
+}
+
+/// An I/O error without the operating system's number.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn read_small(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(LARGEST_FILE + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(std::io::Error::other("it is larger than 256 KiB"));
+    }
+    Ok(text)
+}
+
+/// Reads `NAME=value` lines.
+///
+/// `#` starts a comment at the start of a line or after white space; `export ` in front is allowed. Unquoted values run
+/// to the end of the line or comment, white space around them removed; `'…'` is literal, in `"…"` the escapes
+/// `\n \r \t \\ \" \$` hold; both may span lines. Nothing is expanded.
+fn parse(text: &str, file: &str) -> Result<BTreeMap<String, String>, Vec<Problem>> {
+    let mut variables = BTreeMap::new();
+    let mut lines_of = BTreeMap::new();
+    let mut problems = Vec::new();
+    let mut lines = text.trim_start_matches('\u{feff}').lines().zip(1..);
+    while let Some((line, number)) = lines.next() {
+        let mut wrong = |message: &str, hint: &str| {
+            problems.push(Problem::new(message).in_file(file).at(number, 1).hint(hint));
+        };
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").map_or(line, str::trim_start);
+        let Some((name, value)) = line.split_once('=') else {
+            wrong(
+                "expected NAME=value",
+                "the line is not shown, since it may hold a secret",
+            );
+            continue;
+        };
+        let name = name.trim_end();
+        if !is_name(name) {
+            wrong(
+                "expected a variable name before `=`",
+                "names have letters, digits and `_`, and do not start with a digit",
+            );
+            continue;
+        }
+        let mut rest = value.trim_start().to_owned();
+        let value = match rest.chars().next() {
+            Some(quote @ ('\'' | '"')) => loop {
+                match quoted(&rest, quote) {
+                    Quoted::Open => {
+                        let Some((next, _)) = lines.next() else {
+                            wrong(
+                                &format!("the quote of {name} is never closed"),
+                                "close it, or leave both quotes out",
+                            );
+                            break None;
+                        };
+                        rest.push('\n');
+                        rest.push_str(next);
+                    }
+                    Quoted::Closed(value, after) => {
+                        let after = after.trim();
+                        if after.is_empty() || after.starts_with('#') {
+                            break Some(value);
+                        }
+                        wrong(
+                            &format!("there is text after the closing quote of {name}"),
+                            "quote the whole value; in single quotes everything but a single quote is literal",
+                        );
+                        break None;
+                    }
+                    Quoted::BadEscape => {
+                        wrong(
+                            &format!("unknown escape in the value of {name}"),
+                            r"in double quotes write \\ for a backslash, or use single quotes",
+                        );
+                        break None;
+                    }
+                }
+            },
+            _ => Some(unquoted(&rest)),
+        };
+        let Some(value) = value else { continue };
+        if let Some(first) = lines_of.insert(name.to_owned(), number) {
+            wrong(
+                &format!("{name} is set twice, first in line {first}"),
+                "keep one of the two",
+            );
+        }
+        variables.insert(name.to_owned(), value);
+    }
+    if problems.is_empty() {
+        Ok(variables)
+    } else {
+        Err(problems)
+    }
+}
+
+/// True for what can be the name of a variable.
+pub(super) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn unquoted(text: &str) -> String {
+    let mut end = text.len();
+    let mut after_space = true;
+    for (index, c) in text.char_indices() {
+        if c == '#' && after_space {
+            end = index;
+            break;
+        }
+        after_space = c.is_whitespace();
+    }
+    text[..end].trim_end().to_owned()
+}
+
+enum Quoted<'a> {
+    Open,
+    Closed(String, &'a str),
+    BadEscape,
+}
+
+fn quoted(text: &str, quote: char) -> Quoted<'_> {
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(1);
+    while let Some((index, c)) = characters.next() {
+        if c == quote {
+            return Quoted::Closed(value, &text[index + 1..]);
+        }
+        if c == '\\' && quote == '"' {
+            match characters.next() {
+                None => return Quoted::Open,
+                Some((_, 'n')) => value.push('\n'),
+                Some((_, 'r')) => value.push('\r'),
+                Some((_, 't')) => value.push('\t'),
+                Some((_, c @ ('\\' | '"' | '$'))) => value.push(c),
+                Some(_) => return Quoted::BadEscape,
+            }
+        } else {
+            value.push(c);
+        }
+    }
+    Quoted::Open
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn value(line: &str) -> String {
+        parse(line, ".env").unwrap().remove("A").unwrap()
+    }
+
+    #[test]
+    fn values_are_literal() {
+        assert_eq!(value("A=pa$HOMEword"), "pa$HOMEword");
+        assert_eq!(value("A=pa#ss"), "pa#ss");
+        assert_eq!(value("A=a b   # comment"), "a b");
+        assert_eq!(value("A=# comment"), "");
+        assert_eq!(value(r"A=a\b"), r"a\b");
+        assert_eq!(value(r"A='a\'"), r"a\");
+        assert_eq!(value(r#"A="a\n\$b \" c" # comment"#), "a\n$b \" c");
+        assert_eq!(value("export A = 'x y'"), "x y");
+        assert_eq!(value("\u{feff}A=1\r\nB=2"), "1");
+        assert_eq!(value("A='one\ntwo'\nB=3"), "one\ntwo");
+    }
+
+    #[test]
+    fn mistakes_name_the_line_and_never_its_content() {
+        let text = "A=1\nhunter2\n2B=hunter2\nC='hunter2' hunter2\nD=\"hunter2\\q\"\nA=hunter2\nE='hunter2";
+        let problems = parse(text, ".env").unwrap_err();
+        let lines: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.line.unwrap())
+            .collect();
+        assert_eq!(lines, [2, 3, 4, 5, 6, 7]);
+        assert!(!format!("{problems:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn plain_lines_mean_what_dotenvy_takes_them_for() {
+        let text =
+            "# c\nA=1\nexport B=two\nC='three four' # c\nD=\"five\\nsix\"\nE=\nF=a#b\nG=h # c\n";
+        let theirs: BTreeMap<String, String> = dotenvy::Iter::new(text.as_bytes())
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(parse(text, ".env").unwrap(), theirs);
+    }
+
+    #[test]
+    fn the_process_wins_and_files_serve_where_the_name_is_unset() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "from-file\n").unwrap();
+        let dotenv = folder.path().join(".env");
+        fs::write(
+            &dotenv,
+            format!(
+                "A=env\nB=env\nC_FILE={}\nE_FILE=/nowhere\nF=\n",
+                secret.display()
+            ),
+        )
+        .unwrap();
+        let process =
+            [("A", "process"), ("B", "")].map(|(name, value)| (name.into(), value.into()));
+        let environment = Environment::read(process, Some(&dotenv), &mut Vec::new()).unwrap();
+        let get = |name: &str| environment.get(name).unwrap();
+        assert_eq!(get("A").as_deref(), Some("process"));
+        assert_eq!(get("B").as_deref(), Some("env"));
+        assert_eq!(get("C").as_deref(), Some("from-file"));
+        assert_eq!(get("D"), None);
+        assert_eq!(get("F").as_deref(), Some(""));
+        assert!(environment.get("E").unwrap_err().message.contains("E_FILE"));
+    }
+
+    #[test]
+    fn a_readable_env_file_warns_and_a_missing_one_is_refused_when_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let dotenv = folder.path().join(".env");
+        fs::write(&dotenv, "A=1\n").unwrap();
+        for (mode, count) in [(0o644, 1), (0o600, 0)] {
+            fs::set_permissions(&dotenv, fs::Permissions::from_mode(mode)).unwrap();
+            let mut warnings = Vec::new();
+            Environment::read([], Some(&dotenv), &mut warnings).unwrap();
+            assert_eq!(warnings.len(), count);
+        }
+        let missing = folder.path().join("none");
+        assert!(Environment::read([], Some(&missing), &mut Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,535 @@
+//! `transforms` and `validation`: which field of a record becomes which cell of a row, and what is demanded of it.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use super::api::parse_dotted;
+use super::constraints::{Demands, check_default, check_fit, demands, kind};
+use super::database::{Tables, is_identifier};
+use super::plan::{Field, Kind, Mapping};
+use super::problem::nearest;
+use super::reader::Section;
+use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
+use super::source::Span;
+use super::yaml::{Entry, Kind as NodeKind};
+
+/// Columns that datasync fills itself.
+const OWN_COLUMNS: [&str; 5] = [
+    "updated_at",
+    "validation_status",
+    "needs_review",
+    "source_version",
+    "sync_id",
+];
+
+/// Keys of `validation` that are no schemas.
+const RESERVED: [&str; 3] = ["decision", "quality_score", "version_field"];
+
+const LONG_FORM: [&str; 14] = [
+    "to",
+    "type",
+    "column",
+    "required",
+    "default",
+    "format",
+    "timezone",
+    "max_length",
+    "trim",
+    "min",
+    "max",
+    "pattern",
+    "one_of",
+    "weight",
+];
+
+/// A field while its demands are gathered from several places.
+pub(super) struct Draft {
+    pub field: Field,
+    /// Where the field is mapped.
+    pub span: Span,
+    pub path: String,
+    pub kind: Option<Kind>,
+    /// The default as text, and whether it stood there unquoted.
+    pub default: Option<(String, bool)>,
+}
+
+/// All of them; incomplete when some could not be read, and then nothing is called unmapped.
+pub(super) struct Drafts {
+    pub list: Vec<Draft>,
+    pub complete: bool,
+}
+
+impl Drafts {
+    /// The field with an internal name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.list.iter().position(|draft| draft.field.name == name)
+    }
+
+    /// Records that no field has this internal name, with the name that was meant.
+    pub fn unmapped(&self, section: &Section<'_>, name: &str, span: Span, path: &str) {
+        if !self.complete {
+            return;
+        }
+        let internal = || self.list.iter().map(|draft| draft.field.name.as_str());
+        let external = self
+            .list
+            .iter()
+            .find(|draft| draft.field.source.join(".") == name);
+        let hint = match (external, nearest(name, internal())) {
+            (Some(draft), _) => format!("internal names are meant here: `{}`", draft.field.name),
+            (None, Some(name)) => format!("did you mean `{name}`?"),
+            (None, None) => format!("mapped: {}", internal().collect::<Vec<_>>().join(", ")),
+        };
+        let context = section.context();
+        context.problem(
+            context
+                .source
+                .problem(span, format!("no field is mapped to `{name}`"))
+                .on(path)
+                .hint(hint),
+        );
+    }
+}
+
+/// What the mapping of the file comes to.
+pub(super) struct Fields {
+    pub mapping: Mapping,
+    pub conflict_key: String,
+    /// External name ← internal field, of the outgoing mapping.
+    pub outgoing: Vec<(String, String)>,
+    /// `validation.decision`.
+    pub decision: Option<String>,
+}
+
+/// Reads both sections; `None` when there is no usable mapping (and why is noted).
+pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> Option<Fields> {
+    let transforms = api
+        .section("transforms", &["incoming", "outgoing"])
+        .needed(true);
+    let Steps {
+        fields: incoming,
+        schema,
+        whole,
+    } = steps(&transforms, "incoming", "json_to_object");
+    let outgoing = steps(&transforms, "outgoing", "object_to_json").fields;
+    let validation = root.names("validation");
+    let Some(incoming) = incoming else {
+        transforms.absent_key(
+            "incoming",
+            "say what each field becomes: a list item with `type: field_mapping` and `fields:`",
+        );
+        return None;
+    };
+    let list: Vec<Draft> = incoming
+        .entries()
+        .iter()
+        .filter_map(|entry| draft(&incoming, entry))
+        .collect();
+    let mut drafts = Drafts {
+        complete: whole && list.len() == incoming.entries().len(),
+        list,
+    };
+    if drafts.list.is_empty() {
+        if drafts.complete {
+            transforms.wrong(
+                "incoming",
+                "no field is mapped",
+                "map at least the field that identifies a record: `fields: { external_id: customerId }`",
+            );
+        }
+        return None;
+    }
+    unique(&incoming, &drafts.list, tables);
+    apply_schemas(&validation, schema, &mut drafts);
+    for draft in &mut drafts.list {
+        settle(&incoming, draft);
+    }
+    let key = conflict_key(api, tables, &mut drafts, root);
+    let version = version_field(&validation, &drafts);
+    let quality_score = quality_score(&validation, &drafts);
+    let outgoing = outgoing
+        .map(|fields| write_back_fields(&fields, &drafts))
+        .unwrap_or_default();
+    let decision = validation.text("decision");
+    let (key, conflict_key) = key?;
+    Some(Fields {
+        mapping: Mapping {
+            fields: drafts.list.into_iter().map(|draft| draft.field).collect(),
+            key,
+            version,
+            quality_score,
+        },
+        conflict_key,
+        outgoing,
+        decision,
+    })
+}
+
+/// What one direction of the transforms says.
+struct Steps<'a> {
+    fields: Option<Section<'a>>,
+    /// The step that names a schema, and the name.
+    schema: Option<(Section<'a>, String)>,
+    /// False when some of the fields were left out for a mistake.
+    whole: bool,
+}
+
+fn steps<'a>(transforms: &Section<'a>, direction: &str, shaping: &'static str) -> Steps<'a> {
+    let mut steps = Steps {
+        fields: None,
+        schema: None,
+        whole: true,
+    };
+    for (node, path) in transforms.items(direction) {
+        let step = Section::any(transforms.context(), node, &path, true);
+        if step.entries().is_empty() {
+            continue;
+        }
+        if step.entry("type").is_none() {
+            step.absent_key("type", format!("`{shaping}` or `field_mapping`"));
+            continue;
+        }
+        match step.choice("type", &[(shaping, false), ("field_mapping", true)]) {
+            Some(true) => {
+                let step =
+                    Section::open(transforms.context(), node, &path, &["type", "fields"], true);
+                if steps.fields.is_some() {
+                    steps.whole = false;
+                    step.wrong("type", "a second field_mapping", "put all fields into one");
+                } else {
+                    steps.fields = Some(step.names("fields"));
+                }
+            }
+            Some(false) => {
+                let step =
+                    Section::open(transforms.context(), node, &path, &["type", "schema"], true);
+                steps.schema = step.text("schema").map(|name| (step, name));
+            }
+            None => steps.whole = false,
+        }
+    }
+    steps
+}
+
+/// One entry of `fields`, in short or long form.
+fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
+    let path = fields.path_of(&entry.key);
+    let Some(source) = parse_dotted(&entry.key) else {
+        fields.wrong_key(
+            entry,
+            "expected a field, or names joined by dots such as `address.country`",
+            "no part may be empty",
+        );
+        return None;
+    };
+    let long = matches!(entry.value.kind, NodeKind::Map(_));
+    let section = if long {
+        Section::open(fields.context(), &entry.value, &path, &LONG_FORM, true)
+    } else {
+        fields.clone()
+    };
+    let to = if long { "to" } else { entry.key.as_str() };
+    if long && section.entry("to").is_none() {
+        section.absent_key("to", "the internal name, such as `to: customerId`");
+        return None;
+    }
+    let expected = "an internal name of letters, digits and `_`, such as `customerId`,";
+    let name = section.parse(to, expected, |text| {
+        is_internal_name(text).then(|| text.to_owned())
+    })?;
+    let mut draft = Draft {
+        field: Field {
+            source,
+            column: Some(snake_case(&name)),
+            name,
+            kind: Kind::String,
+            required: false,
+            default: None,
+            format: None,
+            timezone: None,
+            max_length: None,
+            trim: false,
+            min: None,
+            max: None,
+            pattern: None,
+            one_of: Vec::new(),
+            weight: Decimal::ONE,
+        },
+        span: entry.key_span,
+        path,
+        kind: None,
+        default: None,
+    };
+    if !long {
+        return Some(draft);
+    }
+    draft.kind = kind(&section, "type");
+    let column = section.parse(
+        "column",
+        "the name of a column, or `false`",
+        |text| match text {
+            "false" => Some(None),
+            "true" => None,
+            _ => is_identifier(text).then(|| Some(text.to_owned())),
+        },
+    );
+    if let Some(column) = column {
+        draft.field.column = column;
+    }
+    draft.default = section
+        .value("default")
+        .map(|value| (value.text, value.plain));
+    let field = &mut draft.field;
+    field.required = section.flag("required").unwrap_or(false);
+    field.trim = section.flag("trim").unwrap_or(false);
+    field.format = section.text("format");
+    field.timezone = section.text("timezone");
+    field.weight = section
+        .parse("weight", "a number from 0 to 1000", |text| {
+            text.parse()
+                .ok()
+                .filter(|weight| (Decimal::ZERO..=Decimal::ONE_THOUSAND).contains(weight))
+        })
+        .unwrap_or(Decimal::ONE);
+    let demands = demands(&section);
+    demands.merge(field, &section);
+    Some(draft)
+}
+
+fn is_internal_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// `customerId` → `customer_id`, `HTTPStatus` → `http_status`.
+fn snake_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut result = String::with_capacity(name.len() + 4);
+    for (index, letter) in letters.iter().enumerate() {
+        if letter.is_uppercase() && index > 0 {
+            let before = letters[index - 1];
+            let starts_word = before.is_lowercase()
+                || before.is_numeric()
+                || (before.is_uppercase()
+                    && letters
+                        .get(index + 1)
+                        .is_some_and(|next| next.is_lowercase()));
+            if starts_word {
+                result.push('_');
+            }
+        }
+        result.extend(letter.to_lowercase());
+    }
+    result
+}
+
+/// No two fields with one internal name or one column, and none in a column that datasync fills.
+fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
+    let wrong = |draft: &Draft, message: String, hint: &str| {
+        let context = fields.context();
+        context.problem(
+            context
+                .source
+                .problem(draft.span, message)
+                .on(&draft.path)
+                .hint(hint),
+        );
+    };
+    let mut names: BTreeMap<&str, &Draft> = BTreeMap::new();
+    let mut columns: BTreeMap<&str, &Draft> = BTreeMap::new();
+    for draft in drafts {
+        let name = draft.field.name.as_str();
+        if let Some(first) = names.insert(name, draft) {
+            wrong(
+                draft,
+                format!(
+                    "`{name}` is mapped twice, first in line {}",
+                    first.span.line
+                ),
+                "internal names are unique",
+            );
+            continue;
+        }
+        let Some(column) = draft.field.column.as_deref() else {
+            continue;
+        };
+        if let Some(first) = columns.insert(column, draft) {
+            wrong(
+                draft,
+                format!(
+                    "the column `{column}` is fed twice, first in line {}",
+                    first.span.line
+                ),
+                "say `column: another_name`, or `column: false` to keep the field without storing it",
+            );
+        }
+        if OWN_COLUMNS.contains(&column) || column == tables.primary_key {
+            wrong(
+                draft,
+                format!("the column `{column}` is filled by datasync or PostgreSQL itself"),
+                "say `column: another_name`, or `column: false` to keep the field without storing it",
+            );
+        }
+    }
+}
+
+/// Merges the schema that `json_to_object` names; others are checked, and mentioned as unused.
+fn apply_schemas(
+    validation: &Section<'_>,
+    wanted: Option<(Section<'_>, String)>,
+    drafts: &mut Drafts,
+) {
+    let schemas: Vec<&Entry> = validation
+        .entries()
+        .iter()
+        .filter(|entry| !RESERVED.contains(&entry.key.as_str()))
+        .collect();
+    let names = || schemas.iter().map(|entry| entry.key.as_str());
+    let wanted = match wanted {
+        Some((step, name)) => {
+            if !names().any(|schema| schema == name) {
+                let hint = match nearest(&name, names()) {
+                    Some(schema) => format!("did you mean `{schema}`?"),
+                    None => format!("add `validation.{name}`, or leave `schema` out"),
+                };
+                step.wrong(
+                    "schema",
+                    format!("there is no `{name}` in validation"),
+                    hint,
+                );
+            }
+            Some(name)
+        }
+        None if schemas.len() == 1 => names().next().map(str::to_owned),
+        None => None,
+    };
+    for entry in &schemas {
+        if !matches!(entry.value.kind, NodeKind::Map(_) | NodeKind::Null) {
+            let hint = match nearest(&entry.key, RESERVED) {
+                Some(key) => format!("did you mean `{key}`?"),
+                None => "a schema has required_fields, field_types and constraints".to_owned(),
+            };
+            let context = validation.context();
+            context.problem(
+                context
+                    .source
+                    .problem(
+                        entry.key_span,
+                        format!("unknown key `{}` in validation", entry.key),
+                    )
+                    .on(validation.path_of(&entry.key))
+                    .hint(hint),
+            );
+            continue;
+        }
+        let schema = validation.section(
+            &entry.key,
+            &["required_fields", "field_types", "constraints"],
+        );
+        if wanted.as_deref() == Some(entry.key.as_str()) {
+            apply(&schema, drafts);
+        } else {
+            validation.ignore(&entry.key, "no transform names it as its schema");
+        }
+    }
+}
+
+fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
+    for value in schema.values("required_fields") {
+        if let Some(draft) = find(schema, &value.text, value.span, &value.path, drafts) {
+            draft.field.required = true;
+        }
+    }
+    let types = schema.names("field_types");
+    for entry in types.entries() {
+        let said = kind(&types, &entry.key);
+        if let Some(draft) = find(
+            schema,
+            &entry.key,
+            entry.key_span,
+            &types.path_of(&entry.key),
+            drafts,
+        ) {
+            match (draft.kind, said) {
+                (Some(before), Some(said)) if before != said => types.wrong(
+                    &entry.key,
+                    format!(
+                        "`{}` has another type in line {}",
+                        entry.key, draft.span.line
+                    ),
+                    "say it in one place only",
+                ),
+                _ => draft.kind = draft.kind.or(said),
+            }
+        }
+    }
+    let constraints = schema.names("constraints");
+    for entry in constraints.entries() {
+        let one = constraints.section(&entry.key, &Demands::KEYS);
+        let demands = demands(&one);
+        if let Some(draft) = find(schema, &entry.key, entry.key_span, one.path(), drafts) {
+            demands.merge(&mut draft.field, &one);
+        }
+    }
+}
+
+/// The field with an internal name; an unmapped one is a mistake.
+fn find<'d>(
+    section: &Section<'_>,
+    name: &str,
+    span: Span,
+    path: &str,
+    drafts: &'d mut Drafts,
+) -> Option<&'d mut Draft> {
+    let found = drafts.position(name);
+    if found.is_none() {
+        drafts.unmapped(section, name, span, path);
+    }
+    found.map(|index| &mut drafts.list[index])
+}
+
+/// Decides the type, and checks that everything said of the field goes together with it.
+fn settle(fields: &Section<'_>, draft: &mut Draft) {
+    // A file in the plain convention types few fields; the columns of the built-in schema are known.
+    let of_column = match draft.field.column.as_deref() {
+        Some("created_at") => Kind::DateTime,
+        Some("quality_score") => Kind::Decimal,
+        _ => Kind::String,
+    };
+    draft.field.kind = draft.kind.unwrap_or(of_column);
+    let wrong = |message: String, hint: &str| {
+        let context = fields.context();
+        context.problem(
+            context
+                .source
+                .problem(draft.span, message)
+                .on(&draft.path)
+                .hint(hint),
+        );
+    };
+    check_fit(&draft.field, &wrong);
+    if let Some((text, plain)) = &draft.default {
+        draft.field.default = check_default(&draft.field, text, *plain, &wrong);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_names_become_columns() {
+        for (name, column) in [
+            ("customerId", "customer_id"),
+            ("customerID", "customer_id"),
+            ("HTTPStatus", "http_status"),
+            ("address2Line", "address2_line"),
+            ("email", "email"),
+            ("already_snake", "already_snake"),
+            ("Ärger", "ärger"),
+        ] {
+            assert_eq!(snake_case(name), column, "{name}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Mistakes in the configuration, and how they are shown: place, source line, caret, what to do.
+//!
+//! A message never holds a value that came from the environment, and a source line arrives here already masked.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One mistake or warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file as the user named it; none for the environment.
+    pub file: Option<String>,
+    /// 1-based.
+    pub line: Option<usize>,
+    /// 1-based, in characters.
+    pub column: Option<usize>,
+    /// Dotted path of the key (`mappings.api.base_url`), where there is one.
+    pub path: Option<Box<str>>,
+    /// What is wrong; may have several lines.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<Box<str>>,
+    #[serde(skip)]
+    excerpt: Option<Box<Excerpt>>,
+}
+
+/// The line a problem is on, secrets masked, and the characters to underline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Excerpt {
+    pub text: String,
+    /// 0-based, in characters.
+    pub start: usize,
+    /// At least 1.
+    pub width: usize,
+}
+
+impl Problem {
+    /// A problem of no particular place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            file: None,
+            line: None,
+            column: None,
+            path: None,
+            message: message.into(),
+            hint: None,
+            excerpt: None,
+        }
+    }
+
+    /// Says which file it is about.
+    #[must_use]
+    pub fn in_file(mut self, file: impl Into<String>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// Says where in the file it is, both counted from 1.
+    #[must_use]
+    pub fn at(mut self, line: usize, column: usize) -> Self {
+        self.line = Some(line);
+        self.column = Some(column);
+        self
+    }
+
+    /// Says which key it is about.
+    #[must_use]
+    pub fn on(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into().into_boxed_str());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into().into_boxed_str());
+        self
+    }
+
+    pub(super) fn excerpt(mut self, excerpt: Option<Excerpt>) -> Self {
+        self.excerpt = excerpt.map(Box::new);
+        self
+    }
+
+    /// `file:line:column: ` as far as known.
+    fn place(&self) -> String {
+        let mut place = String::new();
+        if let Some(file) = &self.file {
+            place.push_str(file);
+            for number in [self.line, self.column].into_iter().flatten() {
+                place.push(':');
+                place.push_str(&number.to_string());
+            }
+            place.push_str(": ");
+        }
+        place
+    }
+
+    /// Several lines: message, source line with caret, hint.
+    pub fn full(&self) -> String {
+        let mut lines = vec![format!("{}{}", self.place(), self.message)];
+        if let (Some(line), Some(excerpt)) = (self.line, &self.excerpt) {
+            let number = line.to_string();
+            let gutter = " ".repeat(number.len().max(5));
+            let indent = " ".repeat(excerpt.start);
+            let carets = "^".repeat(excerpt.width);
+            lines.push(format!("{number:>5} | {}", excerpt.text));
+            lines.push(format!("{gutter} | {indent}{carets}"));
+        }
+        lines.extend(self.hint.iter().map(|hint| format!("   {hint}")));
+        lines.join("\n")
+    }
+}
+
+impl fmt::Display for Problem {
+    /// One line: place, message, hint.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.place(), self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that is wrong with the configuration; never empty.
+///
+/// `Display` is the finished message, `Serialize` the list for `--output json` and `github`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ConfigErrors {
+    problems: Vec<Problem>,
+}
+
+impl ConfigErrors {
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    /// The mistakes, in the order of the file.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(&problem.full())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl From<Problem> for ConfigErrors {
+    fn from(problem: Problem) -> Self {
+        Self::new(vec![problem])
+    }
+}
+
+/// The candidate that `name` is most likely a misspelling of.
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
+    let wanted = plain(name);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&wanted, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count().max(3)) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edit distance in which swapping two neighbours counts once.
+pub(super) fn distance(left: &str, right: &str) -> usize {
+    // Names longer than this are not misspellings of ours; the bound keeps a hostile file from costing time.
+    const LONGEST: usize = 80;
+    let left: Vec<char> = left.chars().take(LONGEST).collect();
+    let right: Vec<char> = right.chars().take(LONGEST).collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for (row, a) in left.iter().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, b) in right.iter().enumerate() {
+            let mut best = (last[column] + usize::from(a != b))
+                .min(last[column + 1] + 1)
+                .min(current[column] + 1);
+            if row > 0 && column > 0 && *a == right[column - 1] && left[row - 1] == *b {
+                best = best.min(before[column - 1] + 1);
+            }
+            current.push(best);
+        }
+        before = std::mem::replace(&mut last, current);
+    }
+    last[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swapped_pair_of_letters_is_one_edit() {
+        assert_eq!(distance("pagniation", "pagination"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+
+    #[test]
+    fn far_away_names_are_not_suggested() {
+        assert_eq!(
+            nearest("pagnation", ["params", "pagination"]),
+            Some("pagination")
+        );
+        assert_eq!(
+            nearest("maxPageBytes", ["max_page_bytes"]),
+            Some("max_page_bytes")
+        );
+        assert_eq!(nearest("zzz", ["params", "pagination"]), None);
+    }
+}

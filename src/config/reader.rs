@@ -1,0 +1,552 @@
+//! Strict reading of the tree: each place knows its keys, each value its type, and every mistake is collected.
+//!
+//! A reader that finds a mistake records it and answers `None`, so that reading goes on and the user sees all of them
+//! at once. `${…}` is replaced here, in single values only, when somebody asks for the value.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::context::Context;
+use super::environment::is_name;
+use super::problem::{Problem, nearest};
+use super::source::Span;
+use super::values::{parse_duration, parse_share, parse_size};
+use super::yaml::{Entry, Kind, Node};
+
+/// A single value after `${…}` has been replaced.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    pub text: String,
+    pub span: Span,
+    pub path: String,
+    /// Whether it stands in the file without quotes.
+    pub plain: bool,
+    /// Whether `${…}` or `$$` was replaced in it.
+    pub expanded: bool,
+}
+
+/// A mapping of the file, or the place where one could be.
+#[derive(Clone)]
+pub(super) struct Section<'a> {
+    context: &'a Context<'a>,
+    path: String,
+    span: Span,
+    entries: &'a [Entry],
+    present: bool,
+    needed: bool,
+}
+
+impl<'a> Section<'a> {
+    /// Opens a mapping and checks its keys. Null counts as an empty mapping.
+    pub fn open(
+        context: &'a Context<'a>,
+        node: &'a Node,
+        path: &str,
+        keys: &[&str],
+        needed: bool,
+    ) -> Self {
+        let section = Self::any(context, node, path, needed);
+        for entry in section.entries {
+            if !keys.contains(&entry.key.as_str()) && !context.is_full() {
+                section.unknown_key(entry, keys);
+            }
+        }
+        section
+    }
+
+    /// Opens a mapping whose keys are names of the user's choice.
+    pub fn any(context: &'a Context<'a>, node: &'a Node, path: &str, needed: bool) -> Self {
+        let entries = match &node.kind {
+            Kind::Map(entries) => entries.as_slice(),
+            Kind::Null => &[],
+            _ => {
+                context.problem(
+                    context
+                        .source
+                        .problem(
+                            node.span,
+                            format!(
+                                "expected a mapping (`key: value`), found {}",
+                                node.describe()
+                            ),
+                        )
+                        .on(path),
+                );
+                &[]
+            }
+        };
+        let present = !matches!(node.kind, Kind::Null);
+        Self {
+            context,
+            path: path.to_owned(),
+            span: node.span,
+            entries,
+            present,
+            needed,
+        }
+    }
+
+    fn unknown_key(&self, entry: &Entry, keys: &[&str]) {
+        let here = if self.path.is_empty() {
+            "at the top level".to_owned()
+        } else {
+            format!("in {}", self.path)
+        };
+        let known: Vec<&str> = keys.to_vec();
+        let hint = match nearest(&entry.key, known.iter().copied()) {
+            Some(key) => format!("did you mean `{key}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.context.problem(
+            self.context
+                .source
+                .problem(
+                    entry.key_span,
+                    format!("unknown key `{}` {here}", entry.key),
+                )
+                .on(self.path_of(&entry.key))
+                .hint(hint),
+        );
+    }
+
+    /// A mapping below this one; an empty one when the key is absent.
+    pub fn section(&self, key: &str, keys: &[&str]) -> Self {
+        match self.entry(key) {
+            Some(entry) => Self::open(
+                self.context,
+                &entry.value,
+                &self.path_of(key),
+                keys,
+                self.needed,
+            ),
+            None => self.absent(key),
+        }
+    }
+
+    /// A mapping below this one whose keys are names of the user's choice.
+    pub fn names(&self, key: &str) -> Self {
+        match self.entry(key) {
+            Some(entry) => Self::any(self.context, &entry.value, &self.path_of(key), self.needed),
+            None => self.absent(key),
+        }
+    }
+
+    fn absent(&self, key: &str) -> Self {
+        // Whatever is missing below is reported where the lowest section that exists is.
+        Self {
+            path: self.path_of(key),
+            entries: &[],
+            present: false,
+            ..self.clone()
+        }
+    }
+
+    /// The same place for a command that does or does not need its values.
+    #[must_use]
+    pub fn needed(mut self, needed: bool) -> Self {
+        self.needed = needed;
+        self
+    }
+
+    pub fn context(&self) -> &'a Context<'a> {
+        self.context
+    }
+
+    pub fn is_needed(&self) -> bool {
+        self.needed
+    }
+
+    pub fn is_present(&self) -> bool {
+        self.present
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    pub fn entries(&self) -> &'a [Entry] {
+        self.entries
+    }
+
+    pub fn entry(&self, key: &str) -> Option<&'a Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Where the value of a key is, else where this section is.
+    pub fn span_of(&self, key: &str) -> Span {
+        self.entry(key).map_or(self.span, place)
+    }
+
+    /// True when the value is `${variable}` and nothing else.
+    pub fn is_reference_to(&self, key: &str, variable: &str) -> bool {
+        self.entry(key)
+            .is_some_and(|entry| match &entry.value.kind {
+                Kind::Scalar { text, .. } => text.trim() == format!("${{{variable}}}"),
+                _ => false,
+            })
+    }
+
+    /// Records a mistake at the value of a key.
+    pub fn wrong(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.context.problem(
+            self.context
+                .source
+                .problem(self.span_of(key), message)
+                .on(self.path_of(key))
+                .hint(hint),
+        );
+    }
+
+    /// Records a mistake at a key.
+    pub fn wrong_key(&self, entry: &Entry, message: impl Into<String>, hint: impl Into<String>) {
+        self.context.problem(
+            self.context
+                .source
+                .problem(entry.key_span, message)
+                .on(self.path_of(&entry.key))
+                .hint(hint),
+        );
+    }
+
+    /// Records that a key must be there.
+    pub fn absent_key(&self, key: &str, hint: impl Into<String>) {
+        let here = if self.path.is_empty() {
+            "at the top level".to_owned()
+        } else {
+            format!("in {}", self.path)
+        };
+        self.context.problem(
+            self.context
+                .source
+                .problem(self.span, format!("`{key}` is missing {here}"))
+                .on(self.path_of(key))
+                .hint(hint),
+        );
+    }
+
+    /// Accepts a key of the convention that has no effect, and says why.
+    pub fn ignore(&self, key: &str, reason: &str) {
+        if let Some(entry) = self.entry(key) {
+            self.context.warn(
+                self.context
+                    .source
+                    .problem(
+                        entry.key_span,
+                        format!("`{}` is ignored: {reason}", self.path_of(key)),
+                    )
+                    .on(self.path_of(key)),
+            );
+        }
+    }
+
+    /// Records a warning at the value of a key.
+    pub fn warn(&self, key: &str, message: impl Into<String>) {
+        self.context.warn(
+            self.context
+                .source
+                .problem(self.span_of(key), message)
+                .on(self.path_of(key)),
+        );
+    }
+
+    /// A single value; `None` when absent, not a single value, or short of a variable.
+    pub fn value(&self, key: &str) -> Option<Value> {
+        let entry = self.entry(key)?;
+        if matches!(entry.value.kind, Kind::Null) {
+            self.wrong(
+                key,
+                format!("`{}` has no value", self.path_of(key)),
+                "write one, or leave the key out",
+            );
+            return None;
+        }
+        self.scalar(&entry.value, &self.path_of(key), false)
+    }
+
+    /// Like [`Self::value`], where nothing, or a variable that is set to nothing, is an empty text.
+    pub fn value_or_empty(&self, key: &str) -> Option<Value> {
+        let entry = self.entry(key)?;
+        if matches!(entry.value.kind, Kind::Null) {
+            let span = entry.key_span;
+            return Some(Value {
+                text: String::new(),
+                span,
+                path: self.path_of(key),
+                plain: true,
+                expanded: false,
+            });
+        }
+        self.scalar(&entry.value, &self.path_of(key), true)
+    }
+
+    /// The text of a node that must be a single value.
+    pub fn scalar(&self, node: &Node, path: &str, may_be_empty: bool) -> Option<Value> {
+        let Kind::Scalar { text, plain } = &node.kind else {
+            let found = node.describe();
+            self.context.problem(
+                self.context
+                    .source
+                    .problem(node.span, format!("expected a single value, found {found}"))
+                    .on(path),
+            );
+            return None;
+        };
+        let expanded = self.expand(text, node.span, path, may_be_empty)?;
+        Some(Value {
+            plain: *plain,
+            expanded: expanded != *text,
+            text: expanded,
+            span: node.span,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Replaces `${NAME}`, `${NAME:-default}` and `$$`.
+    fn expand(&self, text: &str, span: Span, path: &str, may_be_empty: bool) -> Option<String> {
+        let mut result = String::with_capacity(text.len());
+        let mut complete = true;
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            result.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('$') {
+                result.push('$');
+                rest = after;
+            } else if let Some(reference) = rest.strip_prefix('{') {
+                let parsed = reference.split_once('}').and_then(|(inside, after)| {
+                    let (name, default) = match inside.split_once(":-") {
+                        Some((name, default)) => (name, Some(default)),
+                        None => (inside, None),
+                    };
+                    (is_name(name) && !default.is_some_and(|text| text.contains("${")))
+                        .then_some((name, default, after))
+                });
+                let Some((name, default, after)) = parsed else {
+                    self.context.problem(
+                        self.context
+                            .source
+                            .problem(span, "a `${` that is no reference to a variable")
+                            .on(path)
+                            .hint("write `${NAME}` or `${NAME:-default}`, and `$$` for a dollar"),
+                    );
+                    return None;
+                };
+                let value = self.context.defined(name, self.needed);
+                let value = match default {
+                    Some(default) => value
+                        .filter(|value| !value.is_empty())
+                        .or(Some(default.to_owned())),
+                    None => value.filter(|value| may_be_empty || !value.is_empty()),
+                };
+                if let Some(value) = value {
+                    result.push_str(&value);
+                } else {
+                    self.context.missing(name, Some(span), self.needed);
+                    complete = false;
+                }
+                rest = after;
+            } else {
+                result.push('$');
+            }
+        }
+        result.push_str(rest);
+        complete.then_some(result)
+    }
+
+    /// A value of some type; `expected` completes "expected …".
+    pub fn parse<T>(
+        &self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        let parsed = read(value.text.trim());
+        if parsed.is_none() {
+            self.context.problem(self.unexpected(&value, expected));
+        }
+        parsed
+    }
+
+    /// The value is not what was expected. It is not repeated: it may come from the environment.
+    fn unexpected(&self, value: &Value, expected: &str) -> Problem {
+        let origin = if value.expanded {
+            ", which a variable fills"
+        } else {
+            ""
+        };
+        self.context
+            .source
+            .problem(
+                value.span,
+                format!("expected {expected} for {}{origin}", value.path),
+            )
+            .on(&value.path)
+    }
+
+    /// Text that is not blank.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.parse(key, "text that is not empty", |text| {
+            (!text.is_empty()).then(|| text.to_owned())
+        })
+    }
+
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        self.parse(key, "`true` or `false`", parse_flag)
+    }
+
+    pub fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        key: &str,
+        range: RangeInclusive<T>,
+    ) -> Option<T> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.parse(key, &expected, |text| {
+            let number = text
+                .parse()
+                .ok()
+                .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+            range.contains(&number).then_some(number)
+        })
+    }
+
+    /// A duration in seconds from `least` to `most`.
+    pub fn duration(&self, key: &str, least: Duration, most: Duration) -> Option<Duration> {
+        let expected = format!(
+            "a duration from {} to {}, written `500ms`, `30s`, `10m`, `2h` or `5d`,",
+            show_duration(least),
+            show_duration(most)
+        );
+        self.parse(key, &expected, |text| {
+            parse_duration(text).filter(|duration| (least..=most).contains(duration))
+        })
+    }
+
+    pub fn size(&self, key: &str, least: u64) -> Option<u64> {
+        let expected = format!(
+            "a size of at least {}, written `32MiB`, `1GiB` or `10MB`,",
+            show_size(least)
+        );
+        self.parse(key, &expected, |text| {
+            parse_size(text).filter(|size| *size >= least)
+        })
+    }
+
+    pub fn share(&self, key: &str) -> Option<f64> {
+        self.parse(
+            key,
+            "a share from 0 to 1, written `5%` or `0.05`,",
+            parse_share,
+        )
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.value(key)?;
+        self.choose(&value, choices)
+    }
+
+    /// The same for a value at hand.
+    pub fn choose<T: Copy>(&self, value: &Value, choices: &[(&str, T)]) -> Option<T> {
+        let found = choices.iter().find(|(word, _)| *word == value.text.trim());
+        if found.is_none() {
+            let words: Vec<String> = choices
+                .iter()
+                .map(|(word, _)| format!("`{word}`"))
+                .collect();
+            let expected = match words.as_slice() {
+                [word] => word.clone(),
+                words => format!("one of {}", words.join(", ")),
+            };
+            let problem = self.unexpected(value, &expected);
+            let nearest = nearest(value.text.trim(), choices.iter().map(|(word, _)| *word));
+            self.context.problem(match nearest {
+                Some(word) => problem.hint(format!("did you mean `{word}`?")),
+                None => problem,
+            });
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
+    /// The nodes of a list, each with its path; empty when absent.
+    pub fn items(&self, key: &str) -> Vec<(&'a Node, String)> {
+        let Some(entry) = self.entry(key) else {
+            return Vec::new();
+        };
+        let path = self.path_of(key);
+        match &entry.value.kind {
+            Kind::List(items) => items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| (item, format!("{path}[{index}]")))
+                .collect(),
+            Kind::Null => Vec::new(),
+            _ => {
+                self.wrong(
+                    key,
+                    format!("expected a list, found {}", entry.value.describe()),
+                    "write `[a, b]`, or one `- a` a line",
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    /// A list of single values.
+    pub fn values(&self, key: &str) -> Vec<Value> {
+        self.items(key)
+            .into_iter()
+            .filter_map(|(item, path)| self.scalar(item, &path, false))
+            .collect()
+    }
+}
+
+/// Where to point for an entry: at its value, or at its key where the value is nothing.
+pub(super) fn place(entry: &Entry) -> Span {
+    match &entry.value.kind {
+        Kind::Scalar { .. } => entry.value.span,
+        _ => entry.key_span,
+    }
+}
+
+pub(super) fn parse_flag(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+fn show_size(bytes: u64) -> String {
+    for (unit, length) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= length && bytes.is_multiple_of(length) {
+            return format!("{}{unit}", bytes / length);
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+fn show_duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    for (unit, length) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
+        if milliseconds >= length && milliseconds.is_multiple_of(length) {
+            return format!("{}{unit}", milliseconds / length);
+        }
+    }
+    format!("{milliseconds}ms")
+}

@@ -1,0 +1,586 @@
+//! A table's conditions as sets: every input column is an axis cut into segments by the values its cells mention, and
+//! every cell is the set of segments it accepts.
+//!
+//! Within a segment no cell can tell two values apart, so finitely many segments stand for all values. The rule index,
+//! the lint and the nearest change all read this; whatever is not a comparison with constants is left out as unknown.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use super::bits::Bits;
+use super::feel::ast::{Comparison, Expr, Test};
+use super::feel::eval::{self, Frame};
+use super::feel::temporal::{self, DateTime, Zone};
+use super::feel::value::{Kind, Range, Value, order};
+use super::table::{Column, Table};
+
+/// The axes of a table and its cells on them.
+#[derive(Debug)]
+pub struct Grid {
+    /// One an input column; none where the column cannot be cut into segments at all.
+    pub axes: Vec<Option<Axis>>,
+    /// By column, then rule: the segments accepted; none = unknown.
+    pub cells: Vec<Vec<Option<Bits>>>,
+}
+
+/// The values of one input column. With `n` points there are `2n + 2` segments: the open stretch before point `i` is
+/// `2i`, point `i` itself is `2i + 1`, the stretch behind the last point is `2n`, and null is `2n + 1`.
+#[derive(Debug)]
+pub struct Axis {
+    /// The type of its values; [`Kind::Any`] when no cell says.
+    pub kind: Kind,
+    /// Values the cells mention, upwards.
+    pub points: Vec<Value>,
+    /// Segments that hold a value which is allowed; null is always among them.
+    pub live: Bits,
+    /// Is null mentioned by a cell, and not just let through by `-`?
+    pub null_matters: bool,
+}
+
+impl Grid {
+    /// Cuts a table.
+    pub fn of(table: &Table) -> Self {
+        let mut axes = Vec::new();
+        let mut cells = Vec::new();
+        for (index, column) in table.inputs.iter().enumerate() {
+            let entries: Vec<&[Test]> = table
+                .rules
+                .iter()
+                .map(|rule| rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice))
+                .collect();
+            let (axis, sets) = Axis::of(column, &entries);
+            axes.push(axis);
+            cells.push(sets);
+        }
+        Self { axes, cells }
+    }
+}
+
+impl Axis {
+    fn of(column: &Column, entries: &[&[Test]]) -> (Option<Self>, Vec<Option<Bits>>) {
+        let unknown = || {
+            entries
+                .iter()
+                .map(|tests| match tests {
+                    [Test::Any] => Some(Bits::all(2)),
+                    _ => None,
+                })
+                .collect::<Vec<_>>()
+        };
+        if column.collection {
+            return (None, unknown());
+        }
+        let allowed = column.allowed.as_deref().unwrap_or(&[]);
+        let kind = match column.kind {
+            Kind::Any => inferred_kind(entries.iter().copied().chain([allowed])),
+            kind => Some(kind),
+        };
+        let Some(kind) = kind else {
+            return (None, unknown());
+        };
+        if kind != Kind::Any && kind != Kind::Boolean && !kind.is_ordered() {
+            return (None, unknown());
+        }
+        let mut points = Vec::new();
+        if kind == Kind::Boolean {
+            points = vec![Value::Boolean(false), Value::Boolean(true)];
+        } else {
+            for tests in entries.iter().copied().chain([allowed]) {
+                constants(tests, &mut |value| {
+                    if value.kind() == kind {
+                        points.push(value.clone());
+                    }
+                });
+            }
+            points.sort_by(|a, b| order(a, b).unwrap_or(Ordering::Equal));
+            points.dedup_by(|a, b| order(a, b) == Some(Ordering::Equal));
+        }
+        let mut axis = Self {
+            kind,
+            live: Bits::none(2 * points.len() + 2),
+            points,
+            null_matters: false,
+        };
+        for segment in 0..axis.null() {
+            if axis.sample(segment).is_some() {
+                axis.live.insert(segment);
+            }
+        }
+        axis.live.insert(axis.null());
+        if !allowed.is_empty()
+            && let Some(mut set) = axis.set_of(allowed)
+        {
+            set.insert(axis.null());
+            axis.live = axis.live.and(&set);
+        }
+        // Cells repeat themselves: each text is worked out once.
+        let cells: Vec<Option<Bits>> = entries.iter().map(|tests| axis.set_of(tests)).collect();
+        axis.null_matters = entries.iter().zip(&cells).any(|(tests, set)| {
+            !matches!(tests, [Test::Any])
+                && set.as_ref().is_some_and(|set| set.contains(axis.null()))
+        });
+        (Some(axis), cells)
+    }
+
+    /// How many segments there are, null included.
+    pub fn segments(&self) -> usize {
+        2 * self.points.len() + 2
+    }
+
+    /// The segment of null.
+    pub fn null(&self) -> usize {
+        2 * self.points.len() + 1
+    }
+
+    /// The segment of a value; none for a value of another type.
+    pub fn segment_of(&self, value: &Value) -> Option<usize> {
+        if value.is_null() {
+            return Some(self.null());
+        }
+        if self.kind == Kind::Any {
+            return Some(0);
+        }
+        if let Value::Boolean(truth) = value {
+            return (self.kind == Kind::Boolean).then_some(if *truth { 3 } else { 1 });
+        }
+        if value.kind() != self.kind {
+            return None;
+        }
+        let before = self
+            .points
+            .partition_point(|point| order(point, value) == Some(Ordering::Less));
+        let on = self
+            .points
+            .get(before)
+            .is_some_and(|point| order(point, value) == Some(Ordering::Equal));
+        Some(2 * before + usize::from(on))
+    }
+
+    /// The segments that tests accept; none when they are more than comparisons with constants.
+    pub fn set_of(&self, tests: &[Test]) -> Option<Bits> {
+        let mut set = Bits::none(self.segments());
+        for test in tests {
+            set.add(&self.set_of_test(test)?);
+        }
+        if eval::holds_any(tests, &Value::Null, &mut Frame::default()) == Some(true) {
+            set.insert(self.null());
+        } else {
+            set.remove(self.null());
+        }
+        Some(set)
+    }
+
+    fn set_of_test(&self, test: &Test) -> Option<Bits> {
+        match test {
+            Test::Any => Some(Bits::all(self.segments())),
+            Test::Compare(comparison, Expr::Const(value)) => Some(self.compared(*comparison, value)),
+            Test::Value(Expr::Const(value)) => Some(self.equal_or_in(value)),
+            Test::Truth(expr) => self.set_of_condition(expr),
+            Test::Not(tests) => {
+                let mut set = Bits::none(self.segments());
+                for test in tests {
+                    set.add(&self.set_of_test(test)?);
+                }
+                Some(set.inverted())
+            }
+            _ => None,
+        }
+    }
+
+    fn set_of_condition(&self, expr: &Expr) -> Option<Bits> {
+        match expr {
+            Expr::Const(Value::Boolean(true)) => Some(Bits::all(self.segments())),
+            Expr::Const(Value::Boolean(false)) => Some(Bits::none(self.segments())),
+            Expr::Compare(comparison, pair) => match &**pair {
+                [Expr::Input, Expr::Const(value)] => Some(self.compared(*comparison, value)),
+                [Expr::Const(value), Expr::Input] => {
+                    Some(self.compared(comparison.mirrored(), value))
+                }
+                _ => None,
+            },
+            Expr::And(items) => {
+                let mut set = Bits::all(self.segments());
+                for item in items {
+                    set = set.and(&self.set_of_condition(item)?);
+                }
+                Some(set)
+            }
+            Expr::Or(items) => {
+                let mut set = Bits::none(self.segments());
+                for item in items {
+                    set.add(&self.set_of_condition(item)?);
+                }
+                Some(set)
+            }
+            Expr::Between(parts) => match &**parts {
+                [Expr::Input, Expr::Const(low), Expr::Const(high)] => Some(
+                    self.compared(Comparison::AtLeast, low)
+                        .and(&self.compared(Comparison::AtMost, high)),
+                ),
+                _ => None,
+            },
+            Expr::In(value, tests) if matches!(**value, Expr::Input) => {
+                let mut set = Bits::none(self.segments());
+                for test in tests {
+                    set.add(&self.set_of_test(test)?);
+                }
+                Some(set)
+            }
+            Expr::Call(function, arguments) if function.name == "not" => {
+                self.set_of_condition(arguments.first()?).map(|set| set.inverted())
+            }
+            _ => None,
+        }
+    }
+
+    fn equal_or_in(&self, value: &Value) -> Bits {
+        match value {
+            Value::Range(range) => self.in_range(range),
+            Value::List(items) => {
+                let mut set = Bits::none(self.segments());
+                for item in items.iter() {
+                    set.add(&match item {
+                        Value::Range(range) => self.in_range(range),
+                        item => self.compared(Comparison::Equal, item),
+                    });
+                }
+                set
+            }
+            value => self.compared(Comparison::Equal, value),
+        }
+    }
+
+    fn in_range(&self, range: &Range) -> Bits {
+        let mut set = Bits::all(self.segments());
+        if !range.low.is_null() {
+            let comparison = if range.low_included {
+                Comparison::AtLeast
+            } else {
+                Comparison::Greater
+            };
+            set = set.and(&self.compared(comparison, &range.low));
+        }
+        if !range.high.is_null() {
+            let comparison = if range.high_included {
+                Comparison::AtMost
+            } else {
+                Comparison::Less
+            };
+            set = set.and(&self.compared(comparison, &range.high));
+        }
+        set
+    }
+
+    /// The segments of the values that compare so with a constant (null left aside).
+    fn compared(&self, comparison: Comparison, value: &Value) -> Bits {
+        let mut set = Bits::none(self.segments());
+        if value.is_null() {
+            // Whatever is not null differs from null.
+            if comparison == Comparison::Unequal {
+                set.insert_span(0, self.null());
+            }
+            return set;
+        }
+        // A constant of another type compares with nothing.
+        let Some(segment) = self.segment_of(value) else {
+            return set;
+        };
+        if self.kind == Kind::Boolean {
+            match comparison {
+                Comparison::Equal => set.insert(segment),
+                Comparison::Unequal => set.insert(4 - segment),
+                _ => {}
+            }
+            return set;
+        }
+        let end = self.null();
+        match comparison {
+            Comparison::Equal => set.insert(segment),
+            Comparison::Unequal => {
+                set.insert_span(0, end);
+                set.remove(segment);
+            }
+            Comparison::Less => set.insert_span(0, segment),
+            Comparison::AtMost => set.insert_span(0, segment + 1),
+            Comparison::Greater => set.insert_span(segment + 1, end),
+            Comparison::AtLeast => set.insert_span(segment, end),
+        }
+        set
+    }
+
+    /// A value of the segment, as plain as can be; none when the segment holds no value.
+    pub fn sample(&self, segment: usize) -> Option<Value> {
+        if segment == self.null() {
+            return Some(Value::Null);
+        }
+        if segment % 2 == 1 {
+            return self.points.get(segment / 2).cloned();
+        }
+        let low = (segment / 2).checked_sub(1).and_then(|index| self.points.get(index));
+        let high = self.points.get(segment / 2);
+        match self.kind {
+            Kind::Boolean => None,
+            Kind::Number => number_between(low, high).map(Value::Number),
+            Kind::Text => text_between(low, high),
+            Kind::Date => {
+                let days = |value: Option<&Value>| match value {
+                    Some(Value::Date(date)) => Some(i128::from(temporal::days_of_date(*date))),
+                    _ => None,
+                };
+                let day = whole_between(days(low), days(high), 20_454)?;
+                temporal::date_of_days(i32::try_from(day).ok()?).map(Value::Date)
+            }
+            Kind::DateTime => {
+                let instant = |value: Option<&Value>| match value {
+                    Some(Value::DateTime(moment)) => Some(moment.instant()),
+                    _ => None,
+                };
+                let at = stepped_between(
+                    instant(low),
+                    instant(high),
+                    1_767_225_600_000_000_000,
+                    &[86_400_000_000_000, 1_000_000_000, 1_000],
+                )?;
+                DateTime {
+                    local: jiff::civil::date(1970, 1, 1).to_datetime(jiff::civil::Time::midnight()),
+                    zone: Zone::Offset(0),
+                }
+                .plus(at)
+                .map(Value::DateTime)
+            }
+            Kind::Time => {
+                let Some(Value::Time(end)) = low.or(high) else {
+                    return None;
+                };
+                let step = if low.is_some() { 1_000_000_000 } else { -1_000_000_000 };
+                let value = Value::Time(end.plus(step));
+                (self.segment_of(&value) == Some(segment)).then_some(value)
+            }
+            Kind::Duration => {
+                let nanos = |value: Option<&Value>| match value {
+                    Some(Value::Duration(nanos)) => Some(*nanos),
+                    _ => None,
+                };
+                stepped_between(nanos(low), nanos(high), 0, &[86_400_000_000_000, 1_000_000_000])
+                    .map(Value::Duration)
+            }
+            Kind::Months => {
+                let months = |value: Option<&Value>| match value {
+                    Some(Value::Months(months)) => Some(i128::from(*months)),
+                    _ => None,
+                };
+                let months = whole_between(months(low), months(high), 0)?;
+                i64::try_from(months).ok().map(Value::Months)
+            }
+            // Nothing is known of the column's values, and no cell asks.
+            Kind::Any => Some(Value::text("anything")),
+            _ => None,
+        }
+    }
+
+    /// The set as a person would write it in a cell.
+    pub fn text_of(&self, set: &Bits) -> String {
+        let wanted = set.and(&self.live);
+        if wanted == self.live {
+            return "-".to_owned();
+        }
+        let mut parts = Vec::new();
+        let mut segment = 0;
+        while segment < self.null() {
+            if !wanted.contains(segment) {
+                segment += 1;
+                continue;
+            }
+            let start = segment;
+            // Segments without values do not interrupt a stretch.
+            while segment < self.null() && (wanted.contains(segment) || !self.live.contains(segment)) {
+                segment += 1;
+            }
+            let mut end = segment - 1;
+            while !wanted.contains(end) {
+                end -= 1;
+            }
+            if self.kind == Kind::Boolean {
+                for point in (start..=end).filter(|segment| wanted.contains(*segment)) {
+                    parts.push(self.points[point / 2].literal());
+                }
+                continue;
+            }
+            parts.push(self.stretch(start, end));
+        }
+        if wanted.contains(self.null()) {
+            parts.push("null".to_owned());
+        }
+        parts.join(", ")
+    }
+
+    fn stretch(&self, start: usize, end: usize) -> String {
+        if start == end && start % 2 == 1 {
+            return self.points[start / 2].literal();
+        }
+        let low = if start % 2 == 1 {
+            Some(("[", start / 2))
+        } else {
+            (start / 2).checked_sub(1).map(|point| ("(", point))
+        };
+        let high = if end % 2 == 1 {
+            Some(("]", end / 2))
+        } else {
+            (end / 2 < self.points.len()).then_some((")", end / 2))
+        };
+        let point = |index: usize| self.points[index].literal();
+        match (low, high) {
+            (Some((open, low)), Some((close, high))) => {
+                format!("{open}{}..{}{close}", point(low), point(high))
+            }
+            (Some(("[", low)), None) => format!(">= {}", point(low)),
+            (Some((_, low)), None) => format!("> {}", point(low)),
+            (None, Some(("]", high))) => format!("<= {}", point(high)),
+            (None, Some((_, high))) => format!("< {}", point(high)),
+            (None, None) => "not(null)".to_owned(),
+        }
+    }
+}
+
+impl Comparison {
+    /// `5 < x` is `x > 5`.
+    const fn mirrored(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::AtMost => Self::AtLeast,
+            Self::Greater => Self::Less,
+            Self::AtLeast => Self::AtMost,
+            same => same,
+        }
+    }
+}
+
+/// The one type of all constants; `Any` when there is none, `None` when there are several.
+pub fn inferred_kind<'t>(entries: impl Iterator<Item = &'t [Test]>) -> Option<Kind> {
+    let mut kind = Kind::Any;
+    let mut mixed = false;
+    for tests in entries {
+        constants(tests, &mut |value| {
+            if kind == Kind::Any {
+                kind = value.kind();
+            } else if value.kind() != kind && !value.is_null() {
+                mixed = true;
+            }
+        });
+    }
+    (!mixed).then_some(kind)
+}
+
+/// Visits every constant that tests compare with: the ends of intervals and the items of lists, one by one.
+pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
+    fn of_value(value: &Value, see: &mut dyn FnMut(&Value)) {
+        match value {
+            Value::Range(range) => {
+                see(&range.low);
+                see(&range.high);
+            }
+            Value::List(items) => items.iter().for_each(|item| of_value(item, see)),
+            value => see(value),
+        }
+    }
+    fn of_condition(expr: &Expr, see: &mut dyn FnMut(&Value)) {
+        match expr {
+            Expr::Compare(_, pair) => match &**pair {
+                [Expr::Input, Expr::Const(value)] | [Expr::Const(value), Expr::Input] => {
+                    of_value(value, see);
+                }
+                _ => {}
+            },
+            Expr::And(items) | Expr::Or(items) => items.iter().for_each(|item| of_condition(item, see)),
+            Expr::Between(parts) => {
+                if let [Expr::Input, Expr::Const(low), Expr::Const(high)] = &**parts {
+                    see(low);
+                    see(high);
+                }
+            }
+            Expr::In(value, tests) if matches!(**value, Expr::Input) => constants(tests, see),
+            Expr::Call(function, arguments) if function.name == "not" => {
+                arguments.iter().for_each(|argument| of_condition(argument, see));
+            }
+            _ => {}
+        }
+    }
+    for test in tests {
+        match test {
+            Test::Compare(_, Expr::Const(value)) | Test::Value(Expr::Const(value)) => of_value(value, see),
+            Test::Truth(expr) => of_condition(expr, see),
+            Test::Not(tests) => constants(tests, see),
+            _ => {}
+        }
+    }
+}
+
+/// A plain number strictly between two, with as few digits as possible.
+fn number_between(low: Option<&Value>, high: Option<&Value>) -> Option<Decimal> {
+    let number = |value: Option<&Value>| match value {
+        Some(Value::Number(number)) => Some(*number),
+        _ => None,
+    };
+    match (number(low), number(high)) {
+        (None, None) => Some(Decimal::ZERO),
+        (Some(low), None) => low.floor().checked_add(Decimal::ONE),
+        (None, Some(high)) => high.ceil().checked_sub(Decimal::ONE),
+        (Some(low), Some(high)) => {
+            for digits in 0..=27 {
+                let step = Decimal::new(1, digits);
+                let next = low.round_dp_with_strategy(
+                    digits,
+                    rust_decimal::RoundingStrategy::ToNegativeInfinity,
+                );
+                let next = next.checked_add(step)?;
+                if next > low && next < high {
+                    // In the middle of a wide stretch rather than at its edge, where that is as plain.
+                    let middle = low.checked_add(high)?.checked_div(Decimal::TWO)?.round_dp(digits);
+                    return Some(if middle > low && middle < high { middle } else { next });
+                }
+            }
+            None
+        }
+    }
+}
+
+fn text_between(low: Option<&Value>, high: Option<&Value>) -> Option<Value> {
+    let text = |value: Option<&Value>| match value {
+        Some(Value::Text(text)) => Some(Arc::clone(text)),
+        _ => None,
+    };
+    let (low, high) = (text(low), text(high));
+    let fits = |candidate: &str| {
+        low.as_ref().is_none_or(|low| candidate > &**low)
+            && high.as_ref().is_none_or(|high| candidate < &**high)
+    };
+    let behind = low.as_ref().map(|low| format!("{low}a"));
+    let closer = low.as_ref().map(|low| format!("{low} "));
+    ["other", "something else", "another", "unknown", "x", "A", "0"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(behind)
+        .chain(closer)
+        .chain(["!".to_owned(), String::new()])
+        .find(|candidate| fits(candidate))
+        .map(|candidate| Value::text(&candidate))
+}
+
+fn whole_between(low: Option<i128>, high: Option<i128>, free: i128) -> Option<i128> {
+    stepped_between(low, high, free, &[1])
+}
+
+/// A number strictly between two, a large step from an end rather than a small one.
+fn stepped_between(low: Option<i128>, high: Option<i128>, free: i128, steps: &[i128]) -> Option<i128> {
+    match (low, high) {
+        (None, None) => Some(free),
+        (Some(low), None) => low.checked_add(*steps.first()?),
+        (None, Some(high)) => high.checked_sub(*steps.first()?),
+        (Some(low), Some(high)) => steps
+            .iter()
+            .map(|step| low + step)
+            .find(|value| *value < high),
+    }
+}

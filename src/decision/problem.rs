@@ -1,0 +1,104 @@
+//! What is wrong with a decision file, said so that a person can put it right. Never holds a record's value.
+
+use std::fmt;
+
+/// One mistake in a decision file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// Line in the file, from 1; 0 when it concerns the whole file.
+    pub line: usize,
+    /// The decision's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// The rule's row in its table, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row: Option<usize>,
+    /// The rule's id, when it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The column, `input "…"` or `output "…"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// The cell as written, shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// What is wrong, what was expected, what to do.
+    pub message: String,
+}
+
+/// Every mistake that was found, in file order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problem {
+    /// Names the cell, shortened to one line.
+    #[must_use]
+    pub fn in_cell(mut self, text: &str) -> Self {
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.cell = Some(if line.chars().count() > 60 {
+            line.chars().take(57).chain("…".chars()).collect()
+        } else {
+            line
+        });
+        self
+    }
+
+    /// How a rule is named in messages: row and id.
+    pub fn rule_name(row: usize, id: Option<&str>) -> String {
+        match id {
+            Some(id) => format!("rule {row} ({id})"),
+            None => format!("rule {row}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        f.write_str(": ")?;
+        if let Some(decision) = &self.decision {
+            write!(f, "decision \"{decision}\", ")?;
+        }
+        if let Some(row) = self.row {
+            write!(f, "{}, ", Self::rule_name(row, self.rule.as_deref()))?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, "{column}, ")?;
+        }
+        if let Some(cell) = &self.cell {
+            write!(f, "`{cell}`: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Problems {
+    /// One mistake about the file as a whole, or at a line of it.
+    pub fn one(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self(vec![Problem {
+            file: file.to_owned(),
+            line,
+            message: message.into(),
+            ..Problem::default()
+        }])
+    }
+}

@@ -1,0 +1,149 @@
+//! One record through transform and decide: the verdict on it, and why.
+//!
+//! The pipeline and `validate` judge by this one function, so what is shown is what will happen.
+
+use std::borrow::Cow;
+
+use crate::decision::{Decision, Scratch, Verdict};
+use crate::record::{FieldError, Rejection};
+use crate::transform::{Shaped, Transform};
+
+/// The rules a record is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    pub transform: &'a Transform,
+    pub decision: &'a Decision,
+}
+
+/// The class of a verdict that rules gave; all others say why they could not.
+const DECIDED: &str = "decided";
+
+/// What becomes of a record.
+#[derive(Debug)]
+pub enum Judgement<'a> {
+    /// It is written.
+    Accepted(Verdict<'a>),
+    Refused(Refusal),
+}
+
+/// Why a record is not written.
+#[derive(Debug)]
+pub struct Refusal {
+    /// `field_error`, `missing_required`, `decision`, `no_rule`, …
+    pub reason: &'static str,
+    pub message: String,
+    /// The message holds no value of the record: only what a table computes can.
+    pub loggable: bool,
+    pub errors: Vec<FieldError>,
+    pub rules: Vec<String>,
+    /// The decision table was asked, and its answer can be explained.
+    pub decided: bool,
+}
+
+/// Judges a record that [`Transform::apply`] has shaped.
+pub fn judge<'a>(rules: Rules<'a>, shaped: &Shaped<'_>, scratch: &mut Scratch) -> Judgement<'a> {
+    if !shaped.errors.is_empty() {
+        return Judgement::Refused(Refusal::of_fields(shaped.errors.clone()));
+    }
+    let verdict = rules.decision.decide(&shaped.facts, scratch);
+    let missing: Vec<&str> = shaped
+        .missing
+        .iter()
+        .map(|&field| rules.transform.source_name(usize::from(field)))
+        .collect();
+    // Without a key nothing can be written, whatever the table says.
+    if verdict.passes() && shaped.id.is_some() {
+        return Judgement::Accepted(verdict);
+    }
+    let loggable = matches!(verdict.reason, Cow::Borrowed(_)) || verdict.class != DECIDED;
+    let mut message = if verdict.passes() {
+        "the record has no key".to_owned()
+    } else {
+        verdict.reason.to_string()
+    };
+    if !missing.is_empty() {
+        message = format!("{message} (missing: {})", missing.join(", "));
+    }
+    Judgement::Refused(Refusal {
+        reason: match verdict.class {
+            _ if !missing.is_empty() => "missing_required",
+            DECIDED => "decision",
+            other => other,
+        },
+        message,
+        loggable,
+        errors: Vec::new(),
+        rules: verdict
+            .rules
+            .as_slice()
+            .iter()
+            .map(|&id| id.to_owned())
+            .collect(),
+        decided: true,
+    })
+}
+
+impl Refusal {
+    /// Fields that are not what they should be: nothing is decided.
+    pub(super) fn of_fields(errors: Vec<FieldError>) -> Self {
+        let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Self {
+            reason: "field_error",
+            message: all.join("; "),
+            loggable: true,
+            errors,
+            rules: Vec::new(),
+            decided: false,
+        }
+    }
+
+    /// The rejection to be filed.
+    pub fn file(
+        self,
+        rules: Rules<'_>,
+        shaped: &Shaped<'_>,
+        raw: &str,
+        requested_at: i64,
+        sequence: u64,
+    ) -> Rejection {
+        let id = shaped.id.as_deref();
+        let explanation: Option<String> = self.decided.then(String::new).filter(|_| false);
+        Rejection {
+            key: id.map_or_else(|| payload_key(raw), str::to_owned),
+            record_id: id.map(str::to_owned),
+            payload: raw.to_owned(),
+            reason: self.reason.to_owned(),
+            message: self.message,
+            loggable: self.loggable,
+            errors: self.errors,
+            rules: self.rules,
+            explanation,
+            requested_at,
+            sequence,
+        }
+    }
+}
+
+/// The key of a record without an id: the hash of its payload, so that the same record is one open rejection.
+fn payload_key(raw: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, raw.as_bytes());
+    let mut key = "sha256:".to_owned();
+    for byte in digest.as_ref() {
+        key.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        key.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_record_without_id_is_the_hash_of_its_payload() {
+        assert_eq!(
+            payload_key("{}"),
+            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
+    }
+}

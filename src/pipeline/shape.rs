@@ -1,0 +1,266 @@
+//! Transform and decide: a page becomes rows and rejections, gathered into batches by partition.
+//!
+//! Runs on one thread. Pages are put back in order first, so that batches, and with them the ledger, do not depend on
+//! which request happened to be answered first.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::decision::Scratch;
+use crate::store::{Batch, Columns};
+use crate::transform::Shaped;
+
+use super::judge::{Judgement, Refusal, Rules, judge};
+use super::queue::Queue;
+
+/// A record waits no longer than this for its batch to fill.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A batch is also full when it holds this much, bytes: what bounds memory when records or rejections are large.
+const FULL_BYTES: usize = 1 << 20;
+/// One record in so many is timed: reading the clock for each would cost as much as deciding it.
+const TIMED: u64 = 32;
+
+/// Records that came together: a page, or part of a spool file.
+#[derive(Clone, Debug)]
+pub struct Sheet {
+    pub text: Arc<String>,
+    /// Where each record's raw JSON lies in `text`.
+    pub records: Vec<Range<u32>>,
+    /// When it was requested: PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
+    pub requested_at: i64,
+}
+
+/// What shaping has cost and found so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ShapeStats {
+    pub(super) transform: f64,
+    pub(super) decide: f64,
+}
+
+/// Gathers rows by partition.
+pub(super) struct Shaper<'a> {
+    rules: Rules<'a>,
+    columns: Arc<Columns>,
+    queue: &'a Queue<Batch>,
+    open: Vec<Open>,
+    batch_size: usize,
+    /// Number of the last batch begun.
+    next_batch: &'a mut u64,
+    sequence: u64,
+    scratch: Scratch,
+    stats: ShapeStats,
+}
+
+/// The batch a partition is filling.
+struct Open {
+    batch: Option<Batch>,
+    since: Instant,
+    /// Rows at which it is sent. The first ones are staggered, so that the writers start early and not all at once.
+    full: usize,
+}
+
+impl<'a> Shaper<'a> {
+    pub(super) fn new(
+        rules: Rules<'a>,
+        columns: Arc<Columns>,
+        queue: &'a Queue<Batch>,
+        partitions: u32,
+        batch_size: u32,
+        next_batch: &'a mut u64,
+    ) -> Self {
+        let batch_size = batch_size.max(1) as usize;
+        let partitions = partitions as usize;
+        let open = (1..=partitions)
+            .map(|p| Open {
+                batch: None,
+                since: Instant::now(),
+                full: (batch_size * p / partitions).max(1),
+            })
+            .collect();
+        Self {
+            rules,
+            columns,
+            queue,
+            open,
+            batch_size,
+            next_batch,
+            sequence: 0,
+            scratch: Scratch::default(),
+            stats: ShapeStats::default(),
+        }
+    }
+
+    /// Shapes a whole sheet and sends what is full.
+    pub(super) fn add(&mut self, sheet: &Sheet) {
+        let mut shaped = Shaped::new();
+        for range in &sheet.records {
+            let raw = &sheet.text[range.start as usize..range.end as usize];
+            let timed = self.sequence.is_multiple_of(TIMED);
+            let start = timed.then(Instant::now);
+            self.rules.transform.apply(raw, &mut shaped);
+            if let Some(start) = start {
+                self.stats.transform += start.elapsed().as_secs_f64() * TIMED as f64;
+            }
+            self.settle(sheet, range, raw, &shaped, timed);
+            self.sequence += 1;
+        }
+    }
+
+    /// Decides one transformed record and puts it where it belongs.
+    fn settle(
+        &mut self,
+        sheet: &Sheet,
+        range: &Range<u32>,
+        raw: &str,
+        shaped: &Shaped<'_>,
+        timed: bool,
+    ) {
+        let start = timed.then(Instant::now);
+        let judgement = judge(self.rules, shaped, &mut self.scratch);
+        if let Some(start) = start {
+            self.stats.decide += start.elapsed().as_secs_f64() * TIMED as f64;
+        }
+        let sequence = self.sequence;
+        match (judgement, shaped.id.as_deref()) {
+            (Judgement::Accepted(verdict), Some(id)) => {
+                let partition = self.partition(id);
+                let pushed = self.batch(partition).push_row(
+                    &sheet.text,
+                    range.clone(),
+                    id,
+                    &shaped.facts,
+                    verdict.validation,
+                    verdict.needs_review(),
+                    shaped.version.unwrap_or(sheet.requested_at),
+                    sheet.requested_at,
+                    sequence,
+                );
+                if let Err(error) = pushed {
+                    let refusal = Refusal::of_fields(vec![error]);
+                    let rejection =
+                        refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
+                    self.batch(partition).push_rejection(rejection);
+                }
+                self.send_if_full(partition);
+            }
+            (Judgement::Refused(refusal), _) => {
+                let rejection = refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
+                let partition = self.partition(&rejection.key);
+                self.batch(partition).push_rejection(rejection);
+                self.send_if_full(partition);
+            }
+            (Judgement::Accepted(_), None) => {
+                unreachable!("a record without a key is never accepted")
+            }
+        }
+    }
+
+    fn partition(&self, key: &str) -> usize {
+        (crc32fast::hash(key.as_bytes()) as usize) % self.open.len()
+    }
+
+    fn batch(&mut self, partition: usize) -> &mut Batch {
+        let open = &mut self.open[partition];
+        let (columns, next) = (&self.columns, &mut *self.next_batch);
+        open.batch.get_or_insert_with(|| {
+            open.since = Instant::now();
+            *next += 1;
+            Batch::new(
+                Arc::clone(columns),
+                *next,
+                u32::try_from(partition).unwrap_or_default(),
+            )
+        })
+    }
+
+    fn send_if_full(&mut self, partition: usize) {
+        let open = &self.open[partition];
+        if open
+            .batch
+            .as_ref()
+            .is_some_and(|batch| batch.len() >= open.full || batch.bytes() >= FULL_BYTES)
+        {
+            self.send(partition);
+        }
+    }
+
+    fn send(&mut self, partition: usize) {
+        let open = &mut self.open[partition];
+        if let Some(mut batch) = open.batch.take() {
+            open.full = self.batch_size;
+            batch.seal();
+            self.queue
+                .push(u32::try_from(partition).unwrap_or_default(), batch);
+        }
+    }
+
+    /// Sends batches whose first record has waited long enough.
+    pub(super) fn send_overdue(&mut self) {
+        for partition in 0..self.open.len() {
+            if self.open[partition].batch.is_some()
+                && self.open[partition].since.elapsed() >= LONGEST_WAIT
+            {
+                self.send(partition);
+            }
+        }
+    }
+
+    /// Sends everything.
+    pub(super) fn finish(mut self) -> ShapeStats {
+        for partition in 0..self.open.len() {
+            self.send(partition);
+        }
+        self.stats
+    }
+}
+
+/// Puts numbered things back in order.
+#[derive(Debug)]
+pub(super) struct InOrder<T> {
+    next: u64,
+    early: BTreeMap<u64, T>,
+}
+
+impl<T> InOrder<T> {
+    pub(super) const fn new(first: u64) -> Self {
+        Self {
+            next: first,
+            early: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, index: u64, item: T) {
+        self.early.insert(index, item);
+    }
+
+    /// The next one, when it has come.
+    pub(super) fn take(&mut self) -> Option<T> {
+        let item = self.early.remove(&self.next)?;
+        self.next += 1;
+        Some(item)
+    }
+
+    /// What came beyond a gap, in order.
+    pub(super) fn rest(self) -> impl Iterator<Item = T> {
+        self.early.into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_put_back_in_order() {
+        let mut order = InOrder::new(1);
+        order.add(2, 'b');
+        assert_eq!(order.take(), None);
+        order.add(1, 'a');
+        assert_eq!(
+            [order.take(), order.take(), order.take()],
+            [Some('a'), Some('b'), None]
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! One writer: takes batches, commits them over its own connection, and hands back what the database did not take.
+//!
+//! A batch that failed is tried once more on a new connection. Before that the batch log is asked whether the first try
+//! had committed after all, so a lost reply to COMMIT is never written, or counted, twice.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config::plan;
+use crate::store::{
+    self, Batch, BatchOutcome, Class, Connection, Difference, Layout, StoreError, Writer,
+};
+
+/// Tries of a batch whose failure is a conflict with somebody else's transaction (dead-lock, serialisation).
+const CONFLICT_TRIES: u32 = 5;
+
+/// What writers do with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Commit it.
+    Write,
+    /// Compare it with what is stored, in a read-only transaction, and collect up to so many differences.
+    Compare { differences: usize },
+}
+
+/// Where batches go.
+#[derive(Debug)]
+pub struct Target<'a> {
+    pub database: &'a plan::Database,
+    /// The tables as they are; None when the database could not be asked.
+    pub layout: Option<&'a Layout>,
+    pub run_id: uuid::Uuid,
+    /// PostgreSQL's clock less the local one, microseconds.
+    pub clock_offset: i64,
+    pub task: Task,
+}
+
+/// What writers share: the breaker and the end of the run.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) breaker: Breaker,
+    /// Writers take no more risks: whatever is left goes to the spool.
+    pub(super) give_up: AtomicBool,
+    pub(super) retries: AtomicU64,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// A batch's fate.
+#[derive(Debug)]
+pub(super) enum Fate {
+    Written(Box<Batch>, BatchOutcome, Vec<Difference>),
+    /// Not taken: to be spooled. The error is the first one; None when nothing was tried.
+    Refused(Box<Batch>, Option<StoreError>),
+}
+
+/// What PostgreSQL made of a batch, and in a dry run what would change.
+type Written = (BatchOutcome, Vec<Difference>);
+
+/// Writes one batch after the other until there are none.
+pub(super) struct BatchWriter<'a> {
+    target: &'a Target<'a>,
+    shared: &'a Shared,
+    session: Option<Connection>,
+    writer: Option<Writer>,
+}
+
+impl<'a> BatchWriter<'a> {
+    pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared) -> Self {
+        let writer = target
+            .layout
+            .map(|layout| Writer::new(target.database, layout, target.run_id, target.clock_offset));
+        Self {
+            target,
+            shared,
+            session: None,
+            writer,
+        }
+    }
+
+    pub(super) fn settle(&mut self, batch: Batch) -> Fate {
+        let batch = Box::new(batch);
+        let mut first: Option<StoreError> = None;
+        let mut tries = 0;
+        loop {
+            let late = self
+                .shared
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline);
+            if late
+                || self.shared.give_up.load(Ordering::Relaxed)
+                || !self.shared.breaker.lets_through()
+            {
+                return Fate::Refused(batch, first);
+            }
+            tries += 1;
+            let error = match self.attempt(&batch, first.is_some()) {
+                Ok(Some((outcome, differences))) => {
+                    self.shared.breaker.succeeded();
+                    return Fate::Written(batch, outcome, differences);
+                }
+                Ok(None) => return Fate::Refused(batch, first),
+                Err(error) => error,
+            };
+            log::info!("batch {} was not taken: {error}", batch.number);
+            if self.session.as_ref().is_some_and(Connection::is_dead) || !error.is_conflict() {
+                self.session = None;
+            }
+            let again = match error.class() {
+                Class::Transient if error.is_conflict() => tries < CONFLICT_TRIES,
+                Class::Transient => tries < 2,
+                Class::Data | Class::Fatal => false,
+            };
+            if !again {
+                self.shared.breaker.failed();
+                return Fate::Refused(batch, Some(first.unwrap_or(error)));
+            }
+            self.shared.retries.fetch_add(1, Ordering::Relaxed);
+            if error.is_conflict() {
+                std::thread::sleep(Duration::from_millis(fastrand::u64(
+                    5..50 * u64::from(tries),
+                )));
+            }
+            first.get_or_insert(error);
+        }
+    }
+
+    /// One try. None when the tables were never seen (the database was away at the start).
+    fn attempt(
+        &mut self,
+        batch: &Batch,
+        asked_before: bool,
+    ) -> Result<Option<Written>, StoreError> {
+        let Some(writer) = self.writer.as_mut() else {
+            return Ok(None);
+        };
+        let session = match self.session.as_mut() {
+            Some(session) => session,
+            None => {
+                let limit = self.target.database.connection_timeout;
+                self.session
+                    .insert(Connection::open(self.target.database, limit)?)
+            }
+        };
+        match self.target.task {
+            Task::Compare { differences } => writer.compare(session, batch, differences).map(Some),
+            Task::Write => {
+                session.set_deadline(self.shared.deadline);
+                if asked_before {
+                    if let Some(outcome) = store::committed(
+                        session,
+                        self.target.database,
+                        self.target.run_id,
+                        batch.number,
+                    )? {
+                        return Ok(Some((outcome, Vec::new())));
+                    }
+                }
+                writer
+                    .write(session, batch)
+                    .map(|outcome| Some((outcome, Vec::new())))
+            }
+        }
+    }
+}
+
+/// Stops hammering a dead database: after a few failures in a row nothing is tried for a while, then one batch probes.
+#[derive(Debug, Default)]
+pub(super) struct Breaker(Mutex<BreakerState>);
+
+#[derive(Debug, Default)]
+struct BreakerState {
+    failures: u32,
+    /// Closed to all until then; afterwards one probe may pass, which moves it on.
+    closed_until: Option<Instant>,
+}
+
+impl Breaker {
+    const PATIENCE: u32 = 3;
+    const PAUSE: Duration = Duration::from_secs(1);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+    fn state(&self) -> std::sync::MutexGuard<'_, BreakerState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lets_through(&self) -> bool {
+        let mut state = self.state();
+        let Some(until) = state.closed_until else {
+            return true;
+        };
+        let now = Instant::now();
+        if now < until {
+            return false;
+        }
+        // This one is the probe; the others wait for its result.
+        state.closed_until = Some(now + Self::pause(state.failures));
+        true
+    }
+
+    fn pause(failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(Self::PATIENCE).min(5);
+        (Self::PAUSE * 2_u32.pow(doublings)).min(Self::LONGEST_PAUSE)
+    }
+
+    fn succeeded(&self) {
+        *self.state() = BreakerState::default();
+    }
+
+    fn failed(&self) {
+        let mut state = self.state();
+        state.failures += 1;
+        if state.failures >= Self::PATIENCE {
+            if state.failures == Self::PATIENCE {
+                log::warn!(
+                    "the database failed {} times in a row: batches go to the spool, it is probed now and then",
+                    state.failures
+                );
+            }
+            state.closed_until = Some(Instant::now() + Self::pause(state.failures));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_breaker_opens_after_three_failures_and_closes_on_success() {
+        let breaker = Breaker::default();
+        breaker.failed();
+        breaker.failed();
+        assert!(breaker.lets_through());
+        breaker.failed();
+        assert!(!breaker.lets_through());
+        breaker.state().closed_until = Some(Instant::now());
+        assert!(
+            breaker.lets_through(),
+            "a probe passes when the pause is over"
+        );
+        assert!(!breaker.lets_through(), "but only one");
+        breaker.succeeded();
+        assert!(breaker.lets_through());
+    }
+
+    #[test]
+    fn the_pause_grows_and_is_bounded() {
+        assert_eq!(Breaker::pause(3), Duration::from_secs(1));
+        assert_eq!(Breaker::pause(5), Duration::from_secs(4));
+        assert_eq!(Breaker::pause(500), Duration::from_secs(30));
+    }
+}

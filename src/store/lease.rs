@@ -1,0 +1,306 @@
+//! One run at a time for one target, across hosts: a row with a heartbeat and an expiry.
+//!
+//! A row and not an advisory lock, because behind pgbouncer a session belongs to nobody. Correctness never depends on
+//! it (the freshness guard sees to that): it saves work and confusion. Times are PostgreSQL's clock alone, so hosts
+//! whose clocks differ agree on what has expired.
+//!
+//! This file owns one of the three threads outside the pipeline: the heartbeat.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::connect::Connection;
+use super::error::StoreError;
+use super::quote_table;
+use crate::config::plan::Database;
+
+/// A holder that has not been heard of for so long has lost the lease.
+pub const EXPIRY: Duration = Duration::from_secs(30);
+/// How often the holder is heard of.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Who holds the lease.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    pub run_id: Uuid,
+    /// User and command, for people.
+    pub who: String,
+    pub host: String,
+    /// What tells whether a process of this very system is still alive; see [`Process`].
+    pub process: String,
+    /// RFC 3339, by PostgreSQL's clock.
+    pub since: String,
+    /// Records accounted for at the last heartbeat.
+    pub progress: i64,
+    expired: bool,
+}
+
+/// This process, so that another run on the same system can tell that it has gone.
+///
+/// `boot id / PID namespace / PID / start time`: a PID that was given to somebody else has another start time, and a
+/// container's PIDs are never mistaken for the host's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process(String);
+
+impl Process {
+    /// The calling process.
+    pub fn own() -> Self {
+        let pid = std::process::id();
+        Self(format!(
+            "{}/{pid}/{}",
+            system(),
+            start_time(pid).unwrap_or_default()
+        ))
+    }
+
+    /// Whether `stored` names a process of this system that is gone.
+    fn is_gone(stored: &str) -> bool {
+        let Some((rest, start)) = stored.rsplit_once('/') else {
+            return false;
+        };
+        let Some((system_then, pid)) = rest.rsplit_once('/') else {
+            return false;
+        };
+        let Ok(pid) = pid.parse() else { return false };
+        let here = system();
+        !here.is_empty() && system_then == here && start_time(pid).as_deref() != Some(start)
+    }
+}
+
+/// Names this system and PID namespace; empty where that cannot be told, and then nobody is taken for gone.
+fn system() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let (boot, namespace) = (boot.trim(), namespace.to_string_lossy());
+    if boot.is_empty() || namespace.is_empty() {
+        String::new()
+    } else {
+        format!("{boot}/{namespace}")
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`: when the process began, in clock ticks since boot.
+fn start_time(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name may hold anything, so count from its closing parenthesis; a zombie is gone as well.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?;
+    if state == "Z" {
+        None
+    } else {
+        fields.nth(18).map(str::to_owned)
+    }
+}
+
+/// The name of this machine.
+pub fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// What came of asking for the lease.
+#[derive(Debug)]
+pub enum Asked {
+    /// It is ours; the run that held it before and was gone or had expired, if any.
+    Granted {
+        took_over: Option<Uuid>,
+    },
+    Held(Holder),
+}
+
+/// Asks once for the lease of `target`.
+pub fn acquire(
+    connection: &mut Connection,
+    db: &Database,
+    target: &str,
+    run_id: Uuid,
+    who: &str,
+) -> Result<Asked, StoreError> {
+    const WHAT: &str = "asking for the lease";
+    let table = quote_table(&db.log_schema, "sync_lease");
+    let (process, host) = (Process::own(), host_name());
+    let holder = holder(connection, db, target)?;
+    let took_over = match &holder {
+        Some(holder) if !holder.expired && !Process::is_gone(&holder.process) => {
+            return Ok(Asked::Held(holder.clone()));
+        }
+        Some(holder) => Some(holder.run_id),
+        None => None,
+    };
+    // Whoever changed the row since we read it wins: the condition names the run that we saw.
+    let before = took_over.unwrap_or_default();
+    let expiry = EXPIRY.as_secs_f64();
+    let granted = connection.execute(
+        WHAT,
+        &format!(
+            "INSERT INTO {table} AS held (target, run_id, who, host, process, started_at, heartbeat_at, expires_at, progress) \
+             SELECT $1, $2, $3, $4, $5, t.now, t.now, t.now + make_interval(secs => $6), 0 \
+             FROM (SELECT clock_timestamp() AS now) AS t \
+             ON CONFLICT (target) DO UPDATE SET run_id = excluded.run_id, who = excluded.who, host = excluded.host, \
+             process = excluded.process, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, \
+             expires_at = excluded.expires_at, progress = excluded.progress WHERE held.run_id = $7"
+        ),
+        &[
+            (&target, Type::TEXT),
+            (&run_id, Type::UUID),
+            (&who, Type::TEXT),
+            (&host, Type::TEXT),
+            (&process.0, Type::TEXT),
+            (&expiry, Type::FLOAT8),
+            (&before, Type::UUID),
+        ],
+    )?;
+    if granted == 1 {
+        return Ok(Asked::Granted { took_over });
+    }
+    // Somebody was faster.
+    Ok(match self::holder(connection, db, target)? {
+        Some(holder) => Asked::Held(holder),
+        None => return acquire(connection, db, target, run_id, who),
+    })
+}
+
+/// Who holds the lease of `target`, expired or not.
+pub fn holder(
+    connection: &mut Connection,
+    db: &Database,
+    target: &str,
+) -> Result<Option<Holder>, StoreError> {
+    let table = quote_table(&db.log_schema, "sync_lease");
+    let rows = connection.query(
+        "reading the lease",
+        &format!(
+            "SELECT run_id, who, host, process, progress, expires_at < clock_timestamp(), \
+             to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM {table} WHERE target = $1"
+        ),
+        &[(&target, Type::TEXT)],
+    )?;
+    Ok(rows.first().map(|row| Holder {
+        run_id: row.get(0),
+        who: row.get(1),
+        host: row.get(2),
+        process: row.get(3),
+        progress: row.get(4),
+        expired: row.get(5),
+        since: row.get(6),
+    }))
+}
+
+/// Gives the lease back. A lease that is not ours any more stays with its holder.
+pub fn release(
+    connection: &mut Connection,
+    db: &Database,
+    target: &str,
+    run_id: Uuid,
+) -> Result<(), StoreError> {
+    let table = quote_table(&db.log_schema, "sync_lease");
+    connection
+        .execute(
+            "giving the lease back",
+            &format!("DELETE FROM {table} WHERE target = $1 AND run_id = $2"),
+            &[(&target, Type::TEXT), (&run_id, Type::UUID)],
+        )
+        .map(|_| ())
+}
+
+/// Renews the lease until it is dropped.
+#[derive(Debug)]
+pub struct Heartbeat {
+    end: Option<Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// Starts renewing, over a connection of its own. `progress` is what others see of the run.
+    pub fn start(
+        db: &Database,
+        target: &str,
+        run_id: Uuid,
+        progress: Arc<AtomicU64>,
+    ) -> std::io::Result<Self> {
+        let (end, ended) = bounded::<()>(0);
+        let (db, target) = (db.clone(), target.to_owned());
+        let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
+            let mut connection: Option<Connection> = None;
+            while matches!(ended.recv_timeout(HEARTBEAT), Err(RecvTimeoutError::Timeout)) {
+                let done = i64::try_from(progress.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+                match renew(&mut connection, &db, &target, run_id, done) {
+                    Ok(true) => {}
+                    Ok(false) => log::warn!("another run has taken the lease; this one goes on, and older data never overwrites newer"),
+                    Err(error) => log::info!("the lease could not be renewed: {error}"),
+                }
+            }
+        })?;
+        Ok(Self {
+            end: Some(end),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the heartbeat of the lease panicked");
+        }
+    }
+}
+
+fn renew(
+    connection: &mut Option<Connection>,
+    db: &Database,
+    target: &str,
+    run_id: Uuid,
+    progress: i64,
+) -> Result<bool, StoreError> {
+    if connection.as_ref().is_none_or(Connection::is_dead) {
+        *connection = None;
+    }
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(Connection::open(db, db.connection_timeout)?),
+    };
+    let table = quote_table(&db.log_schema, "sync_lease");
+    let expiry = EXPIRY.as_secs_f64();
+    let renewed = connection.execute(
+        "renewing the lease",
+        &format!(
+            "UPDATE {table} SET heartbeat_at = clock_timestamp(), progress = $3, \
+             expires_at = clock_timestamp() + make_interval(secs => $4) WHERE target = $1 AND run_id = $2"
+        ),
+        &[(&target, Type::TEXT), (&run_id, Type::UUID), (&progress, Type::INT8), (&expiry, Type::FLOAT8)],
+    )?;
+    Ok(renewed == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_process_is_not_gone_and_a_dead_one_is() {
+        let own = Process::own().0;
+        assert!(!Process::is_gone(&own));
+        let (rest, start) = own.rsplit_once('/').unwrap_or_default();
+        assert!(
+            Process::is_gone(&format!("{rest}/{start}0")),
+            "another start time is another process"
+        );
+        assert!(
+            !Process::is_gone(&format!("other-boot{own}")),
+            "another system's processes are unknown to us"
+        );
+        assert!(!Process::is_gone("nonsense"));
+    }
+}

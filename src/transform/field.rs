@@ -1,0 +1,450 @@
+//! One mapped field, compiled: the raw JSON text of its value becomes a cell, or a reason why not.
+//!
+//! Owns types and constraints. Knows nothing of paths, records or other fields.
+
+use std::borrow::Cow;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use regex::Regex;
+use rust_decimal::Decimal;
+use serde_json::value::RawValue;
+
+use super::text::{json_type, unescape};
+use super::{Found, Shaped, email, json, number, text, time};
+use crate::config::plan::{Field, Kind};
+use crate::record::Cell;
+
+/// A field ready to read values.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    /// Its path at the source, dotted.
+    pub(super) source: String,
+    pub(super) name: String,
+    pub(super) required: bool,
+    /// The cell used when the source has no value.
+    pub(super) default: Option<Cell<'static>>,
+    kind: Reader,
+    is_key: bool,
+    trim: bool,
+    max_length: Option<usize>,
+    bounds: Option<(Option<Decimal>, Option<Decimal>)>,
+    pattern: Option<Regex>,
+    one_of: Vec<String>,
+    /// `one_of` of a number field.
+    numbers: Vec<Decimal>,
+    /// The type in words.
+    expected: String,
+}
+
+/// A type with what reading it needs.
+#[derive(Debug)]
+enum Reader {
+    String,
+    Integer,
+    Decimal,
+    Boolean,
+    Date(Option<String>),
+    DateTime(time::Form),
+    Email,
+    Uuid,
+    Json,
+}
+
+/// Why a value was refused, and what would not have been.
+struct Refusal {
+    expected: Option<String>,
+    problem: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// Of another type than the field.
+    fn ill_typed(problem: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            expected: None,
+            problem: problem.into(),
+        }
+    }
+
+    /// Of the right type, but outside a constraint.
+    fn outside(expected: String, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            expected: Some(expected),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl Compiled {
+    pub(super) fn new(field: &Field, is_key: bool) -> anyhow::Result<Self> {
+        let (kind, expected) = reader(field)?;
+        let is_text = matches!(kind, Reader::String | Reader::Email);
+        let is_number = matches!(kind, Reader::Integer | Reader::Decimal);
+        ensure!(
+            is_number || (field.min.is_none() && field.max.is_none()),
+            "min and max bound numbers only"
+        );
+        if let (Some(min), Some(max)) = (field.min, field.max) {
+            ensure!(
+                min <= max,
+                "min is greater than max: no value could ever pass"
+            );
+        }
+        ensure!(
+            is_text || (field.pattern.is_none() && field.max_length.is_none()),
+            "pattern and max_length bound text only"
+        );
+        ensure!(
+            is_text || is_number || field.one_of.is_empty(),
+            "one_of serves text and numbers only"
+        );
+        let numbers = if is_number {
+            field
+                .one_of
+                .iter()
+                .map(|value| {
+                    number::decimal(value).map_err(|_| anyhow!("one_of: `{value}` is no number"))
+                })
+                .collect::<anyhow::Result<_>>()?
+        } else {
+            Vec::new()
+        };
+        let mut compiled = Self {
+            source: field.source.join("."),
+            name: field.name.clone(),
+            required: field.required || is_key,
+            default: None,
+            kind,
+            is_key,
+            trim: field.trim,
+            max_length: field.max_length,
+            bounds: (field.min.is_some() || field.max.is_some()).then_some((field.min, field.max)),
+            pattern: field.pattern.as_deref().map(whole_pattern).transpose()?,
+            one_of: field.one_of.clone(),
+            numbers,
+            expected,
+        };
+        if let Some(default) = &field.default {
+            compiled.default = compiled.read_default(default)?;
+        }
+        Ok(compiled)
+    }
+
+    fn read_default(&self, default: &str) -> anyhow::Result<Option<Cell<'static>>> {
+        let raw: &RawValue =
+            serde_json::from_str(default).context("its default is no JSON value")?;
+        if raw.get() == "null" {
+            return Ok(None);
+        }
+        match self.convert(raw.get()) {
+            Ok(cell) => Ok(Some(owned(cell))),
+            Err(refusal) => bail!(
+                "its default does not fit: expected {}, found {}",
+                refusal.expected.as_ref().unwrap_or(&self.expected),
+                refusal.problem
+            ),
+        }
+    }
+
+    pub(super) fn limit_length(&mut self, characters: usize) -> anyhow::Result<()> {
+        if let Some(Cell::Text(default)) = &self.default {
+            ensure!(
+                default.chars().count() <= characters,
+                "field `{}`: its default is longer than the {characters} characters of its column",
+                self.name
+            );
+        }
+        let limit = self
+            .max_length
+            .map_or(characters, |limit| limit.min(characters));
+        self.max_length = Some(limit);
+        Ok(())
+    }
+
+    /// Reads the value of field number `index` into the record.
+    pub(super) fn read<'p>(&self, index: usize, raw: &'p str, shaped: &mut Shaped<'p>) {
+        if raw == "null" {
+            return;
+        }
+        match self.convert(raw) {
+            Ok(cell) => {
+                if self.is_key && !cell.is_blank() {
+                    shaped.id = key_text(raw, &cell);
+                }
+                shaped.facts[index] = cell;
+                shaped.found[index] = Found::Value;
+            }
+            Err(refusal) => {
+                let expected = refusal.expected.unwrap_or_else(|| self.expected.clone());
+                shaped.found[index] = Found::Fault;
+                shaped.fault(self.source.clone(), expected, refusal.problem);
+            }
+        }
+    }
+
+    fn convert<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
+        let Some(inner) = raw
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+        else {
+            return self.convert_bare(raw);
+        };
+        if matches!(self.kind, Reader::Json) {
+            return self.convert_json(raw);
+        }
+        let text = unescape(inner).map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
+        let text = if self.trim { trimmed(text) } else { text };
+        self.convert_text(text)
+    }
+
+    /// A JSON string, without its quotes and escapes.
+    fn convert_text<'p>(&self, text: Cow<'p, str>) -> Result<Cell<'p>, Refusal> {
+        if let Reader::String = self.kind {
+            // Blank text of a required field means "missing": no constraint has a say in that.
+            return if self.required && text.trim().is_empty() {
+                Ok(Cell::Text(text))
+            } else {
+                self.bounded_text(text)
+            };
+        }
+        if text.trim().is_empty() {
+            // Of a required field this means "missing", like null; elsewhere it is no value of the type.
+            return if self.required {
+                Ok(Cell::Null)
+            } else {
+                Err(Refusal::ill_typed("empty text"))
+            };
+        }
+        match &self.kind {
+            Reader::Email => {
+                if email::is_address(&text) {
+                    self.bounded_text(text)
+                } else {
+                    Err(Refusal::ill_typed("text that is no address"))
+                }
+            }
+            Reader::Integer => self.bounded_integer(&text),
+            Reader::Decimal => self.bounded_decimal(&text),
+            Reader::Boolean => match &*text {
+                "true" => Ok(Cell::Boolean(true)),
+                "false" => Ok(Cell::Boolean(false)),
+                _ => Err(Refusal::ill_typed("text")),
+            },
+            Reader::Date(format) => time::date(&text, format.as_deref())
+                .map(Cell::Date)
+                .map_err(Refusal::ill_typed),
+            Reader::DateTime(form) => form
+                .read(&text)
+                .map(Cell::DateTime)
+                .map_err(Refusal::ill_typed),
+            Reader::Uuid => text::uuid(&text)
+                .map(Cell::Uuid)
+                .ok_or_else(|| Refusal::ill_typed("text that is no UUID")),
+            Reader::String | Reader::Json => Err(Refusal::ill_typed("text")),
+        }
+    }
+
+    /// Anything but a JSON string or null.
+    fn convert_bare<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
+        let kind = json_type(raw);
+        let is_number = kind == "a number";
+        match &self.kind {
+            Reader::Json => self.convert_json(raw),
+            Reader::Boolean if kind == "a boolean" => Ok(Cell::Boolean(raw == "true")),
+            Reader::Integer if is_number => self.bounded_integer(raw),
+            Reader::Decimal if is_number => self.bounded_decimal(raw),
+            Reader::DateTime(form) if is_number => form
+                .count(raw)
+                .map(Cell::DateTime)
+                .map_err(Refusal::ill_typed),
+            Reader::String if self.is_key && number::is_whole(raw) => {
+                self.bounded_text(Cow::Borrowed(if raw == "-0" { "0" } else { raw }))
+            }
+            Reader::String if self.is_key && is_number => {
+                Err(Refusal::ill_typed("a number that is not whole"))
+            }
+            _ => Err(Refusal::ill_typed(kind)),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "one shape for all types")]
+    fn convert_json<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
+        json::check(raw).map_err(Refusal::ill_typed)?;
+        Ok(Cell::Json(Cow::Borrowed(raw)))
+    }
+
+    fn bounded_text<'p>(&self, text: Cow<'p, str>) -> Result<Cell<'p>, Refusal> {
+        if let Some(limit) = self.max_length
+            && text.len() > limit
+        {
+            let length = text.chars().count();
+            if length > limit {
+                return Err(Refusal::outside(
+                    format!("at most {limit} characters"),
+                    format!("{length} characters"),
+                ));
+            }
+        }
+        if let Some(pattern) = &self.pattern
+            && !pattern.is_match(&text)
+        {
+            return Err(Refusal::outside(
+                format!("text that matches {}", self.pattern_source()),
+                "text that does not match",
+            ));
+        }
+        if !self.one_of.is_empty() && !self.one_of.iter().any(|allowed| *allowed == *text) {
+            return Err(self.not_one_of());
+        }
+        Ok(Cell::Text(text))
+    }
+
+    fn bounded_integer<'p>(&self, text: &str) -> Result<Cell<'p>, Refusal> {
+        let value = number::integer(text).map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
+        if self.bounds.is_some() || !self.numbers.is_empty() {
+            self.bound(Decimal::from(value))?;
+        }
+        Ok(Cell::Integer(value))
+    }
+
+    fn bounded_decimal<'p>(&self, text: &str) -> Result<Cell<'p>, Refusal> {
+        let value = number::decimal(text).map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
+        self.bound(value)?;
+        Ok(Cell::Decimal(value))
+    }
+
+    fn bound(&self, value: Decimal) -> Result<(), Refusal> {
+        if let Some((min, max)) = &self.bounds {
+            let below = min.is_some_and(|min| value < min);
+            let above = max.is_some_and(|max| value > max);
+            if below || above {
+                let expected = match (min, max) {
+                    (Some(min), Some(max)) => format!("{} from {min} to {max}", self.expected),
+                    (Some(min), None) => format!("{} of at least {min}", self.expected),
+                    (None, Some(max)) => format!("{} of at most {max}", self.expected),
+                    (None, None) => self.expected.clone(),
+                };
+                let problem = if below {
+                    "a number out of range (below the minimum)"
+                } else {
+                    "a number out of range (above the maximum)"
+                };
+                return Err(Refusal::outside(expected, problem));
+            }
+        }
+        if !self.numbers.is_empty() && !self.numbers.contains(&value) {
+            return Err(self.not_one_of());
+        }
+        Ok(())
+    }
+
+    fn not_one_of(&self) -> Refusal {
+        Refusal::outside(
+            format!("one of {}", self.one_of.join(", ")),
+            "another value",
+        )
+    }
+
+    /// The pattern as the mapping has it.
+    fn pattern_source(&self) -> &str {
+        let pattern = self.pattern.as_ref().map_or("", Regex::as_str);
+        pattern
+            .strip_prefix(PATTERN_HEAD)
+            .and_then(|rest| rest.strip_suffix(PATTERN_TAIL))
+            .unwrap_or(pattern)
+    }
+}
+
+const PATTERN_HEAD: &str = r"\A(?:";
+const PATTERN_TAIL: &str = r")\z";
+
+fn whole_pattern(pattern: &str) -> anyhow::Result<Regex> {
+    // Alone first: what is only correct inside our brackets is not correct.
+    Regex::new(pattern).with_context(|| format!("pattern `{pattern}`"))?;
+    Regex::new(&format!("{PATTERN_HEAD}{pattern}{PATTERN_TAIL}"))
+        .with_context(|| format!("pattern `{pattern}`"))
+}
+
+fn reader(field: &Field) -> anyhow::Result<(Reader, String)> {
+    let format = field.format.as_deref();
+    if !matches!(field.kind, Kind::Date | Kind::DateTime) {
+        ensure!(format.is_none(), "format serves dates and times only");
+    }
+    if field.kind != Kind::DateTime {
+        ensure!(field.timezone.is_none(), "timezone serves datetimes only");
+    }
+    let named = |reader, expected: &str| Ok((reader, expected.to_owned()));
+    match field.kind {
+        Kind::String => named(Reader::String, "text"),
+        Kind::Integer => named(Reader::Integer, "integer"),
+        Kind::Decimal => named(Reader::Decimal, "decimal"),
+        Kind::Boolean => named(Reader::Boolean, "boolean"),
+        Kind::Email => named(Reader::Email, "e-mail address"),
+        Kind::Uuid => named(Reader::Uuid, "UUID"),
+        Kind::Json => named(Reader::Json, "JSON that jsonb can hold"),
+        Kind::Date => {
+            if let Some(format) = format {
+                time::ensure_format(format)?;
+            }
+            let shown = format.unwrap_or("YYYY-MM-DD");
+            let expected = format!("date ({shown})");
+            Ok((Reader::Date(format.map(str::to_owned)), expected))
+        }
+        Kind::DateTime => {
+            let form = time::Form::new(format, field.timezone.as_deref())?;
+            let expected = form.expected();
+            Ok((Reader::DateTime(form), expected))
+        }
+    }
+}
+
+/// The key as text: borrowed where the record spells it the one way we do.
+fn key_text<'p>(raw: &'p str, cell: &Cell<'p>) -> Option<Cow<'p, str>> {
+    match cell {
+        Cell::Integer(_) if number::is_whole(raw) && raw != "-0" => Some(Cow::Borrowed(raw)),
+        other => spelling(other),
+    }
+}
+
+/// A cell as the one text that names its value; none for what cannot be a key.
+pub(super) fn spelling<'p>(cell: &Cell<'p>) -> Option<Cow<'p, str>> {
+    match cell {
+        Cell::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+        Cell::Integer(value) => Some(Cow::Owned(value.to_string())),
+        Cell::Decimal(value) => Some(Cow::Owned(value.normalize().to_string())),
+        Cell::Uuid(bytes) => Some(Cow::Owned(
+            uuid::Uuid::from_bytes(*bytes).hyphenated().to_string(),
+        )),
+        Cell::Boolean(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
+        Cell::DateTime(at) => Some(Cow::Owned(at.to_string())),
+        Cell::Date(day) => Some(Cow::Owned(day.to_string())),
+        Cell::Text(_) | Cell::Json(_) | Cell::Null => None,
+    }
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => {
+            let kept = text.trim();
+            if kept.len() == text.len() {
+                Cow::Owned(text)
+            } else {
+                Cow::Owned(kept.to_owned())
+            }
+        }
+    }
+}
+
+fn owned(cell: Cell<'_>) -> Cell<'static> {
+    match cell {
+        Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+        Cell::Json(text) => Cell::Json(Cow::Owned(text.into_owned())),
+        Cell::Null => Cell::Null,
+        Cell::Integer(value) => Cell::Integer(value),
+        Cell::Decimal(value) => Cell::Decimal(value),
+        Cell::Boolean(value) => Cell::Boolean(value),
+        Cell::Date(value) => Cell::Date(value),
+        Cell::DateTime(value) => Cell::DateTime(value),
+        Cell::Uuid(value) => Cell::Uuid(value),
+    }
+}

@@ -148,12 +148,6 @@ impl Report {
                 )
             };
             let note = match name {
-                "inserted" | "updated" if self.flagged > 0 && name == "inserted" => {
-                    format!(
-                        "   {} of the written flagged for review",
-                        grouped(self.flagged)
-                    )
-                }
                 "spooled" if count > 0 && !dry => {
                     "   kept on disk; `datasync retry` replays them".to_owned()
                 }
@@ -164,6 +158,13 @@ impl Report {
                     .trim_end()
                     .to_owned(),
             );
+        }
+        if self.flagged > 0 {
+            line(format!(
+                "  {:<11}{:>12}   accepted, for a person to review",
+                "flagged",
+                grouped(self.flagged)
+            ));
         }
         if self.replayed > 0 {
             line(format!(

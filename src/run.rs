@@ -3,7 +3,9 @@
 //! It composes the stages, keeps the order of things (lease, log row, replay, fetch, ledger, case) and turns what
 //! happened into a status and an exit code. It moves no record itself: [`crate::pipeline`] does.
 
-use std::collections::BTreeMap;
+mod finish;
+mod replay;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -14,13 +16,12 @@ use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database, Plan};
 use crate::decision::Decision;
 use crate::exit::{Busy, Exit, Misconfigured};
-use crate::histogram::Histogram;
 use crate::incident;
-use crate::pipeline::{self, Feed, Flow, Keep, Limits, Rules, Sheet, Target, Task};
+use crate::pipeline::{self, Feed, Flow, Keep, Limits, Rules, Target, Task};
 use crate::progress::Progress;
-use crate::report::{Percentiles, Report, Seconds, Status, Watermark};
+use crate::report::Report;
 use crate::signals::Signals;
-use crate::spool::{Entry, Opened, Spool, Waiting};
+use crate::spool::Spool;
 use crate::store::lease::{self, Asked, Heartbeat};
 use crate::store::{self, Class, Columns, Connection, Layout, StoreError};
 use crate::transform::Transform;
@@ -29,9 +30,6 @@ use crate::transform::Transform;
 const SHOWN_DIFFERENCES: usize = 20;
 /// How often `--wait` asks for the lease again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-
-/// Stored rejections that are read and judged together.
-const REJECTIONS_AT_ONCE: u64 = 5_000;
 
 /// What was asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -238,8 +236,10 @@ impl<'a> Run<'a> {
             return Ok(Flow::default());
         }
         if !self.request.dry_run {
+            let seen = self.connection.is_some();
             self.replay(progress)?;
-            if self.exit != Exit::Success && self.connection.is_none() {
+            if seen && self.connection.is_none() {
+                // It went away during the replay: what waits comes first.
                 return Ok(Flow::default());
             }
         }
@@ -303,80 +303,6 @@ impl<'a> Run<'a> {
         self.next_batch = next_batch;
         flow.absorb(fetched?);
         Ok(flow)
-    }
-
-    /// Judges the stored rejections again. What passes is written, under the freshness guard, and settles its
-    /// rejection; the rest stays, with its new reason.
-    fn decide_again(&mut self, progress: &Progress) -> Result<Flow> {
-        let mut flow = Flow::default();
-        let mut after = String::new();
-        while let Some(connection) = self.connection.as_mut() {
-            let open = match store::rejections::open(
-                connection,
-                self.database,
-                &after,
-                REJECTIONS_AT_ONCE,
-            ) {
-                Ok(open) => open,
-                Err(error) => {
-                    flow.store_error = Some(error);
-                    break;
-                }
-            };
-            let Some(last) = open.last() else { break };
-            after.clone_from(&last.key);
-            let entries: Vec<Entry> = open
-                .into_iter()
-                .map(|rejection| Entry {
-                    requested_at: rejection.last_seen,
-                    raw: rejection.payload,
-                })
-                .collect();
-            let part = self.write_sheets(sheets(&entries), progress)?;
-            let failed = part.store_error.is_some() || part.ledger.spooled > 0;
-            flow.absorb(part);
-            // What was not written is still a stored rejection: nothing of it is in the spool.
-            flow.let_go += std::mem::take(&mut flow.ledger.spooled);
-            if failed || self.signals.asked().is_some() {
-                break;
-            }
-        }
-        flow.ledger.fetched -= flow.let_go.min(flow.ledger.fetched);
-        flow.let_go = 0;
-        Ok(flow)
-    }
-
-    /// Runs records that are at hand through the flow.
-    fn write_sheets(&mut self, sheets: Vec<Sheet>, progress: &Progress) -> Result<Flow> {
-        let target = Target {
-            database: self.database,
-            layout: self.layout.as_ref(),
-            run_id: self.run_id,
-            clock_offset: self.clock_offset,
-            task: Task::Write,
-        };
-        let rules = Rules {
-            transform: &self.transform,
-            decision: &self.decision,
-        };
-        let limits = limits(self.plan, self.database, self.deadline, self.signals);
-        let shown = pipeline::Shown {
-            progress,
-            accounted: &self.accounted,
-        };
-        let mut next_batch = self.next_batch;
-        let flow = pipeline::run(
-            Feed::Sheets(sheets),
-            rules,
-            &self.columns,
-            &target,
-            &limits,
-            None,
-            &mut next_batch,
-            &shown,
-        );
-        self.next_batch = next_batch;
-        flow
     }
 
     /// With the database away nothing is fetched when a person is needed, or when earlier records wait already.
@@ -487,316 +413,6 @@ impl<'a> Run<'a> {
             );
         }
     }
-
-    /// Writes what earlier runs left in the spool, oldest first. A file goes only when all of it is committed.
-    fn replay(&mut self, progress: &Progress) -> Result<()> {
-        for path in self.spool.files()? {
-            if self.signals.asked().is_some() {
-                break;
-            }
-            match self.spool.open_file(&path)? {
-                Opened::Ready(waiting) => {
-                    if !self.replay_file(waiting, progress)? {
-                        break;
-                    }
-                }
-                Opened::Taken => {}
-                Opened::Quarantined(aside, reason) => {
-                    let sentence = format!(
-                        "a spool file was damaged ({reason}) and moved to {}; its records are not lost: run `datasync sync --full`, then remove the file",
-                        aside.display()
-                    );
-                    log::error!("{sentence}");
-                    self.fail(Exit::Internal, "spool:damaged", &sentence);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Replays one file; false when the database did not take all of it.
-    fn replay_file(&mut self, waiting: Waiting, progress: &Progress) -> Result<bool> {
-        let flow = self.write_sheets(sheets(&waiting.entries), progress)?;
-        if let Some(error) = &flow.store_error {
-            self.store_failed(error);
-            self.connection = None;
-        }
-        if flow.ledger.spooled > 0 || !flow.ledger.balances() {
-            return Ok(false);
-        }
-        self.replayed += flow.ledger.fetched;
-        self.spool.remove(waiting)?;
-        Ok(true)
-    }
-
-    /// Turns what happened into a status, an exit code, a log row and a case.
-    fn finish(mut self, flow: Flow) -> (Report, Exit) {
-        self.judge(&flow);
-        let status = self.status(&flow);
-        let mut report = self.report(&flow, status);
-        drop(self.heartbeat.take());
-        if !self.request.dry_run {
-            self.close_books(&flow, &mut report);
-        }
-        report.exit_code = self.exit.code();
-        report.seconds.total = self.started.elapsed().as_secs_f64();
-        (report, self.exit)
-    }
-
-    /// Collects every failure of the flow; the ledger comes first.
-    fn judge(&mut self, flow: &Flow) {
-        let ledger = &flow.ledger;
-        if !ledger.balances() {
-            let sentence = format!(
-                "the ledger does not balance: {} records fetched, {} accounted for; please report this",
-                ledger.fetched,
-                ledger.accounted()
-            );
-            self.fail(Exit::Internal, "internal:ledger", &sentence);
-        }
-        if let Some(error) = &flow.spool_error {
-            self.fail(Exit::State, "state:spool", &error.to_string());
-        }
-        if let Some(error) = &flow.store_error {
-            self.store_failed(error);
-        } else if flow.batches_refused > 0
-            && self.exit == Exit::Success
-            && self.signals.asked().is_none()
-        {
-            let sentence = if self
-                .deadline
-                .is_some_and(|deadline| Instant::now() >= deadline)
-            {
-                "the deadline came before everything was written"
-            } else {
-                "the database did not take everything"
-            };
-            self.fail(Exit::Database, "database:unwritten", sentence);
-        }
-        if let Some(error) = flow
-            .api_error
-            .as_ref()
-            .filter(|error| error.kind() != "stopped")
-        {
-            self.fail(
-                Exit::Api,
-                &format!("api:{}", error.kind()),
-                &error.to_string(),
-            );
-        }
-        let alerts = &self.plan.alerts;
-        for (name, count, limit) in [
-            ("rejection_rate", ledger.rejected, alerts.rejection_rate),
-            (
-                "sync_failure_rate",
-                ledger.spooled,
-                alerts.sync_failure_rate,
-            ),
-        ] {
-            let share = share(count, ledger.fetched);
-            if share > limit {
-                let sentence = format!(
-                    "{name}: {:.1} % is more than {:.1} %",
-                    100.0 * share,
-                    100.0 * limit
-                );
-                self.fail(Exit::Threshold, &format!("threshold:{name}"), &sentence);
-            }
-        }
-        if let Some(asked) = self.signals.asked() {
-            self.exit = self.exit.worse(asked);
-        }
-        self.failures.sort_by_key(|(exit, ..)| exit.rank());
-    }
-
-    fn status(&self, flow: &Flow) -> Status {
-        if self.request.dry_run {
-            return Status::DryRun;
-        }
-        let ledger = &flow.ledger;
-        let ended_early = flow.api_error.is_some()
-            || flow.let_go > 0
-            || self.signals.asked().is_some()
-            || (!self.fetched_at_all && !self.request.replay_only);
-        let whole = !ended_early
-            && ledger.spooled == 0
-            && matches!(self.exit, Exit::Success | Exit::Threshold);
-        if whole {
-            Status::Success
-        } else if ledger.accounted() > 0 || self.replayed > 0 {
-            Status::Partial
-        } else {
-            Status::Failed
-        }
-    }
-
-    fn report(&self, flow: &Flow, status: Status) -> Report {
-        let stats = self.pages.stats();
-        let ledger = flow.ledger;
-        let total = self.started.elapsed().as_secs_f64();
-        let mut errors_by_type: BTreeMap<String, u64> = stats
-            .retries_by_kind
-            .iter()
-            .map(|(kind, count)| (format!("api:{kind}"), *count))
-            .collect();
-        for (_, fingerprint, _) in &self.failures {
-            *errors_by_type.entry(fingerprint.clone()).or_default() += 1;
-        }
-        let mut alerts: Vec<String> = self
-            .failures
-            .iter()
-            .filter(|(exit, ..)| *exit == Exit::Threshold)
-            .map(|(_, _, sentence)| sentence.clone())
-            .collect();
-        let limit = self.plan.alerts.api_response_time.as_secs_f64();
-        if stats.response_seconds.max() > limit {
-            alerts.push(format!(
-                "api_response_time: the slowest answer took {:.1} s, more than {limit:.1} s",
-                stats.response_seconds.max()
-            ));
-        }
-        if self.plan.alerts.pool_exhaustion && flow.pool_exhausted {
-            alerts.push(format!(
-                "pool_exhaustion: all {} connections were busy while batches waited",
-                flow.writers
-            ));
-        }
-        let mut problems: Vec<String> = Vec::new();
-        for (exit, _, sentence) in &self.failures {
-            if *exit != Exit::Threshold && !problems.contains(sentence) {
-                problems.push(sentence.clone());
-            }
-        }
-        if self.request.dry_run && self.layout.is_none() {
-            problems.push(
-                "nothing could be compared: records that would be written count as spooled"
-                    .to_owned(),
-            );
-        }
-        problems.extend(stats.warnings.iter().cloned());
-        if let Some((announced, received)) = stats.mismatch() {
-            problems.push(format!(
-                "the API announced {announced} records and sent {received}"
-            ));
-        }
-        if flow.let_go > 0 {
-            problems.push(format!(
-                "{} records could not be kept; the next run fetches them again",
-                flow.let_go
-            ));
-        }
-        Report {
-            run_id: self.run_id.to_string(),
-            status,
-            mode: "full",
-            ledger,
-            flagged: flow.flagged,
-            replayed: self.replayed,
-            pages: stats.pages,
-            api_retries: stats.retries,
-            db_retries: flow.db_retries,
-            rejections_by_reason: flow.rejections_by_reason.clone(),
-            errors_by_type,
-            success_rate: 1.0 - share(ledger.rejected + ledger.spooled, ledger.fetched),
-            seconds_per_record: if ledger.fetched == 0 {
-                0.0
-            } else {
-                total / ledger.fetched as f64
-            },
-            case_id: None,
-            exit_code: self.exit.code(),
-            seconds: Seconds {
-                total,
-                fetch: stats.response_seconds.sum(),
-                transform: flow.transform_seconds,
-                decide: flow.decide_seconds,
-                write: flow.write_seconds,
-            },
-            api_response_seconds: percentiles(&stats.response_seconds),
-            db_query_seconds: percentiles(&flow.db_seconds),
-            watermark: Watermark::default(),
-            alerts,
-            differences: flow.differences.clone(),
-            problems,
-        }
-    }
-
-    fn run_end(&self, report: &Report) -> store::RunEnd {
-        store::RunEnd {
-            status: report.status.as_str().to_uppercase(),
-            ledger: report.ledger,
-            replayed: report.replayed,
-            flagged: report.flagged,
-            pages: report.pages,
-            complete: report.status == Status::Success
-                && self.fetched_at_all
-                && self.request.limit.is_none(),
-            completed_at: jiff::Timestamp::now().as_microsecond() + self.clock_offset,
-            error_message: (!report.problems.is_empty()).then(|| report.problems.join("; ")),
-            watermark_after: None,
-            exit_code: i32::from(self.exit.code()),
-            case_id: report.case_id.clone(),
-        }
-    }
-
-    /// Log row, case, lease: in the database, or on disk while it is away.
-    fn close_books(&mut self, flow: &Flow, report: &mut Report) {
-        let books = incident::Books {
-            plan: self.plan,
-            run_id: &self.run_id.to_string(),
-            failures: &self.failures,
-            exit: self.exit,
-            retrying: self.request.retrying,
-            samples: &flow.samples,
-            ledger: &flow.ledger,
-            spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
-        };
-        if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.fatal {
-            // The run's own connection may have died with the writers'; the last word is worth another try.
-            self.connection =
-                Connection::open(self.database, self.database.connection_timeout).ok();
-        }
-        match incident::keep_case(&books, self.connection.as_mut()) {
-            Ok(case_id) => report.case_id = case_id,
-            Err(error) => {
-                log::error!("the case could not be kept: {error:#}");
-                self.exit = self.exit.worse(Exit::State);
-                report
-                    .problems
-                    .push(format!("the case could not be kept: {error:#}"));
-            }
-        }
-        report.exit_code = self.exit.code();
-        report.seconds.total = self.started.elapsed().as_secs_f64();
-        let row = incident::LogRow {
-            header: run_header(
-                self.run_id,
-                self.plan,
-                self.mode(),
-                self.started_at,
-                self.clock_offset,
-            ),
-            end: self.run_end(report),
-        };
-        if let Err(error) = incident::keep_log(self.connection.as_mut(), self.plan, &row) {
-            log::error!("the log row could not be kept: {error:#}");
-            self.exit = self.exit.worse(Exit::State);
-        }
-        let target = store::log::target(self.database);
-        if let Some(connection) = self.connection.as_mut() {
-            if let Err(error) = lease::release(connection, self.database, &target, self.run_id) {
-                log::info!("{error}");
-            }
-            if self.exit == Exit::Success {
-                let retention = self.plan.retention;
-                let trimmed = store::log::trim(connection, self.database, retention)
-                    .and_then(|_| store::cases::trim(connection, self.database, retention));
-                if let Err(error) = trimmed {
-                    log::warn!("old rows could not be trimmed: {error}");
-                }
-            }
-        }
-    }
 }
 
 /// What is known of the run when it starts.
@@ -836,42 +452,5 @@ fn limits<'a>(
         deadline,
         stop: &signals.stop,
         rejection_log_level: plan.on_failure.rejection_log_level,
-    }
-}
-
-/// A spool file as sheets: records that were requested together stay together.
-fn sheets(entries: &[Entry]) -> Vec<Sheet> {
-    let mut sheets: Vec<Sheet> = Vec::new();
-    for group in entries.chunk_by(|a, b| a.requested_at == b.requested_at) {
-        let mut text = String::new();
-        let mut records = Vec::with_capacity(group.len());
-        for entry in group {
-            let start = u32::try_from(text.len()).unwrap_or(u32::MAX);
-            text.push_str(&entry.raw);
-            records.push(start..u32::try_from(text.len()).unwrap_or(u32::MAX));
-        }
-        let requested_at = group.first().map_or(0, |entry| entry.requested_at);
-        sheets.push(Sheet {
-            text: Arc::new(text),
-            records,
-            requested_at,
-        });
-    }
-    sheets
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
-}
-
-fn percentiles(histogram: &Histogram) -> Percentiles {
-    Percentiles {
-        p50: histogram.quantile(0.5),
-        p95: histogram.quantile(0.95),
-        max: histogram.max(),
     }
 }

@@ -9,6 +9,7 @@ mod control;
 mod envelope;
 mod error;
 mod hints;
+mod input;
 mod pages;
 mod proxy;
 mod retry;
@@ -16,6 +17,7 @@ mod tls;
 
 pub use client::Client;
 pub use error::{ApiError, Class};
+pub use input::split_records;
 pub use pages::{Page, Pages, Stats, Want};
 pub fn check(
     _: &crate::config::plan::Api,
@@ -23,7 +25,4 @@ pub fn check(
     _: std::time::Duration,
 ) -> Vec<crate::record::Check> {
     vec![]
-}
-pub fn split_records(_: &str, _: Option<&[String]>) -> anyhow::Result<Vec<std::ops::Range<u32>>> {
-    Ok(vec![])
 }

@@ -165,7 +165,9 @@ fn needs_fetch(case: &Case) -> bool {
         .ledger
         .first()
         .map_or(0, |(_, fetched)| *fetched);
-    !case.fingerprint.starts_with("database:") || fetched == 0
+    let stored_late = case.fingerprint.starts_with("database:")
+        || case.fingerprint == "threshold:sync_failure_rate";
+    !stored_late || fetched == 0
 }
 
 fn show(

@@ -160,11 +160,8 @@ fn judge_text(
     rules: Rules<'_>,
     args: &ValidateArgs,
 ) -> Result<Vec<VerdictShown>> {
-    let ranges = api::split_records(
-        text,
-        plan.api.as_ref().and_then(|api| api.records.as_deref()),
-    )
-    .context("--input: expected a JSON array, one JSON object a line, or a page of the API")?;
+    let ranges = api::split_records(text, plan.records.as_deref())
+        .context("--input: expected a JSON array, one JSON object a line, or a page of the API")?;
     let records = ranges
         .iter()
         .map(|range| &text[range.start as usize..range.end as usize]);

@@ -71,7 +71,10 @@ impl Bits {
 
     /// How many numbers are in it.
     pub fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
     }
 
     /// Those in both.

@@ -175,7 +175,9 @@ impl Axis {
     fn set_of_test(&self, test: &Test) -> Option<Bits> {
         match test {
             Test::Any => Some(Bits::all(self.segments())),
-            Test::Compare(comparison, Expr::Const(value)) => Some(self.compared(*comparison, value)),
+            Test::Compare(comparison, Expr::Const(value)) => {
+                Some(self.compared(*comparison, value))
+            }
             Test::Value(Expr::Const(value)) => Some(self.equal_or_in(value)),
             Test::Truth(expr) => self.set_of_condition(expr),
             Test::Not(tests) => {
@@ -228,9 +230,9 @@ impl Axis {
                 }
                 Some(set)
             }
-            Expr::Call(function, arguments) if function.name == "not" => {
-                self.set_of_condition(arguments.first()?).map(|set| set.inverted())
-            }
+            Expr::Call(function, arguments) if function.name == "not" => self
+                .set_of_condition(arguments.first()?)
+                .map(|set| set.inverted()),
             _ => None,
         }
     }
@@ -318,7 +320,9 @@ impl Axis {
         if segment % 2 == 1 {
             return self.points.get(segment / 2).cloned();
         }
-        let low = (segment / 2).checked_sub(1).and_then(|index| self.points.get(index));
+        let low = (segment / 2)
+            .checked_sub(1)
+            .and_then(|index| self.points.get(index));
         let high = self.points.get(segment / 2);
         match self.kind {
             Kind::Boolean => None,
@@ -354,7 +358,11 @@ impl Axis {
                 let Some(Value::Time(end)) = low.or(high) else {
                     return None;
                 };
-                let step = if low.is_some() { 1_000_000_000 } else { -1_000_000_000 };
+                let step = if low.is_some() {
+                    1_000_000_000
+                } else {
+                    -1_000_000_000
+                };
                 let value = Value::Time(end.plus(step));
                 (self.segment_of(&value) == Some(segment)).then_some(value)
             }
@@ -363,8 +371,13 @@ impl Axis {
                     Some(Value::Duration(nanos)) => Some(*nanos),
                     _ => None,
                 };
-                stepped_between(nanos(low), nanos(high), 0, &[86_400_000_000_000, 1_000_000_000])
-                    .map(Value::Duration)
+                stepped_between(
+                    nanos(low),
+                    nanos(high),
+                    0,
+                    &[86_400_000_000_000, 1_000_000_000],
+                )
+                .map(Value::Duration)
             }
             Kind::Months => {
                 let months = |value: Option<&Value>| match value {
@@ -395,7 +408,9 @@ impl Axis {
             }
             let start = segment;
             // Segments without values do not interrupt a stretch.
-            while segment < self.null() && (wanted.contains(segment) || !self.live.contains(segment)) {
+            while segment < self.null()
+                && (wanted.contains(segment) || !self.live.contains(segment))
+            {
                 segment += 1;
             }
             let mut end = segment - 1;
@@ -493,7 +508,9 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
                 }
                 _ => {}
             },
-            Expr::And(items) | Expr::Or(items) => items.iter().for_each(|item| of_condition(item, see)),
+            Expr::And(items) | Expr::Or(items) => {
+                items.iter().for_each(|item| of_condition(item, see))
+            }
             Expr::Between(parts) => {
                 if let [Expr::Input, Expr::Const(low), Expr::Const(high)] = &**parts {
                     see(low);
@@ -502,14 +519,18 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
             }
             Expr::In(value, tests) if matches!(**value, Expr::Input) => constants(tests, see),
             Expr::Call(function, arguments) if function.name == "not" => {
-                arguments.iter().for_each(|argument| of_condition(argument, see));
+                arguments
+                    .iter()
+                    .for_each(|argument| of_condition(argument, see));
             }
             _ => {}
         }
     }
     for test in tests {
         match test {
-            Test::Compare(_, Expr::Const(value)) | Test::Value(Expr::Const(value)) => of_value(value, see),
+            Test::Compare(_, Expr::Const(value)) | Test::Value(Expr::Const(value)) => {
+                of_value(value, see)
+            }
             Test::Truth(expr) => of_condition(expr, see),
             Test::Not(tests) => constants(tests, see),
             _ => {}
@@ -537,8 +558,15 @@ fn number_between(low: Option<&Value>, high: Option<&Value>) -> Option<Decimal> 
                 let next = next.checked_add(step)?;
                 if next > low && next < high {
                     // In the middle of a wide stretch rather than at its edge, where that is as plain.
-                    let middle = low.checked_add(high)?.checked_div(Decimal::TWO)?.round_dp(digits);
-                    return Some(if middle > low && middle < high { middle } else { next });
+                    let middle = low
+                        .checked_add(high)?
+                        .checked_div(Decimal::TWO)?
+                        .round_dp(digits);
+                    return Some(if middle > low && middle < high {
+                        middle
+                    } else {
+                        next
+                    });
                 }
             }
             None
@@ -558,14 +586,22 @@ fn text_between(low: Option<&Value>, high: Option<&Value>) -> Option<Value> {
     };
     let behind = low.as_ref().map(|low| format!("{low}a"));
     let closer = low.as_ref().map(|low| format!("{low} "));
-    ["other", "something else", "another", "unknown", "x", "A", "0"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain(behind)
-        .chain(closer)
-        .chain(["!".to_owned(), String::new()])
-        .find(|candidate| fits(candidate))
-        .map(|candidate| Value::text(&candidate))
+    [
+        "other",
+        "something else",
+        "another",
+        "unknown",
+        "x",
+        "A",
+        "0",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain(behind)
+    .chain(closer)
+    .chain(["!".to_owned(), String::new()])
+    .find(|candidate| fits(candidate))
+    .map(|candidate| Value::text(&candidate))
 }
 
 fn whole_between(low: Option<i128>, high: Option<i128>, free: i128) -> Option<i128> {
@@ -573,7 +609,12 @@ fn whole_between(low: Option<i128>, high: Option<i128>, free: i128) -> Option<i1
 }
 
 /// A number strictly between two, a large step from an end rather than a small one.
-fn stepped_between(low: Option<i128>, high: Option<i128>, free: i128, steps: &[i128]) -> Option<i128> {
+fn stepped_between(
+    low: Option<i128>,
+    high: Option<i128>,
+    free: i128,
+    steps: &[i128],
+) -> Option<i128> {
     match (low, high) {
         (None, None) => Some(free),
         (Some(low), None) => low.checked_add(*steps.first()?),

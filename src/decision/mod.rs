@@ -57,10 +57,12 @@ impl Decision {
         let program = Program::compile(&model, root, facts, true)?;
         verdict::check_literals(&model, root, &program)?;
         let index = match program.nodes.as_slice() {
-            [Node {
-                logic: NodeLogic::Table(table),
-                ..
-            }] => Index::of(table, facts.len()),
+            [
+                Node {
+                    logic: NodeLogic::Table(table),
+                    ..
+                },
+            ] => Index::of(table, facts.len()),
             _ => None,
         };
         Ok(Self {

@@ -619,9 +619,9 @@ impl<'m> Compiler<'m> {
             // A column whose cells are all of one type expects it, declared or not.
             for (index, column) in inputs.iter_mut().enumerate() {
                 if column.kind == Kind::Any && !column.collection {
-                    let entries = rules
-                        .iter()
-                        .map(|rule: &Rule| rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice));
+                    let entries = rules.iter().map(|rule: &Rule| {
+                        rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice)
+                    });
                     column.kind = super::grid::inferred_kind(entries)
                         .filter(|kind| *kind == Kind::Boolean || kind.is_ordered())
                         .unwrap_or(Kind::Any);

@@ -48,14 +48,28 @@ fn an_api_failure_opens_one_case_that_later_runs_add_to_and_a_good_run_closes() 
     finished.expect(3);
     let id = report["case_id"].as_str().unwrap().to_owned();
     let (_, again) = place.sync(&[]);
-    assert_eq!(again["case_id"], id.as_str(), "the same cause is the same case");
+    assert_eq!(
+        again["case_id"],
+        id.as_str(),
+        "the same cause is the same case"
+    );
     let open = cases(&place);
     assert_eq!(open.len(), 1);
     assert_eq!(open[0]["count"], 2);
     assert_eq!(open[0]["fingerprint"], "api:status");
-    assert!(open[0]["evidence"]["checks"].as_array().unwrap().iter().any(|check| check["of"] == "database"));
+    assert!(
+        open[0]["evidence"]["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|check| check["of"] == "database")
+    );
     let shown = place.run(&["case", "show", &id]);
-    shown.expect(0).says("What happened").says("What is safe").says("Next: datasync check-api");
+    shown
+        .expect(0)
+        .says("What happened")
+        .says("What is safe")
+        .says("Next: datasync check-api");
 
     // Another cause gets a case of its own.
     let good = api(20);
@@ -78,15 +92,34 @@ fn human_steps_are_ticked_off_and_retry_closes_the_case() {
     let place = hasty(Workplace::connected(broken.url(), &database));
     let (_, report) = place.sync(&[]);
     let id = report["case_id"].as_str().unwrap().to_owned();
-    place.run(&["case", "complete", &id, "investigate", "--note", "the token had expired"]).expect(0).says("the token had expired");
-    place.run(&["case", "note", &id, "asked for a new one"]).expect(0).says("asked for a new one");
+    place
+        .run(&[
+            "case",
+            "complete",
+            &id,
+            "investigate",
+            "--note",
+            "the token had expired",
+        ])
+        .expect(0)
+        .says("the token had expired");
+    place
+        .run(&["case", "note", &id, "asked for a new one"])
+        .expect(0)
+        .says("asked for a new one");
 
     // Still broken: back to resolve.
     let failed = place.run(&["retry", "--case", &id, "--output", "json"]);
     failed.expect(3);
     let shown = place.run(&["case", "show", &id, "--output", "json"]).json();
     let state = |case: &Value, step: &str| {
-        case["items"].as_array().unwrap().iter().find(|item| item["step"] == step).unwrap()["state"].clone()
+        case["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|item| item["step"] == step)
+            .unwrap()["state"]
+            .clone()
     };
     assert_eq!(state(&shown, "retry"), "failed");
     assert_eq!(state(&shown, "resolve"), "active");
@@ -95,7 +128,15 @@ fn human_steps_are_ticked_off_and_retry_closes_the_case() {
 
     let good = api(50);
     let place = place.with_api(good.url());
-    let retried = place.run(&["retry", "--case", &id, "--note", "new token", "--output", "json"]);
+    let retried = place.run(&[
+        "retry",
+        "--case",
+        &id,
+        "--note",
+        "new token",
+        "--output",
+        "json",
+    ]);
     retried.expect(0);
     assert_eq!(count(&retried.json(), "inserted"), 50);
     let shown = place.run(&["case", "show", &id, "--output", "json"]).json();
@@ -104,7 +145,10 @@ fn human_steps_are_ticked_off_and_retry_closes_the_case() {
     assert_eq!(state(&shown, "resolve"), "skipped", "nobody took it");
     assert_eq!(state(&shown, "retry"), "completed");
     place.run(&["retry"]).expect(0).says("Nothing to do");
-    place.run(&["retry", "--case", &id]).expect(2).says("no open case");
+    place
+        .run(&["retry", "--case", &id])
+        .expect(2)
+        .says("no open case");
 }
 
 #[test]
@@ -119,7 +163,11 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
     assert_eq!(count(&report, "spooled"), 500);
     assert_eq!(report["status"], "partial");
     let id = report["case_id"].as_str().unwrap().to_owned();
-    place.run(&["case", "list"]).expect(0).says(&id).says("Only those of the state directory");
+    place
+        .run(&["case", "list"])
+        .expect(0)
+        .says(&id)
+        .says("Only those of the state directory");
 
     // A second run with a non-empty spool and no database does not fetch again.
     let before = api.requests().len();
@@ -135,13 +183,36 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
     retried.expect(0);
     assert_eq!(retried.json()["replayed"], 500);
     assert_eq!(database.one("SELECT count(*)::text FROM customers"), "500");
-    assert_eq!(std::fs::read_dir(place.state().join("spool")).unwrap().count(), 0);
-    let stored = database.list("SELECT concat_ws(' ', id, status, occurrences) FROM sync_cases");
-    assert_eq!(stored, [format!("{id} closed 2")], "the case moved into the database, once");
-    assert_eq!(std::fs::read_dir(place.state().join("cases")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(place.state().join("spool"))
+            .unwrap()
+            .count(),
+        0
+    );
+    let stored = database.list(
+        "SELECT concat_ws(' ', fingerprint, status, occurrences) FROM sync_cases ORDER BY fingerprint",
+    );
+    assert_eq!(
+        stored,
+        [
+            "database:unreachable closed 2",
+            "threshold:sync_failure_rate closed 1"
+        ],
+        "the cases moved into the database, once"
+    );
+    assert_eq!(
+        std::fs::read_dir(place.state().join("cases"))
+            .unwrap()
+            .count(),
+        0
+    );
     // The log rows of the runs without a database moved as well.
     let log = database.list("SELECT concat_ws(' ', status, records_processed, spooled, replayed) FROM sync_log ORDER BY started_at");
-    assert_eq!(log, ["PARTIAL 500 500 0", "FAILED 0 0 0", "SUCCESS 0 0 500"]);
+    assert_eq!(
+        log,
+        ["PARTIAL 500 500 0", "FAILED 0 0 0", "SUCCESS 500 0 500"],
+        "the second run had not fetched, so the retry did"
+    );
 }
 
 #[test]
@@ -151,17 +222,20 @@ fn stored_rejections_are_decided_again_by_todays_rules() {
     for i in 0..5 {
         records.push(format!(
             r#"{{"external_id":"LOW-{i}","full_name":"Low {i}","contact_email":"l{i}@example.com","quality_score":{},"record_type":"lead"}}"#,
-            38 + i * 3
+            36 + i * 3
         ));
     }
-    records.push(r#"{"external_id":"BAD-1","full_name":"Bad","contact_email":"nobody","quality_score":90}"#.to_owned());
+    records.push(
+        r#"{"external_id":"BAD-1","full_name":"Bad","contact_email":"nobody","quality_score":90}"#
+            .to_owned(),
+    );
     let api = Server::new().records(records).start();
     let place = Workplace::connected(api.url(), &database);
     let (finished, report) = place.sync(&[]);
     finished.expect(0);
     assert_eq!(count(&report, "rejected"), 6);
 
-    // The business lowers its bar to 45: 47 and 50 … pass, 38 to 44 stay.
+    // The business lowers its bar to 45: 45 and 48 pass, 36 to 42 stay.
     place.edit("decisions.dmn.xml", "&lt; 50", "&lt; 45");
     place.edit("decisions.dmn.xml", "[50..80)", "[45..80)");
     let before = api.requests().len();
@@ -169,10 +243,19 @@ fn stored_rejections_are_decided_again_by_todays_rules() {
     let report = retried.json();
     crate::support::command::assert_balanced(&report);
     assert_eq!(count(&report, "fetched"), 6, "{retried}");
-    assert_eq!((count(&report, "inserted"), count(&report, "rejected")), (2, 4), "{retried}");
-    assert!(api.requests().len() <= before + 2, "nothing was fetched but for the check");
-    let open = database.list("SELECT key FROM sync_rejections WHERE resolved_at IS NULL ORDER BY key");
+    assert_eq!(
+        (count(&report, "inserted"), count(&report, "rejected")),
+        (2, 4),
+        "{retried}"
+    );
+    assert!(
+        api.requests().len() <= before + 2,
+        "nothing was fetched but for the check"
+    );
+    let open =
+        database.list("SELECT key FROM sync_rejections WHERE resolved_at IS NULL ORDER BY key");
     assert_eq!(open, ["BAD-1", "LOW-0", "LOW-1", "LOW-2"]);
-    let written = database.list("SELECT customer_id FROM customers WHERE customer_id LIKE 'LOW%' ORDER BY 1");
+    let written =
+        database.list("SELECT customer_id FROM customers WHERE customer_id LIKE 'LOW%' ORDER BY 1");
     assert_eq!(written, ["LOW-3", "LOW-4"]);
 }

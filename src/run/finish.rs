@@ -1,0 +1,299 @@
+//! The end of a run: what happened becomes a status, an exit code, a report, a log row and a case.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::{Run, run_header};
+use crate::exit::Exit;
+use crate::histogram::Histogram;
+use crate::incident;
+use crate::pipeline::Flow;
+use crate::report::{Percentiles, Report, Seconds, Status, Watermark};
+use crate::store::{self, Connection, lease};
+
+impl Run<'_> {
+    /// Turns what happened into a status, an exit code, a log row and a case.
+    pub(super) fn finish(mut self, flow: Flow) -> (Report, Exit) {
+        self.judge(&flow);
+        let status = self.status(&flow);
+        let mut report = self.report(&flow, status);
+        drop(self.heartbeat.take());
+        if !self.request.dry_run {
+            self.close_books(&flow, &mut report);
+        }
+        report.exit_code = self.exit.code();
+        report.seconds.total = self.started.elapsed().as_secs_f64();
+        (report, self.exit)
+    }
+
+    /// Collects every failure of the flow; the ledger comes first.
+    pub(super) fn judge(&mut self, flow: &Flow) {
+        let ledger = &flow.ledger;
+        if !ledger.balances() {
+            let sentence = format!(
+                "the ledger does not balance: {} records fetched, {} accounted for; please report this",
+                ledger.fetched,
+                ledger.accounted()
+            );
+            self.fail(Exit::Internal, "internal:ledger", &sentence);
+        }
+        if let Some(error) = &flow.spool_error {
+            self.fail(Exit::State, "state:spool", &error.to_string());
+        }
+        if let Some(error) = &flow.store_error {
+            self.store_failed(error);
+        } else if flow.batches_refused > 0
+            && self.exit == Exit::Success
+            && self.signals.asked().is_none()
+        {
+            let sentence = if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+            {
+                "the deadline came before everything was written"
+            } else {
+                "the database did not take everything"
+            };
+            self.fail(Exit::Database, "database:unwritten", sentence);
+        }
+        if let Some(error) = flow
+            .api_error
+            .as_ref()
+            .filter(|error| error.kind() != "stopped")
+        {
+            self.fail(
+                Exit::Api,
+                &format!("api:{}", error.kind()),
+                &error.to_string(),
+            );
+        }
+        let alerts = &self.plan.alerts;
+        for (name, count, limit) in [
+            ("rejection_rate", ledger.rejected, alerts.rejection_rate),
+            (
+                "sync_failure_rate",
+                ledger.spooled,
+                alerts.sync_failure_rate,
+            ),
+        ] {
+            let share = share(count, ledger.fetched);
+            if share > limit {
+                let sentence = format!(
+                    "{name}: {:.1} % is more than {:.1} %",
+                    100.0 * share,
+                    100.0 * limit
+                );
+                self.fail(Exit::Threshold, &format!("threshold:{name}"), &sentence);
+            }
+        }
+        if let Some(asked) = self.signals.asked() {
+            self.exit = self.exit.worse(asked);
+        }
+        self.failures.sort_by_key(|(exit, ..)| exit.rank());
+    }
+
+    pub(super) fn status(&self, flow: &Flow) -> Status {
+        if self.request.dry_run {
+            return Status::DryRun;
+        }
+        let ledger = &flow.ledger;
+        let ended_early = flow.api_error.is_some()
+            || flow.let_go > 0
+            || self.signals.asked().is_some()
+            || (!self.fetched_at_all && !self.request.replay_only);
+        let whole = !ended_early
+            && ledger.spooled == 0
+            && matches!(self.exit, Exit::Success | Exit::Threshold);
+        if whole {
+            Status::Success
+        } else if ledger.accounted() > 0 || self.replayed > 0 {
+            Status::Partial
+        } else {
+            Status::Failed
+        }
+    }
+
+    pub(super) fn report(&self, flow: &Flow, status: Status) -> Report {
+        let stats = self.pages.stats();
+        let ledger = flow.ledger;
+        let total = self.started.elapsed().as_secs_f64();
+        let mut errors_by_type: BTreeMap<String, u64> = stats
+            .retries_by_kind
+            .iter()
+            .map(|(kind, count)| (format!("api:{kind}"), *count))
+            .collect();
+        for (_, fingerprint, _) in &self.failures {
+            *errors_by_type.entry(fingerprint.clone()).or_default() += 1;
+        }
+        let mut alerts: Vec<String> = self
+            .failures
+            .iter()
+            .filter(|(exit, ..)| *exit == Exit::Threshold)
+            .map(|(_, _, sentence)| sentence.clone())
+            .collect();
+        let limit = self.plan.alerts.api_response_time.as_secs_f64();
+        if stats.response_seconds.max() > limit {
+            alerts.push(format!(
+                "api_response_time: the slowest answer took {:.1} s, more than {limit:.1} s",
+                stats.response_seconds.max()
+            ));
+        }
+        if self.plan.alerts.pool_exhaustion && flow.pool_exhausted {
+            alerts.push(format!(
+                "pool_exhaustion: all {} connections were busy while batches waited",
+                flow.writers
+            ));
+        }
+        let mut problems: Vec<String> = Vec::new();
+        for (exit, _, sentence) in &self.failures {
+            if *exit != Exit::Threshold && !problems.contains(sentence) {
+                problems.push(sentence.clone());
+            }
+        }
+        if self.request.dry_run && self.layout.is_none() {
+            problems.push(
+                "nothing could be compared: records that would be written count as spooled"
+                    .to_owned(),
+            );
+        }
+        problems.extend(stats.warnings.iter().cloned());
+        if let Some((announced, received)) = stats.mismatch() {
+            problems.push(format!(
+                "the API announced {announced} records and sent {received}"
+            ));
+        }
+        if flow.let_go > 0 {
+            problems.push(format!(
+                "{} records could not be kept; the next run fetches them again",
+                flow.let_go
+            ));
+        }
+        Report {
+            run_id: self.run_id.to_string(),
+            status,
+            mode: "full",
+            ledger,
+            flagged: flow.flagged,
+            replayed: self.replayed,
+            pages: stats.pages,
+            api_retries: stats.retries,
+            db_retries: flow.db_retries,
+            rejections_by_reason: flow.rejections_by_reason.clone(),
+            errors_by_type,
+            success_rate: 1.0 - share(ledger.rejected + ledger.spooled, ledger.fetched),
+            seconds_per_record: if ledger.fetched == 0 {
+                0.0
+            } else {
+                total / ledger.fetched as f64
+            },
+            case_id: None,
+            exit_code: self.exit.code(),
+            seconds: Seconds {
+                total,
+                fetch: stats.response_seconds.sum(),
+                transform: flow.transform_seconds,
+                decide: flow.decide_seconds,
+                write: flow.write_seconds,
+            },
+            api_response_seconds: percentiles(&stats.response_seconds),
+            db_query_seconds: percentiles(&flow.db_seconds),
+            watermark: Watermark::default(),
+            alerts,
+            differences: flow.differences.clone(),
+            problems,
+        }
+    }
+
+    pub(super) fn run_end(&self, report: &Report) -> store::RunEnd {
+        store::RunEnd {
+            status: report.status.as_str().to_uppercase(),
+            ledger: report.ledger,
+            replayed: report.replayed,
+            flagged: report.flagged,
+            pages: report.pages,
+            complete: report.status == Status::Success
+                && self.fetched_at_all
+                && self.request.limit.is_none(),
+            completed_at: jiff::Timestamp::now().as_microsecond() + self.clock_offset,
+            error_message: (!report.problems.is_empty()).then(|| report.problems.join("; ")),
+            watermark_after: None,
+            exit_code: i32::from(self.exit.code()),
+            case_id: report.case_id.clone(),
+        }
+    }
+
+    /// Log row, case, lease: in the database, or on disk while it is away.
+    pub(super) fn close_books(&mut self, flow: &Flow, report: &mut Report) {
+        let books = incident::Books {
+            plan: self.plan,
+            run_id: &self.run_id.to_string(),
+            failures: &self.failures,
+            exit: self.exit,
+            retrying: self.request.retrying,
+            samples: &flow.samples,
+            ledger: &flow.ledger,
+            spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
+        };
+        if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.fatal {
+            // The run's own connection may have died with the writers'; the last word is worth another try.
+            self.connection =
+                Connection::open(self.database, self.database.connection_timeout).ok();
+        }
+        match incident::keep_case(&books, self.connection.as_mut()) {
+            Ok(case_id) => report.case_id = case_id,
+            Err(error) => {
+                log::error!("the case could not be kept: {error:#}");
+                self.exit = self.exit.worse(Exit::State);
+                report
+                    .problems
+                    .push(format!("the case could not be kept: {error:#}"));
+            }
+        }
+        report.exit_code = self.exit.code();
+        report.seconds.total = self.started.elapsed().as_secs_f64();
+        let row = incident::LogRow {
+            header: run_header(
+                self.run_id,
+                self.plan,
+                self.mode(),
+                self.started_at,
+                self.clock_offset,
+            ),
+            end: self.run_end(report),
+        };
+        if let Err(error) = incident::keep_log(self.connection.as_mut(), self.plan, &row) {
+            log::error!("the log row could not be kept: {error:#}");
+            self.exit = self.exit.worse(Exit::State);
+        }
+        let target = store::log::target(self.database);
+        if let Some(connection) = self.connection.as_mut() {
+            if let Err(error) = lease::release(connection, self.database, &target, self.run_id) {
+                log::info!("{error}");
+            }
+            if self.exit == Exit::Success {
+                let retention = self.plan.retention;
+                let trimmed = store::log::trim(connection, self.database, retention)
+                    .and_then(|_| store::cases::trim(connection, self.database, retention));
+                if let Err(error) = trimmed {
+                    log::warn!("old rows could not be trimmed: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+fn percentiles(histogram: &Histogram) -> Percentiles {
+    Percentiles {
+        p50: histogram.quantile(0.5),
+        p95: histogram.quantile(0.95),
+        max: histogram.max(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Records that are at hand already: what earlier runs left in the spool, and stored rejections.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::{Run, limits};
+use crate::exit::Exit;
+use crate::pipeline::{self, Feed, Flow, Rules, Sheet, Target, Task};
+use crate::progress::Progress;
+use crate::spool::{Entry, Opened, Waiting};
+use crate::store;
+
+/// Stored rejections that are read and judged together.
+const REJECTIONS_AT_ONCE: u64 = 5_000;
+
+impl Run<'_> {
+    /// Writes what earlier runs left in the spool, oldest first. A file goes only when all of it is committed.
+    pub(super) fn replay(&mut self, progress: &Progress) -> Result<()> {
+        for path in self.spool.files()? {
+            if self.signals.asked().is_some() {
+                break;
+            }
+            match self.spool.open_file(&path)? {
+                Opened::Ready(waiting) => {
+                    if !self.replay_file(waiting, progress)? {
+                        break;
+                    }
+                }
+                Opened::Taken => {}
+                Opened::Quarantined(aside, reason) => {
+                    let sentence = format!(
+                        "a spool file was damaged ({reason}) and moved to {}; its records are not lost: run `datasync sync --full`, then remove the file",
+                        aside.display()
+                    );
+                    log::error!("{sentence}");
+                    self.fail(Exit::Internal, "spool:damaged", &sentence);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replays one file; false when the database did not take all of it.
+    pub(super) fn replay_file(&mut self, waiting: Waiting, progress: &Progress) -> Result<bool> {
+        let flow = self.write_sheets(sheets(&waiting.entries), progress)?;
+        if let Some(error) = &flow.store_error {
+            self.store_failed(error);
+            self.connection = None;
+        }
+        if flow.ledger.spooled > 0 || !flow.ledger.balances() {
+            return Ok(false);
+        }
+        self.replayed += flow.ledger.fetched;
+        self.spool.remove(waiting)?;
+        Ok(true)
+    }
+
+    /// Judges the stored rejections again. What passes is written, under the freshness guard, and settles its
+    /// rejection; the rest stays, with its new reason.
+    pub(super) fn decide_again(&mut self, progress: &Progress) -> Result<Flow> {
+        let mut flow = Flow::default();
+        let mut after = String::new();
+        while let Some(connection) = self.connection.as_mut() {
+            let open = match store::rejections::open(
+                connection,
+                self.database,
+                &after,
+                REJECTIONS_AT_ONCE,
+            ) {
+                Ok(open) => open,
+                Err(error) => {
+                    flow.store_error = Some(error);
+                    break;
+                }
+            };
+            let Some(last) = open.last() else { break };
+            after.clone_from(&last.key);
+            let entries: Vec<Entry> = open
+                .into_iter()
+                .map(|rejection| Entry {
+                    requested_at: rejection.last_seen,
+                    raw: rejection.payload,
+                })
+                .collect();
+            let part = self.write_sheets(sheets(&entries), progress)?;
+            let failed = part.store_error.is_some() || part.ledger.spooled > 0;
+            flow.absorb(part);
+            // What was not written is still a stored rejection: nothing of it is in the spool.
+            flow.let_go += std::mem::take(&mut flow.ledger.spooled);
+            if failed || self.signals.asked().is_some() {
+                break;
+            }
+        }
+        flow.ledger.fetched -= flow.let_go.min(flow.ledger.fetched);
+        flow.let_go = 0;
+        Ok(flow)
+    }
+
+    /// Runs records that are at hand through the flow.
+    pub(super) fn write_sheets(&mut self, sheets: Vec<Sheet>, progress: &Progress) -> Result<Flow> {
+        let target = Target {
+            database: self.database,
+            layout: self.layout.as_ref(),
+            run_id: self.run_id,
+            clock_offset: self.clock_offset,
+            task: Task::Write,
+        };
+        let rules = Rules {
+            transform: &self.transform,
+            decision: &self.decision,
+        };
+        let limits = limits(self.plan, self.database, self.deadline, self.signals);
+        let shown = pipeline::Shown {
+            progress,
+            accounted: &self.accounted,
+        };
+        let mut next_batch = self.next_batch;
+        let flow = pipeline::run(
+            Feed::Sheets(sheets),
+            rules,
+            &self.columns,
+            &target,
+            &limits,
+            None,
+            &mut next_batch,
+            &shown,
+        );
+        self.next_batch = next_batch;
+        flow
+    }
+}
+
+/// A spool file as sheets: records that were requested together stay together.
+fn sheets(entries: &[Entry]) -> Vec<Sheet> {
+    let mut sheets: Vec<Sheet> = Vec::new();
+    for group in entries.chunk_by(|a, b| a.requested_at == b.requested_at) {
+        let mut text = String::new();
+        let mut records = Vec::with_capacity(group.len());
+        for entry in group {
+            let start = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            text.push_str(&entry.raw);
+            records.push(start..u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        let requested_at = group.first().map_or(0, |entry| entry.requested_at);
+        sheets.push(Sheet {
+            text: Arc::new(text),
+            records,
+            requested_at,
+        });
+    }
+    sheets
+}

@@ -196,6 +196,7 @@ fn rejection(key: &str, at: i64, sequence: u64) -> Rejection {
         ),
         reason: "field_error".to_owned(),
         message: "qualityScore is no number".to_owned(),
+        loggable: true,
         errors: vec![FieldError {
             field: "quality_score".into(),
             expected: "decimal".into(),
@@ -860,7 +861,10 @@ fn writers_of_the_same_keys_in_any_order_do_not_dead_lock() {
                         }
                         match bench.write(batch) {
                             Ok(o) => {
-                                assert_eq!(o.inserted + o.updated + o.unchanged + o.superseded, 100)
+                                assert_eq!(
+                                    o.inserted + o.updated + o.unchanged + o.superseded,
+                                    100
+                                );
                             }
                             Err(error) => errors.push(error),
                         }
@@ -1063,13 +1067,13 @@ fn the_run_log_the_watermark_and_the_retention() {
     assert!(offset.abs() < 2 * SECOND, "{offset}");
     let header = |at| RunHeader {
         run_id: Uuid::now_v7(),
-        mode: "full",
+        mode: "full".to_owned(),
         shard: None,
         started_at: at,
         host: "host".to_owned(),
         os_user: "user".to_owned(),
         process_id: 7,
-        version: "0.1.0",
+        version: "0.1.0".to_owned(),
         config_hash: "abc".to_owned(),
         watermark_before: None,
     };
@@ -1084,7 +1088,7 @@ fn the_run_log_the_watermark_and_the_retention() {
         ..Ledger::default()
     };
     let end = RunEnd {
-        status: "SUCCESS",
+        status: "SUCCESS".to_owned(),
         ledger,
         replayed: 0,
         flagged: 1,
@@ -1128,7 +1132,7 @@ fn the_run_log_the_watermark_and_the_retention() {
     );
     let mut bench = Bench::new(&database, &customers());
     bench.rows(T0, &[("a", "Ann", "1")]);
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     assert_eq!(log::trim(&mut conn, &db, day).unwrap(), 1);
     assert_eq!(database.list("SELECT status FROM sync_log"), ["ABANDONED"]);
     assert_eq!(database.one("SELECT count(*) FROM sync_batches"), "1");
@@ -1151,10 +1155,10 @@ fn tls_cluster(names: &[&str]) -> (Cluster, String) {
 #[test]
 fn tls_modes_mean_what_libpq_means() {
     let (cluster, certificate) = tls_cluster(&["db.example"]);
-    let (_, stranger) = {
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        ((), made.cert.pem())
-    };
+    let stranger = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])
+        .unwrap()
+        .cert
+        .pem();
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| -> PathBuf {
         let path = folder.path().join(name);

@@ -152,7 +152,7 @@ WITH RECURSIVE base(attnum, typid, typmod) AS (
     FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd'
 )
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
-       CASE WHEN t.typcategory = 'S' THEN format_type(b.typid, NULL) ELSE format_type(b.typid, b.typmod) END,
+       CASE WHEN t.typcategory = 'S' THEN format_type(b.typid, -1) ELSE format_type(b.typid, b.typmod) END,
        t.typname::text, t.typcategory = 'S',
        CASE WHEN t.typname IN ('varchar', 'bpchar') AND b.typmod > 4 THEN (b.typmod - 4)::bigint END,
        a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a',

@@ -174,7 +174,7 @@ impl Cluster {
             cluster.folder.display()
         );
         for (name, value) in settings {
-            conf += &format!("{name} = '{value}'\n");
+            conf.extend([name, " = '", value, "'\n"]);
         }
         let path = Path::new(&cluster.data()).join("postgresql.conf");
         let initial = std::fs::read_to_string(&path).expect("postgresql.conf");

@@ -84,6 +84,10 @@ pub fn keep_case(books: &Books<'_>, connection: Option<&mut Connection>) -> Resu
 
 /// The causes a case is opened for, the one of the exit code first.
 fn causes(books: &Books<'_>) -> Vec<Cause> {
+    if matches!(books.exit, Exit::Interrupted | Exit::Terminated) {
+        // Somebody meant it.
+        return Vec::new();
+    }
     let mut causes: Vec<Cause> = Vec::new();
     for (exit, fingerprint, sentence) in books.failures {
         let cased = matches!(

@@ -197,7 +197,7 @@ pub fn run(
     let queue: Queue<Batch> = Queue::new(partitions as usize);
     let shared = Shared {
         breaker: Breaker::default(),
-        give_up: AtomicBool::new(false),
+        give_up: Arc::default(),
         retries: AtomicU64::new(0),
         deadline: limits.deadline,
     };

@@ -4,7 +4,7 @@
 //! had committed after all, so a lost reply to COMMIT is never written, or counted, twice.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::plan;
@@ -41,7 +41,7 @@ pub struct Target<'a> {
 pub(super) struct Shared {
     pub(super) breaker: Breaker,
     /// Writers take no more risks: whatever is left goes to the spool.
-    pub(super) give_up: AtomicBool,
+    pub(super) give_up: Arc<AtomicBool>,
     pub(super) retries: AtomicU64,
     pub(super) deadline: Option<Instant>,
 }
@@ -138,8 +138,9 @@ impl<'a> BatchWriter<'a> {
             Some(session) => session,
             None => {
                 let limit = self.target.database.connection_timeout;
-                self.session
-                    .insert(Connection::open(self.target.database, limit)?)
+                let mut session = Connection::open(self.target.database, limit)?;
+                session.give_up_on(Arc::clone(&self.shared.give_up));
+                self.session.insert(session)
             }
         };
         match self.target.task {

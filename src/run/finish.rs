@@ -40,6 +40,17 @@ impl Run<'_> {
         if let Some(error) = &flow.spool_error {
             self.fail(Exit::State, "state:spool", &error.to_string());
         }
+        if let Some(error) = flow
+            .api_error
+            .as_ref()
+            .filter(|error| error.kind() != "stopped")
+        {
+            self.fail(
+                Exit::Api,
+                &format!("api:{}", error.kind()),
+                &error.to_string(),
+            );
+        }
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
         } else if flow.batches_refused > 0
@@ -55,17 +66,6 @@ impl Run<'_> {
                 "the database did not take everything"
             };
             self.fail(Exit::Database, "database:unwritten", sentence);
-        }
-        if let Some(error) = flow
-            .api_error
-            .as_ref()
-            .filter(|error| error.kind() != "stopped")
-        {
-            self.fail(
-                Exit::Api,
-                &format!("api:{}", error.kind()),
-                &error.to_string(),
-            );
         }
         let alerts = &self.plan.alerts;
         for (name, count, limit) in [

@@ -43,6 +43,16 @@ impl Run<'_> {
 
     /// Replays one file; false when the database did not take all of it.
     pub(super) fn replay_file(&mut self, waiting: Waiting, progress: &Progress) -> Result<bool> {
+        if self.is_outdated(&waiting)? {
+            log::warn!(
+                "{} records of run {} were fetched before a later complete run: superseded as a whole",
+                waiting.entries.len(),
+                waiting.header.run_id
+            );
+            self.replayed += waiting.entries.len() as u64;
+            self.spool.remove(waiting)?;
+            return Ok(true);
+        }
         let flow = self.write_sheets(sheets(&waiting.entries), progress)?;
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
@@ -54,6 +64,23 @@ impl Run<'_> {
         self.replayed += flow.ledger.fetched;
         self.spool.remove(waiting)?;
         Ok(true)
+    }
+
+    /// Without a version field an unchanged row does not show when it was last confirmed. But a complete run that began
+    /// after these records were fetched has seen all of them, and what it wrote is newer.
+    fn is_outdated(&mut self, waiting: &Waiting) -> Result<bool> {
+        let newest = waiting.entries.iter().map(|entry| entry.requested_at).max();
+        let (None, Some(newest), Some(connection)) =
+            (self.plan.mapping.version, newest, self.connection.as_mut())
+        else {
+            return Ok(false);
+        };
+        Ok(store::log::complete_run_since(
+            connection,
+            self.database,
+            None,
+            newest,
+        )?)
     }
 
     /// Judges the stored rejections again. What passes is written, under the freshness guard, and settles its

@@ -4,6 +4,8 @@
 //! connection owns a small runtime of its own and every call waits on it for a limited time; after a timeout or a
 //! broken link the connection is dead, and dropping it abandons the socket instead of waiting.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -23,6 +25,9 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// The server's own `statement_timeout` comes first, so that its error is heard; this is what it may come late.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How often a waiting call looks whether it should give up.
+const LOOK_UP: Duration = Duration::from_millis(200);
+
 /// One connection, used by one thread at a time.
 pub struct Connection {
     runtime: Option<Runtime>,
@@ -31,6 +36,7 @@ pub struct Connection {
     statement_timeout: Duration,
     lock_timeout: Duration,
     deadline: Option<Instant>,
+    give_up: Option<Arc<AtomicBool>>,
     dead: bool,
 }
 
@@ -123,6 +129,7 @@ impl Connection {
             statement_timeout: db.statement_timeout,
             lock_timeout: db.lock_timeout,
             deadline: None,
+            give_up: None,
             dead: false,
         })
     }
@@ -135,6 +142,11 @@ impl Connection {
     /// Bounds every later call by a moment, in addition to the statement timeout: the deadline of the run.
     pub const fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
+    }
+
+    /// Ends every call soon after `flag` is set, as if its time were up: the run must end now.
+    pub fn give_up_on(&mut self, flag: Arc<AtomicBool>) {
+        self.give_up = Some(flag);
     }
 
     /// What a statement may take on the server.
@@ -163,9 +175,10 @@ impl Connection {
         if self.dead {
             return Err(StoreError::dead(what));
         }
+        let give_up = self.give_up.as_deref();
         let answer = runtime
-            .block_on(async { tokio::time::timeout(limit + GRACE, work(client)).await })
-            .map_err(|_elapsed| StoreError::timeout(what, (limit + GRACE).as_secs_f64()))
+            .block_on(within(limit + GRACE, give_up, work(client)))
+            .map_err(|waited| StoreError::timeout(what, waited.as_secs_f64()))
             .and_then(|answer| answer.map_err(|error| StoreError::from_driver(what, &error)));
         if let Err(error) = &answer
             && error.connection_lost()
@@ -236,6 +249,31 @@ impl Connection {
     pub(crate) fn roll_back(&mut self) {
         if !self.is_dead() && self.run("rolling back", "ROLLBACK").is_err() {
             self.dead = true;
+        }
+    }
+}
+
+/// Waits for an answer, but no longer than `limit`, and not once somebody has given up. The error is how long it took.
+async fn within<T>(
+    limit: Duration,
+    give_up: Option<&AtomicBool>,
+    work: impl Future<Output = T>,
+) -> Result<T, Duration> {
+    let started = Instant::now();
+    let mut work = std::pin::pin!(work);
+    loop {
+        let left = limit.saturating_sub(started.elapsed());
+        let slice = if give_up.is_some() {
+            left.min(LOOK_UP)
+        } else {
+            left
+        };
+        if let Ok(answer) = tokio::time::timeout(slice, &mut work).await {
+            return Ok(answer);
+        }
+        let given_up = give_up.is_some_and(|flag| flag.load(Ordering::Relaxed));
+        if given_up || started.elapsed() >= limit {
+            return Err(started.elapsed());
         }
     }
 }

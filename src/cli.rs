@@ -61,7 +61,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub env_file: Option<PathBuf>,
-    /// Spool, cases and cached state (default: $XDG_STATE_HOME/datasync)
+    /// Spool, cases and cached state (default: $`XDG_STATE_HOME/datasync`)
     #[arg(
         long,
         global = true,
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn durations_need_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("10m"), Ok(Duration::from_mins(10)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["", "10", "s", "1d", "-1s", "0s", "99999999999999999999s"] {
             assert!(duration(bad).is_err(), "{bad} was accepted");

@@ -74,7 +74,12 @@ impl Histogram {
         for (i, n) in self.counts.iter().enumerate() {
             seen += n;
             if seen >= rank {
-                return upper(i).min(self.max);
+                // The last bucket has no upper bound.
+                return if i + 1 == BUCKETS {
+                    self.max
+                } else {
+                    upper(i).min(self.max)
+                };
             }
         }
         self.max

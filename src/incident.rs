@@ -55,10 +55,11 @@ pub fn keep_case(books: &Books<'_>, connection: Option<&mut Connection>) -> Resu
     let mut connection = connection;
     let causes = causes(books);
     if causes.is_empty() {
-        if books.exit == Exit::Success && !books.retrying {
-            if let Some(connection) = connection {
-                recover(books, connection)?;
-            }
+        if books.exit == Exit::Success
+            && !books.retrying
+            && let Some(connection) = connection
+        {
+            recover(books, connection)?;
         }
         return Ok(None);
     }

@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::record::Ledger;
 use crate::report::Difference;
 use crate::spool::{Header, Spool, SpoolError};
-use crate::store::{self, Batch, BatchOutcome, Columns, StoreError};
+use crate::store::{self, Batch, BatchOutcome, StoreError};
 
 use queue::{CloseOnDrop, DoneOnDrop, MAX_PARTITIONS, Queue};
 use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
@@ -80,11 +80,25 @@ pub struct Limits<'a> {
     pub rejection_log_level: log::Level,
 }
 
-/// Where refused batches are kept. None in a dry run: they are only counted.
+/// Where refused batches are kept.
 #[derive(Debug)]
 pub struct Keep<'a> {
     pub spool: &'a mut Spool,
     pub config_hash: &'a str,
+}
+
+/// One flow: what comes, by which rules, where it goes, and within which bounds.
+#[derive(Debug)]
+pub struct Job<'a> {
+    pub feed: Feed<'a>,
+    pub rules: Rules<'a>,
+    pub target: Target<'a>,
+    pub limits: Limits<'a>,
+    /// None: what the database does not take is only counted.
+    pub keep: Option<Keep<'a>>,
+    /// Number of the last batch of this run, moved on: with the run's id it names a transaction.
+    pub next_batch: &'a mut u64,
+    pub shown: Shown<'a>,
 }
 
 /// Who watches the run go on.
@@ -183,16 +197,16 @@ impl Drop for EndOnDrop {
 /// # Errors
 /// A thread panicked or could not be started: a bug. Failures of the API, the database and the spool are results, in
 /// [`Flow`].
-pub fn run(
-    feed: Feed<'_>,
-    rules: Rules<'_>,
-    columns: &Arc<Columns>,
-    target: &Target<'_>,
-    limits: &Limits<'_>,
-    keep: Option<Keep<'_>>,
-    next_batch: &mut u64,
-    shown: &Shown<'_>,
-) -> Result<Flow> {
+pub fn run(job: Job<'_>) -> Result<Flow> {
+    let Job {
+        ref feed,
+        rules,
+        ref target,
+        ref limits,
+        keep,
+        next_batch,
+        ref shown,
+    } = job;
     let partitions = limits.max_connections.clamp(1, MAX_PARTITIONS);
     let queue: Queue<Batch> = Queue::new(partitions as usize);
     let shared = Shared {
@@ -203,7 +217,7 @@ pub fn run(
     };
     let (events, inbox) = bounded::<Event>(64);
     let (pages_in, pages_out) = bounded::<(u64, Result<Sheet, ApiError>)>(4);
-    let fetchers = match &feed {
+    let fetchers = match feed {
         Feed::Api { threads, .. } => (*threads).max(1),
         Feed::Sheets(_) => 1,
     };
@@ -214,7 +228,7 @@ pub fn run(
             .context("a channel that was just made is closed")?;
     }
     let stop_pages = || {
-        if let Feed::Api { pages, .. } = &feed {
+        if let Feed::Api { pages, .. } = feed {
             pages.stop();
         }
     };
@@ -226,7 +240,6 @@ pub fn run(
 
         for number in 0..fetchers {
             let (pages_in, permit) = (pages_in.clone(), returned.clone());
-            let feed = &feed;
             let work = move || fetch(feed, &permit, &pages_in);
             threads.push(spawn(scope, format!("fetch-{number}"), work)?);
         }
@@ -234,7 +247,7 @@ pub fn run(
 
         let shaping = {
             let (events, queue) = (events.clone(), &queue);
-            let columns = Arc::clone(columns);
+            let columns = Arc::clone(&target.columns);
             spawn(scope, "shape".to_owned(), move || {
                 let _end = EndOnDrop(events.clone());
                 let _close = CloseOnDrop(queue);
@@ -302,10 +315,10 @@ pub fn run(
             {
                 shared.give_up.store(true, Ordering::Relaxed);
             }
-            if let Feed::Api { pages, .. } = &feed {
-                if let Some(total) = pages.announced_total() {
-                    shown.progress.announce(total);
-                }
+            if let Feed::Api { pages, .. } = &feed
+                && let Some(total) = pages.announced_total()
+            {
+                shown.progress.announce(total);
             }
             match pool.tick(&queue, book.flow.ledger.accounted()) {
                 Change::Grow => {
@@ -470,7 +483,7 @@ impl Book<'_> {
                 self.flow.api_error.get_or_insert(error);
             }
             Event::Settled(Fate::Written(batch, outcome, differences)) => {
-                self.written(&batch, &outcome, differences)
+                self.written(&batch, &outcome, differences);
             }
             Event::Settled(Fate::Refused(batch, error)) => self.refused(&batch, error),
             Event::Ended => {}

@@ -17,7 +17,7 @@ use crate::config::plan::{Api, Database, Plan};
 use crate::decision::Decision;
 use crate::exit::{Busy, Exit, Misconfigured};
 use crate::incident;
-use crate::pipeline::{self, Feed, Flow, Keep, Limits, Rules, Target, Task};
+use crate::pipeline::{self, Feed, Flow, Job, Keep, Limits, Rules, Target, Task};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::signals::Signals;
@@ -34,18 +34,35 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// What was asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request {
-    pub dry_run: bool,
+    pub purpose: Purpose,
     /// In records.
     pub limit: Option<u64>,
     pub deadline: Option<Duration>,
     /// Wait so long for another run to finish.
     pub wait: Option<Duration>,
-    /// Only replay what earlier runs left behind.
-    pub replay_only: bool,
-    /// Decide the stored rejections again, by today's mapping and rules.
-    pub rejected: bool,
-    /// `retry` is at work: it closes the cases itself.
-    pub retrying: bool,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Replay the spool, then fetch and write.
+    #[default]
+    Sync,
+    /// Fetch and compare; write nothing.
+    DryRun,
+    /// Replay the spool and repair what failed; the cases are closed by the caller.
+    Retry {
+        /// Fetch and write as well.
+        fetch: bool,
+        /// Decide the stored rejections again, by today's mapping and rules.
+        rejected: bool,
+    },
+}
+
+impl Purpose {
+    const fn fetches(self) -> bool {
+        !matches!(self, Self::Retry { fetch: false, .. })
+    }
 }
 
 /// Runs the whole chain: replay → fetch → transform → decide → write → report.
@@ -74,7 +91,7 @@ pub fn sync(
             Flow::default()
         }
     };
-    Ok(run.finish(flow))
+    Ok(run.finish(&flow))
 }
 
 /// Everything a run holds on to.
@@ -84,7 +101,7 @@ struct Run<'a> {
     database: &'a Database,
     request: &'a Request,
     signals: &'a Signals,
-    run_id: uuid::Uuid,
+    id: uuid::Uuid,
     started: Instant,
     /// Local clock, microseconds since 1970-01-01T00:00:00Z.
     started_at: i64,
@@ -142,7 +159,7 @@ impl<'a> Run<'a> {
             database,
             request,
             signals,
-            run_id,
+            id: run_id,
             started,
             started_at: jiff::Timestamp::now().as_microsecond(),
             deadline,
@@ -224,9 +241,13 @@ impl<'a> Run<'a> {
         );
     }
 
+    fn is_dry(&self) -> bool {
+        self.request.purpose == Purpose::DryRun
+    }
+
     /// The run itself.
     fn go(&mut self, progress: &Progress) -> Result<Flow> {
-        if !self.request.dry_run {
+        if !self.is_dry() {
             self.take_lease()?;
             self.start_log();
             self.move_shelved();
@@ -235,7 +256,7 @@ impl<'a> Run<'a> {
             log::error!("{reason}");
             return Ok(Flow::default());
         }
-        if !self.request.dry_run {
+        if !self.is_dry() {
             let seen = self.connection.is_some();
             self.replay(progress)?;
             if seen && self.connection.is_none() {
@@ -244,10 +265,12 @@ impl<'a> Run<'a> {
             }
         }
         let mut flow = Flow::default();
-        if self.request.rejected && self.connection.is_some() {
+        if matches!(self.request.purpose, Purpose::Retry { rejected: true, .. })
+            && self.connection.is_some()
+        {
             flow = self.decide_again(progress)?;
         }
-        if self.request.replay_only {
+        if !self.request.purpose.fetches() {
             return Ok(flow);
         }
         self.fetched_at_all = true;
@@ -258,25 +281,22 @@ impl<'a> Run<'a> {
             clock_offset: self.clock_offset,
         };
         let mut next_batch = self.next_batch;
-        let keep = if self.request.dry_run {
-            None
-        } else {
-            Some(Keep {
-                spool: &mut self.spool,
-                config_hash: &self.plan.config_hash,
-            })
-        };
-        let task = if self.request.dry_run {
+        let task = if self.is_dry() {
             Task::Compare {
                 differences: SHOWN_DIFFERENCES,
             }
         } else {
             Task::Write
         };
+        let keep = (task == Task::Write).then_some(Keep {
+            spool: &mut self.spool,
+            config_hash: &self.plan.config_hash,
+        });
         let target = Target {
             database: self.database,
+            columns: Arc::clone(&self.columns),
             layout: self.layout.as_ref(),
-            run_id: self.run_id,
+            run_id: self.id,
             clock_offset: self.clock_offset,
             task,
         };
@@ -290,16 +310,15 @@ impl<'a> Run<'a> {
             progress,
             accounted: &self.accounted,
         };
-        let fetched = pipeline::run(
+        let fetched = pipeline::run(Job {
             feed,
             rules,
-            &self.columns,
-            &target,
-            &limits,
+            target,
+            limits,
             keep,
-            &mut next_batch,
-            &shown,
-        );
+            next_batch: &mut next_batch,
+            shown,
+        });
         self.next_batch = next_batch;
         flow.absorb(fetched?);
         Ok(flow)
@@ -307,7 +326,7 @@ impl<'a> Run<'a> {
 
     /// With the database away nothing is fetched when a person is needed, or when earlier records wait already.
     fn why_not_fetch(&self) -> Result<Option<String>> {
-        if self.connection.is_some() || self.request.dry_run {
+        if self.connection.is_some() || self.is_dry() {
             return Ok(None);
         }
         if self.fatal {
@@ -329,7 +348,7 @@ impl<'a> Run<'a> {
             let Some(connection) = self.connection.as_mut() else {
                 return Ok(());
             };
-            match lease::acquire(connection, self.database, &target, self.run_id, &who) {
+            match lease::acquire(connection, self.database, &target, self.id, &who) {
                 Ok(Asked::Granted { took_over }) => {
                     if let Some(before) = took_over {
                         log::warn!(
@@ -338,7 +357,7 @@ impl<'a> Run<'a> {
                     }
                     // Whoever holds the lease knows that no other run of this target is alive.
                     if let Err(error) =
-                        store::log::abandon(connection, self.database, None, self.run_id)
+                        store::log::abandon(connection, self.database, None, self.id)
                     {
                         log::warn!("{error}");
                     }
@@ -366,20 +385,16 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let heartbeat = Heartbeat::start(
-            self.database,
-            &target,
-            self.run_id,
-            Arc::clone(&self.accounted),
-        )
-        .context("cannot start the heartbeat of the lease")?;
+        let heartbeat =
+            Heartbeat::start(self.database, &target, self.id, Arc::clone(&self.accounted))
+                .context("cannot start the heartbeat of the lease")?;
         self.heartbeat = Some(heartbeat);
         Ok(())
     }
 
     fn start_log(&mut self) {
         let header = run_header(
-            self.run_id,
+            self.id,
             self.plan,
             self.mode(),
             self.started_at,
@@ -395,7 +410,7 @@ impl<'a> Run<'a> {
     }
 
     const fn mode(&self) -> &'static str {
-        if self.request.retrying {
+        if matches!(self.request.purpose, Purpose::Retry { .. }) {
             "retry"
         } else {
             "full"

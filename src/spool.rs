@@ -253,7 +253,7 @@ impl Spool {
     }
 
     /// Removes a file whose records are all proven to be committed.
-    pub fn remove(&mut self, waiting: Waiting) -> Result<(), SpoolError> {
+    pub fn remove(&mut self, waiting: &Waiting) -> Result<(), SpoolError> {
         fs::remove_file(&waiting.path)
             .and_then(|()| sync_folder(&self.folder))
             .map_err(|e| {
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(read, records);
         // Held by us: nobody else gets it, until it is removed, and then it is gone.
         assert!(matches!(spool.open_file(&path).unwrap(), Opened::Taken));
-        spool.remove(waiting).unwrap();
+        spool.remove(&waiting).unwrap();
         assert!(spool.files().unwrap().is_empty());
         assert_eq!(spool.bytes(), 0);
     }

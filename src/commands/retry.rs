@@ -11,7 +11,7 @@ use crate::config::plan::Plan;
 use crate::exit::{Exit, Misconfigured};
 use crate::incident;
 use crate::progress::Progress;
-use crate::run::{self, Request};
+use crate::run::{self, Purpose, Request};
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::{self, Connection};
@@ -57,10 +57,11 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
 
     let fetch = cases.iter().any(needs_fetch);
     let request = Request {
-        // With the API away the spool can still be brought home.
-        replay_only: !fetch || !api_ok,
-        rejected: args.rejected,
-        retrying: true,
+        purpose: Purpose::Retry {
+            // With the API away the spool can still be brought home.
+            fetch: fetch && api_ok,
+            rejected: args.rejected,
+        },
         ..Request::default()
     };
     let progress =

@@ -7,7 +7,7 @@ use crate::config::Needs;
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::run::{self, Request};
+use crate::run::{self, Purpose, Request};
 use crate::signals::Signals;
 
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
@@ -22,11 +22,14 @@ pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
     let progress =
         Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
     let request = Request {
-        dry_run: args.dry_run,
+        purpose: if args.dry_run {
+            Purpose::DryRun
+        } else {
+            Purpose::Sync
+        },
         limit: args.limit,
         deadline: args.deadline,
         wait: args.wait,
-        ..Request::default()
     };
     let (report, exit) = run::sync(&plan, &request, &signals, progress)?;
     show(global, &report, exit)?;

@@ -100,7 +100,7 @@ impl Refusal {
     /// The rejection to be filed.
     pub fn file(
         self,
-        rules: Rules<'_>,
+        _rules: Rules<'_>,
         shaped: &Shaped<'_>,
         raw: &str,
         requested_at: i64,

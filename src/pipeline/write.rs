@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan;
 use crate::store::{
-    self, Batch, BatchOutcome, Class, Connection, Difference, Layout, StoreError, Writer,
+    self, Batch, BatchOutcome, Class, Columns, Connection, Difference, Layout, StoreError, Writer,
 };
 
 /// Tries of a batch whose failure is a conflict with somebody else's transaction (dead-lock, serialisation).
@@ -28,6 +28,8 @@ pub enum Task {
 #[derive(Debug)]
 pub struct Target<'a> {
     pub database: &'a plan::Database,
+    /// What a row consists of.
+    pub columns: Arc<Columns>,
     /// The tables as they are; None when the database could not be asked.
     pub layout: Option<&'a Layout>,
     pub run_id: uuid::Uuid,
@@ -134,28 +136,27 @@ impl<'a> BatchWriter<'a> {
         let Some(writer) = self.writer.as_mut() else {
             return Ok(None);
         };
-        let session = match self.session.as_mut() {
-            Some(session) => session,
-            None => {
-                let limit = self.target.database.connection_timeout;
-                let mut session = Connection::open(self.target.database, limit)?;
-                session.give_up_on(Arc::clone(&self.shared.give_up));
-                self.session.insert(session)
-            }
+        let session = if let Some(session) = self.session.as_mut() {
+            session
+        } else {
+            let limit = self.target.database.connection_timeout;
+            let mut session = Connection::open(self.target.database, limit)?;
+            session.give_up_on(Arc::clone(&self.shared.give_up));
+            self.session.insert(session)
         };
         match self.target.task {
             Task::Compare { differences } => writer.compare(session, batch, differences).map(Some),
             Task::Write => {
                 session.set_deadline(self.shared.deadline);
-                if asked_before {
-                    if let Some(outcome) = store::committed(
+                if asked_before
+                    && let Some(outcome) = store::committed(
                         session,
                         self.target.database,
                         self.target.run_id,
                         batch.number,
-                    )? {
-                        return Ok(Some((outcome, Vec::new())));
-                    }
+                    )?
+                {
+                    return Ok(Some((outcome, Vec::new())));
                 }
                 writer
                     .write(session, batch)

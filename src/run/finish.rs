@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::{Run, run_header};
+use super::{Purpose, Run, run_header};
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident;
@@ -13,13 +13,13 @@ use crate::store::{self, Connection, lease};
 
 impl Run<'_> {
     /// Turns what happened into a status, an exit code, a log row and a case.
-    pub(super) fn finish(mut self, flow: Flow) -> (Report, Exit) {
-        self.judge(&flow);
-        let status = self.status(&flow);
-        let mut report = self.report(&flow, status);
+    pub(super) fn finish(mut self, flow: &Flow) -> (Report, Exit) {
+        self.judge(flow);
+        let status = self.status(flow);
+        let mut report = self.report(flow, status);
         drop(self.heartbeat.take());
-        if !self.request.dry_run {
-            self.close_books(&flow, &mut report);
+        if !self.is_dry() {
+            self.close_books(flow, &mut report);
         }
         report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
@@ -93,14 +93,14 @@ impl Run<'_> {
     }
 
     pub(super) fn status(&self, flow: &Flow) -> Status {
-        if self.request.dry_run {
+        if self.is_dry() {
             return Status::DryRun;
         }
         let ledger = &flow.ledger;
         let ended_early = flow.api_error.is_some()
             || flow.let_go > 0
             || self.signals.asked().is_some()
-            || (!self.fetched_at_all && !self.request.replay_only);
+            || (!self.fetched_at_all && self.request.purpose.fetches());
         let whole = !ended_early
             && ledger.spooled == 0
             && matches!(self.exit, Exit::Success | Exit::Threshold);
@@ -150,7 +150,7 @@ impl Run<'_> {
                 problems.push(sentence.clone());
             }
         }
-        if self.request.dry_run && self.layout.is_none() {
+        if self.is_dry() && self.layout.is_none() {
             problems.push(
                 "nothing could be compared: records that would be written count as spooled"
                     .to_owned(),
@@ -169,7 +169,7 @@ impl Run<'_> {
             ));
         }
         Report {
-            run_id: self.run_id.to_string(),
+            run_id: self.id.to_string(),
             status,
             mode: "full",
             ledger,
@@ -226,10 +226,10 @@ impl Run<'_> {
     pub(super) fn close_books(&mut self, flow: &Flow, report: &mut Report) {
         let books = incident::Books {
             plan: self.plan,
-            run_id: &self.run_id.to_string(),
+            run_id: &self.id.to_string(),
             failures: &self.failures,
             exit: self.exit,
-            retrying: self.request.retrying,
+            retrying: matches!(self.request.purpose, Purpose::Retry { .. }),
             samples: &flow.samples,
             ledger: &flow.ledger,
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
@@ -253,7 +253,7 @@ impl Run<'_> {
         report.seconds.total = self.started.elapsed().as_secs_f64();
         let row = incident::LogRow {
             header: run_header(
-                self.run_id,
+                self.id,
                 self.plan,
                 self.mode(),
                 self.started_at,
@@ -267,7 +267,7 @@ impl Run<'_> {
         }
         let target = store::log::target(self.database);
         if let Some(connection) = self.connection.as_mut() {
-            if let Err(error) = lease::release(connection, self.database, &target, self.run_id) {
+            if let Err(error) = lease::release(connection, self.database, &target, self.id) {
                 log::info!("{error}");
             }
             if self.exit == Exit::Success {

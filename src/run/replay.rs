@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Run, limits};
 use crate::exit::Exit;
-use crate::pipeline::{self, Feed, Flow, Rules, Sheet, Target, Task};
+use crate::pipeline::{self, Feed, Flow, Job, Rules, Sheet, Target, Task};
 use crate::progress::Progress;
 use crate::spool::{Entry, Opened, Waiting};
 use crate::store;
@@ -23,7 +23,7 @@ impl Run<'_> {
             }
             match self.spool.open_file(&path)? {
                 Opened::Ready(waiting) => {
-                    if !self.replay_file(waiting, progress)? {
+                    if !self.replay_file(&waiting, progress)? {
                         break;
                     }
                 }
@@ -42,8 +42,8 @@ impl Run<'_> {
     }
 
     /// Replays one file; false when the database did not take all of it.
-    pub(super) fn replay_file(&mut self, waiting: Waiting, progress: &Progress) -> Result<bool> {
-        if self.is_outdated(&waiting)? {
+    pub(super) fn replay_file(&mut self, waiting: &Waiting, progress: &Progress) -> Result<bool> {
+        if self.is_outdated(waiting)? {
             log::warn!(
                 "{} records of run {} were fetched before a later complete run: superseded as a whole",
                 waiting.entries.len(),
@@ -128,8 +128,9 @@ impl Run<'_> {
     pub(super) fn write_sheets(&mut self, sheets: Vec<Sheet>, progress: &Progress) -> Result<Flow> {
         let target = Target {
             database: self.database,
+            columns: Arc::clone(&self.columns),
             layout: self.layout.as_ref(),
-            run_id: self.run_id,
+            run_id: self.id,
             clock_offset: self.clock_offset,
             task: Task::Write,
         };
@@ -143,16 +144,15 @@ impl Run<'_> {
             accounted: &self.accounted,
         };
         let mut next_batch = self.next_batch;
-        let flow = pipeline::run(
-            Feed::Sheets(sheets),
+        let flow = pipeline::run(Job {
+            feed: Feed::Sheets(sheets),
             rules,
-            &self.columns,
-            &target,
-            &limits,
-            None,
-            &mut next_batch,
-            &shown,
-        );
+            target,
+            limits,
+            keep: None,
+            next_batch: &mut next_batch,
+            shown,
+        });
         self.next_batch = next_batch;
         flow
     }

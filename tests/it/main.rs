@@ -1,4 +1,10 @@
 //! The one integration binary: every test here runs against real parts.
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::cast_possible_truncation,
+    reason = "tests read better so"
+)]
+
 mod api;
 mod checks;
 mod config;

@@ -72,13 +72,13 @@ fn record(i: u32, generation: u32) -> (String, String, Expected) {
     let score = scores[i as usize % 20];
     let kind = ["customer", "lead", "partner", "reseller", "martian"][i as usize / 3 % 5];
 
-    if i % 97 == 0 {
+    if i.is_multiple_of(97) {
         let text = format!(
             r#"{{"external_id":"{id}","full_name":"  ","contact_email":"{email}","quality_score":{score}}}"#
         );
         return (id, text, Expected::Rejected("missing_required"));
     }
-    if i % 89 == 0 {
+    if i.is_multiple_of(89) {
         let text = format!(
             r#"{{"external_id":"{id}","full_name":"{name}","contact_email":"nobody","quality_score":{score}}}"#
         );

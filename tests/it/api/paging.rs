@@ -481,8 +481,8 @@ fn stop_ends_a_back_off_and_an_exchange_at_once() {
     for fault in [Fault::Status(503), Fault::Delay(Duration::from_secs(4))] {
         let server = Server::new().records(records(50)).always(fault).start();
         let mut api = plan(server.url(), PageStyle::Page);
-        api.fetch.retry.initial = Duration::from_secs(60);
-        api.fetch.retry.max = Duration::from_secs(60);
+        api.fetch.retry.initial = Duration::from_mins(1);
+        api.fetch.retry.max = Duration::from_mins(1);
         let pages = Pages::new(&api, Want::default()).unwrap();
         let started = Instant::now();
         std::thread::scope(|scope| {

@@ -355,7 +355,7 @@ fn the_deadline_of_the_run_bounds_tries_and_sleeps() {
             .always(fault.clone())
             .start();
         let mut api = plan(server.url(), PageStyle::Page);
-        api.fetch.retry.max = Duration::from_secs(60);
+        api.fetch.retry.max = Duration::from_mins(1);
         let started = Instant::now();
         let want = Want {
             deadline: Some(Instant::now() + Duration::from_millis(300)),

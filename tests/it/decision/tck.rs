@@ -168,7 +168,7 @@ fn run_cases(model: &Model, cases: &Element, tally: &mut Tally) {
                 .decisions
                 .iter()
                 .filter(|decision| matches!(decision.logic, Logic::Missing))
-                .map(|decision| decision.variable_name());
+                .map(datasync::decision::model::DecisionModel::variable_name);
             let facts: Vec<&str> = model
                 .inputs
                 .iter()

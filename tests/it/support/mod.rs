@@ -5,6 +5,6 @@ pub mod command;
 pub mod http;
 pub mod postgres;
 
-pub use command::{Finished, Workplace};
+pub use command::Workplace;
 
 pub use http::TOKEN;

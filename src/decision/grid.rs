@@ -40,17 +40,33 @@ pub struct Axis {
 }
 
 impl Grid {
-    /// Cuts a table.
+    /// Cuts a table, each column by itself.
     pub fn of(table: &Table) -> Self {
+        let columns: Vec<Vec<usize>> = (0..table.inputs.len()).map(|column| vec![column]).collect();
+        Self::grouped(table, &columns)
+    }
+
+    /// Cuts a table, the columns of a group (which test the same expression) as one.
+    pub fn grouped(table: &Table, groups: &[Vec<usize>]) -> Self {
         let mut axes = Vec::new();
         let mut cells = Vec::new();
-        for (index, column) in table.inputs.iter().enumerate() {
-            let entries: Vec<&[Test]> = table
+        for group in groups {
+            let columns: Vec<&Column> = group.iter().map(|column| &table.inputs[*column]).collect();
+            let entries: Vec<Vec<&[Test]>> = table
                 .rules
                 .iter()
-                .map(|rule| rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice))
+                .map(|rule| {
+                    group
+                        .iter()
+                        .map(|column| {
+                            rule.tests
+                                .get(*column)
+                                .map_or(&[] as &[Test], Vec::as_slice)
+                        })
+                        .collect()
+                })
                 .collect();
-            let (axis, sets) = Axis::of(column, &entries);
+            let (axis, sets) = Axis::of(&columns, &entries);
             axes.push(axis);
             cells.push(sets);
         }
@@ -59,37 +75,44 @@ impl Grid {
 }
 
 impl Axis {
-    fn of(column: &Column, entries: &[&[Test]]) -> (Option<Self>, Vec<Option<Bits>>) {
-        let unknown = || {
+    fn of(columns: &[&Column], entries: &[Vec<&[Test]>]) -> (Option<Self>, Vec<Option<Bits>>) {
+        let allowed: Vec<&[Test]> = columns
+            .iter()
+            .filter_map(|column| column.allowed.as_deref())
+            .collect();
+        let all = || {
             entries
                 .iter()
-                .map(|tests| match tests {
-                    [Test::Any] => Some(Bits::all(2)),
-                    _ => None,
+                .flatten()
+                .copied()
+                .chain(allowed.iter().copied())
+        };
+        let declared = columns
+            .iter()
+            .map(|column| column.kind)
+            .find(|kind| *kind != Kind::Any);
+        let kind = declared
+            .or_else(|| inferred_kind(all()))
+            .filter(|kind| matches!(kind, Kind::Any | Kind::Boolean) || kind.is_ordered());
+        let (Some(kind), false) = (kind, columns.iter().any(|column| column.collection)) else {
+            let cells = entries
+                .iter()
+                .map(|cells| {
+                    cells
+                        .iter()
+                        .all(|tests| matches!(tests, [Test::Any]))
+                        .then(|| Bits::all(2))
                 })
-                .collect::<Vec<_>>()
+                .collect();
+            return (None, cells);
         };
-        if column.collection {
-            return (None, unknown());
-        }
-        let allowed = column.allowed.as_deref().unwrap_or(&[]);
-        let kind = match column.kind {
-            Kind::Any => inferred_kind(entries.iter().copied().chain([allowed])),
-            kind => Some(kind),
-        };
-        let Some(kind) = kind else {
-            return (None, unknown());
-        };
-        if kind != Kind::Any && kind != Kind::Boolean && !kind.is_ordered() {
-            return (None, unknown());
-        }
         let mut points = Vec::new();
         if kind == Kind::Boolean {
             points = vec![Value::Boolean(false), Value::Boolean(true)];
         } else {
-            for tests in entries.iter().copied().chain([allowed]) {
+            for tests in all() {
                 constants(tests, &mut |value| {
-                    if value.kind() == kind {
+                    if value.kind() == kind && !value.is_null() {
                         points.push(value.clone());
                     }
                 });
@@ -109,16 +132,24 @@ impl Axis {
             }
         }
         axis.live.insert(axis.null());
-        if !allowed.is_empty()
-            && let Some(mut set) = axis.set_of(allowed)
-        {
-            set.insert(axis.null());
-            axis.live = axis.live.and(&set);
+        for tests in allowed {
+            if let Some(mut set) = axis.set_of(tests) {
+                set.insert(axis.null());
+                axis.live = axis.live.and(&set);
+            }
         }
-        // Cells repeat themselves: each text is worked out once.
-        let cells: Vec<Option<Bits>> = entries.iter().map(|tests| axis.set_of(tests)).collect();
+        let cells: Vec<Option<Bits>> = entries
+            .iter()
+            .map(|cells| {
+                let mut set = Bits::all(axis.segments());
+                for tests in cells {
+                    set = set.and(&axis.set_of(tests)?);
+                }
+                Some(set)
+            })
+            .collect();
         axis.null_matters = entries.iter().zip(&cells).any(|(tests, set)| {
-            !matches!(tests, [Test::Any])
+            !tests.iter().all(|tests| matches!(tests, [Test::Any]))
                 && set.as_ref().is_some_and(|set| set.contains(axis.null()))
         });
         (Some(axis), cells)
@@ -175,7 +206,9 @@ impl Axis {
     fn set_of_test(&self, test: &Test) -> Option<Bits> {
         match test {
             Test::Any => Some(Bits::all(self.segments())),
-            Test::Compare(comparison, Expr::Const(value)) => Some(self.compared(*comparison, value)),
+            Test::Compare(comparison, Expr::Const(value)) => {
+                Some(self.compared(*comparison, value))
+            }
             Test::Value(Expr::Const(value)) => Some(self.equal_or_in(value)),
             Test::Truth(expr) => self.set_of_condition(expr),
             Test::Not(tests) => {
@@ -228,9 +261,9 @@ impl Axis {
                 }
                 Some(set)
             }
-            Expr::Call(function, arguments) if function.name == "not" => {
-                self.set_of_condition(arguments.first()?).map(|set| set.inverted())
-            }
+            Expr::Call(function, arguments) if function.name == "not" => self
+                .set_of_condition(arguments.first()?)
+                .map(|set| set.inverted()),
             _ => None,
         }
     }
@@ -318,7 +351,9 @@ impl Axis {
         if segment % 2 == 1 {
             return self.points.get(segment / 2).cloned();
         }
-        let low = (segment / 2).checked_sub(1).and_then(|index| self.points.get(index));
+        let low = (segment / 2)
+            .checked_sub(1)
+            .and_then(|index| self.points.get(index));
         let high = self.points.get(segment / 2);
         match self.kind {
             Kind::Boolean => None,
@@ -354,7 +389,11 @@ impl Axis {
                 let Some(Value::Time(end)) = low.or(high) else {
                     return None;
                 };
-                let step = if low.is_some() { 1_000_000_000 } else { -1_000_000_000 };
+                let step = if low.is_some() {
+                    1_000_000_000
+                } else {
+                    -1_000_000_000
+                };
                 let value = Value::Time(end.plus(step));
                 (self.segment_of(&value) == Some(segment)).then_some(value)
             }
@@ -363,8 +402,13 @@ impl Axis {
                     Some(Value::Duration(nanos)) => Some(*nanos),
                     _ => None,
                 };
-                stepped_between(nanos(low), nanos(high), 0, &[86_400_000_000_000, 1_000_000_000])
-                    .map(Value::Duration)
+                stepped_between(
+                    nanos(low),
+                    nanos(high),
+                    0,
+                    &[86_400_000_000_000, 1_000_000_000],
+                )
+                .map(Value::Duration)
             }
             Kind::Months => {
                 let months = |value: Option<&Value>| match value {
@@ -378,6 +422,28 @@ impl Axis {
             Kind::Any => Some(Value::text("anything")),
             _ => None,
         }
+    }
+
+    /// A plain value of the segment on the side of the given value.
+    pub fn nearest_in(&self, segment: usize, from: &Value) -> Option<Value> {
+        let (Kind::Number, Value::Number(from), 0) = (self.kind, from, segment % 2) else {
+            return self.sample(segment);
+        };
+        let point = |index: usize| match self.points.get(index) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        };
+        let low = (segment / 2).checked_sub(1).and_then(point);
+        let high = point(segment / 2);
+        // One whole step inside the end that is nearer, if that is still inside.
+        let near = match (low, high) {
+            (Some(low), _) if *from <= low => low.floor().checked_add(Decimal::ONE),
+            (_, Some(high)) if *from >= high => high.ceil().checked_sub(Decimal::ONE),
+            _ => None,
+        };
+        near.map(Value::Number)
+            .filter(|value| self.segment_of(value) == Some(segment))
+            .or_else(|| self.sample(segment))
     }
 
     /// The set as a person would write it in a cell.
@@ -395,7 +461,9 @@ impl Axis {
             }
             let start = segment;
             // Segments without values do not interrupt a stretch.
-            while segment < self.null() && (wanted.contains(segment) || !self.live.contains(segment)) {
+            while segment < self.null()
+                && (wanted.contains(segment) || !self.live.contains(segment))
+            {
                 segment += 1;
             }
             let mut end = segment - 1;
@@ -493,7 +561,9 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
                 }
                 _ => {}
             },
-            Expr::And(items) | Expr::Or(items) => items.iter().for_each(|item| of_condition(item, see)),
+            Expr::And(items) | Expr::Or(items) => {
+                items.iter().for_each(|item| of_condition(item, see))
+            }
             Expr::Between(parts) => {
                 if let [Expr::Input, Expr::Const(low), Expr::Const(high)] = &**parts {
                     see(low);
@@ -502,14 +572,18 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
             }
             Expr::In(value, tests) if matches!(**value, Expr::Input) => constants(tests, see),
             Expr::Call(function, arguments) if function.name == "not" => {
-                arguments.iter().for_each(|argument| of_condition(argument, see));
+                arguments
+                    .iter()
+                    .for_each(|argument| of_condition(argument, see));
             }
             _ => {}
         }
     }
     for test in tests {
         match test {
-            Test::Compare(_, Expr::Const(value)) | Test::Value(Expr::Const(value)) => of_value(value, see),
+            Test::Compare(_, Expr::Const(value)) | Test::Value(Expr::Const(value)) => {
+                of_value(value, see)
+            }
             Test::Truth(expr) => of_condition(expr, see),
             Test::Not(tests) => constants(tests, see),
             _ => {}
@@ -537,8 +611,15 @@ fn number_between(low: Option<&Value>, high: Option<&Value>) -> Option<Decimal> 
                 let next = next.checked_add(step)?;
                 if next > low && next < high {
                     // In the middle of a wide stretch rather than at its edge, where that is as plain.
-                    let middle = low.checked_add(high)?.checked_div(Decimal::TWO)?.round_dp(digits);
-                    return Some(if middle > low && middle < high { middle } else { next });
+                    let middle = low
+                        .checked_add(high)?
+                        .checked_div(Decimal::TWO)?
+                        .round_dp(digits);
+                    return Some(if middle > low && middle < high {
+                        middle
+                    } else {
+                        next
+                    });
                 }
             }
             None
@@ -558,14 +639,22 @@ fn text_between(low: Option<&Value>, high: Option<&Value>) -> Option<Value> {
     };
     let behind = low.as_ref().map(|low| format!("{low}a"));
     let closer = low.as_ref().map(|low| format!("{low} "));
-    ["other", "something else", "another", "unknown", "x", "A", "0"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain(behind)
-        .chain(closer)
-        .chain(["!".to_owned(), String::new()])
-        .find(|candidate| fits(candidate))
-        .map(|candidate| Value::text(&candidate))
+    [
+        "other",
+        "something else",
+        "another",
+        "unknown",
+        "x",
+        "A",
+        "0",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain(behind)
+    .chain(closer)
+    .chain(["!".to_owned(), String::new()])
+    .find(|candidate| fits(candidate))
+    .map(|candidate| Value::text(&candidate))
 }
 
 fn whole_between(low: Option<i128>, high: Option<i128>, free: i128) -> Option<i128> {
@@ -573,7 +662,12 @@ fn whole_between(low: Option<i128>, high: Option<i128>, free: i128) -> Option<i1
 }
 
 /// A number strictly between two, a large step from an end rather than a small one.
-fn stepped_between(low: Option<i128>, high: Option<i128>, free: i128, steps: &[i128]) -> Option<i128> {
+fn stepped_between(
+    low: Option<i128>,
+    high: Option<i128>,
+    free: i128,
+    steps: &[i128],
+) -> Option<i128> {
     match (low, high) {
         (None, None) => Some(free),
         (Some(low), None) => low.checked_add(*steps.first()?),

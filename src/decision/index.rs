@@ -243,7 +243,9 @@ impl Search {
             Kind::Date => points
                 .iter()
                 .map(|point| match point {
-                    Value::Date(date) => Some(i64::from(super::feel::temporal::days_of_date(*date))),
+                    Value::Date(date) => {
+                        Some(i64::from(super::feel::temporal::days_of_date(*date)))
+                    }
                     _ => None,
                 })
                 .collect::<Option<_>>()
@@ -296,7 +298,11 @@ fn ready(table: &Table) -> Option<Vec<Ready>> {
         .iter()
         .enumerate()
         .map(|(index, rule)| {
-            if !rule.outputs.iter().all(|output| matches!(output, Expr::Const(_))) {
+            if !rule
+                .outputs
+                .iter()
+                .all(|output| matches!(output, Expr::Const(_)))
+            {
                 return None;
             }
             let result = table.result(index, &mut frame);

@@ -9,6 +9,7 @@ use super::feel::ast::{Expr, Test};
 use super::feel::eval::{self, Frame};
 use super::feel::parse::{FeelError, Scope, nearest};
 use super::feel::value::{Kind, Value};
+use super::lint::Check;
 use super::model::{DecisionModel, InputClause, ItemDefinition, Logic, Model, OutputClause, Text};
 use super::problem::{Problem, Problems};
 use super::table::{Column, HitPolicy, Outcome, Output, Rule, Table};
@@ -245,7 +246,7 @@ impl<'m> Compiler<'m> {
                             path.join(" → "),
                             self.model.decisions[required].name
                         );
-                        self.problem(
+                        self.finding(
                             Place {
                                 decision: &decision.name,
                                 row: None,
@@ -253,6 +254,7 @@ impl<'m> Compiler<'m> {
                                 column: None,
                             },
                             *line,
+                            Check::Cycle,
                             message,
                         );
                     }
@@ -376,7 +378,16 @@ impl<'m> Compiler<'m> {
             column: place.column.map(str::to_owned),
             cell: None,
             message,
+            check: None,
         });
+    }
+
+    /// A mistake that the lint has a name for.
+    fn finding(&mut self, place: Place<'_>, line: usize, check: Check, message: String) {
+        self.problem(place, line, message);
+        if let Some(problem) = self.problems.last_mut() {
+            problem.check = Some(check);
+        }
     }
 
     fn feel_problem(&mut self, place: Place<'_>, text: &Text, error: &FeelError) {
@@ -523,6 +534,10 @@ impl<'m> Compiler<'m> {
         let known = self.problems.len();
         let hit = match HitPolicy::parse(&model.hit_policy, model.aggregation.as_deref()) {
             Ok(hit) => hit,
+            Err(message) if message.contains("aggregation") => {
+                self.finding(place, model.line, Check::Aggregation, message);
+                HitPolicy::Unique
+            }
             Err(message) => {
                 self.problem(place, model.line, message);
                 HitPolicy::Unique
@@ -532,9 +547,10 @@ impl<'m> Compiler<'m> {
             self.problem(place, model.line, "the table has no output".to_owned());
         }
         if matches!(hit, HitPolicy::Collect(Some(_))) && model.outputs.len() > 1 {
-            self.problem(
+            self.finding(
                 place,
                 model.line,
+                Check::Aggregation,
                 "an aggregation needs exactly one output: use COLLECT without it, or one table an output".to_owned(),
             );
         }
@@ -558,9 +574,10 @@ impl<'m> Compiler<'m> {
                 ("output", rule.outputs.len(), model.outputs.len()),
             ] {
                 if found != wanted {
-                    self.problem(
+                    self.finding(
                         place,
                         rule.line,
+                        Check::Ragged,
                         format!(
                             "it has {found} {what} entries where the table has {wanted} {what} columns: give it one entry a column (`-` for any value)"
                         ),
@@ -619,9 +636,9 @@ impl<'m> Compiler<'m> {
             // A column whose cells are all of one type expects it, declared or not.
             for (index, column) in inputs.iter_mut().enumerate() {
                 if column.kind == Kind::Any && !column.collection {
-                    let entries = rules
-                        .iter()
-                        .map(|rule: &Rule| rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice));
+                    let entries = rules.iter().map(|rule: &Rule| {
+                        rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice)
+                    });
                     column.kind = super::grid::inferred_kind(entries)
                         .filter(|kind| *kind == Kind::Boolean || kind.is_ordered())
                         .unwrap_or(Kind::Any);

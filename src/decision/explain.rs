@@ -117,6 +117,14 @@ pub struct Change {
     pub accepts: String,
 }
 
+/// A rule that would pass, and what it takes to match it: the fewer columns and the smaller the distance, the nearer.
+struct Candidate {
+    columns: usize,
+    distance: Decimal,
+    row: usize,
+    changes: Vec<(usize, Value)>,
+}
+
 impl Decision {
     /// Explains one record's verdict. The facts are those that [`Decision::decide`] takes.
     pub fn explain(&self, facts: &[Cell<'_>]) -> Explanation {
@@ -198,7 +206,7 @@ impl Decision {
             if current == Validation::Valid {
                 return Vec::new();
             }
-            let mut candidates: Vec<(usize, Decimal, usize, Vec<(usize, Value)>)> = Vec::new();
+            let mut candidates: Vec<Candidate> = Vec::new();
             for (index, rule) in table.rules.iter().enumerate() {
                 let result = table.result(index, &mut frame);
                 let verdict = verdict::read(&result, None, Rules::None);
@@ -206,15 +214,20 @@ impl Decision {
                     continue;
                 }
                 if let Some((distance, changes)) = changes(grid, index, inputs) {
-                    candidates.push((changes.len(), distance, rule.row, changes));
+                    candidates.push(Candidate {
+                        columns: changes.len(),
+                        distance,
+                        row: rule.row,
+                        changes,
+                    });
                 }
             }
-            candidates.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+            candidates.sort_by_key(|candidate| (candidate.columns, candidate.distance, candidate.row));
             let proposal =
                 candidates
                     .into_iter()
                     .take(MAX_TRIES)
-                    .find_map(|(_, _, row, changes)| {
+                    .find_map(|Candidate { row, changes, .. }| {
                         self.tried(node, table, grid, row, &changes, inputs, facts, wanted)
                     });
             found.extend(proposal);

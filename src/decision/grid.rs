@@ -356,7 +356,6 @@ impl Axis {
             .and_then(|index| self.points.get(index));
         let high = self.points.get(segment / 2);
         match self.kind {
-            Kind::Boolean => None,
             Kind::Number => number_between(low, high).map(Value::Number),
             Kind::Text => text_between(low, high),
             Kind::Date => {
@@ -562,7 +561,9 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
                 _ => {}
             },
             Expr::And(items) | Expr::Or(items) => {
-                items.iter().for_each(|item| of_condition(item, see))
+                for item in items {
+                    of_condition(item, see);
+                }
             }
             Expr::Between(parts) => {
                 if let [Expr::Input, Expr::Const(low), Expr::Const(high)] = &**parts {
@@ -572,9 +573,9 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
             }
             Expr::In(value, tests) if matches!(**value, Expr::Input) => constants(tests, see),
             Expr::Call(function, arguments) if function.name == "not" => {
-                arguments
-                    .iter()
-                    .for_each(|argument| of_condition(argument, see));
+                for argument in arguments {
+                    of_condition(argument, see);
+                }
             }
             _ => {}
         }
@@ -582,7 +583,7 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
     for test in tests {
         match test {
             Test::Compare(_, Expr::Const(value)) | Test::Value(Expr::Const(value)) => {
-                of_value(value, see)
+                of_value(value, see);
             }
             Test::Truth(expr) => of_condition(expr, see),
             Test::Not(tests) => constants(tests, see),

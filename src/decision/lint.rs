@@ -250,6 +250,9 @@ fn of_problems(problems: Problems, lint: &mut Lint) -> Result<(), Problems> {
     Ok(())
 }
 
+/// By group: the segments accepted, or the cells as written where they are unknown.
+type Conditions = Vec<(Option<Bits>, String)>;
+
 struct Linter<'t> {
     name: &'t str,
     table: &'t Table,
@@ -638,7 +641,7 @@ impl<'t> Linter<'t> {
     }
 
     /// The conditions of a rule, column by column, in a form that can be compared; `-` in all forms is the same.
-    fn conditions(&self, row: usize, without: Option<usize>) -> Vec<(Option<Bits>, String)> {
+    fn conditions(&self, row: usize, without: Option<usize>) -> Conditions {
         (0..self.groups.len())
             .filter(|group| Some(*group) != without)
             .map(
@@ -671,7 +674,7 @@ impl<'t> Linter<'t> {
     }
 
     fn duplicates(&mut self) {
-        let mut seen: HashMap<(Vec<(Option<Bits>, String)>, String), usize> = HashMap::new();
+        let mut seen: HashMap<(Conditions, String), usize> = HashMap::new();
         for row in 0..self.table.rules.len() {
             let key = (self.conditions(row, None), self.output_text(row));
             if let Some(first) = seen.get(&key).copied() {
@@ -1078,10 +1081,7 @@ impl<'t> Linter<'t> {
             if self.grid.axes[group].is_none() {
                 continue;
             }
-            let mut alike: HashMap<
-                (Vec<(Option<Bits>, String)>, String, Option<&str>),
-                Vec<usize>,
-            > = HashMap::new();
+            let mut alike: HashMap<(Conditions, String, Option<&str>), Vec<usize>> = HashMap::new();
             for (row, rule) in table.rules.iter().enumerate() {
                 if self.grid.cells[group][row].is_some() {
                     let key = (

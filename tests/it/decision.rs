@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod build;
+mod explain;
+mod hostile;
 mod lint;
 mod tck;
 

@@ -192,7 +192,7 @@ fn a_rule_below_the_ones_that_take_its_records_is_shadowed() {
         .input("recordType: string")
         .verdict(">= 50 | -", "VALID")
         .verdict("< 50 | \"lead\"", "WARNING")
-        .verdict("- | \"lead\"", "WARNING")
+        .verdict("[0..90] | \"lead\"", "WARNING")
         .verdict("- | -", "INVALID");
     let finding = one(&table, Check::Shadowed);
     assert_eq!(finding.severity, Severity::Warning);

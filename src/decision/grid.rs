@@ -16,6 +16,9 @@ use super::feel::temporal::{self, DateTime, Zone};
 use super::feel::value::{Kind, Range, Value, order};
 use super::table::{Column, Table};
 
+/// Largest column that is cut into segments: rules times segments.
+const MAX_BITS: usize = 200_000_000;
+
 /// The axes of a table and its cells on them.
 #[derive(Debug)]
 pub struct Grid {
@@ -94,7 +97,7 @@ impl Axis {
         let kind = declared
             .or_else(|| inferred_kind(all()))
             .filter(|kind| matches!(kind, Kind::Any | Kind::Boolean) || kind.is_ordered());
-        let (Some(kind), false) = (kind, columns.iter().any(|column| column.collection)) else {
+        let unknown = || {
             let cells = entries
                 .iter()
                 .map(|cells| {
@@ -104,7 +107,10 @@ impl Axis {
                         .then(|| Bits::all(2))
                 })
                 .collect();
-            return (None, cells);
+            (None, cells)
+        };
+        let (Some(kind), false) = (kind, columns.iter().any(|column| column.collection)) else {
+            return unknown();
         };
         let mut points = Vec::new();
         if kind == Kind::Boolean {
@@ -119,6 +125,9 @@ impl Axis {
             }
             points.sort_by(|a, b| order(a, b).unwrap_or(Ordering::Equal));
             points.dedup_by(|a, b| order(a, b) == Some(Ordering::Equal));
+        }
+        if (2 * points.len() + 2).saturating_mul(entries.len()) > MAX_BITS {
+            return unknown();
         }
         let mut axis = Self {
             kind,

@@ -793,6 +793,7 @@ impl<'t> Linter<'t> {
 
     /// Can they both accept, column by column? Unknown cells cannot.
     fn meet(&self, first: usize, second: usize, work: &mut u64) -> bool {
+        *work += 1;
         self.grid
             .cells
             .iter()
@@ -941,10 +942,11 @@ impl<'t> Linter<'t> {
             if let Some(within) = within
                 && within.iter().all(|set| !set.is_empty())
                 && !before.is_empty()
+                && !cover.spent()
             {
                 let mut rivals = before.clone();
                 for other in before.iter() {
-                    if !self.meet(other, rule, &mut 0) {
+                    if !self.meet(other, rule, &mut cover.work) {
                         rivals.remove(other);
                     }
                 }

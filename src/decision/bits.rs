@@ -69,30 +69,12 @@ impl Bits {
         self.words.iter().all(|word| *word == 0)
     }
 
-    /// How many numbers are in it.
-    pub fn count(&self) -> usize {
-        self.words
-            .iter()
-            .map(|word| word.count_ones() as usize)
-            .sum()
-    }
-
     /// Those in both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let mut result = self.clone();
         for (word, other) in result.words.iter_mut().zip(&other.words) {
             *word &= other;
-        }
-        result
-    }
-
-    /// Those in this and not in the other.
-    #[must_use]
-    pub fn without(&self, other: &Self) -> Self {
-        let mut result = self.clone();
-        for (word, other) in result.words.iter_mut().zip(&other.words) {
-            *word &= !other;
         }
         result
     }
@@ -121,14 +103,6 @@ impl Bits {
             .iter()
             .zip(&other.words)
             .any(|(word, other)| word & other != 0)
-    }
-
-    /// Are all of them in the other?
-    pub fn is_within(&self, other: &Self) -> bool {
-        self.words
-            .iter()
-            .zip(&other.words)
-            .all(|(word, other)| word & !other == 0)
     }
 
     /// The numbers, upwards.

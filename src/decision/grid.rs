@@ -16,6 +16,9 @@ use super::feel::temporal::{self, DateTime, Zone};
 use super::feel::value::{Kind, Range, Value, order};
 use super::table::{Column, Table};
 
+/// Largest column that is cut into segments: rules times segments.
+const MAX_BITS: usize = 200_000_000;
+
 /// The axes of a table and its cells on them.
 #[derive(Debug)]
 pub struct Grid {
@@ -40,17 +43,33 @@ pub struct Axis {
 }
 
 impl Grid {
-    /// Cuts a table.
+    /// Cuts a table, each column by itself.
     pub fn of(table: &Table) -> Self {
+        let columns: Vec<Vec<usize>> = (0..table.inputs.len()).map(|column| vec![column]).collect();
+        Self::grouped(table, &columns)
+    }
+
+    /// Cuts a table, the columns of a group (which test the same expression) as one.
+    pub fn grouped(table: &Table, groups: &[Vec<usize>]) -> Self {
         let mut axes = Vec::new();
         let mut cells = Vec::new();
-        for (index, column) in table.inputs.iter().enumerate() {
-            let entries: Vec<&[Test]> = table
+        for group in groups {
+            let columns: Vec<&Column> = group.iter().map(|column| &table.inputs[*column]).collect();
+            let entries: Vec<Vec<&[Test]>> = table
                 .rules
                 .iter()
-                .map(|rule| rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice))
+                .map(|rule| {
+                    group
+                        .iter()
+                        .map(|column| {
+                            rule.tests
+                                .get(*column)
+                                .map_or(&[] as &[Test], Vec::as_slice)
+                        })
+                        .collect()
+                })
                 .collect();
-            let (axis, sets) = Axis::of(column, &entries);
+            let (axis, sets) = Axis::of(&columns, &entries);
             axes.push(axis);
             cells.push(sets);
         }
@@ -59,43 +78,56 @@ impl Grid {
 }
 
 impl Axis {
-    fn of(column: &Column, entries: &[&[Test]]) -> (Option<Self>, Vec<Option<Bits>>) {
-        let unknown = || {
+    fn of(columns: &[&Column], entries: &[Vec<&[Test]>]) -> (Option<Self>, Vec<Option<Bits>>) {
+        let allowed: Vec<&[Test]> = columns
+            .iter()
+            .filter_map(|column| column.allowed.as_deref())
+            .collect();
+        let all = || {
             entries
                 .iter()
-                .map(|tests| match tests {
-                    [Test::Any] => Some(Bits::all(2)),
-                    _ => None,
+                .flatten()
+                .copied()
+                .chain(allowed.iter().copied())
+        };
+        let declared = columns
+            .iter()
+            .map(|column| column.kind)
+            .find(|kind| *kind != Kind::Any);
+        let kind = declared
+            .or_else(|| inferred_kind(all()))
+            .filter(|kind| matches!(kind, Kind::Any | Kind::Boolean) || kind.is_ordered());
+        let unknown = || {
+            let cells = entries
+                .iter()
+                .map(|cells| {
+                    cells
+                        .iter()
+                        .all(|tests| matches!(tests, [Test::Any]))
+                        .then(|| Bits::all(2))
                 })
-                .collect::<Vec<_>>()
+                .collect();
+            (None, cells)
         };
-        if column.collection {
-            return (None, unknown());
-        }
-        let allowed = column.allowed.as_deref().unwrap_or(&[]);
-        let kind = match column.kind {
-            Kind::Any => inferred_kind(entries.iter().copied().chain([allowed])),
-            kind => Some(kind),
+        let (Some(kind), false) = (kind, columns.iter().any(|column| column.collection)) else {
+            return unknown();
         };
-        let Some(kind) = kind else {
-            return (None, unknown());
-        };
-        if kind != Kind::Any && kind != Kind::Boolean && !kind.is_ordered() {
-            return (None, unknown());
-        }
         let mut points = Vec::new();
         if kind == Kind::Boolean {
             points = vec![Value::Boolean(false), Value::Boolean(true)];
         } else {
-            for tests in entries.iter().copied().chain([allowed]) {
+            for tests in all() {
                 constants(tests, &mut |value| {
-                    if value.kind() == kind {
+                    if value.kind() == kind && !value.is_null() {
                         points.push(value.clone());
                     }
                 });
             }
             points.sort_by(|a, b| order(a, b).unwrap_or(Ordering::Equal));
             points.dedup_by(|a, b| order(a, b) == Some(Ordering::Equal));
+        }
+        if (2 * points.len() + 2).saturating_mul(entries.len()) > MAX_BITS {
+            return unknown();
         }
         let mut axis = Self {
             kind,
@@ -109,16 +141,24 @@ impl Axis {
             }
         }
         axis.live.insert(axis.null());
-        if !allowed.is_empty()
-            && let Some(mut set) = axis.set_of(allowed)
-        {
-            set.insert(axis.null());
-            axis.live = axis.live.and(&set);
+        for tests in allowed {
+            if let Some(mut set) = axis.set_of(tests) {
+                set.insert(axis.null());
+                axis.live = axis.live.and(&set);
+            }
         }
-        // Cells repeat themselves: each text is worked out once.
-        let cells: Vec<Option<Bits>> = entries.iter().map(|tests| axis.set_of(tests)).collect();
+        let cells: Vec<Option<Bits>> = entries
+            .iter()
+            .map(|cells| {
+                let mut set = Bits::all(axis.segments());
+                for tests in cells {
+                    set = set.and(&axis.set_of(tests)?);
+                }
+                Some(set)
+            })
+            .collect();
         axis.null_matters = entries.iter().zip(&cells).any(|(tests, set)| {
-            !matches!(tests, [Test::Any])
+            !tests.iter().all(|tests| matches!(tests, [Test::Any]))
                 && set.as_ref().is_some_and(|set| set.contains(axis.null()))
         });
         (Some(axis), cells)
@@ -325,7 +365,6 @@ impl Axis {
             .and_then(|index| self.points.get(index));
         let high = self.points.get(segment / 2);
         match self.kind {
-            Kind::Boolean => None,
             Kind::Number => number_between(low, high).map(Value::Number),
             Kind::Text => text_between(low, high),
             Kind::Date => {
@@ -391,6 +430,28 @@ impl Axis {
             Kind::Any => Some(Value::text("anything")),
             _ => None,
         }
+    }
+
+    /// A plain value of the segment on the side of the given value.
+    pub fn nearest_in(&self, segment: usize, from: &Value) -> Option<Value> {
+        let (Kind::Number, Value::Number(from), 0) = (self.kind, from, segment % 2) else {
+            return self.sample(segment);
+        };
+        let point = |index: usize| match self.points.get(index) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        };
+        let low = (segment / 2).checked_sub(1).and_then(point);
+        let high = point(segment / 2);
+        // One whole step inside the end that is nearer, if that is still inside.
+        let near = match (low, high) {
+            (Some(low), _) if *from <= low => low.floor().checked_add(Decimal::ONE),
+            (_, Some(high)) if *from >= high => high.ceil().checked_sub(Decimal::ONE),
+            _ => None,
+        };
+        near.map(Value::Number)
+            .filter(|value| self.segment_of(value) == Some(segment))
+            .or_else(|| self.sample(segment))
     }
 
     /// The set as a person would write it in a cell.
@@ -509,7 +570,9 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
                 _ => {}
             },
             Expr::And(items) | Expr::Or(items) => {
-                items.iter().for_each(|item| of_condition(item, see))
+                for item in items {
+                    of_condition(item, see);
+                }
             }
             Expr::Between(parts) => {
                 if let [Expr::Input, Expr::Const(low), Expr::Const(high)] = &**parts {
@@ -519,9 +582,9 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
             }
             Expr::In(value, tests) if matches!(**value, Expr::Input) => constants(tests, see),
             Expr::Call(function, arguments) if function.name == "not" => {
-                arguments
-                    .iter()
-                    .for_each(|argument| of_condition(argument, see));
+                for argument in arguments {
+                    of_condition(argument, see);
+                }
             }
             _ => {}
         }
@@ -529,7 +592,7 @@ pub fn constants(tests: &[Test], see: &mut dyn FnMut(&Value)) {
     for test in tests {
         match test {
             Test::Compare(_, Expr::Const(value)) | Test::Value(Expr::Const(value)) => {
-                of_value(value, see)
+                of_value(value, see);
             }
             Test::Truth(expr) => of_condition(expr, see),
             Test::Not(tests) => constants(tests, see),

@@ -140,7 +140,7 @@ impl Index {
         let rows = &rows[..self.columns.len()];
         let mut found: Option<usize> = None;
         for word in 0..self.words {
-            let mut matched = if word + 1 == self.words && self.ready.len() % 64 != 0 {
+            let mut matched = if word + 1 == self.words && !self.ready.len().is_multiple_of(64) {
                 (1 << (self.ready.len() % 64)) - 1
             } else {
                 u64::MAX

@@ -4,9 +4,12 @@
 //! decide (no rule, several rules, a value of the wrong type) is an outcome of its own and a rejection that says so.
 
 mod bits;
+mod explain;
 pub mod feel;
 mod grid;
+mod impact;
 mod index;
+pub mod lint;
 pub mod model;
 pub mod problem;
 pub mod program;
@@ -14,9 +17,15 @@ pub mod table;
 mod verdict;
 pub mod xml;
 
+use std::sync::OnceLock;
+
+pub use self::explain::{Change, Explanation, Nearest};
 use self::feel::eval::Frame;
 use self::feel::value::Value;
+use self::grid::Grid;
+pub use self::impact::{Impact, VerdictChange};
 use self::index::Index;
+pub use self::lint::{Check, Finding, Lint, Severity, lint};
 use self::model::Model;
 pub use self::problem::{Problem, Problems};
 use self::program::{Failure, Node, NodeLogic, Program};
@@ -28,6 +37,8 @@ use crate::record::Cell;
 pub struct Decision {
     program: Program,
     index: Option<Index>,
+    /// The deciding table's conditions as sets, made when an explanation first needs them.
+    grid: OnceLock<Grid>,
     facts: Vec<String>,
     name: String,
 }
@@ -68,6 +79,7 @@ impl Decision {
         Ok(Self {
             program,
             index,
+            grid: OnceLock::new(),
             facts: facts.iter().map(|fact| (*fact).to_owned()).collect(),
             name: model.decisions[root].name.clone(),
         })

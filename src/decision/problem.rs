@@ -26,6 +26,9 @@ pub struct Problem {
     pub cell: Option<String>,
     /// What is wrong, what was expected, what to do.
     pub message: String,
+    /// The lint check it belongs to, when it is one that the lint knows.
+    #[serde(skip)]
+    pub check: Option<super::lint::Check>,
 }
 
 /// Every mistake that was found, in file order.

@@ -9,9 +9,13 @@ use super::feel::ast::{Expr, Test};
 use super::feel::eval::{self, Frame};
 use super::feel::parse::{FeelError, Scope, nearest};
 use super::feel::value::{Kind, Value};
+use super::lint::Check;
 use super::model::{DecisionModel, InputClause, ItemDefinition, Logic, Model, OutputClause, Text};
 use super::problem::{Problem, Problems};
 use super::table::{Column, HitPolicy, Outcome, Output, Rule, Table};
+
+/// Most names of parts with spaces or signs in them that are known.
+const MAX_MEMBERS: usize = 2000;
 
 /// Compiled decisions.
 #[derive(Debug)]
@@ -130,6 +134,10 @@ struct Compiler<'m> {
     next_slot: usize,
     problems: Vec<Problem>,
     used: Vec<usize>,
+    decisions_by_id: HashMap<&'m str, usize>,
+    inputs_by_id: HashMap<&'m str, usize>,
+    /// Names of parts that are more than one plain word, of the whole file.
+    members: Arc<[String]>,
 }
 
 /// Where in the file something stands, for messages.
@@ -143,6 +151,16 @@ struct Place<'p> {
 
 impl<'m> Compiler<'m> {
     fn new(model: &'m Model, facts: &'m [&'m str], strict: bool) -> Self {
+        let mut members = Vec::new();
+        for definition in model.types.values() {
+            add_members(&mut members, definition);
+        }
+        for other in &model.decisions {
+            add_logic_members(&mut members, &other.logic);
+        }
+        members.sort();
+        members.dedup();
+        members.truncate(MAX_MEMBERS);
         Self {
             model,
             facts,
@@ -150,6 +168,19 @@ impl<'m> Compiler<'m> {
             next_slot: facts.len() + model.decisions.len(),
             problems: Vec::new(),
             used: Vec::new(),
+            decisions_by_id: model
+                .decisions
+                .iter()
+                .enumerate()
+                .filter_map(|(index, decision)| Some((decision.id.as_deref()?, index)))
+                .collect(),
+            inputs_by_id: model
+                .inputs
+                .iter()
+                .enumerate()
+                .filter_map(|(index, input)| Some((input.id.as_deref()?, index)))
+                .collect(),
+            members: Arc::from(members),
         }
     }
 
@@ -207,13 +238,6 @@ impl<'m> Compiler<'m> {
             Open,
             Done,
         }
-        let by_id: HashMap<&str, usize> = self
-            .model
-            .decisions
-            .iter()
-            .enumerate()
-            .filter_map(|(index, decision)| decision.id.as_deref().map(|id| (id, index)))
-            .collect();
         let mut marks = vec![Mark::New; self.model.decisions.len()];
         let mut order = Vec::new();
         let mut stack = vec![(root, 0_usize)];
@@ -226,7 +250,7 @@ impl<'m> Compiler<'m> {
                 continue;
             };
             stack.push((index, position + 1));
-            if let Some(required) = by_id.get(id.as_str()).copied() {
+            if let Some(required) = self.decisions_by_id.get(id.as_str()).copied() {
                 match marks[required] {
                     Mark::Done => {}
                     Mark::New => {
@@ -245,7 +269,7 @@ impl<'m> Compiler<'m> {
                             path.join(" → "),
                             self.model.decisions[required].name
                         );
-                        self.problem(
+                        self.finding(
                             Place {
                                 decision: &decision.name,
                                 row: None,
@@ -253,6 +277,7 @@ impl<'m> Compiler<'m> {
                                 column: None,
                             },
                             *line,
+                            Check::Cycle,
                             message,
                         );
                     }
@@ -290,20 +315,11 @@ impl<'m> Compiler<'m> {
             scope.add(fact, slot);
         }
         for (id, line) in &decision.requires {
-            if let Some(required) = self
-                .model
-                .decisions
-                .iter()
-                .position(|other| other.id.as_deref() == Some(id))
-            {
+            if let Some(required) = self.decisions_by_id.get(id.as_str()).copied() {
                 let slot = self.facts.len() + required;
                 scope.add(self.model.decisions[required].variable_name(), slot);
-            } else if let Some(input) = self
-                .model
-                .inputs
-                .iter()
-                .find(|input| input.id.as_deref() == Some(id))
-            {
+            } else if let Some(index) = self.inputs_by_id.get(id.as_str()).copied() {
+                let input = &self.model.inputs[index];
                 if scope.slot(&input.name).is_none() {
                     let near = nearest(&input.name, self.facts.iter().copied()).map_or_else(
                         || format!("known are: {}", self.facts.join(", ")),
@@ -356,12 +372,7 @@ impl<'m> Compiler<'m> {
                 );
             }
         }
-        for definition in self.model.types.values() {
-            add_members(&mut scope, definition);
-        }
-        for other in &self.model.decisions {
-            add_logic_members(&mut scope, &other.logic);
-        }
+        scope.set_members(Arc::clone(&self.members));
         scope.next_slot = self.next_slot;
         scope
     }
@@ -376,7 +387,16 @@ impl<'m> Compiler<'m> {
             column: place.column.map(str::to_owned),
             cell: None,
             message,
+            check: None,
         });
+    }
+
+    /// A mistake that the lint has a name for.
+    fn finding(&mut self, place: Place<'_>, line: usize, check: Check, message: String) {
+        self.problem(place, line, message);
+        if let Some(problem) = self.problems.last_mut() {
+            problem.check = Some(check);
+        }
     }
 
     fn feel_problem(&mut self, place: Place<'_>, text: &Text, error: &FeelError) {
@@ -523,6 +543,10 @@ impl<'m> Compiler<'m> {
         let known = self.problems.len();
         let hit = match HitPolicy::parse(&model.hit_policy, model.aggregation.as_deref()) {
             Ok(hit) => hit,
+            Err(message) if message.contains("aggregation") => {
+                self.finding(place, model.line, Check::Aggregation, message);
+                HitPolicy::Unique
+            }
             Err(message) => {
                 self.problem(place, model.line, message);
                 HitPolicy::Unique
@@ -532,9 +556,10 @@ impl<'m> Compiler<'m> {
             self.problem(place, model.line, "the table has no output".to_owned());
         }
         if matches!(hit, HitPolicy::Collect(Some(_))) && model.outputs.len() > 1 {
-            self.problem(
+            self.finding(
                 place,
                 model.line,
+                Check::Aggregation,
                 "an aggregation needs exactly one output: use COLLECT without it, or one table an output".to_owned(),
             );
         }
@@ -558,9 +583,10 @@ impl<'m> Compiler<'m> {
                 ("output", rule.outputs.len(), model.outputs.len()),
             ] {
                 if found != wanted {
-                    self.problem(
+                    self.finding(
                         place,
                         rule.line,
+                        Check::Ragged,
                         format!(
                             "it has {found} {what} entries where the table has {wanted} {what} columns: give it one entry a column (`-` for any value)"
                         ),
@@ -798,31 +824,40 @@ fn output_name(clause: &OutputClause, index: usize) -> String {
     }
 }
 
-fn add_members(scope: &mut Scope, definition: &ItemDefinition) {
-    for (name, component) in &definition.components {
-        scope.add_member(name);
-        add_members(scope, component);
+/// Only names of several words, or with signs in them, must be known to be read.
+fn add_member(members: &mut Vec<String>, name: &str) {
+    if !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+        members.push(name.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 }
 
-fn add_logic_members(scope: &mut Scope, logic: &Logic) {
+fn add_members(members: &mut Vec<String>, definition: &ItemDefinition) {
+    for (name, component) in &definition.components {
+        add_member(members, name);
+        add_members(members, component);
+    }
+}
+
+fn add_logic_members(members: &mut Vec<String>, logic: &Logic) {
     match logic {
         Logic::Table(table) => {
-            for output in &table.outputs {
-                if let Some(name) = &output.name {
-                    scope.add_member(name);
-                }
+            for name in table.outputs.iter().filter_map(|output| output.name.as_deref()) {
+                add_member(members, name);
             }
         }
         Logic::Context(entries) => {
             for (name, entry) in entries {
                 if let Some(name) = name {
-                    scope.add_member(name);
+                    add_member(members, name);
                 }
-                add_logic_members(scope, entry);
+                add_logic_members(members, entry);
             }
         }
-        Logic::List(items) => items.iter().for_each(|item| add_logic_members(scope, item)),
+        Logic::List(items) => {
+            for item in items {
+                add_logic_members(members, item);
+            }
+        }
         _ => {}
     }
 }

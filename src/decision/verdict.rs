@@ -241,6 +241,7 @@ pub fn check_literals(model: &Model, root: usize, program: &Program) -> Result<(
                             .map(|rule| rule.id.to_string()),
                         column: Some(format!("output \"{name}\"")),
                         message: format!("expected {expected}"),
+                        check: Some(super::lint::Check::UnknownOutput),
                         ..Problem::default()
                     }
                     .in_cell(&value.literal()),

@@ -1,6 +1,10 @@
 //! The decision stage against real DMN files: the shipped one first of all.
 #![allow(clippy::unwrap_used)]
 
+mod build;
+mod explain;
+mod hostile;
+mod lint;
 mod tck;
 
 use datasync::decision::{Decision, Scratch};

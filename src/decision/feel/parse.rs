@@ -33,7 +33,7 @@ pub struct FeelError {
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     names: Vec<(String, usize)>,
-    members: Vec<String>,
+    members: Arc<[String]>,
     /// Slots from here on are free for local names.
     pub next_slot: usize,
     /// Refuse literals that cannot be computed (`date("2026-02-30")`) instead of taking them as null.
@@ -55,12 +55,9 @@ impl Scope {
         self.next_slot = self.next_slot.max(slot + 1);
     }
 
-    /// Makes the name of a part known, so that it may hold spaces.
-    pub fn add_member(&mut self, name: &str) {
-        let name = normal(name);
-        if !self.members.contains(&name) {
-            self.members.push(name);
-        }
+    /// Makes the names of parts known, so that they may hold spaces.
+    pub fn set_members(&mut self, members: Arc<[String]>) {
+        self.members = members;
     }
 
     /// The slot of a name.
@@ -671,7 +668,7 @@ impl<'t, 's> Parser<'t, 's> {
         let known = self
             .members
             .iter()
-            .chain(&self.scope.members)
+            .chain(self.scope.members.iter())
             .map(String::as_str)
             .chain(["time offset", "start included", "end included"])
             .filter_map(|name| name_length(self.rest(), name).map(|length| (length, name)))

@@ -1,0 +1,134 @@
+//! What a verdict costs: `cargo bench --bench decision`. The allocation columns must stay at zero for `decide`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+
+use datasync::decision::{Decision, Scratch, lint};
+use datasync::record::Cell;
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher, black_box};
+use rust_decimal::Decimal;
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+const SHIPPED: &str = include_str!("../decisions.dmn.xml");
+const FACTS: &[&str] = &[
+    "customerId",
+    "recordType",
+    "qualityScore",
+    "hasRequiredFields",
+    "country",
+];
+
+fn main() {
+    divan::main();
+}
+
+/// Records that differ in every fact a table may read; 1,024 of them, so that the branch predictor cannot learn them.
+fn records() -> Vec<Vec<Cell<'static>>> {
+    const KINDS: [&str; 5] = ["customer", "lead", "partner", "reseller", "martian"];
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..1024)
+        .map(|index| {
+            vec![
+                Cell::Text(format!("C-{index}").into()),
+                Cell::Text(KINDS[random.usize(..KINDS.len())].into()),
+                Cell::Decimal(Decimal::new(random.i64(0..1000), 1)),
+                Cell::Boolean(random.u8(..10) > 0),
+                Cell::Text(country(random.usize(..100)).into()),
+            ]
+        })
+        .collect()
+}
+
+fn country(index: usize) -> String {
+    let letter = |value: usize| char::from(b'A' + u8::try_from(value % 26).unwrap());
+    format!("{}{}", letter(index / 26), letter(index))
+}
+
+/// `rules` rules over score, country, type and completeness, without overlap.
+fn large(rules: usize) -> String {
+    let mut xml = String::from(
+        "<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\"><decision id=\"d\" name=\"d\"><decisionTable>",
+    );
+    for (name, kind) in [
+        ("qualityScore", "number"),
+        ("country", "string"),
+        ("recordType", "string"),
+        ("hasRequiredFields", "boolean"),
+    ] {
+        write!(xml, "<input><inputExpression typeRef=\"{kind}\"><text>{name}</text></inputExpression></input>").unwrap();
+    }
+    xml.push_str("<output name=\"validationResult\"/><output name=\"action\"/>");
+    let bands = rules / 100;
+    for rule in 0..rules {
+        let (band, place) = (rule % bands, rule / bands);
+        let width = 100 / bands;
+        let last = if band + 1 == bands { "]" } else { ")" };
+        write!(
+            xml,
+            "<rule id=\"r{rule}\"><inputEntry><text>[{}..{}{last}</text></inputEntry><inputEntry><text>\"{}\"</text></inputEntry><inputEntry><text>-</text></inputEntry><inputEntry><text>-</text></inputEntry><outputEntry><text>\"VALID\"</text></outputEntry><outputEntry><text>\"PROCESS\"</text></outputEntry></rule>",
+            band * width,
+            (band + 1) * width,
+            country(place)
+        )
+        .unwrap();
+    }
+    xml.push_str("</decisionTable></decision></definitions>");
+    xml
+}
+
+fn decide(bencher: Bencher<'_, '_>, xml: &str) {
+    let decision = Decision::compile(xml, "bench", None, FACTS).unwrap();
+    let records = records();
+    let mut scratch = Scratch::default();
+    bencher.counter(ItemsCount::new(records.len())).bench_local(|| {
+        for record in &records {
+            black_box(decision.decide(black_box(record), &mut scratch));
+        }
+    });
+}
+
+/// 1,024 records by the shipped table: divide by 1,024 for one.
+#[divan::bench]
+fn shipped_table(bencher: Bencher<'_, '_>) {
+    decide(bencher, SHIPPED);
+}
+
+/// The same by 500 rules over 4 inputs.
+#[divan::bench]
+fn five_hundred_rules_four_inputs(bencher: Bencher<'_, '_>) {
+    decide(bencher, &large(500));
+}
+
+/// Reading and compiling the shipped file.
+#[divan::bench]
+fn compile_shipped() -> Decision {
+    Decision::compile(black_box(SHIPPED), "bench", None, FACTS).unwrap()
+}
+
+/// The lint on a table of 1,000 rules over 6 inputs that overlap and leave gaps.
+#[divan::bench(sample_count = 5)]
+fn lint_thousand_rules_six_inputs(bencher: Bencher<'_, '_>) {
+    let facts = ["a", "b", "c", "d", "e", "f"];
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut xml = String::from(
+        "<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\"><decision id=\"d\" name=\"d\"><decisionTable>",
+    );
+    for fact in facts {
+        write!(xml, "<input><inputExpression typeRef=\"number\"><text>{fact}</text></inputExpression></input>").unwrap();
+    }
+    xml.push_str("<output name=\"validationResult\"/><output name=\"action\"/>");
+    for rule in 0..1000 {
+        write!(xml, "<rule id=\"r{rule}\">").unwrap();
+        for _ in facts {
+            let low = random.i32(0..100_000);
+            let high = low + random.i32(1..50_000);
+            write!(xml, "<inputEntry><text>[{low}..{high})</text></inputEntry>").unwrap();
+        }
+        xml.push_str("<outputEntry><text>\"VALID\"</text></outputEntry><outputEntry><text>\"PROCESS\"</text></outputEntry></rule>");
+    }
+    xml.push_str("</decisionTable></decision></definitions>");
+    bencher.bench_local(|| lint(black_box(&xml), "bench", None, &facts).unwrap());
+}

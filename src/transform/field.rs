@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use anyhow::{Context, anyhow, bail, ensure};
 use regex::Regex;
 use rust_decimal::Decimal;
-use serde_json::value::RawValue;
 
-use super::text::{json_type, unescape};
+use super::scan::{Malformed, Scanner, Value, ValueKind};
+use super::text::unescape;
 use super::{Found, Shaped, email, json, number, text, time};
 use crate::config::plan::{Field, Kind};
 use crate::record::Cell;
@@ -130,12 +130,19 @@ impl Compiled {
     }
 
     fn read_default(&self, default: &str) -> anyhow::Result<Option<Cell<'static>>> {
-        let raw: &RawValue =
-            serde_json::from_str(default).context("its default is no JSON value")?;
-        if raw.get() == "null" {
+        let mut scanner = Scanner::new(default);
+        let value = scanner.value();
+        let value = value.and_then(|value| scanner.finish().map(|()| value));
+        let Ok(value) = value else {
+            bail!(
+                "its default is no JSON value: {}",
+                Malformed::explain(default)
+            );
+        };
+        if value.kind == ValueKind::Null {
             return Ok(None);
         }
-        match self.convert(raw.get()) {
+        match self.convert(value) {
             Ok(cell) => Ok(Some(owned(cell))),
             Err(refusal) => bail!(
                 "its default does not fit: expected {}, found {}",
@@ -161,14 +168,14 @@ impl Compiled {
     }
 
     /// Reads the value of field number `index` into the record.
-    pub(super) fn read<'p>(&self, index: usize, raw: &'p str, shaped: &mut Shaped<'p>) {
-        if raw == "null" {
+    pub(super) fn read<'p>(&self, index: usize, value: Value<'p>, shaped: &mut Shaped<'p>) {
+        if value.kind == ValueKind::Null {
             return;
         }
-        match self.convert(raw) {
+        match self.convert(value) {
             Ok(cell) => {
                 if self.is_key && !cell.is_blank() {
-                    shaped.id = key_text(raw, &cell);
+                    shaped.id = key_text(value.raw, &cell);
                 }
                 shaped.facts[index] = cell;
                 shaped.found[index] = Found::Value;
@@ -181,19 +188,20 @@ impl Compiled {
         }
     }
 
-    fn convert<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
-        let Some(inner) = raw
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-        else {
-            return self.convert_bare(raw);
+    fn convert<'p>(&self, value: Value<'p>) -> Result<Cell<'p>, Refusal> {
+        let ValueKind::Text { escaped } = value.kind else {
+            return self.convert_bare(value);
         };
         if matches!(self.kind, Reader::Json) {
-            return self.convert_json(raw);
+            return convert_json(value.raw);
         }
-        let text = unescape(inner).map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
-        let text = if self.trim { trimmed(text) } else { text };
-        self.convert_text(text)
+        let inner = &value.raw[1..value.raw.len() - 1];
+        let text = if escaped {
+            unescape(inner).map_err(|fault| Refusal::ill_typed(fault.as_str()))?
+        } else {
+            Cow::Borrowed(inner)
+        };
+        self.convert_text(if self.trim { trimmed(text) } else { text })
     }
 
     /// A JSON string, without its quotes and escapes.
@@ -244,32 +252,26 @@ impl Compiled {
     }
 
     /// Anything but a JSON string or null.
-    fn convert_bare<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
-        let kind = json_type(raw);
-        let is_number = kind == "a number";
-        match &self.kind {
-            Reader::Json => self.convert_json(raw),
-            Reader::Boolean if kind == "a boolean" => Ok(Cell::Boolean(raw == "true")),
-            Reader::Integer if is_number => self.bounded_integer(raw),
-            Reader::Decimal if is_number => self.bounded_decimal(raw),
-            Reader::DateTime(form) if is_number => form
+    fn convert_bare<'p>(&self, value: Value<'p>) -> Result<Cell<'p>, Refusal> {
+        let raw = value.raw;
+        match (&self.kind, value.kind) {
+            (Reader::Json, _) => convert_json(raw),
+            (Reader::Boolean, ValueKind::Boolean) => Ok(Cell::Boolean(raw == "true")),
+            (Reader::Integer, ValueKind::Number) => self.bounded_integer(raw),
+            (Reader::Decimal, ValueKind::Number) => self.bounded_decimal(raw),
+            (Reader::DateTime(form), ValueKind::Number) => form
                 .count(raw)
                 .map(Cell::DateTime)
                 .map_err(Refusal::ill_typed),
-            Reader::String if self.is_key && number::is_whole(raw) => {
-                self.bounded_text(Cow::Borrowed(if raw == "-0" { "0" } else { raw }))
+            (Reader::String, ValueKind::Number) if self.is_key => {
+                if number::is_whole(raw) {
+                    self.bounded_text(Cow::Borrowed(if raw == "-0" { "0" } else { raw }))
+                } else {
+                    Err(Refusal::ill_typed("a number that is not whole"))
+                }
             }
-            Reader::String if self.is_key && is_number => {
-                Err(Refusal::ill_typed("a number that is not whole"))
-            }
-            _ => Err(Refusal::ill_typed(kind)),
+            (_, kind) => Err(Refusal::ill_typed(kind.as_str())),
         }
-    }
-
-    #[expect(clippy::unused_self, reason = "one shape for all types")]
-    fn convert_json<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
-        json::check(raw).map_err(Refusal::ill_typed)?;
-        Ok(Cell::Json(Cow::Borrowed(raw)))
     }
 
     fn bounded_text<'p>(&self, text: Cow<'p, str>) -> Result<Cell<'p>, Refusal> {
@@ -395,6 +397,11 @@ fn reader(field: &Field) -> anyhow::Result<(Reader, String)> {
             Ok((Reader::DateTime(form), expected))
         }
     }
+}
+
+fn convert_json(raw: &str) -> Result<Cell<'_>, Refusal> {
+    json::check(raw).map_err(Refusal::ill_typed)?;
+    Ok(Cell::Json(Cow::Borrowed(raw)))
 }
 
 /// The key as text: borrowed where the record spells it the one way we do.

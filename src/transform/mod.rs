@@ -27,6 +27,7 @@ mod field;
 mod json;
 mod number;
 mod paths;
+mod scan;
 mod score;
 mod text;
 mod time;

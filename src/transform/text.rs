@@ -25,18 +25,6 @@ impl Fault {
     }
 }
 
-/// What kind of JSON value a raw text is, as messages call it.
-pub(super) fn json_type(raw: &str) -> &'static str {
-    match raw.as_bytes().first() {
-        Some(b'"') => "text",
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
-}
-
 /// The text of a JSON string, given without its quotes: itself when it has no escapes.
 pub(super) fn unescape(inner: &str) -> Result<Cow<'_, str>, Fault> {
     let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {

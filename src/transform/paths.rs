@@ -256,7 +256,7 @@ fn read_edge<'p>(
 fn unquoted(key: Value<'_>) -> Result<Cow<'_, str>, Malformed> {
     let inner = &key.raw[1..key.raw.len() - 1];
     match key.kind {
-        ValueKind::Text { escaped: true } => unescape(inner).map_err(|_| Malformed),
+        ValueKind::Escaped => unescape(inner).map_err(|_| Malformed),
         _ => Ok(Cow::Borrowed(inner)),
     }
 }

@@ -18,10 +18,10 @@ pub(super) struct Value<'p> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
-    /// A string; whether it has escapes.
-    Text {
-        escaped: bool,
-    },
+    /// A string without escapes.
+    Text,
+    /// A string with escapes.
+    Escaped,
     Number,
     Boolean,
     Null,
@@ -33,7 +33,7 @@ impl ValueKind {
     /// As messages call it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::Text { .. } => "text",
+            Self::Text | Self::Escaped => "text",
             Self::Number => "a number",
             Self::Boolean => "a boolean",
             Self::Null => "null",
@@ -134,17 +134,17 @@ impl<'p> Scanner<'p> {
 
     fn string(&mut self) -> Result<ValueKind, Malformed> {
         let bytes = self.text.as_bytes();
-        let mut escaped = false;
+        let mut kind = ValueKind::Text;
         self.at += 1;
         loop {
             self.at = plain_end(bytes, self.at);
             match bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(ValueKind::Text { escaped });
+                    return Ok(kind);
                 }
                 Some(b'\\') => {
-                    escaped = true;
+                    kind = ValueKind::Escaped;
                     self.at += escape_length(&bytes[self.at..]).ok_or(Malformed)?;
                 }
                 // The end, or a control character, which must be escaped.

@@ -25,6 +25,11 @@ impl Fault {
     }
 }
 
+/// Empty or white space only.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
+}
+
 /// The text of a JSON string, given without its quotes: itself when it has no escapes.
 pub(super) fn unescape(inner: &str) -> Result<Cow<'_, str>, Fault> {
     let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use anyhow::{Context, anyhow, bail, ensure};
 use regex::Regex;
 use rust_decimal::Decimal;
-use serde_json::value::RawValue;
 
-use super::text::{json_type, unescape};
+use super::scan::{Malformed, Scanner, Value, ValueKind};
+use super::text::{is_blank, unescape};
 use super::{Found, Shaped, email, json, number, text, time};
 use crate::config::plan::{Field, Kind};
 use crate::record::Cell;
@@ -50,6 +50,9 @@ enum Reader {
     Json,
 }
 
+/// A value that was refused. In a box, since it is rare and results are handed on for every field.
+type Refused = Box<Refusal>;
+
 /// Why a value was refused, and what would not have been.
 struct Refusal {
     expected: Option<String>,
@@ -58,19 +61,23 @@ struct Refusal {
 
 impl Refusal {
     /// Of another type than the field.
-    fn ill_typed(problem: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+    #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "see Refused")]
+    fn ill_typed(problem: &'static str) -> Refused {
+        Box::new(Self {
             expected: None,
-            problem: problem.into(),
-        }
+            problem: Cow::Borrowed(problem),
+        })
     }
 
     /// Of the right type, but outside a constraint.
-    fn outside(expected: String, problem: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+    #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "see Refused")]
+    fn outside(expected: String, problem: impl Into<Cow<'static, str>>) -> Refused {
+        Box::new(Self {
             expected: Some(expected),
             problem: problem.into(),
-        }
+        })
     }
 }
 
@@ -130,13 +137,21 @@ impl Compiled {
     }
 
     fn read_default(&self, default: &str) -> anyhow::Result<Option<Cell<'static>>> {
-        let raw: &RawValue =
-            serde_json::from_str(default).context("its default is no JSON value")?;
-        if raw.get() == "null" {
+        let mut scanner = Scanner::new(default);
+        let value = scanner.value();
+        let value = value.and_then(|value| scanner.finish().map(|()| value));
+        let Ok(value) = value else {
+            bail!(
+                "its default is no JSON value: {}",
+                Malformed::explain(default)
+            );
+        };
+        if value.kind == ValueKind::Null {
             return Ok(None);
         }
-        match self.convert(raw.get()) {
-            Ok(cell) => Ok(Some(owned(cell))),
+        let mut cell = Cell::Null;
+        match self.convert(value, &mut cell) {
+            Ok(()) => Ok(Some(owned(cell))),
             Err(refusal) => bail!(
                 "its default does not fit: expected {}, found {}",
                 refusal.expected.as_ref().unwrap_or(&self.expected),
@@ -161,16 +176,16 @@ impl Compiled {
     }
 
     /// Reads the value of field number `index` into the record.
-    pub(super) fn read<'p>(&self, index: usize, raw: &'p str, shaped: &mut Shaped<'p>) {
-        if raw == "null" {
+    pub(super) fn read<'p>(&self, index: usize, value: Value<'p>, shaped: &mut Shaped<'p>) {
+        if value.kind == ValueKind::Null {
             return;
         }
-        match self.convert(raw) {
-            Ok(cell) => {
-                if self.is_key && !cell.is_blank() {
-                    shaped.id = key_text(raw, &cell);
+        // Written in place: moving cells about is what costs most here.
+        match self.convert(value, &mut shaped.facts[index]) {
+            Ok(()) => {
+                if self.is_key {
+                    shaped.id = key_text(value.raw, &shaped.facts[index]);
                 }
-                shaped.facts[index] = cell;
                 shaped.found[index] = Found::Value;
             }
             Err(refusal) => {
@@ -181,98 +196,93 @@ impl Compiled {
         }
     }
 
-    fn convert<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
-        let Some(inner) = raw
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-        else {
-            return self.convert_bare(raw);
-        };
-        if matches!(self.kind, Reader::Json) {
-            return self.convert_json(raw);
+    /// Sets the cell, or leaves it as it is and says why.
+    fn convert<'p>(&self, value: Value<'p>, cell: &mut Cell<'p>) -> Result<(), Refused> {
+        let inside = |raw: &'p str| &raw[1..raw.len() - 1];
+        match (value.kind, &self.kind) {
+            (ValueKind::Text | ValueKind::Escaped, Reader::Json) => set_json(value.raw, cell),
+            (ValueKind::Text, _) if !self.trim => {
+                self.set_from_text(Cow::Borrowed(inside(value.raw)), cell)
+            }
+            (ValueKind::Text, _) => {
+                self.set_from_text(Cow::Borrowed(inside(value.raw).trim()), cell)
+            }
+            (ValueKind::Escaped, _) => {
+                let text = unescape(inside(value.raw))
+                    .map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
+                self.set_from_text(if self.trim { trimmed(text) } else { text }, cell)
+            }
+            _ => self.set_from_bare(value, cell),
         }
-        let text = unescape(inner).map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
-        let text = if self.trim { trimmed(text) } else { text };
-        self.convert_text(text)
     }
 
     /// A JSON string, without its quotes and escapes.
-    fn convert_text<'p>(&self, text: Cow<'p, str>) -> Result<Cell<'p>, Refusal> {
-        if let Reader::String = self.kind {
-            // Blank text of a required field means "missing": no constraint has a say in that.
-            return if self.required && text.trim().is_empty() {
-                Ok(Cell::Text(text))
-            } else {
-                self.bounded_text(text)
-            };
-        }
-        if text.trim().is_empty() {
-            // Of a required field this means "missing", like null; elsewhere it is no value of the type.
-            return if self.required {
-                Ok(Cell::Null)
-            } else {
-                Err(Refusal::ill_typed("empty text"))
-            };
-        }
-        match &self.kind {
-            Reader::Email => {
-                if email::is_address(&text) {
-                    self.bounded_text(text)
-                } else {
-                    Err(Refusal::ill_typed("text that is no address"))
+    fn set_from_text<'p>(&self, text: Cow<'p, str>, cell: &mut Cell<'p>) -> Result<(), Refused> {
+        if is_blank(&text) {
+            // Of a required field this means "missing", like null, and no constraint has a say in that. Elsewhere it
+            // is text like any other, and no value of another type.
+            return match self.kind {
+                Reader::String if self.required => {
+                    *cell = Cell::Text(text);
+                    Ok(())
                 }
-            }
-            Reader::Integer => self.bounded_integer(&text),
-            Reader::Decimal => self.bounded_decimal(&text),
-            Reader::Boolean => match &*text {
-                "true" => Ok(Cell::Boolean(true)),
-                "false" => Ok(Cell::Boolean(false)),
-                _ => Err(Refusal::ill_typed("text")),
-            },
-            Reader::Date(format) => time::date(&text, format.as_deref())
-                .map(Cell::Date)
-                .map_err(Refusal::ill_typed),
-            Reader::DateTime(form) => form
-                .read(&text)
-                .map(Cell::DateTime)
-                .map_err(Refusal::ill_typed),
-            Reader::Uuid => text::uuid(&text)
-                .map(Cell::Uuid)
-                .ok_or_else(|| Refusal::ill_typed("text that is no UUID")),
-            Reader::String | Reader::Json => Err(Refusal::ill_typed("text")),
+                Reader::String => self.set_text(text, cell),
+                _ if self.required => Ok(()),
+                _ => Err(Refusal::ill_typed("empty text")),
+            };
         }
+        *cell = match &self.kind {
+            Reader::String => return self.set_text(text, cell),
+            Reader::Email if email::is_address(&text) => return self.set_text(text, cell),
+            Reader::Email => return Err(Refusal::ill_typed("text that is no address")),
+            Reader::Integer => return self.set_integer(&text, cell),
+            Reader::Decimal => return self.set_decimal(&text, cell),
+            Reader::Boolean => match &*text {
+                "true" => Cell::Boolean(true),
+                "false" => Cell::Boolean(false),
+                _ => return Err(Refusal::ill_typed("text")),
+            },
+            Reader::Date(format) => {
+                Cell::Date(time::date(&text, format.as_deref()).map_err(Refusal::ill_typed)?)
+            }
+            Reader::DateTime(form) => Cell::DateTime(form.read(&text).map_err(Refusal::ill_typed)?),
+            Reader::Uuid => Cell::Uuid(
+                text::uuid(&text).ok_or_else(|| Refusal::ill_typed("text that is no UUID"))?,
+            ),
+            Reader::Json => return Err(Refusal::ill_typed("text")),
+        };
+        Ok(())
     }
 
     /// Anything but a JSON string or null.
-    fn convert_bare<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
-        let kind = json_type(raw);
-        let is_number = kind == "a number";
-        match &self.kind {
-            Reader::Json => self.convert_json(raw),
-            Reader::Boolean if kind == "a boolean" => Ok(Cell::Boolean(raw == "true")),
-            Reader::Integer if is_number => self.bounded_integer(raw),
-            Reader::Decimal if is_number => self.bounded_decimal(raw),
-            Reader::DateTime(form) if is_number => form
-                .count(raw)
-                .map(Cell::DateTime)
-                .map_err(Refusal::ill_typed),
-            Reader::String if self.is_key && number::is_whole(raw) => {
-                self.bounded_text(Cow::Borrowed(if raw == "-0" { "0" } else { raw }))
+    fn set_from_bare<'p>(&self, value: Value<'p>, cell: &mut Cell<'p>) -> Result<(), Refused> {
+        let raw = value.raw;
+        match (&self.kind, value.kind) {
+            (Reader::Json, _) => set_json(raw, cell),
+            (Reader::Boolean, ValueKind::Boolean) => {
+                *cell = Cell::Boolean(raw == "true");
+                Ok(())
             }
-            Reader::String if self.is_key && is_number => {
-                Err(Refusal::ill_typed("a number that is not whole"))
+            (Reader::Integer, ValueKind::Number) => self.set_integer(raw, cell),
+            (Reader::Decimal, ValueKind::Number) => self.set_decimal(raw, cell),
+            (Reader::DateTime(form), ValueKind::Number) => {
+                *cell = Cell::DateTime(form.count(raw).map_err(Refusal::ill_typed)?);
+                Ok(())
             }
-            _ => Err(Refusal::ill_typed(kind)),
+            (Reader::String, ValueKind::Number) if self.is_key => {
+                if number::is_whole(raw) {
+                    let digits = if raw == "-0" { "0" } else { raw };
+                    self.set_text(Cow::Borrowed(digits), cell)
+                } else {
+                    Err(Refusal::ill_typed("a number that is not whole"))
+                }
+            }
+            (_, kind) => Err(Refusal::ill_typed(kind.as_str())),
         }
     }
 
-    #[expect(clippy::unused_self, reason = "one shape for all types")]
-    fn convert_json<'p>(&self, raw: &'p str) -> Result<Cell<'p>, Refusal> {
-        json::check(raw).map_err(Refusal::ill_typed)?;
-        Ok(Cell::Json(Cow::Borrowed(raw)))
-    }
-
-    fn bounded_text<'p>(&self, text: Cow<'p, str>) -> Result<Cell<'p>, Refusal> {
+    fn set_text<'p>(&self, text: Cow<'p, str>, cell: &mut Cell<'p>) -> Result<(), Refused> {
+        // No text has more characters than bytes.
         if let Some(limit) = self.max_length
             && text.len() > limit
         {
@@ -295,24 +305,27 @@ impl Compiled {
         if !self.one_of.is_empty() && !self.one_of.iter().any(|allowed| *allowed == *text) {
             return Err(self.not_one_of());
         }
-        Ok(Cell::Text(text))
+        *cell = Cell::Text(text);
+        Ok(())
     }
 
-    fn bounded_integer<'p>(&self, text: &str) -> Result<Cell<'p>, Refusal> {
+    fn set_integer(&self, text: &str, cell: &mut Cell<'_>) -> Result<(), Refused> {
         let value = number::integer(text).map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
         if self.bounds.is_some() || !self.numbers.is_empty() {
             self.bound(Decimal::from(value))?;
         }
-        Ok(Cell::Integer(value))
+        *cell = Cell::Integer(value);
+        Ok(())
     }
 
-    fn bounded_decimal<'p>(&self, text: &str) -> Result<Cell<'p>, Refusal> {
+    fn set_decimal(&self, text: &str, cell: &mut Cell<'_>) -> Result<(), Refused> {
         let value = number::decimal(text).map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
         self.bound(value)?;
-        Ok(Cell::Decimal(value))
+        *cell = Cell::Decimal(value);
+        Ok(())
     }
 
-    fn bound(&self, value: Decimal) -> Result<(), Refusal> {
+    fn bound(&self, value: Decimal) -> Result<(), Refused> {
         if let Some((min, max)) = &self.bounds {
             let below = min.is_some_and(|min| value < min);
             let above = max.is_some_and(|max| value > max);
@@ -337,7 +350,8 @@ impl Compiled {
         Ok(())
     }
 
-    fn not_one_of(&self) -> Refusal {
+    #[expect(clippy::unnecessary_box_returns, reason = "see Refused")]
+    fn not_one_of(&self) -> Refused {
         Refusal::outside(
             format!("one of {}", self.one_of.join(", ")),
             "another value",
@@ -397,6 +411,12 @@ fn reader(field: &Field) -> anyhow::Result<(Reader, String)> {
     }
 }
 
+fn set_json<'p>(raw: &'p str, cell: &mut Cell<'p>) -> Result<(), Refused> {
+    json::check(raw).map_err(Refusal::ill_typed)?;
+    *cell = Cell::Json(Cow::Borrowed(raw));
+    Ok(())
+}
+
 /// The key as text: borrowed where the record spells it the one way we do.
 fn key_text<'p>(raw: &'p str, cell: &Cell<'p>) -> Option<Cow<'p, str>> {
     match cell {
@@ -408,7 +428,7 @@ fn key_text<'p>(raw: &'p str, cell: &Cell<'p>) -> Option<Cow<'p, str>> {
 /// A cell as the one text that names its value; none for what cannot be a key.
 pub(super) fn spelling<'p>(cell: &Cell<'p>) -> Option<Cow<'p, str>> {
     match cell {
-        Cell::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+        Cell::Text(text) if !is_blank(text) => Some(text.clone()),
         Cell::Integer(value) => Some(Cow::Owned(value.to_string())),
         Cell::Decimal(value) => Some(Cow::Owned(value.normalize().to_string())),
         Cell::Uuid(bytes) => Some(Cow::Owned(

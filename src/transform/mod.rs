@@ -27,6 +27,7 @@ mod field;
 mod json;
 mod number;
 mod paths;
+mod scan;
 mod score;
 mod text;
 mod time;
@@ -214,14 +215,16 @@ impl Transform {
             Some(Cell::DateTime(at)) => Some(*at),
             _ => None,
         };
-        let score = self.score.of(&shaped.facts, &shaped.found);
-        if let Some(slot) = self.score_slot {
-            shaped.facts[slot] = score.clone();
-        }
         if let Some(field) = self.score.field
-            && shaped.facts[field] == Cell::Null
+            && matches!(shaped.facts[field], Cell::Null)
         {
-            shaped.facts[field] = score;
+            shaped.facts[field] = self.score.computed(&shaped.facts, &shaped.found);
+        }
+        if let Some(slot) = self.score_slot {
+            shaped.facts[slot] = match self.score.field {
+                Some(field) => shaped.facts[field].clone(),
+                None => self.score.computed(&shaped.facts, &shaped.found),
+            };
         }
         let complete = shaped.missing.is_empty();
         if let Some(last) = shaped.facts.last_mut() {
@@ -243,9 +246,11 @@ impl Shaped<'_> {
 
     fn reset(&mut self, transform: &Transform) {
         let fields = transform.fields.len();
-        self.facts.clear();
+        for fact in &mut self.facts {
+            *fact = Cell::Null;
+        }
         self.facts
-            .resize(fields + transform.extra.len(), Cell::Null);
+            .resize_with(fields + transform.extra.len(), Cell::default);
         self.found.clear();
         self.found.resize(fields, Found::Nothing);
         self.errors.clear();

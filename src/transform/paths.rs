@@ -1,17 +1,15 @@
 //! The one pass over a record's text: mapped paths are read, everything else is skipped unread.
 //!
-//! The mapped paths are compiled to a tree, and a serde visitor walks the tree and the text together. It hands the raw
-//! text of each mapped value to its field (so that numbers stay exact) and sees to it that no object it enters has a
-//! key twice. Knows nothing of types.
+//! The mapped paths are compiled to a tree, and tree and text are walked together. Each mapped value goes to its fields
+//! as it stands in the text (so that numbers stay exact), and no object entered may have a key twice. Knows nothing of
+//! types.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use anyhow::ensure;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
-use super::text::json_type;
+use super::scan::{Malformed, Scanner, Value, ValueKind};
+use super::text::unescape;
 use super::{Shaped, Transform, WHOLE_RECORD};
 
 /// The mapped paths as a tree. An edge is one key in one object.
@@ -27,6 +25,8 @@ pub(super) struct Paths {
 #[derive(Debug)]
 struct Edge {
     key: String,
+    /// The key has nothing to escape.
+    plain: bool,
     /// The whole path down to here, for messages.
     path: String,
     /// Fields that take the value found here.
@@ -101,6 +101,7 @@ impl Paths {
             };
             self.prints.push(fingerprint(key.as_bytes()));
             self.edges.push(Edge {
+                plain: !key.contains(|letter: char| matches!(letter, '"' | '\\' | '\0'..' ')),
                 key,
                 path,
                 fields: child.fields.clone(),
@@ -118,13 +119,16 @@ impl Paths {
         object
     }
 
-    /// The edge of a key in an object. Sources keep their keys in one order, so the search starts after the last hit.
-    fn edge(&self, object: Object, hint: usize, print: u64, key: &str) -> Option<usize> {
-        let is_edge = |at: &usize| self.prints[*at] == print && self.edges[*at].key == key;
-        if hint < object.end && is_edge(&hint) {
-            return Some(hint);
-        }
-        (object.first..object.end).find(is_edge)
+    /// The key to be expected next, sources keeping theirs in one order; none at the end of the object, and for keys
+    /// that JSON writes with escapes.
+    fn expected(&self, object: Object, hint: usize) -> Option<&str> {
+        let edge = self.edges[..object.end].get(hint)?;
+        edge.plain.then_some(edge.key.as_str())
+    }
+
+    /// The edge of a key in an object.
+    fn edge(&self, object: Object, print: u64, key: &str) -> Option<usize> {
+        (object.first..object.end).find(|&at| self.prints[at] == print && self.edges[at].key == key)
     }
 }
 
@@ -144,225 +148,116 @@ pub(super) fn read<'p>(
     raw: &'p str,
     shaped: &mut Shaped<'p>,
 ) -> Result<(), Cow<'static, str>> {
-    let raw = raw.trim_matches([' ', '\t', '\r', '\n']);
-    if !raw.starts_with('{') {
-        let found = if raw.is_empty() {
-            "nothing"
-        } else {
-            json_type(raw)
-        };
-        return Err(Cow::Borrowed(found));
+    let mut scanner = Scanner::new(raw);
+    if scanner.peek() == b'{' {
+        return walk(transform, &mut scanner, 0, WHOLE_RECORD, shaped)
+            .and_then(|()| scanner.finish())
+            .map_err(|Malformed| Malformed::explain(raw));
     }
-    read_object(transform, raw, 0, shaped)
+    match scanner.value() {
+        Ok(value) if scanner.finish().is_ok() => Err(Cow::Borrowed(value.kind.as_str())),
+        _ if raw.trim().is_empty() => Err(Cow::Borrowed("nothing")),
+        _ => Err(Malformed::explain(raw)),
+    }
 }
 
-/// Reads a text that starts an object.
-fn read_object<'p>(
+/// Walks one object of the text, at its opening brace, along one object of the tree.
+fn walk<'p>(
     transform: &'p Transform,
-    raw: &'p str,
-    object: usize,
-    shaped: &mut Shaped<'p>,
-) -> Result<(), Cow<'static, str>> {
-    let mut deserializer = serde_json::Deserializer::from_str(raw);
-    Walk {
-        transform,
-        object,
-        path: WHOLE_RECORD,
-        shaped,
-    }
-    .deserialize(&mut deserializer)
-    .and_then(|()| deserializer.end())
-    // Messages of syntax errors hold a reason and a place, never a value.
-    .map_err(|error| Cow::Owned(format!("JSON that cannot be read: {error}")))
-}
-
-/// Walks one object of the text along one object of the tree.
-struct Walk<'a, 'p> {
-    transform: &'p Transform,
+    scanner: &mut Scanner<'p>,
     object: usize,
     path: &'p str,
-    shaped: &'a mut Shaped<'p>,
-}
-
-impl<'p> DeserializeSeed<'p> for Walk<'_, 'p> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'p>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Walk<'_, '_> {
-    /// A value where the mapping expects an object to look into.
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "what every visitor method returns"
-    )]
-    fn no_object<E>(self, found: &'static str) -> Result<(), E> {
-        self.shaped.fault(self.path.to_owned(), "an object", found);
-        Ok(())
-    }
-}
-
-impl<'p> Visitor<'p> for Walk<'_, 'p> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'p>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self {
-            transform,
-            object,
-            path,
-            shaped,
-        } = self;
-        let paths = &transform.paths;
-        let object = paths.objects[object];
-        let mut hint = object.first;
-        let outer = shaped.keys.unmapped.len();
-        while let Some(key) = map.next_key_seed(KeySeed {
-            paths,
-            object,
-            hint,
-        })? {
-            let at = match key {
-                Key::Mapped(at) => at,
-                Key::Unmapped(print, key) => {
-                    shaped.keys.unmapped.push((print, key));
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            hint = at + 1;
-            let edge = &paths.edges[at];
-            if std::mem::replace(&mut shaped.keys.met[at], true) {
-                shaped.fault(edge.path.clone(), "each key once", "the key twice");
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            match (edge.fields.is_empty(), edge.object) {
-                (true, Some(object)) => map.next_value_seed(Walk {
-                    transform,
-                    object,
-                    path: &edge.path,
-                    shaped,
-                })?,
-                (_, object) => {
-                    let raw = map.next_value::<&'p RawValue>()?.get();
-                    for &field in &edge.fields {
-                        transform.fields[field].read(field, raw, shaped);
-                    }
-                    if let Some(object) = object {
-                        read_below(transform, raw, object, edge, shaped)
-                            .map_err(serde::de::Error::custom)?;
-                    }
-                }
-            }
-        }
-        if has_twins(&mut shaped.keys.unmapped[outer..]) {
-            shaped.fault(
-                path.to_owned(),
-                "each key once",
-                "a key twice that is not mapped",
-            );
-        }
-        shaped.keys.unmapped.truncate(outer);
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.no_object("a boolean")
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        self.no_object("a number")
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.no_object("a number")
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.no_object("a number")
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        self.no_object("text")
-    }
-
-    fn visit_seq<A: SeqAccess<'p>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        self.no_object("an array")
-    }
-}
-
-/// A value that is a field itself and has fields inside.
-fn read_below<'p>(
-    transform: &'p Transform,
-    raw: &'p str,
-    object: usize,
-    edge: &'p Edge,
     shaped: &mut Shaped<'p>,
-) -> Result<(), Cow<'static, str>> {
-    match json_type(raw) {
-        "an object" => read_object(transform, raw, object, shaped),
-        "null" => Ok(()),
-        other => {
-            shaped.fault(edge.path.clone(), "an object", other);
-            Ok(())
+) -> Result<(), Malformed> {
+    let paths = &transform.paths;
+    let object = paths.objects[object];
+    let mut hint = object.first;
+    let outer = shaped.keys.unmapped.len();
+    scanner.expect(b'{')?;
+    let mut more = scanner.peek() != b'}';
+    while more {
+        if scanner.peek() != b'"' {
+            return Err(Malformed);
+        }
+        let edge = match paths.expected(object, hint) {
+            Some(key) if scanner.take(key) => Some(hint),
+            _ => {
+                let key = unquoted(scanner.value()?)?;
+                let print = fingerprint(key.as_bytes());
+                let edge = paths.edge(object, print, &key);
+                if edge.is_none() {
+                    shaped.keys.unmapped.push((print, key));
+                }
+                edge
+            }
+        };
+        scanner.expect(b':')?;
+        match edge {
+            None => {
+                scanner.value()?;
+            }
+            Some(at) => {
+                hint = at + 1;
+                read_edge(transform, scanner, at, shaped)?;
+            }
+        }
+        more = scanner.peek() == b',';
+        if more {
+            scanner.expect(b',')?;
         }
     }
-}
-
-/// A key of an object.
-enum Key<'p> {
-    Mapped(usize),
-    Unmapped(u64, Cow<'p, str>),
-}
-
-struct KeySeed<'a> {
-    paths: &'a Paths,
-    object: Object,
-    hint: usize,
-}
-
-impl<'p> DeserializeSeed<'p> for KeySeed<'_> {
-    type Value = Key<'p>;
-
-    fn deserialize<D: Deserializer<'p>>(self, deserializer: D) -> Result<Key<'p>, D::Error> {
-        deserializer.deserialize_str(self)
+    scanner.expect(b'}')?;
+    if has_twins(&mut shaped.keys.unmapped[outer..]) {
+        shaped.fault(
+            path.to_owned(),
+            "each key once",
+            "a key twice that is not mapped",
+        );
     }
+    shaped.keys.unmapped.truncate(outer);
+    Ok(())
 }
 
-impl KeySeed<'_> {
-    fn find<'p>(&self, key: &str, keep: impl FnOnce() -> Cow<'p, str>) -> Key<'p> {
-        let print = fingerprint(key.as_bytes());
-        match self.paths.edge(self.object, self.hint, print, key) {
-            Some(at) => Key::Mapped(at),
-            None => Key::Unmapped(print, keep()),
+/// Reads the value of a mapped key: of fields, or of an object on the way to fields, or both.
+fn read_edge<'p>(
+    transform: &'p Transform,
+    scanner: &mut Scanner<'p>,
+    at: usize,
+    shaped: &mut Shaped<'p>,
+) -> Result<(), Malformed> {
+    let edge = &transform.paths.edges[at];
+    if std::mem::replace(&mut shaped.keys.met[at], true) {
+        shaped.fault(edge.path.clone(), "each key once", "the key twice");
+        scanner.value()?;
+        return Ok(());
+    }
+    if let Some(object) = edge.object
+        && edge.fields.is_empty()
+        && scanner.peek() == b'{'
+    {
+        return walk(transform, scanner, object, &edge.path, shaped);
+    }
+    let value = scanner.value()?;
+    for &field in &edge.fields {
+        transform.fields[field].read(field, value, shaped);
+    }
+    match (edge.object, value.kind) {
+        (None, _) | (_, ValueKind::Null) => {}
+        (Some(object), ValueKind::Object) => {
+            let mut inside = Scanner::new(value.raw);
+            walk(transform, &mut inside, object, &edge.path, shaped)?;
         }
+        (Some(_), other) => shaped.fault(edge.path.clone(), "an object", other.as_str()),
     }
+    Ok(())
 }
 
-impl<'p> Visitor<'p> for KeySeed<'_> {
-    type Value = Key<'p>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, key: &'p str) -> Result<Key<'p>, E> {
-        Ok(self.find(key, || Cow::Borrowed(key)))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Key<'p>, E> {
-        Ok(self.find(key, || Cow::Owned(key.to_owned())))
+/// The text of a key. One with half a character is refused with the record: no two such keys can be told apart.
+fn unquoted(key: Value<'_>) -> Result<Cow<'_, str>, Malformed> {
+    let inner = &key.raw[1..key.raw.len() - 1];
+    match key.kind {
+        ValueKind::Escaped => unescape(inner).map_err(|_| Malformed),
+        _ => Ok(Cow::Borrowed(inner)),
     }
 }
 

@@ -79,13 +79,8 @@ impl Score {
         })
     }
 
-    /// The score of a record whose fields have been read.
-    pub(super) fn of(&self, cells: &[Cell<'_>], found: &[Found]) -> Cell<'static> {
-        match self.field.map(|field| &cells[field]) {
-            Some(Cell::Decimal(score)) => return Cell::Decimal(*score),
-            Some(Cell::Integer(score)) => return Cell::Integer(*score),
-            _ => {}
-        }
+    /// The score of a record whose source gives none; null where none shall be computed.
+    pub(super) fn computed(&self, cells: &[Cell<'_>], found: &[Found]) -> Cell<'static> {
         let Some(weights) = &self.weights else {
             return Cell::Null;
         };

@@ -25,16 +25,9 @@ impl Fault {
     }
 }
 
-/// What kind of JSON value a raw text is, as messages call it.
-pub(super) fn json_type(raw: &str) -> &'static str {
-    match raw.as_bytes().first() {
-        Some(b'"') => "text",
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
+/// Empty or white space only.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
 }
 
 /// The text of a JSON string, given without its quotes: itself when it has no escapes.

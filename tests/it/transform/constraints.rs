@@ -156,7 +156,7 @@ fn a_mapping_that_cannot_work_is_refused_at_once() {
                 default: own("{"),
                 ..text()
             },
-            "its default is no JSON value",
+            "its default is no JSON value: JSON that cannot be read: EOF while parsing an object at line 1 column 1",
         ),
         (
             Field {

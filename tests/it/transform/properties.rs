@@ -142,6 +142,23 @@ proptest! {
         shape(&transform, &json[..cut]);
     }
 
+    /// Any object that is JSON is read, and one that is damaged in one place only if it still is JSON.
+    #[test]
+    fn what_is_json_is_what_serde_json_says(json in any_json(), place in any::<prop::sample::Index>(), with in "[\\x00-\\x20\"\\\\{}\\[\\]:,.0-9eE+\\-tfnu]{0,2}", cut in 0usize..3) {
+        let mut json = format!(" {{\"id\":1,\"j\": {json} ,\"n\":{{\"a\":{json}}}}}");
+        let transform = Transform::new(&everything()).unwrap();
+        let unreadable = |json: &str| shape(&transform, json).errors.iter().any(|error| error.problem.starts_with("JSON that cannot be read"));
+        prop_assert!(!unreadable(&json));
+        let letters: Vec<usize> = json.char_indices().map(|(at, _)| at).collect();
+        let first = place.index(letters.len());
+        let end = letters.get(first + cut).copied().unwrap_or(json.len());
+        json.replace_range(letters[first]..end, &with);
+        if json.trim_start_matches([' ', '\n', '\r', '\t']).starts_with('{') {
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&json).is_ok();
+            prop_assert_eq!(!unreadable(&json), is_json, "{}", json);
+        }
+    }
+
     #[test]
     fn strings_read_as_serde_json_reads_them(text in any::<String>()) {
         let value = serde_json::to_string(&text).unwrap();

@@ -166,12 +166,25 @@ pub struct ValidateArgs {
     /// Stop after N records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
+    /// Judge what is stored: customers and open rejections
+    #[arg(long, conflicts_with_all = ["input", "fetch"])]
+    pub stored: bool,
+    /// Judge the same records by this other decision table too, and say what changes
+    #[arg(long, value_name = "OLD.dmn.xml")]
+    pub against: Option<PathBuf>,
     /// Say why this record gets its verdict, cell by cell, and the nearest change that would pass
     #[arg(long, value_name = "ID")]
     pub explain: Option<String>,
     /// Warnings count as errors (exit 2); an INVALID record or a changed verdict gives exit 5
     #[arg(long)]
     pub strict: bool,
+}
+
+impl ValidateArgs {
+    /// Records are given, not just files to be checked.
+    pub const fn judges(&self) -> bool {
+        self.input.is_some() || self.fetch || self.stored
+    }
 }
 
 #[derive(Debug, Args)]

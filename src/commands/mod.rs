@@ -1,5 +1,6 @@
 //! One file a subcommand. A command composes and prints; it decides nothing.
 
+mod annotations;
 mod case;
 mod check_api;
 mod check_db;
@@ -7,14 +8,16 @@ mod checks;
 mod retry;
 mod sync;
 mod validate;
+mod verdicts;
 
 use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::cli::{Cli, Command, Global, Output};
 use crate::config::{ConfigErrors, Needs, Sources, plan::Plan};
-use crate::decision::Decision;
+use crate::decision::{self, Decision, Severity};
 use crate::exit::{self, Exit, Misconfigured};
 use crate::transform::Transform;
 
@@ -88,29 +91,42 @@ fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
     .to_string()
 }
 
-/// Reads and compiles the decision table for the facts that the mapping gives.
-pub(crate) fn load_decision(plan: &Plan, transform: &Transform) -> Result<Decision> {
-    let path = &plan.decisions_file;
-    let size = std::fs::metadata(path).map(|data| data.len());
-    let text = match size {
+/// The text of a decision table, and its name for messages.
+fn read_decision(path: &Path) -> Result<(String, String)> {
+    let text = match std::fs::metadata(path).map(|data| data.len()) {
         Ok(size) if size > MAX_DECISIONS => {
             Err(format!("it has {size} bytes, more than {MAX_DECISIONS}"))
         }
         Ok(_) => std::fs::read_to_string(path).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let text = text.map_err(|why| {
-        Misconfigured(format!(
-            "{}: the decision table cannot be read: {why}",
-            path.display()
-        ))
-    })?;
     let name = path.display().to_string();
-    Decision::compile(
-        &text,
-        &name,
-        plan.decision.as_deref(),
-        &transform.fact_names(),
-    )
-    .map_err(|problems| Misconfigured(problems.to_string()).into())
+    match text {
+        Ok(text) => Ok((text, name)),
+        Err(why) => {
+            Err(Misconfigured(format!("{name}: the decision table cannot be read: {why}")).into())
+        }
+    }
+}
+
+/// Reads and compiles the decision table for the facts that the mapping gives. A table that would misjudge or refuse
+/// records is refused itself.
+pub(crate) fn load_decision(plan: &Plan, transform: &Transform) -> Result<Decision> {
+    let (text, name) = read_decision(&plan.decisions_file)?;
+    let facts = transform.fact_names();
+    let refused = |problems: decision::Problems| Misconfigured(problems.to_string());
+    let lint = decision::lint(&text, &name, plan.decision.as_deref(), &facts).map_err(refused)?;
+    let errors: Vec<String> = lint
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| format!("{name}: {finding}"))
+        .collect();
+    if !errors.is_empty() {
+        return Err(Misconfigured(errors.join("\n")).into());
+    }
+    for finding in &lint.findings {
+        log::info!("{name}: {finding}");
+    }
+    Ok(Decision::compile(&text, &name, plan.decision.as_deref(), &facts).map_err(refused)?)
 }

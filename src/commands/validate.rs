@@ -1,240 +1,239 @@
 //! `datasync validate`: the configuration, the decision table, and the verdict on given records. Writes nothing.
 
-use std::io::Read as _;
-use std::path::Path;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::api;
+use super::annotations;
+use super::verdicts::{Judge, Judged};
 use crate::cli::{Global, Output, ValidateArgs};
-use crate::config::Needs;
 use crate::config::plan::Plan;
-use crate::decision::Scratch;
-use crate::exit::Exit;
-use crate::pipeline::{Judgement, Rules, judge};
-use crate::record::Validation;
-use crate::report::clean;
-use crate::transform::{Shaped, Transform};
+use crate::config::{ConfigErrors, Needs};
+use crate::decision::{Decision, Impact, Lint, Severity, lint};
+use crate::exit::{Exit, Misconfigured};
+use crate::pipeline::Rules;
+use crate::transform::Transform;
 
 /// Verdicts a text result lists one by one; the JSON has them all.
 const LISTED: usize = 50;
 
+/// Everything `validate` found.
+#[derive(Debug, Default)]
+struct Findings {
+    errors: Value,
+    warnings: Value,
+    lint: Lint,
+    judged: Judged,
+}
+
 pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Exit> {
-    let plan = super::load(
-        global,
-        Needs {
-            api: args.fetch,
-            database: false,
-        },
-    )?;
-    let transform = Transform::new(&plan.mapping)?;
-    let decision = super::load_decision(&plan, &transform)?;
-    let rules = Rules {
-        transform: &transform,
-        decision: &decision,
+    let needs = Needs {
+        api: args.fetch,
+        database: args.stored,
     };
-    let verdicts = match (&args.input, args.fetch) {
-        (Some(path), _) => judge_text(&read(path)?, &plan, rules, args)?,
-        (None, true) => judge_fetched(&plan, rules, args)?,
-        (None, false) => Vec::new(),
+    let plan = match super::load(global, needs) {
+        Ok(plan) => plan,
+        Err(errors) => return Ok(refuse(global, &errors)),
     };
-    let counts = |wanted: Validation| {
-        verdicts
-            .iter()
-            .filter(|verdict| verdict.validation == wanted)
-            .count()
+    let transform =
+        Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
+    let (text, name) = super::read_decision(&plan.decisions_file)?;
+    let facts = transform.fact_names();
+    let checked = lint(&text, &name, plan.decision.as_deref(), &facts)
+        .map_err(|problems| Misconfigured(problems.to_string()))?;
+    let mut findings = Findings {
+        errors: json!([]),
+        warnings: serde_json::to_value(&plan.warnings)?,
+        lint: checked,
+        judged: Judged::default(),
     };
-    let (valid, warning, invalid) = (
-        counts(Validation::Valid),
-        counts(Validation::Warning),
-        counts(Validation::Invalid),
-    );
-    let exit = if args.strict && invalid > 0 {
+    if !findings.lint.has_errors() {
+        let compile = |text: &str, name: &str| {
+            Decision::compile(text, name, plan.decision.as_deref(), &facts)
+                .map_err(|problems| Misconfigured(problems.to_string()))
+        };
+        let decision = compile(&text, &name)?;
+        let old = match &args.against {
+            Some(path) => {
+                let (text, name) = super::read_decision(path)?;
+                Some(compile(&text, &name)?)
+            }
+            None => None,
+        };
+        let rules = Rules {
+            transform: &transform,
+            decision: &decision,
+        };
+        let judge = Judge::new(&plan, rules, old.as_ref(), args);
+        findings.judged = judge.all()?;
+    }
+    let exit = exit(args, &findings);
+    if !(global.quiet && exit == Exit::Success) {
+        show(global, args, &plan, &findings, exit);
+    }
+    Ok(exit)
+}
+
+/// What the findings mean for a scheduler or a CI.
+fn exit(args: &ValidateArgs, findings: &Findings) -> Exit {
+    let strict = args.strict;
+    let judged = &findings.judged;
+    if findings.lint.has_errors() || (strict && !findings.lint.findings.is_empty()) {
+        Exit::Configuration
+    } else if strict
+        && (judged.invalid > 0 || judged.impact.as_ref().is_some_and(|i| i.changed > 0))
+    {
         Exit::Threshold
     } else {
         Exit::Success
-    };
-    if global.quiet && exit == Exit::Success {
-        return Ok(exit);
     }
-    if global.output == Output::Json {
-        let result = json!({
-            "config": { "errors": [], "warnings": plan.warnings },
-            "lint": [],
-            "records": { "total": verdicts.len(), "valid": valid, "warning": warning, "invalid": invalid },
-            "verdicts": verdicts.iter().map(VerdictShown::json).collect::<Vec<_>>(),
-            "exit_code": exit.code(),
-        });
-        super::print(&(result.to_string() + "\n"));
-        return Ok(exit);
+}
+
+/// The configuration cannot be read: that is the result.
+fn refuse(global: &Global, errors: &ConfigErrors) -> Exit {
+    match global.output {
+        Output::Json => {
+            let findings = Findings {
+                errors: serde_json::to_value(errors).unwrap_or_default(),
+                warnings: json!([]),
+                ..Findings::default()
+            };
+            super::print(&(as_json(&findings, Exit::Configuration).to_string() + "\n"));
+        }
+        Output::Github => {
+            let lines: String = errors
+                .problems()
+                .iter()
+                .map(|p| annotations::of_config("error", p))
+                .collect();
+            super::print(&lines);
+        }
+        Output::Text => {}
     }
+    if global.output != Output::Json {
+        super::complain(&anyhow::Error::new(errors.clone()));
+    }
+    Exit::Configuration
+}
+
+fn as_json(findings: &Findings, exit: Exit) -> Value {
+    let judged = &findings.judged;
+    let mut object = json!({
+        "config": { "errors": findings.errors, "warnings": findings.warnings },
+        "lint": findings.lint.findings,
+        "lint_notes": findings.lint.notes,
+        "records": {
+            "total": judged.total, "valid": judged.valid, "warning": judged.warning, "invalid": judged.invalid,
+        },
+        "verdicts": judged.verdicts.iter().map(super::verdicts::Shown::json).collect::<Vec<_>>(),
+        "exit_code": exit.code(),
+    });
+    if let (Some(impact), Some(object)) = (&judged.impact, object.as_object_mut()) {
+        object.insert(
+            "impact".into(),
+            serde_json::to_value(impact).unwrap_or_default(),
+        );
+    }
+    object
+}
+
+fn show(global: &Global, args: &ValidateArgs, plan: &Plan, findings: &Findings, exit: Exit) {
+    match global.output {
+        Output::Json => super::print(&(as_json(findings, exit).to_string() + "\n")),
+        Output::Github => {
+            let file = plan.decisions_file.display().to_string();
+            let mut lines: String = plan
+                .warnings
+                .iter()
+                .map(|p| annotations::of_config("notice", p))
+                .collect();
+            for finding in &findings.lint.findings {
+                let level = match finding.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                };
+                lines += &annotations::of_finding(level, &file, finding);
+            }
+            super::print(&lines);
+        }
+        Output::Text => super::print(&as_text(args, plan, findings)),
+    }
+}
+
+fn as_text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
+    let file = plan.decisions_file.display();
+    let judged = &findings.judged;
     let mut text = String::new();
     for warning in &plan.warnings {
         text += &format!("note: {warning}\n");
     }
-    if args.input.is_none() && !args.fetch {
-        text += &format!(
-            "ok: mappings and {} are fit to run\n",
-            plan.decisions_file.display()
-        );
-    } else {
-        for verdict in verdicts
-            .iter()
-            .filter(|v| v.validation != Validation::Valid || v.explained.is_some())
-            .take(LISTED)
-        {
-            text += &verdict.text();
-        }
-        text += &format!(
-            "{} records: {valid} valid, {warning} to review, {invalid} invalid\n",
-            verdicts.len()
-        );
+    for finding in &findings.lint.findings {
+        text += &format!("{file}: {finding}\n");
     }
-    super::print(&text);
-    Ok(exit)
-}
-
-/// One record's verdict, ready to be shown.
-struct VerdictShown {
-    /// The record's id, or its number in the input when it has none.
-    id: String,
-    validation: Validation,
-    action: &'static str,
-    rules: Vec<String>,
-    errors: Vec<Value>,
-    message: Option<String>,
-    explained: Option<(Value, String)>,
-}
-
-impl VerdictShown {
-    fn json(&self) -> Value {
-        let mut object = json!({
-            "id": self.id, "validationResult": self.validation.as_str(), "action": self.action,
-            "rules": self.rules, "errors": self.errors, "message": self.message,
-        });
-        if let (Some((explanation, _)), Some(object)) = (&self.explained, object.as_object_mut()) {
-            object.insert("explanation".into(), explanation.clone());
-        }
-        object
+    for note in &findings.lint.notes {
+        text += &format!("{file}: note: {note}\n");
     }
-
-    fn text(&self) -> String {
-        let message = self.message.as_deref().unwrap_or_default();
-        let mut text = format!(
-            "{:<8} {:<8} {:<24} {}\n",
-            self.validation.as_str(),
-            self.action,
-            clean(&self.id),
-            clean(message)
-        );
-        if let Some((_, explanation)) = &self.explained {
-            for line in explanation.lines() {
-                text += &format!("    {}\n", clean(line));
-            }
-        }
-        text
-    }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read records from stdin")?;
-    } else {
-        text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read records from {}", path.display()))?;
-    }
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text))
-}
-
-/// A JSON array, an API page, or one record a line.
-fn judge_text(
-    text: &str,
-    plan: &Plan,
-    rules: Rules<'_>,
-    args: &ValidateArgs,
-) -> Result<Vec<VerdictShown>> {
-    let ranges = api::split_records(text, plan.records.as_deref())
-        .context("--input: expected a JSON array, one JSON object a line, or a page of the API")?;
-    let records = ranges
+    let errors = findings
+        .lint
+        .findings
         .iter()
-        .map(|range| &text[range.start as usize..range.end as usize]);
-    let limit = args.limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX)
-    });
-    Ok(judge_all(
-        records.take(limit),
-        rules,
-        args.explain.as_deref(),
-    ))
-}
-
-fn judge_fetched(plan: &Plan, rules: Rules<'_>, args: &ValidateArgs) -> Result<Vec<VerdictShown>> {
-    let api = plan.api()?;
-    let want = api::Want {
-        limit: args.limit,
-        ..api::Want::default()
+        .filter(|f| f.severity == Severity::Error)
+        .count();
+    let warnings = findings.lint.findings.len() - errors;
+    let of = |count: usize, what: &str| {
+        if count == 1 {
+            format!("1 {what}")
+        } else {
+            format!("{count} {what}s")
+        }
     };
-    let pages = api::Pages::new(api, want)?;
-    let client = api::Client::new(api)?;
-    let mut verdicts = Vec::new();
-    while let Some(page) = pages.next(&client) {
-        let page = page?;
-        let records = page
-            .records
-            .iter()
-            .map(|range| &page.text[range.start as usize..range.end as usize]);
-        verdicts.extend(judge_all(records, rules, args.explain.as_deref()));
+    text += &match (errors, warnings) {
+        (0, 0) => format!("ok: the mapping and {file} are fit to run\n"),
+        (0, _) => format!(
+            "ok: the mapping and {file} are fit to run; {}\n",
+            of(warnings, "warning")
+        ),
+        _ => format!(
+            "not fit to run: {} and {} in {file}\n",
+            of(errors, "error"),
+            of(warnings, "warning")
+        ),
+    };
+    if !args.judges() || errors > 0 {
+        return text;
     }
-    Ok(verdicts)
+    let wanted = judged
+        .verdicts
+        .iter()
+        .filter(|verdict| match &args.explain {
+            Some(id) => verdict.id == *id,
+            None => verdict.is_worth_a_line(),
+        });
+    let mut more = 0_usize;
+    for (at, verdict) in wanted.enumerate() {
+        if at < LISTED {
+            text += &verdict.text();
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        text += &format!("… and {more} more; --output json lists all\n");
+    }
+    text += &format!(
+        "{} records: {} valid, {} to review, {} invalid\n",
+        judged.total, judged.valid, judged.warning, judged.invalid
+    );
+    if let Some(impact) = &judged.impact {
+        text += &impact_text(impact, args);
+    }
+    text
 }
 
-fn judge_all<'a>(
-    records: impl Iterator<Item = &'a str>,
-    rules: Rules<'_>,
-    explain: Option<&str>,
-) -> Vec<VerdictShown> {
-    let mut scratch = Scratch::default();
-    let mut verdicts = Vec::new();
-    for (number, raw) in records.enumerate() {
-        let mut shaped = Shaped::new();
-        rules.transform.apply(raw, &mut shaped);
-        let id = shaped
-            .id
-            .as_deref()
-            .map_or_else(|| format!("record {}", number + 1), str::to_owned);
-        let _ = explain;
-        let explained: Option<(Value, String)> = None;
-        verdicts.push(match judge(rules, &shaped, &mut scratch) {
-            Judgement::Accepted(verdict) => VerdictShown {
-                id,
-                validation: verdict.validation,
-                action: verdict.action.as_str(),
-                rules: verdict.rules.as_slice().iter().map(|&id| id.to_owned()).collect(),
-                errors: Vec::new(),
-                message: Some(verdict.reason.to_string()).filter(|reason| !reason.is_empty()),
-                explained,
-            },
-            Judgement::Refused(refusal) => VerdictShown {
-                id,
-                validation: Validation::Invalid,
-                action: "REJECT",
-                rules: refusal.rules,
-                errors: refusal
-                    .errors
-                    .iter()
-                    .map(|e| json!({ "field": e.field, "expected": e.expected, "problem": e.problem }))
-                    .collect(),
-                message: Some(refusal.message),
-                explained,
-            },
-        });
-    }
-    verdicts
+fn impact_text(impact: &Impact, args: &ValidateArgs) -> String {
+    let old = args
+        .against
+        .as_deref()
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    format!("Against {old}: {}\n", impact.to_string().trim_end())
 }

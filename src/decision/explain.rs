@@ -222,14 +222,13 @@ impl Decision {
                     });
                 }
             }
-            candidates.sort_by_key(|candidate| (candidate.columns, candidate.distance, candidate.row));
-            let proposal =
-                candidates
-                    .into_iter()
-                    .take(MAX_TRIES)
-                    .find_map(|Candidate { row, changes, .. }| {
-                        self.tried(node, table, grid, row, &changes, inputs, facts, wanted)
-                    });
+            candidates
+                .sort_by_key(|candidate| (candidate.columns, candidate.distance, candidate.row));
+            let proposal = candidates.into_iter().take(MAX_TRIES).find_map(
+                |Candidate { row, changes, .. }| {
+                    self.tried(node, table, grid, row, &changes, inputs, facts, wanted)
+                },
+            );
             found.extend(proposal);
         }
         found

@@ -100,14 +100,17 @@ impl Refusal {
     /// The rejection to be filed.
     pub fn file(
         self,
-        _rules: Rules<'_>,
+        rules: Rules<'_>,
         shaped: &Shaped<'_>,
         raw: &str,
         requested_at: i64,
         sequence: u64,
     ) -> Rejection {
         let id = shaped.id.as_deref();
-        let explanation: Option<String> = self.decided.then(String::new).filter(|_| false);
+        let explanation = self
+            .decided
+            .then(|| rules.decision.explain(&shaped.facts))
+            .and_then(|explanation| serde_json::to_string(&explanation).ok());
         Rejection {
             key: id.map_or_else(|| payload_key(raw), str::to_owned),
             record_id: id.map(str::to_owned),

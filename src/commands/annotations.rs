@@ -1,0 +1,92 @@
+//! Findings as workflow commands of GitHub Actions: `::error file=…,line=…,title=…::message`.
+
+use crate::config::Problem;
+use crate::decision::Finding;
+
+/// A finding in mappings.yaml or the environment.
+pub(super) fn of_config(level: &str, problem: &Problem) -> String {
+    let mut message = problem.message.clone();
+    if let Some(hint) = &problem.hint {
+        message += "\n";
+        message += hint;
+    }
+    line(
+        level,
+        problem.file.as_deref(),
+        problem.line,
+        problem.column,
+        "configuration",
+        &message,
+    )
+}
+
+/// A finding in the decision table.
+pub(super) fn of_finding(level: &str, file: &str, finding: &Finding) -> String {
+    let mut message = finding.message.clone();
+    if let Some(example) = &finding.example {
+        message += &format!("\nexample: {}", serde_json::Value::Object(example.clone()));
+    }
+    message += &format!("\nremedy: {}", finding.remedy);
+    line(
+        level,
+        Some(file),
+        Some(finding.line),
+        None,
+        finding.check.name(),
+        &message,
+    )
+}
+
+fn line(
+    level: &str,
+    file: Option<&str>,
+    line: Option<usize>,
+    column: Option<usize>,
+    title: &str,
+    message: &str,
+) -> String {
+    let mut properties = Vec::new();
+    if let Some(file) = file {
+        properties.push(format!("file={}", property(file)));
+    }
+    for (name, value) in [("line", line), ("col", column)] {
+        if let Some(value) = value.filter(|value| *value > 0) {
+            properties.push(format!("{name}={value}"));
+        }
+    }
+    properties.push(format!("title={}", property(title)));
+    format!("::{level} {}::{}\n", properties.join(","), data(message))
+}
+
+/// What a message may not hold as it is.
+fn data(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+/// What a property may not hold either.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_command_is_escaped() {
+        let text = line(
+            "error",
+            Some("a,b:c.yaml"),
+            Some(3),
+            None,
+            "overlap",
+            "100 %\nboth",
+        );
+        assert_eq!(
+            text,
+            "::error file=a%2Cb%3Ac.yaml,line=3,title=overlap::100 %25%0Aboth\n"
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! Records from a file, the API or the database, and the verdict on each: what `validate` shows.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::api;
+use crate::cli::ValidateArgs;
+use crate::config::plan::{Mapping, Plan};
+use crate::decision::{Decision, Impact, Scratch};
+use crate::exit::Misconfigured;
+use crate::pipeline::{Judgement, Rules, judge};
+use crate::record::Validation;
+use crate::report::clean;
+use crate::store::{self, Connection};
+use crate::transform::{Shaped, Transform};
+
+/// Stored records that are read together.
+const AT_ONCE: u64 = 5_000;
+
+/// What became of all records.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) total: u64,
+    pub(super) valid: u64,
+    pub(super) warning: u64,
+    pub(super) invalid: u64,
+    /// All of them; of stored records only those that are not valid.
+    pub(super) verdicts: Vec<Shown>,
+    pub(super) impact: Option<Impact>,
+}
+
+/// One record's verdict, ready to be shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// The record's id, or its number in the input when it has none.
+    pub(super) id: String,
+    validation: Validation,
+    action: &'static str,
+    rules: Vec<String>,
+    errors: Vec<Value>,
+    message: Option<String>,
+    explained: Option<(Value, String)>,
+}
+
+impl Shown {
+    pub(super) fn json(&self) -> Value {
+        let mut object = json!({
+            "id": self.id, "validationResult": self.validation.as_str(), "action": self.action,
+            "rules": self.rules, "errors": self.errors, "message": self.message,
+        });
+        if let (Some((explanation, _)), Some(object)) = (&self.explained, object.as_object_mut()) {
+            object.insert("explanation".into(), explanation.clone());
+        }
+        object
+    }
+
+    pub(super) fn is_worth_a_line(&self) -> bool {
+        self.validation != Validation::Valid
+    }
+
+    pub(super) fn text(&self) -> String {
+        let message = self.message.as_deref().unwrap_or_default();
+        let (validation, id) = (self.validation.as_str(), clean(&self.id));
+        let mut text = format!(
+            "{validation:<8} {:<8} {id:<24} {}\n",
+            self.action,
+            clean(message)
+        );
+        if let Some((_, explanation)) = &self.explained {
+            for line in explanation.lines() {
+                text += &format!("    {}\n", clean(line));
+            }
+        }
+        text
+    }
+}
+
+/// Judges records one by one.
+pub(super) struct Judge<'a> {
+    plan: &'a Plan,
+    rules: Rules<'a>,
+    old: Option<&'a Decision>,
+    args: &'a ValidateArgs,
+    scratch: (Scratch, Scratch),
+    judged: Judged,
+    left: u64,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        rules: Rules<'a>,
+        old: Option<&'a Decision>,
+        args: &'a ValidateArgs,
+    ) -> Self {
+        Self {
+            plan,
+            rules,
+            old,
+            args,
+            scratch: Default::default(),
+            judged: Judged {
+                impact: old.map(|_| Impact::default()),
+                ..Judged::default()
+            },
+            left: args.limit.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Judges whatever was asked for.
+    ///
+    /// # Errors
+    /// Records that cannot be read, or none with the id that was to be explained.
+    pub(super) fn all(mut self) -> Result<Judged> {
+        if let Some(path) = &self.args.input {
+            let text = read(path)?;
+            let ranges = api::split_records(&text, self.plan.records.as_deref())
+                .map_err(|error| Misconfigured(format!("{}: {error:#}", path.display())))?;
+            for range in ranges {
+                self.one(
+                    self.rules.transform,
+                    &text[range.start as usize..range.end as usize],
+                    true,
+                );
+            }
+        }
+        if self.args.fetch {
+            self.fetched()?;
+        }
+        if self.args.stored {
+            self.stored()?;
+        }
+        if let Some(id) = &self.args.explain
+            && !self.judged.verdicts.iter().any(|verdict| verdict.id == *id)
+        {
+            let total = self.judged.total;
+            return Err(Misconfigured(format!(
+                "--explain {id}: none of the {total} records has this id"
+            ))
+            .into());
+        }
+        self.judged.impact = self.judged.impact.map(Impact::finish);
+        Ok(self.judged)
+    }
+
+    fn fetched(&mut self) -> Result<()> {
+        let api = self.plan.api()?;
+        let want = api::Want {
+            limit: self.args.limit,
+            ..api::Want::default()
+        };
+        let pages = api::Pages::new(api, want)?;
+        let client = api::Client::new(api)?;
+        while let Some(page) = pages.next(&client) {
+            for raw in page?.iter() {
+                self.one(self.rules.transform, raw, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Customers and open rejections. Customers come by internal name, in PostgreSQL's own spelling of values.
+    fn stored(&mut self) -> Result<()> {
+        let database = self.plan.database()?;
+        let mut connection = Connection::open(database, database.connection_timeout)?;
+        let mapping = as_stored(&self.plan.mapping);
+        let transform = Transform::new(&mapping)?;
+        let mut after = String::new();
+        loop {
+            let rows =
+                store::customers::stored(&mut connection, database, &mapping, &after, AT_ONCE)?;
+            let Some((last, _)) = rows.last() else { break };
+            after.clone_from(last);
+            for (_, raw) in &rows {
+                self.one(&transform, raw, false);
+            }
+        }
+        after.clear();
+        loop {
+            let rows = store::rejections::open(&mut connection, database, &after, AT_ONCE)?;
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            after.clone_from(&last.key);
+            for rejection in &rows {
+                self.one(self.rules.transform, &rejection.payload, false);
+            }
+        }
+    }
+
+    /// Judges one record. `all`: keep its verdict even when it is valid.
+    fn one(&mut self, transform: &Transform, raw: &str, all: bool) {
+        if self.left == 0 {
+            return;
+        }
+        self.left -= 1;
+        let rules = Rules {
+            transform,
+            ..self.rules
+        };
+        let mut shaped = Shaped::new();
+        transform.apply(raw, &mut shaped);
+        self.judged.total += 1;
+        let number = self.judged.total;
+        let id = shaped
+            .id
+            .as_deref()
+            .map_or_else(|| format!("record {number}"), str::to_owned);
+        let explained = (self.args.explain.as_deref() == Some(id.as_str())
+            && shaped.is_well_formed())
+        .then(|| {
+            let explanation = rules.decision.explain(&shaped.facts);
+            (
+                serde_json::to_value(&explanation).unwrap_or_default(),
+                explanation.to_string(),
+            )
+        });
+        if let (Some(old), Some(impact)) = (self.old, &mut self.judged.impact)
+            && shaped.is_well_formed()
+        {
+            let before = old.decide(&shaped.facts, &mut self.scratch.0);
+            let after = rules.decision.decide(&shaped.facts, &mut self.scratch.1);
+            impact.add(&id, &before, &after);
+        }
+        let shown = shown(id, judge(rules, &shaped, &mut self.scratch.0), explained);
+        match shown.validation {
+            Validation::Valid => self.judged.valid += 1,
+            Validation::Warning => self.judged.warning += 1,
+            Validation::Invalid => self.judged.invalid += 1,
+        }
+        if all || shown.is_worth_a_line() || shown.explained.is_some() {
+            self.judged.verdicts.push(shown);
+        }
+    }
+}
+
+fn shown(id: String, judgement: Judgement<'_>, explained: Option<(Value, String)>) -> Shown {
+    match judgement {
+        Judgement::Accepted(verdict) => Shown {
+            id,
+            validation: verdict.validation,
+            action: verdict.action.as_str(),
+            rules: verdict
+                .rules
+                .as_slice()
+                .iter()
+                .map(|&rule| rule.to_owned())
+                .collect(),
+            errors: Vec::new(),
+            message: Some(verdict.reason.to_string()).filter(|reason| !reason.is_empty()),
+            explained,
+        },
+        Judgement::Refused(refusal) => Shown {
+            id,
+            validation: Validation::Invalid,
+            action: "REJECT",
+            rules: refusal.rules,
+            errors: refusal
+                .errors
+                .iter()
+                .map(|e| json!({ "field": e.field, "expected": e.expected, "problem": e.problem }))
+                .collect(),
+            message: Some(refusal.message),
+            explained,
+        },
+    }
+}
+
+/// The mapping of what is stored: fields under their internal names, in PostgreSQL's spelling, with no demands that the
+/// source's own form was subject to.
+fn as_stored(mapping: &Mapping) -> Mapping {
+    let mut mapping = mapping.clone();
+    for field in &mut mapping.fields {
+        field.source = vec![field.name.clone()];
+        field.format = None;
+        field.timezone = None;
+        field.default = None;
+        field.required &= field.column.is_some();
+    }
+    mapping
+}
+
+fn read(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read records from stdin")?;
+    } else {
+        text = std::fs::read_to_string(path).map_err(|error| {
+            Misconfigured(format!(
+                "cannot read records from {}: {error}",
+                path.display()
+            ))
+        })?;
+    }
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
+}

@@ -1,0 +1,256 @@
+//! `validate`: the smoke check of a CI, and the answer to "why was this record rejected".
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+
+use crate::support::Workplace;
+use crate::support::http::Server;
+use crate::support::postgres::Database;
+
+fn texts() -> Vec<String> {
+    ["95", "79.5", "58", "12", "null"]
+        .iter()
+        .enumerate()
+        .map(|(i, score)| {
+            format!(
+                r#"{{"external_id":"V-{i}","full_name":"Name {i}","contact_email":"v{i}@example.com","quality_score":{score},"record_type":"lead"}}"#
+            )
+        })
+        .collect()
+}
+
+fn counts(result: &Value) -> [u64; 4] {
+    ["total", "valid", "warning", "invalid"].map(|name| result["records"][name].as_u64().unwrap())
+}
+
+#[test]
+fn the_shipped_files_are_fit_to_run_without_any_variable() {
+    let place = Workplace::new();
+    let finished = place.run(&["validate", "--output", "json"]);
+    finished.expect(0);
+    let result = finished.json();
+    assert_eq!(result["config"]["errors"], serde_json::json!([]));
+    assert_eq!(result["lint"], serde_json::json!([]));
+    assert!(
+        result["config"]["warnings"]
+            .to_string()
+            .contains("API_TOKEN"),
+        "unset variables are named"
+    );
+    place.run(&["validate", "-q"]).expect(0);
+    place.run(&["validate", "--strict"]).expect(0);
+    assert!(!place.state().exists(), "nothing is written");
+}
+
+#[test]
+fn records_come_as_array_lines_or_page_from_file_or_stdin() {
+    let place = Workplace::new();
+    let lines = texts().join("\n");
+    let array = format!("[{}]", texts().join(","));
+    let page = format!("{{\"data\":{array},\"next\":null}}");
+    for text in [&lines, &array, &page] {
+        let finished =
+            place.run_with_input(&["validate", "--input", "-", "--output", "json"], text);
+        finished.expect(0);
+        assert_eq!(counts(&finished.json()), [5, 2, 2, 1], "{finished}");
+    }
+    place.write("records.ndjson", &lines);
+    let finished = place.run(&[
+        "validate",
+        "--input",
+        "records.ndjson",
+        "--limit",
+        "2",
+        "--output",
+        "json",
+    ]);
+    assert_eq!(counts(&finished.json()), [2, 1, 1, 0]);
+    let verdict = &finished.json()["verdicts"][1];
+    assert_eq!(verdict["id"], "V-1");
+    assert_eq!(verdict["validationResult"], "WARNING");
+    assert_eq!(verdict["action"], "REVIEW");
+    assert_eq!(verdict["rules"], serde_json::json!(["Rule_ScoreMiddling"]));
+    place
+        .run(&["validate", "--input", "absent.json"])
+        .expect(2)
+        .says("absent.json");
+    place
+        .run_with_input(&["validate", "--input", "-"], "[{},")
+        .expect(2)
+        .says("cut short");
+}
+
+#[test]
+fn an_explanation_names_the_cells_that_said_no_and_the_nearest_change_that_passes() {
+    let place = Workplace::new();
+    place.write("records.ndjson", &texts().join("\n"));
+    let finished = place.run(&["validate", "--input", "records.ndjson", "--explain", "V-2"]);
+    finished
+        .expect(0)
+        .says("Rule_ScoreMiddling  yes")
+        .says("qualityScore is 58, not < 50")
+        .says("qualityScore 58 → 80 gives VALID");
+    let finished = place.run(&[
+        "validate",
+        "--input",
+        "records.ndjson",
+        "--explain",
+        "nobody",
+    ]);
+    finished.expect(2).says("none of the 5 records has this id");
+}
+
+#[test]
+fn a_table_that_would_misjudge_is_refused_everywhere_with_an_example() {
+    let place = Workplace::new();
+    place.edit("decisions.dmn.xml", "[50..80)", "[45..80)");
+    let finished = place.run(&["validate", "--output", "json"]);
+    finished.expect(2);
+    let finding = finished.json()["lint"][0].clone();
+    assert_eq!(finding["check"], "overlap");
+    assert_eq!(finding["severity"], "error");
+    assert_eq!(
+        finding["rules"],
+        serde_json::json!(["Rule_ScoreTooLow", "Rule_ScoreMiddling"])
+    );
+    let score = finding["example"]["qualityScore"].as_f64().unwrap();
+    assert!((45.0..50.0).contains(&score), "{finding}");
+
+    // As annotations, with file and line.
+    let finished = place.run(&["validate", "--output", "github"]);
+    finished.expect(2);
+    let line = finished
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("::error "))
+        .unwrap();
+    assert!(
+        line.contains("file=decisions.dmn.xml,line=") && line.contains("title=overlap::"),
+        "{line}"
+    );
+
+    // And no run starts with it.
+    let api = Server::new().records(texts()).start();
+    let database = Database::new();
+    let place = place.with_api(api.url()).with_database(&database);
+    place.run(&["sync"]).expect(2).says("overlap");
+    assert!(api.requests().is_empty());
+}
+
+#[test]
+fn a_gap_is_a_warning_and_an_error_when_strict() {
+    let place = Workplace::new();
+    place.edit("decisions.dmn.xml", "[50..80)", "[50..79]");
+    place
+        .run(&["validate"])
+        .expect(0)
+        .says("warning[gap]")
+        .says("\"qualityScore\":79.5");
+    place.run(&["validate", "--strict"]).expect(2);
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_annotated_in_its_place() {
+    let place = Workplace::new();
+    place.edit("mappings.yaml", "pagination:", "pagnation:");
+    let finished = place.run(&["validate", "--output", "github"]);
+    finished.expect(2);
+    assert!(
+        finished.stdout.contains("::error file=mappings.yaml,line="),
+        "{finished}"
+    );
+    assert!(
+        finished.stdout.contains("did you mean `pagination`"),
+        "{finished}"
+    );
+    let finished = place.run(&["validate", "--output", "json"]);
+    finished.expect(2);
+    assert_eq!(
+        finished.json()["config"]["errors"][0]["file"],
+        "mappings.yaml"
+    );
+}
+
+#[test]
+fn the_impact_of_a_changed_rule_is_told_before_it_happens() {
+    let place = Workplace::new();
+    place.write("records.ndjson", &texts().join("\n"));
+    std::fs::copy(place.path("decisions.dmn.xml"), place.path("old.dmn.xml")).unwrap();
+    let arguments = [
+        "validate",
+        "--input",
+        "records.ndjson",
+        "--against",
+        "old.dmn.xml",
+        "--output",
+        "json",
+    ];
+    let unchanged = place.run(&arguments);
+    unchanged.expect(0);
+    assert_eq!(unchanged.json()["impact"]["changed"], 0);
+
+    place.edit("decisions.dmn.xml", "[50..80)", "[50..60)");
+    place.edit("decisions.dmn.xml", "&gt;= 80", "&gt;= 60");
+    let changed = place.run(&arguments);
+    changed.expect(0);
+    let impact = changed.json()["impact"].clone();
+    assert_eq!(impact["changed"], 1);
+    assert_eq!(impact["changes"][0]["from"], "WARNING/REVIEW");
+    assert_eq!(impact["changes"][0]["to"], "VALID/PROCESS");
+    assert_eq!(impact["changes"][0]["ids"], serde_json::json!(["V-1"]));
+    let strict: Vec<&str> = arguments.iter().copied().chain(["--strict"]).collect();
+    place.run(&strict).expect(5);
+}
+
+#[test]
+fn an_invalid_record_is_exit_5_only_when_strict() {
+    let place = Workplace::new();
+    place.write("records.ndjson", &texts().join("\n"));
+    place
+        .run(&["validate", "--input", "records.ndjson"])
+        .expect(0)
+        .says("5 records: 2 valid, 2 to review, 1 invalid");
+    place
+        .run(&["validate", "--input", "records.ndjson", "--strict"])
+        .expect(5);
+}
+
+#[test]
+fn fetched_and_stored_records_are_judged_and_nothing_is_written() {
+    let api = Server::new().records(texts()).page_size(2).start();
+    let database = Database::new();
+    let place = Workplace::connected(api.url(), &database);
+    place.edit("mappings.yaml", "size: 100", "size: 2");
+    let fetched = place.run(&["validate", "--fetch", "--output", "json"]);
+    fetched.expect(0);
+    assert_eq!(counts(&fetched.json()), [5, 2, 2, 1]);
+    assert_eq!(database.one("SELECT count(*)::text FROM customers"), "0");
+
+    place.sync(&[]).0.expect(0);
+    // One rule changed: what would it do to what is stored, rejections included?
+    std::fs::copy(place.path("decisions.dmn.xml"), place.path("old.dmn.xml")).unwrap();
+    place.edit("decisions.dmn.xml", "&lt; 50", "&lt; 10");
+    place.edit("decisions.dmn.xml", "[50..80)", "[10..80)");
+    let before = database
+        .one("SELECT md5(string_agg(c::text || c.xmin::text, '' ORDER BY id)) FROM customers c");
+    let stored = place.run(&[
+        "validate",
+        "--stored",
+        "--against",
+        "old.dmn.xml",
+        "--output",
+        "json",
+    ]);
+    stored.expect(0);
+    assert_eq!(counts(&stored.json()), [5, 2, 3, 0], "{stored}");
+    let impact = stored.json()["impact"].clone();
+    assert_eq!(
+        (&impact["total"], &impact["changed"]),
+        (&5.into(), &1.into()),
+        "{impact}"
+    );
+    assert_eq!(impact["changes"][0]["ids"], serde_json::json!(["V-3"]));
+    let after = database
+        .one("SELECT md5(string_agg(c::text || c.xmin::text, '' ORDER BY id)) FROM customers c");
+    assert_eq!(before, after);
+}

@@ -4,6 +4,7 @@
 //! module ends where a page is cut into records: what is in a record is not its business.
 
 mod body;
+mod check;
 mod client;
 mod control;
 mod envelope;
@@ -15,14 +16,8 @@ mod proxy;
 mod retry;
 mod tls;
 
+pub use check::check;
 pub use client::Client;
 pub use error::{ApiError, Class};
 pub use input::split_records;
 pub use pages::{Page, Pages, Stats, Want};
-pub fn check(
-    _: &crate::config::plan::Api,
-    _: &crate::config::plan::Mapping,
-    _: std::time::Duration,
-) -> Vec<crate::record::Check> {
-    vec![]
-}

@@ -252,11 +252,21 @@ impl Pages {
     /// Waits for the next page; none when the sequence has ended. After an error no further page begins, pages in flight
     /// are still delivered.
     pub fn next(&self, client: &Client) -> Option<Result<Page, ApiError>> {
+        self.next_with(client, |_| {})
+    }
+
+    /// The same, with a look at each answer before it is read.
+    pub(super) fn next_with(
+        &self,
+        client: &Client,
+        look: impl Fn(&Answer),
+    ) -> Option<Result<Page, ApiError>> {
         let (mut turn, url) = match self.turn()? {
             Ok(given) => given,
             Err(error) => return Some(Err(error)),
         };
         let outcome = client.call(&url, turn.index + 1, &self.control, |answer| {
+            look(&answer);
             self.parse(answer, client.max_bytes())
         });
         let page = match outcome {

@@ -1,1 +1,233 @@
-//! Placeholder: tests of `checks`.
+//! `check-api` and `check-db` tell apart what can be wrong, and change nothing.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::Workplace;
+use crate::support::http::{Fault, Server};
+use crate::support::postgres::Database;
+
+fn texts(count: u32) -> Vec<String> {
+    (0..count)
+        .map(|i| format!(r#"{{"external_id":"K-{i}","full_name":"Name","contact_email":"k@example.com","created_date":"2024-01-01T00:00:00Z","quality_score":90,"record_type":"lead","shoe_size":41}}"#))
+        .collect()
+}
+
+fn check<'a>(result: &'a Value, name: &str) -> &'a Value {
+    result["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == name)
+        .unwrap_or_else(|| panic!("no check {name} in {result}"))
+}
+
+fn look(url: &str, code: i32) -> Value {
+    let finished = Workplace::new()
+        .with_api(url)
+        .run(&["check-api", "--output", "json"]);
+    finished.expect(code);
+    let result = finished.json();
+    assert_eq!(result["ok"], code == 0);
+    assert!(
+        !format!("{finished}").contains(crate::support::TOKEN),
+        "the token is shown"
+    );
+    result
+}
+
+#[test]
+fn an_api_in_order_is_told_in_every_step() {
+    let api = Server::new().records(texts(250)).start();
+    let result = look(api.url(), 0);
+    for name in [
+        "dns",
+        "tcp",
+        "http",
+        "authentication",
+        "json",
+        "records",
+        "fields",
+        "pagination",
+        "latency",
+    ] {
+        assert_eq!(check(&result, name)["ok"], true, "{name}");
+    }
+    assert!(
+        check(&result, "fields")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("mapped by nobody: shoe_size")
+    );
+    assert_eq!(api.requests().len(), 1, "one page is enough");
+    let finished = Workplace::new().with_api(api.url()).run(&["check-api"]);
+    finished.expect(0).says("ok   authentication");
+}
+
+#[test]
+fn an_api_that_is_not_there_is_told_from_one_that_refuses() {
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let result = look(&format!("http://127.0.0.1:{closed}"), 3);
+    assert_eq!(check(&result, "tcp")["ok"], false);
+    let result = look("http://no-such-host.invalid", 3);
+    assert_eq!(check(&result, "dns")["ok"], false);
+}
+
+#[test]
+fn every_kind_of_refusal_has_its_own_line() {
+    for (status, name, word) in [
+        (401, "authentication", "API_TOKEN"),
+        (403, "authentication", "API_TOKEN"),
+        (404, "http", "404"),
+        (429, "http", "429"),
+        (503, "http", "503"),
+    ] {
+        let api = Server::new().always(Fault::Status(status)).start();
+        let result = look(api.url(), 3);
+        let found = check(&result, name);
+        assert_eq!(found["ok"], false, "{status}");
+        assert!(found.to_string().contains(word), "{status}: {found}");
+        assert_eq!(api.requests().len(), 1, "a check does not retry");
+    }
+    let redirect = Fault::StatusWith(
+        302,
+        vec![("Location", "https://elsewhere.example/login".to_owned())],
+    );
+    let api = Server::new().always(redirect).start();
+    let result = look(api.url(), 3);
+    assert!(
+        check(&result, "http")
+            .to_string()
+            .contains("elsewhere.example")
+    );
+}
+
+#[test]
+fn a_page_that_is_no_page_is_told_without_its_content() {
+    let html = b"<html>secret-page-content</html>".to_vec();
+    let api = Server::new().always(Fault::Body("text/html", html)).start();
+    let result = look(api.url(), 3);
+    assert_eq!(check(&result, "json")["ok"], false);
+    assert!(!result.to_string().contains("secret-page-content"));
+    let api = Server::new()
+        .always(Fault::Body("application/json", b"{\"data\":null}".to_vec()))
+        .start();
+    assert_eq!(check(&look(api.url(), 3), "records")["ok"], false);
+}
+
+#[test]
+fn a_required_field_that_no_record_has_is_a_failure() {
+    let api = Server::new()
+        .records(vec![r#"{"external_id":"1","name":"Ana"}"#])
+        .start();
+    let result = look(api.url(), 3);
+    let found = check(&result, "fields");
+    assert_eq!(found["ok"], false);
+    assert!(
+        found["detail"].as_str().unwrap().contains("full_name"),
+        "{found}"
+    );
+    assert!(
+        found["detail"]
+            .as_str()
+            .unwrap()
+            .contains("mapped by nobody: name"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_slow_answer_is_held_against_the_alert() {
+    let api = Server::new()
+        .records(texts(3))
+        .latency(Duration::from_millis(300))
+        .start();
+    let place = Workplace::new().with_api(api.url());
+    place.edit(
+        "mappings.yaml",
+        "api_response_time: 10s",
+        "api_response_time: 100ms",
+    );
+    let finished = place.run(&["check-api", "--output", "json"]);
+    finished.expect(3);
+    assert_eq!(check(&finished.json(), "latency")["ok"], false);
+}
+
+#[test]
+fn a_stray_proxy_is_named() {
+    let api = Server::new().records(texts(3)).start();
+    let place = Workplace::new().with_api("http://api.example").env(
+        "HTTP_PROXY",
+        format!("http://user:proxy-secret@127.0.0.1:{}", api.port()),
+    );
+    let finished = place.run(&["check-api", "--output", "json"]);
+    let result = finished.json();
+    let proxy = check(&result, "proxy")["detail"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        proxy.contains(&format!("127.0.0.1:{}", api.port())),
+        "{proxy}"
+    );
+    assert!(!format!("{finished}").contains("proxy-secret"));
+}
+
+#[test]
+fn a_database_in_order_is_told_in_every_step_and_nothing_changes() {
+    let database = Database::new();
+    let finished = Workplace::new()
+        .with_database(&database)
+        .run(&["check-db", "--output", "json"]);
+    finished.expect(0);
+    let result = finished.json();
+    for name in [
+        "tcp",
+        "authentication",
+        "database",
+        "version",
+        "read-write",
+        "tables",
+        "privileges",
+        "connections",
+    ] {
+        assert_eq!(check(&result, name)["ok"], true, "{name}");
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_exit_4_and_one_that_does_not_fit_is_exit_2() {
+    let database = Database::new();
+    let place = || Workplace::new().with_database(&database);
+    place()
+        .env("DB_PORT", "1")
+        .run(&["check-db"])
+        .expect(4)
+        .says("FAIL tcp");
+    place()
+        .env("DB_NAME", "no_such_database")
+        .run(&["check-db"])
+        .expect(4)
+        .says("no_such_database");
+    database.run("ALTER TABLE customers RENAME COLUMN email TO mail");
+    place().run(&["check-db"]).expect(2).says("email");
+    // Nothing is fetched either.
+    let api = Server::new().records(texts(3)).start();
+    place()
+        .with_api(api.url())
+        .run(&["sync"])
+        .expect(2)
+        .says("email");
+    assert!(api.requests().is_empty());
+    database.run("ALTER TABLE customers RENAME COLUMN mail TO email; DROP TABLE sync_log");
+    place().run(&["check-db"]).expect(2).says("sync_log");
+    for _ in 0..2 {
+        place().run(&["check-db", "--apply-schema"]).expect(0);
+    }
+    place().with_api(api.url()).run(&["sync"]).expect(0);
+}

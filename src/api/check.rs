@@ -1,0 +1,397 @@
+//! What `check-api` reports: from the name of the host up to the fields of the first page, each step with its time and a
+//! hint. One request, nothing is changed; it stops where nothing further can be seen.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{DATE, HeaderMap};
+use serde_json::Value;
+
+use super::client::Client;
+use super::error::{ApiError, printable};
+use super::pages::{Page, Pages, Want};
+use crate::config::plan::{Api, Mapping};
+use crate::record::Check;
+
+/// One step may take this long: a check is for people who wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Records of the first page that are looked into.
+const SAMPLE: usize = 100;
+/// Clocks may differ so much before it is worth a word.
+const SKEW: f64 = 5.0;
+/// Names of fields are listed up to here.
+const LISTED: usize = 12;
+
+/// Looks at the API from the outside in. `alert`: an answer slower than this is not well.
+pub fn check(api: &Api, mapping: &Mapping, alert: Duration) -> Vec<Check> {
+    let mut checks = Vec::new();
+    look(api, mapping, alert, &mut checks);
+    checks
+}
+
+fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) -> Option<()> {
+    let mut hasty = api.clone();
+    hasty.fetch.retry.max_attempts = 0;
+    hasty.fetch.timeout = hasty.fetch.timeout.min(PATIENCE);
+    let started = Instant::now();
+    let (client, pages) = match Client::new(&hasty)
+        .and_then(|client| Ok((client, Pages::new(&hasty, Want::default())?)))
+    {
+        Ok(ready) => ready,
+        Err(error) => {
+            note(checks, "request", started, Err(said(&error)));
+            return None;
+        }
+    };
+    if let Some(proxy) = client.proxy() {
+        let detail =
+            format!("requests go through {proxy}, as HTTP_PROXY, HTTPS_PROXY or ALL_PROXY says");
+        note(checks, "proxy", Instant::now(), Ok(detail));
+    } else {
+        reach(api, checks)?;
+    }
+
+    let started = Instant::now();
+    let (page, headers) = match pages.probe(&client) {
+        Ok(answer) => answer,
+        Err(error) => {
+            for name in passed(error.kind(), api) {
+                note(checks, name, started, Ok("well".to_owned()));
+            }
+            note(checks, place(error.kind()), started, Err(said(&error)));
+            return None;
+        }
+    };
+    let took = Duration::from_secs_f64(page.seconds);
+    if api.base_url.scheme() == "https" {
+        note(
+            checks,
+            "tls",
+            started,
+            Ok("the certificate is valid for this host".to_owned()),
+        );
+    }
+    note(
+        checks,
+        "http",
+        started,
+        Ok(format!("answered in {:.3} s", page.seconds)),
+    );
+    note(
+        checks,
+        "authentication",
+        started,
+        Ok("the token is accepted".to_owned()),
+    );
+    note(
+        checks,
+        "json",
+        started,
+        Ok(format!("{} bytes of JSON", page.text.len())),
+    );
+    if page.records.is_empty() {
+        let hint = "the first page is empty: is there nothing to sync, or does `records` point to another array?";
+        checks.push(Check {
+            hint: Some(hint.to_owned()),
+            ..finished(
+                "records",
+                started,
+                Ok("an array without records".to_owned()),
+            )
+        });
+    } else {
+        note(
+            checks,
+            "records",
+            started,
+            Ok(format!("{} on the first page", page.records.len())),
+        );
+        checks.push(fields(&page, mapping));
+    }
+    let style = pages.stats().style.unwrap_or("one page");
+    let total = page
+        .announced_total
+        .map(|total| format!(", {total} records announced"))
+        .unwrap_or_default();
+    note(checks, "pagination", started, Ok(format!("{style}{total}")));
+    checks.extend(rate_limit(&headers));
+    checks.push(latency(took, alert));
+    checks.extend(clock(&headers, page.requested_at_local_micros, took));
+    Some(())
+}
+
+/// Name and connection.
+fn reach(api: &Api, checks: &mut Vec<Check>) -> Option<()> {
+    let host = api
+        .base_url
+        .host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_owned();
+    let port = api.base_url.port_or_known_default().unwrap_or(443);
+    let started = Instant::now();
+    let address = match resolve(&host, port) {
+        Ok(address) => address,
+        Err(why) => {
+            let hint = "check API_BASE_URL and the resolver of this machine";
+            note(
+                checks,
+                "dns",
+                started,
+                Err((format!("{host}: {why}"), Some(hint.to_owned()))),
+            );
+            return None;
+        }
+    };
+    note(
+        checks,
+        "dns",
+        started,
+        Ok(format!("{host} is {}", address.ip())),
+    );
+    let started = Instant::now();
+    match TcpStream::connect_timeout(&address, PATIENCE) {
+        Ok(_) => {
+            note(checks, "tcp", started, Ok(format!("port {port} is open")));
+            Some(())
+        }
+        Err(error) => {
+            let detail = if error.kind() == std::io::ErrorKind::TimedOut {
+                format!("port {port} did not answer within {} s", PATIENCE.as_secs())
+            } else {
+                format!("port {port}: {error}")
+            };
+            let hint = "is the API running, and does a firewall let us through?";
+            note(checks, "tcp", started, Err((detail, Some(hint.to_owned()))));
+            None
+        }
+    }
+}
+
+/// The first address of a name, within the time of a step.
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let found = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await
+    });
+    // A resolver that hangs must not hold us at the end.
+    runtime.shutdown_background();
+    match found {
+        Ok(Ok(mut addresses)) => addresses
+            .next()
+            .ok_or_else(|| "the name has no address".to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!(
+            "the resolver did not answer within {} s",
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+/// Which check an error belongs to.
+fn place(kind: &str) -> &'static str {
+    match kind {
+        "dns" => "dns",
+        "refused" | "unreachable" | "connection" => "tcp",
+        "tls" => "tls",
+        "unauthorized" => "authentication",
+        "not_json" | "empty" | "not_utf8" | "too_deep" | "duplicate_key" | "truncated"
+        | "encoding" | "too_large" => "json",
+        "no_records" => "records",
+        "loop" | "foreign_link" | "no_next" | "too_many_pages" => "pagination",
+        _ => "http",
+    }
+}
+
+/// What must have been well for an error of this kind to be met.
+fn passed(kind: &str, api: &Api) -> Vec<&'static str> {
+    let order = [
+        "tls",
+        "http",
+        "authentication",
+        "json",
+        "records",
+        "pagination",
+    ];
+    let until = order
+        .iter()
+        .position(|name| *name == place(kind))
+        .unwrap_or(0);
+    let secure = api.base_url.scheme() == "https";
+    // A refusal or a server error says nothing about the steps between.
+    let told = if matches!(
+        place(kind),
+        "http" | "authentication" | "tcp" | "dns" | "tls"
+    ) {
+        until.min(1)
+    } else {
+        until
+    };
+    order[..told]
+        .iter()
+        .copied()
+        .filter(|name| secure || *name != "tls")
+        .collect()
+}
+
+/// Are the mapped fields there, and which are mapped by nobody?
+fn fields(page: &Page, mapping: &Mapping) -> Check {
+    let started = Instant::now();
+    let sample: Vec<Value> = page
+        .iter()
+        .take(SAMPLE)
+        .filter_map(|raw| serde_json::from_str(raw).ok())
+        .collect();
+    let present = |path: &[String]| {
+        sample.iter().any(|record| {
+            path.iter()
+                .try_fold(record, |value, segment| value.get(segment))
+                .is_some()
+        })
+    };
+    let absent: Vec<_> = mapping
+        .fields
+        .iter()
+        .filter(|field| !present(&field.source))
+        .collect();
+    let needed =
+        absent.iter().any(|field| field.required) || !present(&mapping.fields[mapping.key].source);
+    let mapped: BTreeSet<&str> = mapping
+        .fields
+        .iter()
+        .filter_map(|field| field.source.first())
+        .map(String::as_str)
+        .collect();
+    let others: BTreeSet<&str> = sample
+        .iter()
+        .filter_map(Value::as_object)
+        .flat_map(|record| record.keys().map(String::as_str))
+        .filter(|key| !mapped.contains(key))
+        .collect();
+    let count = mapping.fields.len() - absent.len();
+    let mut detail = format!(
+        "{count} of {} mapped fields are in the sample",
+        mapping.fields.len()
+    );
+    if !absent.is_empty() {
+        let names: Vec<String> = absent.iter().map(|field| field.source.join(".")).collect();
+        detail += &format!("; absent: {}", list(names.iter().map(String::as_str)));
+    }
+    if !others.is_empty() {
+        detail += &format!("; mapped by nobody: {}", list(others.iter().copied()));
+    }
+    let outcome = if needed {
+        let hint =
+            "a required field is in no record of the first page: check `fields` in mappings.yaml";
+        Err((detail, Some(hint.to_owned())))
+    } else {
+        Ok(detail)
+    };
+    finished("fields", started, outcome)
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<String> = names.map(|name| printable(name, 60)).collect();
+    let more = names.len().saturating_sub(LISTED);
+    names.truncate(LISTED);
+    let mut text = names.join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+/// What the API says of its limits, when it does.
+fn rate_limit(headers: &HeaderMap) -> Option<Check> {
+    let said: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().contains("ratelimit") || name.as_str() == "retry-after")
+        .map(|(name, value)| {
+            format!(
+                "{name}: {}",
+                printable(&String::from_utf8_lossy(value.as_bytes()), 60)
+            )
+        })
+        .collect();
+    (!said.is_empty()).then(|| finished("rate-limit", Instant::now(), Ok(said.join(", "))))
+}
+
+fn latency(took: Duration, alert: Duration) -> Check {
+    let detail = format!(
+        "{:.3} s, the alert is at {:.1} s",
+        took.as_secs_f64(),
+        alert.as_secs_f64()
+    );
+    Check {
+        name: "latency",
+        ok: took <= alert,
+        seconds: took.as_secs_f64(),
+        detail,
+        hint: (took > alert)
+            .then(|| "smaller pages may answer sooner; the API's side should be asked".to_owned()),
+    }
+}
+
+/// How far the server's clock is from ours; half a second of rounding is nothing.
+fn clock(headers: &HeaderMap, requested_at: i64, took: Duration) -> Option<Check> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date)
+        .ok()?
+        .timestamp()
+        .as_microsecond();
+    let ours = requested_at as f64 / 1e6 + took.as_secs_f64() / 2.0;
+    let skew = theirs as f64 / 1e6 + 0.5 - ours;
+    let far = skew.abs() > SKEW;
+    Some(Check {
+        hint: far.then(|| "set the clocks by NTP; watermarks and freshness use PostgreSQL's clock, so nothing is lost".to_owned()),
+        ..finished("clock", Instant::now(), Ok(format!("the API's clock is {skew:+.1} s from ours")))
+    })
+}
+
+type Outcome = Result<String, (String, Option<String>)>;
+
+fn said(error: &ApiError) -> (String, Option<String>) {
+    (
+        error.what().to_owned(),
+        Some(error.hint().to_owned()).filter(|hint| !hint.is_empty()),
+    )
+}
+
+fn note(checks: &mut Vec<Check>, name: &'static str, started: Instant, outcome: Outcome) {
+    checks.push(finished(name, started, outcome));
+}
+
+fn finished(name: &'static str, started: Instant, outcome: Outcome) -> Check {
+    let ok = outcome.is_ok();
+    let (detail, hint) = outcome.map_or_else(|failed| failed, |detail| (detail, None));
+    Check {
+        name,
+        ok,
+        seconds: started.elapsed().as_secs_f64(),
+        detail,
+        hint,
+    }
+}
+
+impl Pages {
+    /// The first page and the headers it came with.
+    fn probe(&self, client: &Client) -> Result<(Page, HeaderMap), ApiError> {
+        let headers = RefCell::new(HeaderMap::new());
+        let page = self.next_with(client, |answer| {
+            *headers.borrow_mut() = answer.headers.clone()
+        });
+        match page {
+            Some(page) => Ok((page?, headers.into_inner())),
+            None => Err(ApiError::new(
+                super::error::Kind::Stopped,
+                "there is no first page",
+                "",
+            )),
+        }
+    }
+}

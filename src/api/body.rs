@@ -184,7 +184,9 @@ mod tests {
             "truncated"
         );
         assert_eq!(
-            text(&gzipped(), b"[1]".to_vec(), 100).unwrap_err().kind(),
+            text(&gzipped(), b"[1, 2, 3, 4, 5, 6, 7]".to_vec(), 100)
+                .unwrap_err()
+                .kind(),
             "encoding"
         );
         let brotli = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("br"))]);

@@ -383,7 +383,7 @@ impl Pages {
     fn probe(&self, client: &Client) -> Result<(Page, HeaderMap), ApiError> {
         let headers = RefCell::new(HeaderMap::new());
         let page = self.next_with(client, |answer| {
-            *headers.borrow_mut() = answer.headers.clone()
+            *headers.borrow_mut() = answer.headers.clone();
         });
         match page {
             Some(page) => Ok((page?, headers.into_inner())),

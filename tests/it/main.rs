@@ -2,6 +2,7 @@
 #![allow(
     clippy::needless_pass_by_value,
     clippy::cast_possible_truncation,
+    clippy::print_stderr,
     reason = "tests read better so"
 )]
 

@@ -26,7 +26,16 @@ impl Fault {
 }
 
 /// Empty or white space only.
+#[inline]
 pub(super) fn is_blank(text: &str) -> bool {
+    // Nearly always the first byte settles it.
+    if text
+        .bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_graphic())
+    {
+        return false;
+    }
     text.chars().all(char::is_whitespace)
 }
 

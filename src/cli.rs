@@ -150,6 +150,9 @@ pub struct SyncArgs {
     /// Wait so long for another run to finish, instead of giving up at once with exit 75
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub wait: Option<Duration>,
+    /// Let a run pass that a brake would stop: no records, or far fewer than before
+    #[arg(long)]
+    pub accept_drop: bool,
     /// Fetch everything, whatever the watermark says
     #[arg(long)]
     pub full: bool,

@@ -141,20 +141,29 @@ fn evidence(books: &Books<'_>) -> Evidence {
     }
 }
 
-/// Open cases, wherever they are.
+/// Open cases, wherever they are. A database that does not answer hides only its own: what is opened meanwhile is
+/// merged later.
 pub fn open_cases(
     connection: Option<&mut Connection>,
     plan: &Plan,
     shelf: &Shelf,
 ) -> Result<Vec<Case>> {
     let mut cases: Vec<Case> = shelf.all()?.into_iter().filter(Case::is_open).collect();
-    if let Some(connection) = connection {
-        for document in store::cases::open(connection, plan.database()?)? {
-            let case: Case =
-                serde_json::from_str(&document).context("a stored case is not readable")?;
-            cases.retain(|shelved| shelved.id != case.id);
-            cases.push(case);
+    let Some(connection) = connection else {
+        return Ok(cases);
+    };
+    let documents = match store::cases::open(connection, plan.database()?) {
+        Ok(documents) => documents,
+        Err(error) => {
+            log::info!("only the cases of the state directory are known: {error}");
+            return Ok(cases);
         }
+    };
+    for document in documents {
+        let case: Case =
+            serde_json::from_str(&document).context("a stored case is not readable")?;
+        cases.retain(|shelved| shelved.id != case.id);
+        cases.push(case);
     }
     Ok(cases)
 }

@@ -9,6 +9,7 @@
 //! the run. A page in flight holds one of a fixed number of tokens until it has been shaped in its turn, so pages that
 //! overtake a slow one are bounded too.
 
+mod brake;
 mod judge;
 mod queue;
 mod shape;
@@ -35,6 +36,7 @@ use queue::{CloseOnDrop, DoneOnDrop, MAX_PARTITIONS, Queue};
 use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
 use write::{BatchWriter, Breaker, Fate, Shared};
 
+pub use brake::Brake;
 pub use judge::{Judgement, Rules, judge};
 pub use shape::Sheet;
 pub use write::{Target, Task};
@@ -67,6 +69,8 @@ pub enum Feed<'a> {
 /// What the run may do when something fails, and how it is bounded.
 #[derive(Debug)]
 pub struct Limits<'a> {
+    /// What stops a full run.
+    pub brake: Brake,
     /// Of all records that come, so many are taken.
     pub records: Option<u64>,
     pub batch_size: u32,
@@ -136,6 +140,8 @@ pub struct Flow {
     /// Records that could be neither written nor spooled; the next run fetches them again.
     pub let_go: u64,
     pub api_error: Option<ApiError>,
+    /// A brake stopped it: fingerprint and sentence.
+    pub braked: Option<(&'static str, String)>,
     pub store_error: Option<StoreError>,
     pub spool_error: Option<SpoolError>,
     /// Largest number of writers, and whether the pool was at its maximum while batches waited.
@@ -165,6 +171,7 @@ impl Flow {
         self.batches_refused += other.batches_refused;
         self.let_go += other.let_go;
         self.api_error = self.api_error.take().or(other.api_error);
+        self.braked = self.braked.take().or(other.braked);
         self.store_error = self.store_error.take().or(other.store_error);
         self.spool_error = self.spool_error.take().or(other.spool_error);
         self.writers = self.writers.max(other.writers);
@@ -178,6 +185,8 @@ enum Event {
     Shaped(u64),
     Settled(Fate),
     FetchFailed(ApiError),
+    /// Fingerprint and sentence.
+    Braked((&'static str, String)),
     /// A thread that sends events has ended, in whatever way.
     Ended,
 }
@@ -259,7 +268,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                     limits.batch_size,
                     next_batch,
                 );
-                shape_all(shaper, &pages_out, &permits, &events, limits.records)
+                shape_all(shaper, &pages_out, &permits, &events, limits)
             })?
         };
 
@@ -385,6 +394,7 @@ fn fetch(
                             text: page.text,
                             records: page.records,
                             requested_at: page.requested_at_local_micros + clock_offset,
+                            announced_total: page.announced_total,
                         };
                         (page.index, Ok(sheet))
                     }
@@ -418,20 +428,33 @@ fn shape_all(
     pages: &Receiver<(u64, Result<Sheet, ApiError>)>,
     permits: &Sender<()>,
     events: &Sender<Event>,
-    limit: Option<u64>,
+    limits: &Limits<'_>,
 ) -> ShapeStats {
-    let mut left = limit.unwrap_or(u64::MAX);
+    let mut left = limits.records.unwrap_or(u64::MAX);
+    let mut watched = false;
     let mut order = InOrder::new(0);
     let mut failed = false;
     let mut shape = |page: Result<Sheet, ApiError>, shaper: &mut Shaper<'_>| match page {
         // What comes after a page that failed is fetched again by the next run.
         _ if failed => {}
         Ok(mut sheet) => {
+            if let Some(stop) = sheet
+                .announced_total
+                .and_then(|total| limits.brake.on_volume(total))
+            {
+                failed = true;
+                events.send(Event::Braked(stop)).unwrap_or_default();
+                return;
+            }
             sheet
                 .records
                 .truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= sheet.records.len() as u64;
             shaper.add(&sheet);
+            if !watched && let Some(stop) = shaper.watch(&limits.brake) {
+                (failed, watched) = (true, true);
+                events.send(Event::Braked(stop)).unwrap_or_default();
+            }
             // The ledger outlives this thread.
             events
                 .send(Event::Shaped(sheet.records.len() as u64))
@@ -486,6 +509,10 @@ impl Book<'_> {
                 self.written(&batch, &outcome, differences);
             }
             Event::Settled(Fate::Refused(batch, error)) => self.refused(&batch, error),
+            Event::Braked(stop) => {
+                log::error!("{}", stop.1);
+                self.flow.braked.get_or_insert(stop);
+            }
             Event::Ended => {}
         }
     }
@@ -562,6 +589,7 @@ impl Book<'_> {
 
     fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
         if let Some(error) = error {
+            self.flow.pool_exhausted |= error.sqlstate() == Some("53300");
             if self.flow.store_error.is_none() {
                 log::error!("{error}");
                 self.flow.store_error = Some(error);
@@ -615,6 +643,7 @@ impl Book<'_> {
     /// No more pages are wanted.
     fn must_stop(&self) -> bool {
         self.flow.spool_error.is_some()
+            || self.flow.braked.is_some()
             || (self.flow.store_error.is_some() && !self.limits.continue_on_database_failure)
     }
 

@@ -28,6 +28,8 @@ use crate::transform::Transform;
 
 /// Differences that a dry run shows.
 const SHOWN_DIFFERENCES: usize = 20;
+/// Pauses before the database is asked again at the start.
+const PATIENCE: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
 /// How often `--wait` asks for the lease again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -40,6 +42,8 @@ pub struct Request {
     pub deadline: Option<Duration>,
     /// Wait so long for another run to finish.
     pub wait: Option<Duration>,
+    /// Somebody has looked at a brake: let it pass.
+    pub accept_drop: bool,
 }
 
 /// What a run is for.
@@ -119,6 +123,8 @@ struct Run<'a> {
     /// Records accounted for, as other runs see them in the lease.
     accounted: Arc<AtomicU64>,
     fetched_at_all: bool,
+    brake: pipeline::Brake,
+    braked: bool,
     replayed: u64,
     next_batch: u64,
     exit: Exit,
@@ -174,6 +180,8 @@ impl<'a> Run<'a> {
             heartbeat: None,
             accounted: Arc::default(),
             fetched_at_all: false,
+            brake: pipeline::Brake::default(),
+            braked: false,
             replayed: 0,
             next_batch: 0,
             exit: Exit::Success,
@@ -184,14 +192,23 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// Looks at the database once. That it is away is not an error here; that its tables do not fit is.
+    fn open(&self) -> Result<(Connection, i64), StoreError> {
+        let mut connection = Connection::open(self.database, self.database.connection_timeout)?;
+        let offset = store::log::clock_offset(&mut connection)?;
+        Ok((connection, offset))
+    }
+
+    /// Looks at the database. That it is away is not an error here; that its tables do not fit is.
     fn connect(&mut self) -> Result<()> {
-        let opened = Connection::open(self.database, self.database.connection_timeout).and_then(
-            |mut connection| {
-                let offset = store::log::clock_offset(&mut connection)?;
-                Ok((connection, offset))
-            },
-        );
+        let mut opened = self.open();
+        // A server that is just starting, or out of slots, deserves a moment.
+        for pause in PATIENCE {
+            match &opened {
+                Err(error) if error.class() == Class::Transient => std::thread::sleep(pause),
+                _ => break,
+            }
+            opened = self.open();
+        }
         let (mut connection, offset) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -273,6 +290,7 @@ impl<'a> Run<'a> {
         if !self.request.purpose.fetches() {
             return Ok(flow);
         }
+        self.brake = self.brake();
         self.fetched_at_all = true;
         let feed = Feed::Api {
             api: self.api,
@@ -306,6 +324,7 @@ impl<'a> Run<'a> {
         };
         let mut limits = limits(self.plan, self.database, self.deadline, self.signals);
         limits.records = self.request.limit;
+        limits.brake = self.brake;
         let shown = pipeline::Shown {
             progress,
             accounted: &self.accounted,
@@ -322,6 +341,26 @@ impl<'a> Run<'a> {
         self.next_batch = next_batch;
         flow.absorb(fetched?);
         Ok(flow)
+    }
+
+    /// What a full run is compared with; nothing, when it is not full or somebody has looked at it.
+    fn brake(&mut self) -> pipeline::Brake {
+        if self.request.accept_drop || self.request.limit.is_some() {
+            return pipeline::Brake::default();
+        }
+        let brakes = &self.plan.brakes;
+        let previous = self.connection.as_mut().and_then(|connection| {
+            store::log::previous_complete(connection, self.database, None)
+                .inspect_err(|error| log::warn!("{error}"))
+                .ok()
+                .flatten()
+        });
+        pipeline::Brake {
+            previous: previous.map(|run| run.fetched),
+            zero_records: brakes.zero_records,
+            max_drop: brakes.max_drop,
+            max_rejection: brakes.max_rejection,
+        }
     }
 
     /// With the database away nothing is fetched when a person is needed, or when earlier records wait already.
@@ -459,6 +498,7 @@ fn limits<'a>(
     signals: &'a Signals,
 ) -> Limits<'a> {
     Limits {
+        brake: pipeline::Brake::default(),
         records: None,
         batch_size: database.batch_size,
         min_connections: database.min_connections,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::exit::Exit;
@@ -31,6 +31,8 @@ impl Signals {
             flag::register(signal, Arc::clone(&signals.stop))?;
             flag::register_usize(signal, Arc::clone(&signals.which), usize::from(exit.code()))?;
         }
+        // A file that may not grow is an error of that write, not the death of the run.
+        flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
 

@@ -122,11 +122,6 @@ impl Spool {
                 .create(path)
                 .map_err(|e| SpoolError::new("cannot create the state directory", path, e))?;
         }
-        let probe = folder.join(format!(".probe-{}", std::process::id()));
-        create(&probe)
-            .and_then(|mut file| file.write_all(b"x").and_then(|()| file.sync_all()))
-            .and_then(|()| fs::remove_file(&probe))
-            .map_err(|e| SpoolError::new("cannot write to the state directory", &folder, e))?;
         let mut spool = Self {
             folder,
             quarantine,
@@ -136,7 +131,32 @@ impl Spool {
         for path in spool.files()? {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());
         }
+        match spool.probe() {
+            // What waits takes the room: replaying it is what makes some.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && spool.bytes > 0 => {
+                log::warn!(
+                    "{} is full; replaying the spool makes room",
+                    spool.folder.display()
+                );
+            }
+            Err(error) => {
+                let what = "cannot write to the state directory";
+                return Err(SpoolError::new(what, &spool.folder, error));
+            }
+            Ok(()) => {}
+        }
         Ok(spool)
+    }
+
+    /// Can anything be made durable here?
+    fn probe(&self) -> io::Result<()> {
+        let path = self.folder.join(format!(".probe-{}", std::process::id()));
+        let written = create(&path).and_then(|mut file| {
+            file.write_all(b"x")?;
+            file.sync_all()
+        });
+        let removed = fs::remove_file(&path);
+        written.and(removed)
     }
 
     /// Files that wait, oldest first.

@@ -30,6 +30,7 @@ pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
         limit: args.limit,
         deadline: args.deadline,
         wait: args.wait,
+        accept_drop: args.accept_drop,
     };
     let (report, exit) = run::sync(&plan, &request, &signals, progress)?;
     show(global, &report, exit)?;

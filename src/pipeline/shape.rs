@@ -12,6 +12,7 @@ use crate::decision::Scratch;
 use crate::store::{Batch, Columns};
 use crate::transform::Shaped;
 
+use super::brake::Brake;
 use super::judge::{Judgement, Refusal, Rules, judge};
 use super::queue::Queue;
 
@@ -30,6 +31,8 @@ pub struct Sheet {
     pub records: Vec<Range<u32>>,
     /// When it was requested: PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
     pub requested_at: i64,
+    /// Records of the whole source, when the page says so.
+    pub announced_total: Option<u64>,
 }
 
 /// What shaping has cost and found so far.
@@ -51,6 +54,7 @@ pub(super) struct Shaper<'a> {
     sequence: u64,
     scratch: Scratch,
     stats: ShapeStats,
+    rejected: u64,
 }
 
 /// The batch a partition is filling.
@@ -89,7 +93,13 @@ impl<'a> Shaper<'a> {
             sequence: 0,
             scratch: Scratch::default(),
             stats: ShapeStats::default(),
+            rejected: 0,
         }
+    }
+
+    /// Why the run should stop by what has been rejected so far, if it should.
+    pub(super) fn watch(&self, brake: &Brake) -> Option<(&'static str, String)> {
+        brake.on_rejections(self.rejected, self.sequence)
     }
 
     /// Shapes a whole sheet and sends what is full.
@@ -146,6 +156,7 @@ impl<'a> Shaper<'a> {
                 self.send_if_full(partition);
             }
             (Judgement::Refused(refusal), _) => {
+                self.rejected += 1;
                 let rejection = refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
                 let partition = self.partition(&rejection.key);
                 self.batch(partition).push_rejection(rejection);

@@ -67,6 +67,18 @@ impl Run<'_> {
             };
             self.fail(Exit::Database, "database:unwritten", sentence);
         }
+        let braked = flow.braked.clone().or_else(|| {
+            // What the API did not announce is found at the end.
+            let whole =
+                self.fetched_at_all && flow.api_error.is_none() && self.signals.asked().is_none();
+            whole
+                .then(|| self.brake.on_volume(ledger.fetched))
+                .flatten()
+        });
+        if let Some((fingerprint, sentence)) = braked {
+            self.braked = true;
+            self.fail(Exit::Threshold, fingerprint, &sentence);
+        }
         let alerts = &self.plan.alerts;
         for (name, count, limit) in [
             ("rejection_rate", ledger.rejected, alerts.rejection_rate),
@@ -95,6 +107,9 @@ impl Run<'_> {
     pub(super) fn status(&self, flow: &Flow) -> Status {
         if self.is_dry() {
             return Status::DryRun;
+        }
+        if self.braked {
+            return Status::Failed;
         }
         let ledger = &flow.ledger;
         let ended_early = flow.api_error.is_some()
@@ -212,6 +227,7 @@ impl Run<'_> {
             flagged: report.flagged,
             pages: report.pages,
             complete: report.status == Status::Success
+                && self.pages.stats().mismatch().is_none()
                 && self.fetched_at_all
                 && self.request.limit.is_none(),
             completed_at: jiff::Timestamp::now().as_microsecond() + self.clock_offset,

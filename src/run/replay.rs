@@ -174,6 +174,7 @@ fn sheets(entries: &[Entry]) -> Vec<Sheet> {
             text: Arc::new(text),
             records,
             requested_at,
+            announced_total: None,
         });
     }
     sheets

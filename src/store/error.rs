@@ -244,9 +244,9 @@ impl StoreError {
         self.kind
     }
 
-    /// Somebody else's transaction was in the way: the same work may succeed at once.
+    /// Somebody else was in the way (a transaction, or all connection slots): the same work may succeed at once.
     pub fn is_conflict(&self) -> bool {
-        matches!(self.sqlstate(), Some("40001" | "40P01" | "55P03"))
+        matches!(self.sqlstate(), Some("40001" | "40P01" | "53300" | "55P03"))
     }
 
     /// PostgreSQL's code, when PostgreSQL reported it.

@@ -11,6 +11,7 @@ mod checks;
 mod config;
 mod customers;
 mod decision;
+mod faults;
 mod incidents;
 mod store;
 mod support;

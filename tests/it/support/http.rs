@@ -530,7 +530,7 @@ fn page(server: &Server, url: &str, request: &Request) -> Response {
         // What a cursor says is nobody's business: this one is a masked offset.
         Paging::Cursor | Paging::LinkHeader | Paging::NextLink => request
             .param("cursor")
-            .and_then(|text| usize::from_str_radix(text.trim_start_matches('c'), 16).ok())
+            .and_then(|text| usize::from_str_radix(text.strip_prefix('c')?, 16).ok())
             .unwrap_or(0),
     };
     let to = match server.paging {

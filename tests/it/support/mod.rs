@@ -4,6 +4,7 @@
 pub mod command;
 pub mod http;
 pub mod postgres;
+pub mod proxy;
 
 pub use command::Workplace;
 

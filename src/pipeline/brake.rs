@@ -1,0 +1,105 @@
+//! Brakes: a source that suddenly has nothing, or far less than before, or sends what the rules refuse, is stopped before
+//! it does harm.
+
+/// Records that are judged before the share of rejections is looked at.
+const FIRST: u64 = 1_000;
+
+/// What a full run is compared with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Brake {
+    /// Records of the last complete full run, when there was one.
+    pub previous: Option<u64>,
+    pub zero_records: bool,
+    /// Share by which the number may fall, 0 to 1.
+    pub max_drop: Option<f64>,
+    /// Share of the first 1,000 records that may be rejected, 0 to 1.
+    pub max_rejection: Option<f64>,
+}
+
+impl Brake {
+    /// Why a run with so many records is stopped, if it is: fingerprint and sentence.
+    pub fn on_volume(&self, records: u64) -> Option<(&'static str, String)> {
+        let before = self.previous.filter(|&before| before > 0)?;
+        let advice = "look at the source; --accept-drop lets the run pass";
+        if records == 0 && self.zero_records {
+            return Some((
+                "brake:zero_records",
+                format!(
+                    "the source has no records, and had {before} in the last complete run: {advice}"
+                ),
+            ));
+        }
+        let drop = 1.0 - records as f64 / before as f64;
+        self.max_drop.filter(|&limit| drop > limit).map(|limit| {
+            let sentence = format!(
+                "the source has {records} records, {:.1} % less than the {before} of the last complete run, and \
+                 brakes.max_drop is {:.1} %: {advice}",
+                100.0 * drop,
+                100.0 * limit
+            );
+            ("brake:max_drop", sentence)
+        })
+    }
+
+    /// The same for the rejections among the first records.
+    pub(super) fn on_rejections(
+        &self,
+        rejected: u64,
+        records: u64,
+    ) -> Option<(&'static str, String)> {
+        let limit = self.max_rejection.filter(|_| records >= FIRST)?;
+        let share = rejected as f64 / records as f64;
+        (share > limit).then(|| {
+            let sentence = format!(
+                "{rejected} of the first {records} records were rejected, and brakes.max_rejection is {:.1} %: look at \
+                 `datasync validate --fetch --limit {FIRST}`",
+                100.0 * limit
+            );
+            ("brake:max_rejection", sentence)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BRAKE: Brake = Brake {
+        previous: Some(1_000),
+        zero_records: true,
+        max_drop: Some(0.5),
+        max_rejection: Some(0.3),
+    };
+
+    #[test]
+    fn nothing_or_far_less_than_before_is_stopped() {
+        assert_eq!(BRAKE.on_volume(500), None);
+        assert_eq!(BRAKE.on_volume(2_000), None);
+        assert!(
+            BRAKE
+                .on_volume(499)
+                .is_some_and(|(name, _)| name == "brake:max_drop")
+        );
+        assert!(
+            BRAKE
+                .on_volume(0)
+                .is_some_and(|(name, _)| name == "brake:zero_records")
+        );
+        let first = Brake {
+            previous: None,
+            ..BRAKE
+        };
+        assert_eq!(
+            first.on_volume(0),
+            None,
+            "the first run has nothing to be compared with"
+        );
+    }
+
+    #[test]
+    fn rejections_are_looked_at_after_the_first_thousand() {
+        assert_eq!(BRAKE.on_rejections(999, 999), None);
+        assert_eq!(BRAKE.on_rejections(300, 1_000), None);
+        assert!(BRAKE.on_rejections(301, 1_000).is_some());
+    }
+}

@@ -1,0 +1,211 @@
+//! Rows 49 to 54: several at once.
+
+use std::time::{Duration, Instant};
+
+use super::{count, hasty, place, rows, text, texts};
+use crate::support::Workplace;
+use crate::support::command::finish;
+use crate::support::http::Server;
+use crate::support::postgres::{Cluster, Database};
+
+#[test]
+fn row_49_a_dead_lock_with_a_hostile_session_is_retried() {
+    let api = Server::new().records(texts(400)).start();
+    let database = Database::new();
+    let place = place(&api, &database);
+    place.sync(&[]).0.expect(0);
+    // Every row changes, and somebody updates pairs of rows in the opposite order meanwhile.
+    let changed: Vec<String> = texts(400)
+        .iter()
+        .map(|text| text.replace("\"lead\"", "\"partner\""))
+        .collect();
+    let second = Server::new()
+        .records(changed)
+        .latency(Duration::from_millis(20))
+        .start();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hostile = {
+        let (stop, mut client) = (std::sync::Arc::clone(&stop), database.client());
+        std::thread::spawn(move || {
+            let mut i = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                i = (i + 37) % 390;
+                let sql = format!(
+                    "BEGIN; UPDATE customers SET updated_at = updated_at WHERE customer_id = 'F-{:05}'; \
+                     SELECT pg_sleep(0.01); UPDATE customers SET updated_at = updated_at WHERE customer_id = 'F-{i:05}'; COMMIT",
+                    i + 9
+                );
+                if client.batch_execute(&sql).is_err() {
+                    client.batch_execute("ROLLBACK").unwrap();
+                }
+            }
+        })
+    };
+    let (finished, report) = place.with_api(second.url()).sync(&[]);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    hostile.join().unwrap();
+    finished.expect(0);
+    assert_eq!(count(&report, "updated"), 400, "{report}");
+}
+
+#[test]
+fn row_50_a_row_lock_that_is_held_meets_the_lock_timeout_and_the_batch_is_spooled() {
+    let api = Server::new().records(texts(50)).start();
+    let database = Database::new();
+    let place = place(&api, &database);
+    place.edit("mappings.yaml", "lock_timeout: 10s", "lock_timeout: 200ms");
+    place.sync(&[]).0.expect(0);
+    let mut holder = database.client();
+    holder
+        .batch_execute("BEGIN; UPDATE customers SET email = 'held' WHERE customer_id = 'F-00007'")
+        .unwrap();
+    let changed: Vec<String> = texts(50)
+        .iter()
+        .map(|text| text.replace("\"lead\"", "\"partner\""))
+        .collect();
+    let second = Server::new().records(changed).start();
+    let place = place.with_api(second.url());
+    let started = Instant::now();
+    let (finished, report) = place.sync(&[]);
+    finished.expect(4).says("55P03");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(count(&report, "spooled") >= 1);
+    assert!(report["db_retries"].as_u64().unwrap() >= 1);
+    holder.batch_execute("ROLLBACK").unwrap();
+    place.run(&["retry"]).expect(0);
+    assert_eq!(
+        database.one("SELECT count(*)::text FROM customers WHERE record_type = 'partner'"),
+        "50"
+    );
+}
+
+#[test]
+fn row_51_two_runs_at_once_one_is_told_who_is_at_work_or_waits() {
+    let api = Server::new()
+        .records(texts(600))
+        .latency(Duration::from_millis(150))
+        .start();
+    let database = Database::new();
+    let first = place(&api, &database);
+    first.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    let child = first.start(&["sync"]);
+    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let second = place(&api, &database);
+    let before = api.requests().len();
+    let busy = second.run(&["sync"]);
+    busy.expect(75)
+        .says("another run is writing to public.customers")
+        .says("records so far");
+    assert!(
+        api.requests().len() <= before + 2,
+        "the one that was told did not fetch"
+    );
+    let (finished, report) = second.sync(&["--wait", "60s"]);
+    finished.expect(0);
+    assert_eq!(count(&report, "unchanged"), 600, "it ran after the first");
+    finish(child).expect(0);
+    assert_eq!(rows(&database), "600");
+    assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "0");
+}
+
+#[test]
+fn row_52_two_retries_at_once_replay_each_file_once() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(texts(500)).start();
+    let place = place(&api, &database);
+    cluster.stop("fast");
+    place.sync(&[]).0.expect(4);
+    cluster.start();
+    let children: Vec<_> = (0..2)
+        .map(|_| place.start(&["retry", "--output", "json"]))
+        .collect();
+    let results: Vec<_> = children.into_iter().map(finish).collect();
+    for finished in &results {
+        assert!(matches!(finished.code, 0 | 75), "{finished}");
+    }
+    assert!(results.iter().any(|finished| finished.code == 0));
+    place.run(&["sync"]).expect(0);
+    assert_eq!(rows(&database), "500");
+    assert_eq!(
+        database.one("SELECT sum(inserted)::text FROM sync_batches"),
+        "500",
+        "nothing was written twice"
+    );
+}
+
+#[test]
+fn row_53_a_stale_replay_never_overwrites_newer_data() {
+    for versioned in [false, true] {
+        let cluster = Cluster::new(&[], &[]);
+        let database = cluster.database();
+        let body = |name: &str, version: &str| {
+            let record = text("S-1").replace("Name of S-1", name);
+            vec![record.replace(
+                "\"record_type\"",
+                &format!("\"updated_date\":\"{version}\",\"record_type\""),
+            )]
+        };
+        let old = Server::new()
+            .records(body("old", "2024-01-01T00:00:00Z"))
+            .start();
+        let new = Server::new()
+            .records(body("new", "2024-02-01T00:00:00Z"))
+            .start();
+        let prepare = |place: Workplace| {
+            if versioned {
+                place.edit(
+                    "mappings.yaml",
+                    "            record_type: {",
+                    "            updated_date: { to: sourceUpdatedAt, type: datetime, column: false }\n            record_type: {",
+                );
+                place.edit(
+                    "mappings.yaml",
+                    "\nvalidation:\n",
+                    "\nvalidation:\n  version_field: sourceUpdatedAt\n",
+                );
+            }
+            hasty(place)
+        };
+        // Host A has the old version in its spool; host B writes the new one.
+        let a = prepare(Workplace::connected(old.url(), &database));
+        let b = prepare(Workplace::connected(new.url(), &database));
+        cluster.stop("fast");
+        a.sync(&[]).0.expect(4);
+        cluster.start();
+        b.sync(&[]).0.expect(0);
+        a.run(&["retry"]).says("");
+        let name = database.one("SELECT customer_name FROM customers WHERE customer_id = 'S-1'");
+        assert_eq!(name, "new", "versioned: {versioned}");
+        assert_eq!(
+            std::fs::read_dir(a.state().join("spool")).unwrap().count(),
+            0,
+            "the file is done with"
+        );
+    }
+}
+
+#[test]
+fn row_54_a_lease_that_is_lost_does_not_make_a_run_wrong() {
+    let api = Server::new()
+        .records(texts(800))
+        .latency(Duration::from_millis(60))
+        .start();
+    let database = Database::new();
+    let slow = place(&api, &database);
+    slow.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    let child = slow.start(&["sync", "--output", "json"]);
+    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    database.run("DELETE FROM sync_lease");
+    let other = place(&api, &database);
+    let (finished, _) = other.sync(&[]);
+    finished.expect(0);
+    let finished = finish(child);
+    finished.expect(0);
+    crate::support::command::assert_balanced(&finished.json());
+    assert_eq!(rows(&database), "800");
+}

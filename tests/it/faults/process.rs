@@ -1,0 +1,307 @@
+//! Rows 55 to 62: the process, its files and its clock. Row 55, kill -9, is in `soak.rs`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use super::{count, hasty, place, rows, texts};
+use crate::support::Workplace;
+use crate::support::command::{Finished, finish};
+use crate::support::http::Server;
+use crate::support::postgres::{Cluster, Database};
+
+/// Runs the program through `sh -c`, so that limits and redirections apply.
+fn through_shell(place: &Workplace, script: &str) -> Finished {
+    let inner = place.command(&[]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(script)
+        .arg(inner.get_program())
+        .current_dir(inner.get_current_dir().unwrap())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs(
+            inner
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    finish(shell.spawn().unwrap())
+}
+
+#[test]
+fn row_56_a_signal_ends_the_run_in_order_and_opens_no_case() {
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let api = Server::new()
+            .records(texts(2_000))
+            .latency(Duration::from_millis(80))
+            .start();
+        let database = Database::new();
+        let place = place(&api, &database);
+        place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+        let child = place.start(&["sync", "--output", "json"]);
+        while api.requests().len() < 4 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let asked = Instant::now();
+        let status = std::process::Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let finished = finish(child);
+        assert!(
+            asked.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            asked.elapsed()
+        );
+        finished.expect(code);
+        let report = finished.json();
+        crate::support::command::assert_balanced(&report);
+        assert!(
+            count(&report, "fetched") > 0 && count(&report, "fetched") < 2_000,
+            "{report}"
+        );
+        assert_eq!(
+            report["case_id"],
+            serde_json::Value::Null,
+            "somebody meant it"
+        );
+        let log = database
+            .one("SELECT concat_ws(' ', status, exit_code, records_processed) FROM sync_log");
+        assert_eq!(log, format!("PARTIAL {code} {}", count(&report, "fetched")));
+        assert_eq!(rows(&database), count(&report, "inserted").to_string());
+        assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "0");
+        place.edit("mappings.yaml", "concurrency: 1", "concurrency: 4");
+        place.run(&["sync"]).expect(0);
+        assert_eq!(rows(&database), "2000");
+    }
+}
+
+#[test]
+fn row_56_a_second_signal_ends_at_once() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    // A lock keeps the writers, so the first signal alone would take its time.
+    let api = Server::new().records(texts(50)).start();
+    let place = place(&api, &database);
+    let mut holder = database.client();
+    holder
+        .batch_execute("BEGIN; LOCK customers IN ACCESS EXCLUSIVE MODE")
+        .unwrap();
+    let child = place.start(&["sync"]);
+    std::thread::sleep(Duration::from_millis(700));
+    let pid = child.id().to_string();
+    for _ in 0..2 {
+        std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let asked = Instant::now();
+    finish(child).expect(143);
+    assert!(asked.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn row_57_a_spool_without_space_is_exit_6_and_nothing_is_claimed() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(texts(3_000)).start();
+    let place = place(&api, &database);
+    place.edit(
+        "mappings.yaml",
+        "spool: { max_bytes: 1GiB }",
+        "spool: { max_bytes: 100KiB }",
+    );
+    cluster.stop("fast");
+    let (finished, report) = place.sync(&[]);
+    finished.expect(6).says("the spool is full");
+    assert!(
+        report["problems"]
+            .to_string()
+            .contains("could not be kept; the next run fetches them again"),
+        "{report}"
+    );
+    let bytes: u64 = std::fs::read_dir(place.state().join("spool"))
+        .unwrap()
+        .map(|f| f.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(bytes <= 100 << 10, "{bytes}");
+    cluster.start();
+    place.run(&["retry"]).expect(0);
+    place.run(&["sync"]).expect(0);
+    assert_eq!(rows(&database), "3000");
+}
+
+#[test]
+fn row_57_a_full_file_system_under_the_spool_is_exit_6() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(texts(9_000)).page_size(1_000).start();
+    let place = place(&api, &database);
+    std::fs::create_dir_all(place.state()).unwrap();
+    let mount = place.state().display().to_string();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=400k", "tmpfs", &mount])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !mounted {
+        eprintln!("row 57 needs the right to mount a small file system: NOT RUN");
+        return;
+    }
+    cluster.stop("fast");
+    let (finished, report) = place.sync(&[]);
+    let left: Vec<_> = std::fs::read_dir(place.state().join("spool"))
+        .unwrap()
+        .map(|f| f.unwrap().path())
+        .collect();
+    finished.expect(6);
+    assert!(count(&report, "spooled") < 9_000);
+    assert!(
+        left.iter()
+            .all(|path| path.extension().is_some_and(|ext| ext == "spool")),
+        "no half-written file: {left:?}"
+    );
+    cluster.start();
+    place.run(&["sync"]).expect(0);
+    assert_eq!(rows(&database), "9000");
+    std::process::Command::new("umount")
+        .arg(&mount)
+        .status()
+        .unwrap();
+}
+
+#[test]
+fn row_58_a_file_size_limit_is_exit_6_and_no_death_by_signal() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(texts(3_000)).start();
+    let place = place(&api, &database);
+    cluster.stop("fast");
+    // In blocks of 512 or 1,024 bytes: a batch of 300 records and more does not fit.
+    let finished = through_shell(&place, "ulimit -f 20; exec \"$0\" sync");
+    finished.expect(6);
+    cluster.start();
+    place.run(&["sync"]).expect(0);
+    assert_eq!(rows(&database), "3000");
+}
+
+#[test]
+fn row_59_a_stdout_that_is_full_or_closed_changes_nothing() {
+    for redirection in ["> /dev/full", "| head -c 0", ">&-"] {
+        let api = Server::new().records(texts(100)).start();
+        let database = Database::new();
+        let place = place(&api, &database);
+        let finished = through_shell(&place, &format!("\"$0\" sync --output json {redirection}"));
+        finished.expect(0);
+        assert_eq!(rows(&database), "100", "{redirection}");
+        assert_eq!(database.one("SELECT status FROM sync_log"), "SUCCESS");
+    }
+}
+
+#[test]
+fn row_60_a_torn_or_flipped_spool_file_is_quarantined_and_reported() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(texts(400)).start();
+    let place = place(&api, &database);
+    cluster.stop("fast");
+    place.sync(&[]).0.expect(4);
+    let mut files: Vec<_> = std::fs::read_dir(place.state().join("spool"))
+        .unwrap()
+        .map(|f| f.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 3);
+    let torn = std::fs::read(&files[0]).unwrap();
+    std::fs::write(&files[0], &torn[..torn.len() / 2]).unwrap();
+    let mut flipped = std::fs::read(&files[1]).unwrap();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 4;
+    std::fs::write(&files[1], &flipped).unwrap();
+    cluster.start();
+    let finished = place.run(&["sync", "--output", "json"]);
+    assert_ne!(finished.code, 0, "damage is not silent");
+    finished.says("quarantine");
+    let aside: Vec<_> = std::fs::read_dir(place.state().join("quarantine"))
+        .unwrap()
+        .collect();
+    assert_eq!(aside.len(), 2, "moved, not deleted");
+    // The whole files were replayed, and the fetch brought the rest again.
+    assert_eq!(rows(&database), "400");
+    assert!(finished.json()["case_id"].is_string());
+}
+
+#[test]
+fn row_61_a_state_directory_that_cannot_be_written_is_told_before_fetching() {
+    let api = Server::new().records(texts(50)).start();
+    let database = Database::new();
+    let place = place(&api, &database);
+    // A file where the folder should be: not even root can write there.
+    std::fs::write(place.state(), "in the way").unwrap();
+    place.run(&["sync"]).expect(2).says("--state-dir");
+    assert!(api.requests().is_empty());
+}
+
+#[test]
+fn row_62_a_clock_set_back_orders_nothing() {
+    let faketime = [
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+        "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+    ]
+    .into_iter()
+    .find(|path| std::path::Path::new(path).exists());
+    let Some(library) = faketime else {
+        eprintln!("row 62 needs libfaketime: NOT RUN");
+        return;
+    };
+    let database = Database::new();
+    let changed: Vec<String> = texts(50)
+        .iter()
+        .map(|text| text.replace("\"lead\"", "\"partner\""))
+        .collect();
+    let (first, second) = (
+        Server::new().records(texts(50)).start(),
+        Server::new().records(changed).start(),
+    );
+    hasty(Workplace::connected(first.url(), &database))
+        .sync(&[])
+        .0
+        .expect(0);
+    // A day behind: without PostgreSQL's clock these pages would look older than what is stored.
+    let late = hasty(Workplace::connected(second.url(), &database))
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME", "-1d");
+    let (finished, report) = late.sync(&[]);
+    finished.expect(0);
+    assert_eq!(count(&report, "updated"), 50, "{report}");
+}
+
+#[test]
+fn row_74_state_files_are_private_and_a_readable_env_file_is_warned_of() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(texts(50)).start();
+    let place = place(&api, &database);
+    cluster.stop("fast");
+    place.sync(&[]).0.expect(4);
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&place.state()), 0o700);
+    for folder in ["spool", "cases", "log"] {
+        let folder = place.state().join(folder);
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for file in std::fs::read_dir(&folder).unwrap() {
+            assert_eq!(mode(&file.unwrap().path()), 0o600);
+        }
+    }
+    place.write(".env", "API_TOKEN=in-the-file\n");
+    std::fs::set_permissions(place.path(".env"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let finished = place.run(&["validate"]);
+    finished.expect(0).says(".env");
+    assert!(!format!("{finished}").contains("in-the-file"));
+}

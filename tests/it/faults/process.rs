@@ -109,13 +109,14 @@ fn row_56_a_second_signal_ends_at_once() {
 fn row_57_a_spool_without_space_is_exit_6_and_nothing_is_claimed() {
     let cluster = Cluster::new(&[], &[]);
     let database = cluster.database();
-    let api = Server::new().records(texts(3_000)).start();
+    let api = Server::new().records(texts(9_000)).start();
     let place = place(&api, &database);
     place.edit(
         "mappings.yaml",
         "spool: { max_bytes: 1GiB }",
-        "spool: { max_bytes: 100KiB }",
+        "spool: { max_bytes: 1MiB }",
     );
+    place.edit("mappings.yaml", "size: 100 ", "size: 1000 ");
     cluster.stop("fast");
     let (finished, report) = place.sync(&[]);
     finished.expect(6).says("the spool is full");
@@ -129,11 +130,11 @@ fn row_57_a_spool_without_space_is_exit_6_and_nothing_is_claimed() {
         .unwrap()
         .map(|f| f.unwrap().metadata().unwrap().len())
         .sum();
-    assert!(bytes <= 100 << 10, "{bytes}");
+    assert!(bytes <= 1 << 20, "{bytes}");
     cluster.start();
     place.run(&["retry"]).expect(0);
     place.run(&["sync"]).expect(0);
-    assert_eq!(rows(&database), "3000");
+    assert_eq!(rows(&database), "9000");
 }
 
 #[test]

@@ -83,11 +83,13 @@ fn decide(bencher: Bencher<'_, '_>, xml: &str) {
     let decision = Decision::compile(xml, "bench", None, FACTS).unwrap();
     let records = records();
     let mut scratch = Scratch::default();
-    bencher.counter(ItemsCount::new(records.len())).bench_local(|| {
-        for record in &records {
-            black_box(decision.decide(black_box(record), &mut scratch));
-        }
-    });
+    bencher
+        .counter(ItemsCount::new(records.len()))
+        .bench_local(|| {
+            for record in &records {
+                black_box(decision.decide(black_box(record), &mut scratch));
+            }
+        });
 }
 
 /// 1,024 records by the shipped table: divide by 1,024 for one.

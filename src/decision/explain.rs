@@ -222,14 +222,13 @@ impl Decision {
                     });
                 }
             }
-            candidates.sort_by_key(|candidate| (candidate.columns, candidate.distance, candidate.row));
-            let proposal =
-                candidates
-                    .into_iter()
-                    .take(MAX_TRIES)
-                    .find_map(|Candidate { row, changes, .. }| {
-                        self.tried(node, table, grid, row, &changes, inputs, facts, wanted)
-                    });
+            candidates
+                .sort_by_key(|candidate| (candidate.columns, candidate.distance, candidate.row));
+            let proposal = candidates.into_iter().take(MAX_TRIES).find_map(
+                |Candidate { row, changes, .. }| {
+                    self.tried(node, table, grid, row, &changes, inputs, facts, wanted)
+                },
+            );
             found.extend(proposal);
         }
         found
@@ -350,7 +349,11 @@ fn nearest_value(axis: &Axis, set: &Bits, from: &Value) -> Option<(Value, Decima
         .filter_map(|segment| {
             let value = axis.nearest_in(segment, from)?;
             let steps = match (&value, from) {
-                (Value::Number(to), Value::Number(from)) => (*to - *from).abs(),
+                (Value::Number(to), Value::Number(from)) => to
+                    .checked_sub(*from)
+                    .map_or(Decimal::from(u64::MAX), |gap| {
+                        gap.abs().min(Decimal::from(u64::MAX))
+                    }),
                 _ => Decimal::ONE,
             };
             Some((value, steps))

@@ -841,7 +841,11 @@ fn add_members(members: &mut Vec<String>, definition: &ItemDefinition) {
 fn add_logic_members(members: &mut Vec<String>, logic: &Logic) {
     match logic {
         Logic::Table(table) => {
-            for name in table.outputs.iter().filter_map(|output| output.name.as_deref()) {
+            for name in table
+                .outputs
+                .iter()
+                .filter_map(|output| output.name.as_deref())
+            {
                 add_member(members, name);
             }
         }

@@ -21,7 +21,11 @@ fn facts(kind: &str, score: &str, complete: bool) -> Vec<Cell<'static>> {
 }
 
 fn nearest(explanation: &Explanation) -> Vec<String> {
-    explanation.nearest.iter().map(ToString::to_string).collect()
+    explanation
+        .nearest
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -40,13 +44,23 @@ fn a_low_score_is_told_both_changes_that_would_pass() {
 #[test]
 fn a_warning_is_told_what_makes_it_valid() {
     let explanation = shipped().explain(&facts("lead", "58", true));
-    assert_eq!(nearest(&explanation), ["qualityScore 58 → 80 gives VALID, PROCESS (Rule_Good)"]);
+    assert_eq!(
+        nearest(&explanation),
+        ["qualityScore 58 → 80 gives VALID, PROCESS (Rule_Good)"]
+    );
     let explanation = shipped().explain(&facts("martian", "79.5", true));
     assert_eq!(
         nearest(&explanation),
-        ["qualityScore 79.5 → 80 and recordType \"martian\" → \"customer\" gives VALID, PROCESS (Rule_Good)"]
+        [
+            "qualityScore 79.5 → 80 and recordType \"martian\" → \"customer\" gives VALID, PROCESS (Rule_Good)"
+        ]
     );
-    assert!(shipped().explain(&facts("lead", "95", true)).nearest.is_empty());
+    assert!(
+        shipped()
+            .explain(&facts("lead", "95", true))
+            .nearest
+            .is_empty()
+    );
 }
 
 #[test]
@@ -71,11 +85,21 @@ fn every_rule_tells_which_cells_failed() {
             (3, true, vec![]),
             (4, false, vec!["[50..80)"]),
             (5, false, vec![">= 80"]),
-            (6, false, vec![">= 80", "not(\"customer\", \"lead\", \"partner\", \"reseller\")"]),
+            (
+                6,
+                false,
+                vec![
+                    ">= 80",
+                    "not(\"customer\", \"lead\", \"partner\", \"reseller\")"
+                ]
+            ),
         ]
     );
     let text = explanation.to_string();
-    assert!(text.contains("because: The quality score is below 50"), "{text}");
+    assert!(
+        text.contains("because: The quality score is below 50"),
+        "{text}"
+    );
     assert!(text.contains("qualityScore is 48, not >= 80"), "{text}");
     let json = serde_json::to_value(&explanation).unwrap();
     assert_eq!(json["validationResult"], "INVALID");
@@ -93,18 +117,50 @@ fn a_record_that_no_rule_matches_is_told_the_nearest_rule() {
     let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).unwrap();
     let explanation = decision.explain(&facts("lead", "60", true));
     assert_eq!(explanation.class, "no_rule");
-    assert_eq!(nearest(&explanation), ["qualityScore 60 → 81 gives VALID, PROCESS (R1)"]);
+    assert_eq!(
+        nearest(&explanation),
+        ["qualityScore 60 → 81 gives VALID, PROCESS (R1)"]
+    );
 }
 
 #[test]
 fn the_same_records_by_two_tables_show_what_changed() {
     let old = shipped();
-    let new = Decision::compile(&SHIPPED.replace("&gt;= 80", "&gt;= 90").replace("[50..80)", "[50..90)"), "new", None, FACTS).unwrap();
-    let records = (0..100_u32).map(|score| (format!("C-{score}"), facts("lead", &score.to_string(), true)));
+    let new = Decision::compile(
+        &SHIPPED
+            .replace("&gt;= 80", "&gt;= 90")
+            .replace("[50..80)", "[50..90)"),
+        "new",
+        None,
+        FACTS,
+    )
+    .unwrap();
+    let records = (0..100_u32).map(|score| {
+        (
+            format!("C-{score}"),
+            facts("lead", &score.to_string(), true),
+        )
+    });
     let impact = Impact::of(&old, &new, records);
-    assert_eq!((impact.total, impact.changed, impact.reworded), (100, 10, 0));
+    assert_eq!(
+        (impact.total, impact.changed, impact.reworded),
+        (100, 10, 0)
+    );
     assert_eq!(impact.changes.len(), 1);
-    assert_eq!((impact.changes[0].from.as_str(), impact.changes[0].to.as_str()), ("VALID/PROCESS", "WARNING/REVIEW"));
-    assert_eq!(impact.changes[0].ids.first().map(String::as_str), Some("C-80"));
-    assert!(impact.to_string().starts_with("10 of 100 records change their verdict"));
+    assert_eq!(
+        (
+            impact.changes[0].from.as_str(),
+            impact.changes[0].to.as_str()
+        ),
+        ("VALID/PROCESS", "WARNING/REVIEW")
+    );
+    assert_eq!(
+        impact.changes[0].ids.first().map(String::as_str),
+        Some("C-80")
+    );
+    assert!(
+        impact
+            .to_string()
+            .starts_with("10 of 100 records change their verdict")
+    );
 }

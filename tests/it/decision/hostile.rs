@@ -9,7 +9,9 @@ use super::{FACTS, SHIPPED};
 
 fn refused(xml: &str) -> String {
     let started = Instant::now();
-    let problems = Decision::compile(xml, "t.dmn.xml", None, FACTS).unwrap_err().to_string();
+    let problems = Decision::compile(xml, "t.dmn.xml", None, FACTS)
+        .unwrap_err()
+        .to_string();
     assert!(
         started.elapsed() < Duration::from_secs(10),
         "took {:?} to refuse: {problems}",
@@ -37,7 +39,10 @@ fn a_doctype_and_entities_are_refused_and_never_resolved() {
     assert!(refused(&xml).contains("DOCTYPE"));
     let xml = SHIPPED.replace("A required field", "&x; A required field");
     let problem = refused(&xml);
-    assert!(problem.contains("`&x;`") && problem.starts_with("t.dmn.xml:"), "{problem}");
+    assert!(
+        problem.contains("`&x;`") && problem.starts_with("t.dmn.xml:"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -56,7 +61,10 @@ fn files_that_are_cut_short_or_have_two_roots_are_refused() {
 #[test]
 fn twenty_thousand_levels_are_refused_everywhere() {
     let deep = 20_000;
-    let xml = format!("<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\">{}", "<decision>".repeat(deep));
+    let xml = format!(
+        "<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\">{}",
+        "<decision>".repeat(deep)
+    );
     assert!(refused(&xml).contains("nested deeper"));
     for (open, middle, close) in [
         ("(", "1", ")"),
@@ -74,7 +82,10 @@ fn twenty_thousand_levels_are_refused_everywhere() {
     ] {
         let text = format!("{}{middle}{}", open.repeat(deep), close.repeat(deep));
         let problem = refused(&cell(&text));
-        assert!(problem.contains("rule 1 (R1)") && problem.contains("qualityScore"), "{open}: {problem}");
+        assert!(
+            problem.contains("rule 1 (R1)") && problem.contains("qualityScore"),
+            "{open}: {problem}"
+        );
     }
     let chain = format!("? > 1{}", " and ? > 1".repeat(deep / 4));
     let long = Decision::compile(&cell(&chain), "t.dmn.xml", None, FACTS);
@@ -92,7 +103,8 @@ fn a_hundred_megabytes_are_refused_without_reading_them() {
 #[test]
 fn a_long_chain_and_a_circle_of_decisions_do_not_overflow() {
     use std::fmt::Write as _;
-    let mut xml = String::from("<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\">");
+    let mut xml =
+        String::from("<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\">");
     for index in 0..5_000 {
         write!(
             xml,
@@ -102,7 +114,9 @@ fn a_long_chain_and_a_circle_of_decisions_do_not_overflow() {
         .unwrap();
     }
     xml.push_str("<decision id=\"d5000\" name=\"d5000\"><informationRequirement><requiredDecision href=\"#d0\"/></informationRequirement><literalExpression><text>1</text></literalExpression></decision></definitions>");
-    let problem = Decision::compile(&xml, "t.dmn.xml", Some("d0"), FACTS).unwrap_err().to_string();
+    let problem = Decision::compile(&xml, "t.dmn.xml", Some("d0"), FACTS)
+        .unwrap_err()
+        .to_string();
     assert!(problem.contains("requires itself"), "{problem}");
 }
 
@@ -119,11 +133,17 @@ fn other_languages_are_refused_by_name_with_the_feel_way() {
     ] {
         let problem = refused(&cell(text));
         assert!(problem.contains(advice), "{text}: {problem}");
-        assert!(problem.contains("rule 1 (R1), input \"qualityScore\""), "{text}: {problem}");
+        assert!(
+            problem.contains("rule 1 (R1), input \"qualityScore\""),
+            "{text}: {problem}"
+        );
     }
     let xml = cell("> 5").replace("<inputEntry>", "<inputEntry expressionLanguage=\"juel\">");
     let problem = refused(&xml);
-    assert!(problem.contains("`juel`") && problem.contains("FEEL"), "{problem}");
+    assert!(
+        problem.contains("`juel`") && problem.contains("FEEL"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -149,15 +169,30 @@ fn every_mistake_is_told_with_its_place() {
 
 #[test]
 fn a_deciding_table_must_decide() {
-    let table = TableFile::new("UNIQUE").input("qualityScore: number").output("verdict: string", "").rule("- => \"VALID\"");
+    let table = TableFile::new("UNIQUE")
+        .input("qualityScore: number")
+        .output("verdict: string", "")
+        .rule("- => \"VALID\"");
     assert!(refused(&table.xml()).contains("no decision has an output `validationResult`"));
-    let table = TableFile::new("UNIQUE").input("qualityScore: number").output("validationResult: string", "").rule("- => \"VALID\"");
+    let table = TableFile::new("UNIQUE")
+        .input("qualityScore: number")
+        .output("validationResult: string", "")
+        .rule("- => \"VALID\"");
     assert!(refused(&table.xml()).contains("no output `action`"));
-    let table = TableFile::deciding("RULE ORDER").input("qualityScore: number").verdict("-", "VALID");
+    let table = TableFile::deciding("RULE ORDER")
+        .input("qualityScore: number")
+        .verdict("-", "VALID");
     assert!(refused(&table.xml()).contains("one verdict"));
-    let table = TableFile::deciding("UNIQ").input("qualityScore: number").verdict("-", "VALID");
+    let table = TableFile::deciding("UNIQ")
+        .input("qualityScore: number")
+        .verdict("-", "VALID");
     assert!(refused(&table.xml()).contains("no hit policy `UNIQ`"));
-    let xml = TableFile::deciding("UNIQUE").input("qualityScore: number").verdict("-", "VALID").xml();
-    let problem = Decision::compile(&xml, "t.dmn.xml", Some("Tabel"), FACTS).unwrap_err().to_string();
+    let xml = TableFile::deciding("UNIQUE")
+        .input("qualityScore: number")
+        .verdict("-", "VALID")
+        .xml();
+    let problem = Decision::compile(&xml, "t.dmn.xml", Some("Tabel"), FACTS)
+        .unwrap_err()
+        .to_string();
     assert!(problem.contains("\"Table\""), "{problem}");
 }

@@ -349,7 +349,11 @@ fn nearest_value(axis: &Axis, set: &Bits, from: &Value) -> Option<(Value, Decima
         .filter_map(|segment| {
             let value = axis.nearest_in(segment, from)?;
             let steps = match (&value, from) {
-                (Value::Number(to), Value::Number(from)) => (*to - *from).abs(),
+                (Value::Number(to), Value::Number(from)) => to
+                    .checked_sub(*from)
+                    .map_or(Decimal::from(u64::MAX), |gap| {
+                        gap.abs().min(Decimal::from(u64::MAX))
+                    }),
                 _ => Decimal::ONE,
             };
             Some((value, steps))

@@ -3,8 +3,6 @@
 //! Built for a deciding table whose inputs are facts and whose cells compare with constants. It only ever answers "this
 //! rule"; every other case (no rule, several, a wrong type) is left to the table itself, which has the words for it.
 
-use std::cmp::Ordering;
-
 use rust_decimal::Decimal;
 
 use super::feel::ast::Expr;
@@ -17,6 +15,10 @@ use crate::record::{Action, Cell, Validation};
 
 /// Largest index that is built, in words of 8 bytes.
 const MAX_WORDS: usize = 4 * 1024 * 1024;
+/// Most decimal places of a number in a cell.
+const MAX_SCALE: u32 = 12;
+/// Decimal places that a record's number may have without costing a division.
+const SPARE_SCALE: u32 = 4;
 /// Most input columns an index takes.
 const MAX_COLUMNS: usize = 32;
 
@@ -24,6 +26,8 @@ const MAX_COLUMNS: usize = 32;
 #[derive(Debug)]
 pub struct Index {
     words: usize,
+    /// The rules there are in the last word.
+    last_word: u64,
     columns: Vec<IndexColumn>,
     ready: Vec<Ready>,
     hit: HitPolicy,
@@ -45,6 +49,8 @@ struct IndexColumn {
     fact: usize,
     search: Search,
     null: usize,
+    /// Does every segment accept every rule? Then only the type counts.
+    neutral: bool,
     /// By segment, `words` words each: the rules whose cell accepts it. Segments that are not allowed have none.
     rules: Vec<u64>,
 }
@@ -58,6 +64,8 @@ enum Search {
     /// Points times ten to the scale, as whole numbers.
     Number(u32, Vec<i64>),
     Text(Vec<Box<str>>),
+    /// Text where only equality counts: all stretches between the points accept the same rules.
+    Names(Names),
     /// Days.
     Date(Vec<i64>),
     /// Microseconds.
@@ -92,10 +100,27 @@ impl Index {
                     rules[segment * words + rule / 64] |= 1 << (rule % 64);
                 }
             }
+            let mut search = Search::of(axis.kind, &axis.points)?;
+            if let Search::Text(points) = &search {
+                let row = |segment: usize| &rules[segment * words..(segment + 1) * words];
+                // Nothing lies before "": such a stretch has no say.
+                let alike = (0..=points.len())
+                    .map(|gap| 2 * gap)
+                    .filter(|segment| axis.sample(*segment).is_some())
+                    .all(|segment| row(segment) == row(2 * points.len()));
+                if alike {
+                    search = Search::Names(Names::of(points));
+                }
+            }
+            let neutral = (0..axis.segments()).all(|segment| {
+                (0..table.rules.len())
+                    .all(|rule| rules[segment * words + rule / 64] & (1 << (rule % 64)) != 0)
+            });
             columns.push(IndexColumn {
                 fact: *fact,
-                search: Search::of(axis.kind, &axis.points)?,
+                search,
                 null: axis.null(),
+                neutral,
                 rules,
             });
         }
@@ -110,8 +135,10 @@ impl Index {
         for (rank, rule) in order.iter().enumerate() {
             ranks[*rule] = rank;
         }
+        let rest = table.rules.len() % 64;
         Some(Self {
             words,
+            last_word: if rest == 0 { u64::MAX } else { (1 << rest) - 1 },
             columns,
             ready,
             hit: table.hit,
@@ -132,38 +159,62 @@ impl Index {
     }
 
     fn rule(&self, facts: &[Cell<'_>]) -> Option<usize> {
-        let mut rows: [&[u64]; MAX_COLUMNS] = [&[]; MAX_COLUMNS];
-        for (row, column) in rows.iter_mut().zip(&self.columns) {
-            let segment = column.segment(facts.get(column.fact)?)?;
-            *row = &column.rules[segment * self.words..(segment + 1) * self.words];
+        if self.words == 1 {
+            let mut matched = self.last_word;
+            for column in &self.columns {
+                matched &= column.rules[column.segment(facts.get(column.fact)?)?];
+            }
+            let mut found = None;
+            return self.choose(0, matched, &mut found).unwrap_or(found);
         }
-        let rows = &rows[..self.columns.len()];
+        let mut starts = [(0_usize, 0_usize); MAX_COLUMNS];
+        let mut used = 0;
+        for (index, column) in self.columns.iter().enumerate() {
+            let segment = column.segment(facts.get(column.fact)?)?;
+            if !column.neutral {
+                starts[used] = (index, segment * self.words);
+                used += 1;
+            }
+        }
         let mut found: Option<usize> = None;
         for word in 0..self.words {
-            let mut matched = if word + 1 == self.words && !self.ready.len().is_multiple_of(64) {
-                (1 << (self.ready.len() % 64)) - 1
+            let mut matched = if word + 1 == self.words {
+                self.last_word
             } else {
                 u64::MAX
             };
-            for row in rows {
-                matched &= row[word];
+            for (column, start) in &starts[..used] {
+                matched &= self.columns[*column].rules[start + word];
             }
-            while matched != 0 {
-                let rule = word * 64 + matched.trailing_zeros() as usize;
-                matched &= matched - 1;
-                match (self.hit, found) {
-                    (HitPolicy::First, None) => return Some(rule),
-                    (_, None) => found = Some(rule),
-                    (HitPolicy::Priority, Some(best)) => {
-                        if self.ranks[rule] < self.ranks[best] {
-                            found = Some(rule);
-                        }
-                    }
-                    _ => return None,
-                }
+            if let Some(chosen) = self.choose(word, matched, &mut found) {
+                return chosen;
             }
         }
         found
+    }
+
+    /// Takes the rules of one word into account. Some(…) ends the search: with the rule, or with none to be had here.
+    fn choose(
+        &self,
+        word: usize,
+        mut matched: u64,
+        found: &mut Option<usize>,
+    ) -> Option<Option<usize>> {
+        while matched != 0 {
+            let rule = word * 64 + matched.trailing_zeros() as usize;
+            matched &= matched - 1;
+            match (self.hit, *found) {
+                (HitPolicy::First, None) => return Some(Some(rule)),
+                (_, None) => *found = Some(rule),
+                (HitPolicy::Priority, Some(best)) => {
+                    if self.ranks[rule] < self.ranks[best] {
+                        *found = Some(rule);
+                    }
+                }
+                _ => return Some(None),
+            }
+        }
+        None
     }
 }
 
@@ -175,30 +226,20 @@ impl IndexColumn {
         match (&self.search, cell) {
             (Search::Any, _) => Some(0),
             (Search::Boolean, Cell::Boolean(truth)) => Some(if *truth { 3 } else { 1 }),
+            (Search::Names(names), Cell::Text(text)) => Some(names.segment(text)),
             (Search::Text(points), Cell::Text(text)) => {
                 let text: &str = text;
-                if points.len() <= 8 {
-                    // Equality is what people write: a few comparisons beat a search.
-                    for (index, point) in points.iter().enumerate() {
-                        match text.cmp(point) {
-                            Ordering::Less => return Some(2 * index),
-                            Ordering::Equal => return Some(2 * index + 1),
-                            Ordering::Greater => {}
-                        }
-                    }
-                    return Some(2 * points.len());
-                }
                 Some(match points.binary_search_by(|point| (**point).cmp(text)) {
                     Ok(index) => 2 * index + 1,
                     Err(index) => 2 * index,
                 })
             }
             (Search::Number(scale, points), Cell::Decimal(number)) => {
-                let (whole, exact) = scaled(*number, *scale)?;
+                let (whole, exact) = scaled(*number, *scale);
                 Some(position(points, whole, exact))
             }
             (Search::Number(scale, points), Cell::Integer(number)) => {
-                let whole = number.checked_mul(10_i64.checked_pow(*scale)?)?;
+                let whole = number.saturating_mul(10_i64.pow(*scale));
                 Some(position(points, whole, true))
             }
             (Search::Date(points), Cell::Date(days)) => {
@@ -233,12 +274,23 @@ impl Search {
                         _ => None,
                     })
                     .collect::<Option<_>>()?;
-                let scale = numbers.iter().map(Decimal::scale).max().unwrap_or(0);
-                numbers
-                    .iter()
-                    .map(|number| scaled(*number, scale).map(|(whole, _)| whole))
-                    .collect::<Option<_>>()
-                    .map(|keys| Self::Number(scale, keys))
+                let needed = numbers.iter().map(Decimal::scale).max().unwrap_or(0);
+                if needed > MAX_SCALE {
+                    return None;
+                }
+                // A few digits more than the points have: then most records need no division.
+                [needed.max(SPARE_SCALE), needed]
+                    .into_iter()
+                    .find_map(|scale| {
+                        numbers
+                            .iter()
+                            .map(|number| {
+                                let (whole, _) = scaled(*number, scale);
+                                (whole > i64::MIN && whole < i64::MAX).then_some(whole)
+                            })
+                            .collect::<Option<_>>()
+                            .map(|keys| Self::Number(scale, keys))
+                    })
             }
             Kind::Date => points
                 .iter()
@@ -267,7 +319,12 @@ impl Search {
 
 /// The segment of a number that is `whole`, or lies between `whole` and the next.
 fn position(points: &[i64], whole: i64, exact: bool) -> usize {
-    let before = points.partition_point(|point| *point < whole);
+    let before = if points.len() <= 8 {
+        // Counting has no branch to mispredict.
+        points.iter().map(|point| usize::from(*point < whole)).sum()
+    } else {
+        points.partition_point(|point| *point < whole)
+    };
     if points.get(before) == Some(&whole) {
         // On the point, or in the stretch behind it.
         2 * before + if exact { 1 } else { 2 }
@@ -276,17 +333,81 @@ fn position(points: &[i64], whole: i64, exact: bool) -> usize {
     }
 }
 
-/// A number times ten to the scale: rounded down, and whether that is exact. None when it is too large for the index.
-fn scaled(number: Decimal, scale: u32) -> Option<(i64, bool)> {
-    let digits = i64::try_from(number.mantissa()).ok()?;
+/// A number times ten to the scale: rounded down, and whether that is exact. What is too large for 64 bits becomes the
+/// largest or smallest of them, which lies beyond all points.
+fn scaled(number: Decimal, scale: u32) -> (i64, bool) {
+    let mantissa = number.mantissa();
     let own = number.scale();
     if own <= scale {
-        return Some((digits.checked_mul(10_i64.checked_pow(scale - own)?)?, true));
+        let unit = 10_i64.pow(scale - own);
+        return match i64::try_from(mantissa) {
+            Ok(digits) => (digits.saturating_mul(unit), true),
+            Err(_) => (if mantissa < 0 { i64::MIN } else { i64::MAX }, true),
+        };
     }
-    match 10_i64.checked_pow(own - scale) {
-        Some(unit) => Some((digits.div_euclid(unit), digits.rem_euclid(unit) == 0)),
-        // More digits than 64 bits have: next to nothing.
-        None => Some((if digits < 0 { -1 } else { 0 }, digits == 0)),
+    let unit = 10_i128.pow(own - scale);
+    let whole = mantissa.div_euclid(unit);
+    let exact = whole * unit == mantissa;
+    match i64::try_from(whole) {
+        Ok(whole) => (whole, exact),
+        Err(_) => (if mantissa < 0 { i64::MIN } else { i64::MAX }, exact),
+    }
+}
+
+/// Texts to be found by equality: a hash table without removal, at most half full.
+#[derive(Debug)]
+struct Names {
+    /// Segment and text; a power of two of places.
+    places: Vec<Option<(usize, Box<str>)>>,
+    /// The segment of all other texts.
+    other: usize,
+}
+
+impl Names {
+    fn of(points: &[Box<str>]) -> Self {
+        let size = (2 * points.len() + 1).next_power_of_two();
+        let mut names = Self {
+            places: vec![None; size],
+            other: 2 * points.len(),
+        };
+        for (index, point) in points.iter().enumerate() {
+            let mut place = Self::hash(point) & (size - 1);
+            while names.places[place].is_some() {
+                place = (place + 1) & (size - 1);
+            }
+            names.places[place] = Some((2 * index + 1, point.clone()));
+        }
+        names
+    }
+
+    fn segment(&self, text: &str) -> usize {
+        let mask = self.places.len() - 1;
+        let mut place = Self::hash(text) & mask;
+        while let Some((segment, known)) = &self.places[place] {
+            if **known == *text {
+                return *segment;
+            }
+            place = (place + 1) & mask;
+        }
+        self.other
+    }
+
+    /// Of the first and last eight bytes and the length: enough for names. Records cannot make it slow, since only the
+    /// table's own texts are in it.
+    fn hash(text: &str) -> usize {
+        const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+        let bytes = text.as_bytes();
+        let word = |part: &[u8]| {
+            let mut eight = [0; 8];
+            let length = part.len().min(8);
+            eight[..length].copy_from_slice(&part[..length]);
+            u64::from_le_bytes(eight)
+        };
+        let first = word(bytes);
+        let last = word(&bytes[bytes.len().saturating_sub(8)..]);
+        let mixed = (first ^ (bytes.len() as u64)).wrapping_mul(FACTOR) ^ last;
+        // The upper bits of the product are the mixed ones.
+        usize::try_from(mixed.wrapping_mul(FACTOR) >> 40).unwrap_or(0)
     }
 }
 

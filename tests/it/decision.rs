@@ -5,6 +5,7 @@ mod build;
 mod explain;
 mod hostile;
 mod lint;
+mod properties;
 mod tck;
 
 use datasync::decision::{Decision, Scratch};

@@ -128,6 +128,7 @@ impl Spool {
             max_bytes,
             bytes: 0,
         };
+        spool.sweep()?;
         for path in spool.files()? {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());
         }
@@ -148,6 +149,25 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Removes what a killed run left half-written: it was never counted, and its records are fetched again.
+    fn sweep(&self) -> Result<(), SpoolError> {
+        for path in self.named("tmp")? {
+            let gone = |e| SpoolError::new("cannot remove the half-written file", &path, e);
+            let Ok(file) = File::open(&path) else {
+                continue;
+            };
+            if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+                .is_ok()
+            {
+                match fs::remove_file(&path) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(gone(e)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Can anything be made durable here?
     fn probe(&self) -> io::Result<()> {
         let path = self.folder.join(format!(".probe-{}", std::process::id()));
@@ -161,11 +181,15 @@ impl Spool {
 
     /// Files that wait, oldest first.
     pub fn files(&self) -> Result<Vec<PathBuf>, SpoolError> {
+        self.named("spool")
+    }
+
+    fn named(&self, extension: &str) -> Result<Vec<PathBuf>, SpoolError> {
         let unreadable = |e| SpoolError::new("cannot read the spool", &self.folder, e);
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            if path.extension().is_some_and(|ext| ext == "spool") {
+            if path.extension().is_some_and(|ext| ext == extension) {
                 files.push(path);
             }
         }
@@ -215,10 +239,14 @@ impl Spool {
         );
         let path = self.folder.join(name);
         let temporary = path.with_extension("tmp");
-        let written = create(&temporary)
-            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| sync_folder(&self.folder));
+        let written = create(&temporary).and_then(|mut file| {
+            // Held while we write: whoever finds the file unlocked knows that its writer is gone.
+            rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            sync_folder(&self.folder)
+        });
         if let Err(error) = written {
             // The half-written file is of no use to anybody; failing to remove it changes nothing.
             fs::remove_file(&temporary).unwrap_or_default();
@@ -428,6 +456,26 @@ mod tests {
             reason.contains("frame") || reason.contains("end"),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn what_a_killed_run_left_half_written_is_swept_and_what_a_live_one_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, path) = kept(folder.path(), &[(1, "{}")]);
+        let (dead, live) = (
+            path.with_file_name("dead.tmp"),
+            path.with_file_name("live.tmp"),
+        );
+        fs::write(&dead, "half").unwrap();
+        let writing = create(&live).unwrap();
+        rustix::fs::flock(
+            &writing,
+            rustix::fs::FlockOperation::NonBlockingLockExclusive,
+        )
+        .unwrap();
+        let spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        assert!(!dead.exists() && live.exists());
+        assert_eq!(spool.files().unwrap(), [path]);
     }
 
     #[test]

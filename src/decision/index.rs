@@ -194,6 +194,10 @@ impl Index {
     }
 
     /// Takes the rules of one word into account. Some(…) ends the search: with the rule, or with none to be had here.
+    #[expect(
+        clippy::option_option,
+        reason = "whether the search ends, and with which rule"
+    )]
     fn choose(
         &self,
         word: usize,

@@ -13,6 +13,7 @@ mod customers;
 mod decision;
 mod faults;
 mod incidents;
+mod soak;
 mod store;
 mod support;
 mod sync;

@@ -335,23 +335,24 @@ impl Batch {
         &self.rejections
     }
 
-    /// Every record as it came, in no particular order: rows, duplicates, then rejections. What the spool writes.
+    /// Every record, duplicates and rejections included, in the order they came: what the spool writes. The order
+    /// matters there, since the later of two wins when they are replayed.
     pub fn records(&self) -> impl Iterator<Item = Kept<'_>> {
-        self.rows
-            .iter()
-            .chain(&self.dropped)
-            .map(|row| Kept {
-                key: self.key(row),
-                raw: self.raw(row),
-                requested_at: row.requested_at,
-                sequence: row.sequence,
-            })
-            .chain(self.rejections.iter().map(|rejection| Kept {
-                key: &rejection.key,
-                raw: &rejection.payload,
-                requested_at: rejection.requested_at,
-                sequence: rejection.sequence,
-            }))
+        let rows = self.rows.iter().chain(&self.dropped).map(|row| Kept {
+            key: self.key(row),
+            raw: self.raw(row),
+            requested_at: row.requested_at,
+            sequence: row.sequence,
+        });
+        let rejections = self.rejections.iter().map(|rejection| Kept {
+            key: &rejection.key,
+            raw: &rejection.payload,
+            requested_at: rejection.requested_at,
+            sequence: rejection.sequence,
+        });
+        let mut all: Vec<Kept<'_>> = rows.chain(rejections).collect();
+        all.sort_unstable_by_key(|record| record.sequence);
+        all.into_iter()
     }
 
     pub(crate) fn columns(&self) -> &Columns {

@@ -259,3 +259,24 @@ fn stored_rejections_are_decided_again_by_todays_rules() {
         database.list("SELECT customer_id FROM customers WHERE customer_id LIKE 'LOW%' ORDER BY 1");
     assert_eq!(written, ["LOW-3", "LOW-4"]);
 }
+
+#[test]
+fn the_later_of_two_still_wins_after_a_stay_in_the_spool() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let record = |name: &str| {
+        format!(
+            r#"{{"external_id":"D-1","full_name":"{name}","contact_email":"d@example.com","quality_score":90,"record_type":"lead"}}"#
+        )
+    };
+    let records: Vec<String> = ["first", "second", "third"].map(record).to_vec();
+    let api = Server::new().records(records).start();
+    let place = hasty(Workplace::connected(api.url(), &database));
+    cluster.stop("fast");
+    let (finished, report) = place.sync(&[]);
+    finished.expect(4);
+    assert_eq!(count(&report, "spooled"), 3, "all three are kept");
+    cluster.start();
+    place.run(&["retry"]).expect(0);
+    assert_eq!(database.one("SELECT customer_name FROM customers"), "third");
+}

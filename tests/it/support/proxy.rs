@@ -12,6 +12,8 @@ pub enum Mode {
     Forward,
     /// At the next COMMIT: let the server have it, then break the link before the reply. Once.
     CutAfterCommit,
+    /// The same with hardly any time for the server: the COMMIT may or may not have come through.
+    CutAtCommit,
     /// Once `INSERT` is seen, nothing goes through any more, in either direction; the link stays up.
     BlackHole,
 }
@@ -72,13 +74,13 @@ fn forward(mut from: TcpStream, mut to: TcpStream, mode: Option<&Mutex<Mode>>, s
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let bytes = &buffer[..read];
         let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
-        let mut cut = false;
+        let mut cut = None;
         if let Some(mode) = mode {
             let mut mode = mode.lock().unwrap();
             match *mode {
-                Mode::CutAfterCommit if has(b"COMMIT") => {
+                Mode::CutAfterCommit | Mode::CutAtCommit if has(b"COMMIT") => {
+                    cut = Some(if *mode == Mode::CutAtCommit { 3 } else { 300 });
                     *mode = Mode::Forward;
-                    cut = true;
                     // From here on the reply goes nowhere.
                     stuck.store(true, Ordering::SeqCst);
                 }
@@ -86,10 +88,10 @@ fn forward(mut from: TcpStream, mut to: TcpStream, mode: Option<&Mutex<Mode>>, s
                 _ => {}
             }
         }
-        if cut {
+        if let Some(milliseconds) = cut {
             to.write_all(bytes).unwrap_or_default();
             // Time for the server to commit.
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(milliseconds));
             break;
         }
         if stuck.load(Ordering::SeqCst) {

@@ -1,6 +1,6 @@
 # What developers type. Needs a POSIX shell and Rust; PostgreSQL is found, or installed by the system's package manager.
 .POSIX:
-.PHONY: help demo test lint fmt bench fixtures
+.PHONY: help demo test soak lint fmt bench fixtures
 
 CARGO = cargo
 
@@ -13,6 +13,10 @@ demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 
 test: lint ## Run every check and test; installs PostgreSQL if there is none
 	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" $(CARGO) test --locked
+
+soak: ## Kill the program 200 times and play 10,000 random schedules (half an hour)
+	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 \
+		$(CARGO) test --locked --test it -- --nocapture soak:: simulation::
 
 lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }

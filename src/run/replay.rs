@@ -34,7 +34,7 @@ impl Run<'_> {
                         aside.display()
                     );
                     log::error!("{sentence}");
-                    self.fail(Exit::Internal, "spool:damaged", &sentence);
+                    self.fail(Exit::State, "state:damaged", &sentence);
                 }
             }
         }

@@ -208,9 +208,16 @@ fn page(parts: &Parts, prefix: &str, requested_at: i64, random: &mut Rng) -> (Sh
 
 /// Replays one file; `crash`: the process dies between the COMMIT and the removal of the file.
 fn replay(parts: &Parts, spool: &mut Spool, path: &std::path::Path, port: u16, crash: bool) {
-    let Opened::Ready(waiting) = spool.open_file(path).unwrap() else {
-        panic!("{} cannot be replayed", path.display())
-    };
+    // A lock that was just given up lives on for a moment in a process that another test is starting.
+    let opened = (0..500).find_map(|_| match spool.open_file(path).unwrap() {
+        Opened::Ready(waiting) => Some(waiting),
+        Opened::Taken => {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            None
+        }
+        Opened::Quarantined(_, reason) => panic!("{}: {reason}", path.display()),
+    });
+    let waiting = opened.unwrap_or_else(|| panic!("{} stays locked", path.display()));
     let sheets = waiting
         .entries
         .iter()

@@ -15,11 +15,9 @@ pub mod decision; // DMN and FEEL: is the record fit?
 pub mod store; // PostgreSQL: connection, schema, upsert, log, lease
 pub mod transform; // mapping applied to a record: typed cells
 
-pub mod alert; // who hears of it
 pub mod case; // the incident and its five steps
 pub mod incident; // what a run leaves behind: log row and case
 pub mod logging; // what goes to stderr
-pub mod metrics; // the Prometheus textfile
 pub mod progress; // the bar on a terminal
 pub mod report; // what a run prints
 pub mod spool; // what the database did not take

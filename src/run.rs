@@ -143,6 +143,9 @@ impl<'a> Run<'a> {
         for warning in &plan.warnings {
             log::info!("{warning}");
         }
+        for warning in plan.not_done() {
+            log::warn!("{warning}");
+        }
         let (api, database) = (plan.api()?, plan.database()?);
         let transform =
             Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;

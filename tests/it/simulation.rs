@@ -223,7 +223,7 @@ fn replay(parts: &Parts, spool: &mut Spool, path: &std::path::Path, port: u16, c
         .iter()
         .map(|entry| Sheet {
             text: Arc::new(entry.raw.clone()),
-            records: vec![0..u32::try_from(entry.raw.len()).unwrap()],
+            records: std::iter::once(0..u32::try_from(entry.raw.len()).unwrap()).collect(),
             requested_at: entry.requested_at,
             announced_total: None,
         })

@@ -3,9 +3,11 @@
 
 mod build;
 mod explain;
+mod feel;
 mod hostile;
 mod lint;
 mod properties;
+mod tables;
 mod tck;
 
 use datasync::decision::{Decision, Scratch};

@@ -23,8 +23,7 @@ fn scope() -> Scope {
 }
 
 fn frame(scope: &Scope) -> Frame {
-    let mut frame = Frame::default();
-    frame.values = vec![
+    let mut values = vec![
         Value::integer(7),
         Value::Number("79.5".parse().unwrap()),
         Value::of_json(&serde_json::json!({"name": "Ada", "home": {"country": "GB"}})),
@@ -32,8 +31,11 @@ fn frame(scope: &Scope) -> Frame {
         Value::Null,
         Value::integer(1),
     ];
-    frame.values.resize(scope.next_slot.max(6), Value::Null);
-    frame
+    values.resize(scope.next_slot.max(6), Value::Null);
+    Frame {
+        values,
+        ..Frame::default()
+    }
 }
 
 fn value(text: &str) -> String {

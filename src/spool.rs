@@ -19,7 +19,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -170,13 +170,36 @@ impl Spool {
 
     /// Can anything be made durable here?
     fn probe(&self) -> io::Result<()> {
-        let path = self.folder.join(format!(".probe-{}", std::process::id()));
-        let written = create(&path).and_then(|mut file| {
-            file.write_all(b"x")?;
-            file.sync_all()
-        });
+        let (path, mut file) = self.temporary(&format!("probe-{}", std::process::id()))?;
+        let written = file.write_all(b"x").and_then(|()| file.sync_all());
         let removed = fs::remove_file(&path);
         written.and(removed)
+    }
+
+    /// A new file `<stem>.<n>.tmp` that only we write, locked for as long as it is open.
+    ///
+    /// Whoever finds such a file unlocked knows that its writer is gone, and sweeps it. Between our create and our
+    /// lock a starting process may think so of ours: then the name is gone or the lock is taken, and we take the next.
+    fn temporary(&self, stem: &str) -> io::Result<(PathBuf, File)> {
+        for n in 0..64 {
+            let path = self.folder.join(format!("{stem}.{n}.tmp"));
+            let file = match OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+            {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(e),
+            };
+            if own(&file, &path)? {
+                return Ok((path, file));
+            }
+        }
+        Err(io::Error::other(
+            "64 temporary files in a row were swept by other processes",
+        ))
     }
 
     /// Files that wait, oldest first.
@@ -237,24 +260,18 @@ impl Spool {
             "{:020}-{}-{:08}.spool",
             header.created, header.run_id, header.batch
         );
-        let path = self.folder.join(name);
-        let temporary = path.with_extension("tmp");
-        let written = create(&temporary).and_then(|mut file| {
-            // Held while we write: whoever finds the file unlocked knows that its writer is gone.
-            rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            sync_folder(&self.folder)
-        });
+        let path = self.folder.join(&name);
+        let failed = |error| SpoolError::new("cannot keep a batch in", &self.folder, error);
+        let (temporary, mut file) = self.temporary(&name).map_err(failed)?;
+        let written = file
+            .write_all(&text)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&temporary, &path))
+            .and_then(|()| sync_folder(&self.folder));
         if let Err(error) = written {
             // The half-written file is of no use to anybody; failing to remove it changes nothing.
             fs::remove_file(&temporary).unwrap_or_default();
-            return Err(SpoolError::new(
-                "cannot keep a batch in",
-                &self.folder,
-                error,
-            ));
+            return Err(failed(error));
         }
         self.bytes += size;
         Ok(path)
@@ -312,13 +329,18 @@ impl Spool {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+/// Locks a file we have just created. False if a sweeping process got hold of it first.
+fn own(file: &File, path: &Path) -> io::Result<bool> {
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+        Err(e) => return Err(e.into()),
+    }
+    match fs::metadata(path) {
+        Ok(there) => Ok(there.ino() == file.metadata()?.ino()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -463,19 +485,51 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (_, path) = kept(folder.path(), &[(1, "{}")]);
         let (dead, live) = (
-            path.with_file_name("dead.tmp"),
-            path.with_file_name("live.tmp"),
+            path.with_file_name("probe-7.0.tmp"),
+            path.with_file_name("live.0.tmp"),
         );
         fs::write(&dead, "half").unwrap();
-        let writing = create(&live).unwrap();
-        rustix::fs::flock(
-            &writing,
-            rustix::fs::FlockOperation::NonBlockingLockExclusive,
-        )
-        .unwrap();
+        let writing = File::create_new(&live).unwrap();
+        assert!(own(&writing, &live).unwrap());
         let spool = Spool::open(folder.path(), 1 << 20).unwrap();
         assert!(!dead.exists() && live.exists());
         assert_eq!(spool.files().unwrap(), [path]);
+    }
+
+    /// Writers and starting processes at once: a sweep between a writer's create and its lock takes nothing from it.
+    #[test]
+    fn a_starting_process_never_sweeps_what_another_is_about_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        Spool::open(root, 1 << 20).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..3_u64 {
+                scope.spawn(move || {
+                    let mut spool = Spool::open(root, 1 << 20).unwrap();
+                    for batch in 0..40 {
+                        let header = Header {
+                            batch: writer * 100 + batch,
+                            ..header()
+                        };
+                        spool.keep(&header, [(1, "{}")].into_iter()).unwrap();
+                    }
+                });
+            }
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..60 {
+                        Spool::open(root, 1 << 20).unwrap();
+                    }
+                });
+            }
+        });
+        let spool = Spool::open(root, 1 << 20).unwrap();
+        assert_eq!(spool.files().unwrap().len(), 120);
+        assert_eq!(
+            fs::read_dir(root.join("spool")).unwrap().count(),
+            120,
+            "no temporary file is left"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod database_content;
 mod pagination;
 mod process;
 mod security;
+mod spool_calls;
 
 use std::time::{Duration, Instant};
 

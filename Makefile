@@ -11,12 +11,16 @@ demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 	$(CARGO) build --locked --bin datasync --example demo_api
 	PG_SETTINGS=fsync=off scripts/with-postgres demo/run
 
-test: lint ## Run every check and test; installs PostgreSQL if there is none
-	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" $(CARGO) test --locked
+# Tests that are run once more with the program behind pgbouncer in transaction mode.
+BEHIND_PGBOUNCER = sync:: incidents:: simulation:: checks:: concurrency::
 
-soak: ## Kill the program 200 times and play 10,000 random schedules (half an hour)
+test: lint ## Run every check and test; installs PostgreSQL if there is none
+	. scripts/postgres.sh && pg_require && bouncer_offer && PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
+		if bouncer_found; then TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(BEHIND_PGBOUNCER); fi
+
+soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (half an hour)
 	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 \
-		$(CARGO) test --locked --test it -- --nocapture soak:: simulation::
+		DATASYNC_CALLS=all $(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls::
 
 lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }

@@ -4,6 +4,7 @@
 #
 #   pg_find           sets PG_BIN to a folder with initdb, pg_ctl, postgres and psql; fails if there is none
 #   pg_require        pg_find, else installs the server with the system's package manager, says so, and finds again
+#   bouncer_offer     installs pgbouncer where that takes no password; succeeds without it too, and says so
 #   pg_start          starts a private throw-away cluster on a free loopback port; sets PG_DIR and exports DB_*
 #   pg_stop           stops it and removes every trace; safe to call twice, or when nothing was started
 #
@@ -99,6 +100,20 @@ pg_require() {
     pg_find && return 0
     echo 'PostgreSQL was installed, but its server binaries are not where we look: set PG_BIN to their folder.' >&2
     return 1
+}
+
+bouncer_found() {
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
+}
+
+# Debian starts a service of its own when it is installed; a runlevel in which nothing is started prevents that.
+bouncer_offer() {
+    bouncer_found && return 0
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        echo 'pgbouncer was not found: installing it with apt-get.' >&2
+        env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qy --no-install-recommends pgbouncer >&2 && return 0
+    fi
+    echo 'pgbouncer is not installed: the tests behind it are left out.' >&2
 }
 
 # PostgreSQL refuses to run as root: then its processes belong to "postgres", or "nobody" where there is no such user.

@@ -86,6 +86,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
         ask(&mut conn, "SELECT current_database()::text")
     });
     usable &= findings.step("version", || version(&mut conn));
+    findings.step("pooler", || pooler(db));
     findings.step("read-write", || writable(&mut conn));
     if usable {
         let fits = findings.step("tables", || tables(&mut conn, db, mapping));
@@ -202,6 +203,18 @@ fn version(conn: &mut Connection) -> Found {
             Some("PostgreSQL 13 or newer is needed".to_owned()),
         ))
     }
+}
+
+fn pooler(db: &Database) -> Found {
+    Connection::is_pooled(db, db.connection_timeout)
+        .map(|pooled| {
+            if pooled {
+                "pgbouncer or its like in between: fine, in transaction mode too".to_owned()
+            } else {
+                "none: PostgreSQL itself answers".to_owned()
+            }
+        })
+        .map_err(|error| failed(&error))
 }
 
 fn writable(conn: &mut Connection) -> Found {

@@ -87,6 +87,22 @@ pub(crate) fn is_socket(host: &str) -> bool {
 impl Connection {
     /// Connects and authenticates within `limit`, name resolution and TLS included.
     pub fn open(db: &Database, limit: Duration) -> Result<Self, StoreError> {
+        Self::open_as(&driver_config(db, limit), db, limit)
+    }
+
+    /// Is there a pooler like pgbouncer in between? Asked by a connection of its own with a setting that PostgreSQL
+    /// takes from anybody and a pooler, which would have to set it anew for everybody, does not.
+    pub fn is_pooled(db: &Database, limit: Duration) -> Result<bool, StoreError> {
+        let mut config = driver_config(db, limit);
+        config.options("-c datasync.direct=on");
+        match Self::open_as(&config, db, limit) {
+            Ok(_direct) => Ok(false),
+            Err(error) if error.sqlstate() == Some("08P01") => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_as(config: &Config, db: &Database, limit: Duration) -> Result<Self, StoreError> {
         const WHAT: &str = "connecting to the database";
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -98,7 +114,6 @@ impl Connection {
                     format!("{WHAT}: the system gives no resources for a connection: {error}"),
                 )
             })?;
-        let config = driver_config(db, limit);
         let connector = tls::connector(db.ssl_mode, db.ssl_root_cert.as_deref())?;
         let connected = runtime
             .block_on(async { tokio::time::timeout(limit, config.connect(connector)).await });

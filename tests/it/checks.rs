@@ -191,6 +191,7 @@ fn a_database_in_order_is_told_in_every_step_and_nothing_changes() {
         "authentication",
         "database",
         "version",
+        "pooler",
         "read-write",
         "tables",
         "privileges",

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{count, place, rows, texts};
 use crate::support::Workplace;
+use crate::support::bouncer::{self, Bouncer};
 use crate::support::command::finish;
 use crate::support::http::{Running, Server};
 use crate::support::postgres::{Cluster, Database};
@@ -300,4 +301,43 @@ fn row_41_a_wrong_password_or_database_needs_a_person_and_nothing_is_fetched() {
     let place = place.env("DB_PASSWORD", "right-password");
     place.run(&["retry"]).expect(0);
     assert_eq!(rows(&database), "20");
+}
+
+#[test]
+fn row_42_behind_pgbouncer_in_transaction_mode_everything_works() {
+    let Some(program) = bouncer::program() else {
+        eprintln!("row 42: not run, pgbouncer is not installed");
+        return;
+    };
+    let database = Database::new();
+    let bouncer = Bouncer::start(&program, &database.server, 2);
+    let api = api(2_000);
+    let through = |place: Workplace| {
+        place
+            .env("DB_HOST", "127.0.0.1")
+            .env("DB_PORT", bouncer.port.to_string())
+    };
+    let place = through(place(&api, &database));
+    place.edit("mappings.yaml", "batch_size: 1000 ", "batch_size: 50 ");
+    place.run(&["check-db"]).expect(0).says("pgbouncer");
+    let (finished, report) = place.sync(&[]);
+    finished.expect(0);
+    assert_eq!(count(&report, "inserted"), 2_000);
+    let (finished, report) = place.sync(&[]);
+    finished.expect(0);
+    assert_eq!(count(&report, "unchanged"), 2_000);
+    assert_eq!(
+        database.one("SELECT sum(inserted)::text FROM sync_batches"),
+        "2000"
+    );
+    assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "0");
+    // Dry run, two at once, and a case: the lease and the read-only transactions too.
+    place.run(&["sync", "--dry-run"]).expect(0);
+    let (first, second) = (
+        place.start(&["sync", "--wait", "20s"]),
+        place.start(&["sync", "--wait", "20s"]),
+    );
+    finish(first).expect(0);
+    finish(second).expect(0);
+    assert_eq!(rows(&database), "2000");
 }

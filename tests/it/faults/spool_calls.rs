@@ -164,7 +164,9 @@ fn row_55_killed_at_each_system_call_of_the_spool_nothing_is_lost_and_no_help_is
 #[test]
 fn a_batch_is_synced_then_renamed_then_its_folder_synced_before_it_counts() {
     let Some(strace) = strace() else {
-        eprintln!("the order of the spool's system calls: not run, strace is missing or may not trace");
+        eprintln!(
+            "the order of the spool's system calls: not run, strace is missing or may not trace"
+        );
         return;
     };
     let api = Server::new().records(texts(RECORDS)).page_size(20).start();
@@ -213,7 +215,10 @@ fn row_55_a_half_written_file_of_a_killed_run_is_gone_after_the_next_run() {
     let api = Server::new().records(texts(3)).start();
     let place = place(&api, &database);
     place.run(&["sync"]).expect(0);
-    for name in ["probe-4711.0.tmp", "00000000000000000000-x-00000001.spool.0.tmp"] {
+    for name in [
+        "probe-4711.0.tmp",
+        "00000000000000000000-x-00000001.spool.0.tmp",
+    ] {
         std::fs::write(place.state().join("spool").join(name), "half").unwrap();
     }
     place.run(&["sync"]).expect(0);

@@ -10,6 +10,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use super::bouncer::{self, Bouncer};
+
 /// The superuser of private clusters.
 const USER: &str = "postgres";
 /// Its password: with what a careless quoting would trip over.
@@ -73,13 +75,13 @@ fn bin_dir() -> PathBuf {
 
 /// Who runs the server: its programs refuse root.
 #[derive(Clone)]
-struct Owner {
-    uid: u32,
-    gid: u32,
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// None when this process may run it itself.
-fn owner() -> Option<Owner> {
+pub fn owner() -> Option<Owner> {
     if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0)
         || Command::new("id")
             .arg("-u")
@@ -269,7 +271,7 @@ impl Cluster {
 
     /// A database of it with schema.sql applied.
     pub fn database(&self) -> Database {
-        let place = Place {
+        let place = Server {
             host: "127.0.0.1".to_owned(),
             port: self.port,
             user: USER.to_owned(),
@@ -296,7 +298,7 @@ fn shell_quote(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
@@ -320,14 +322,14 @@ fn fresh_name() -> String {
 
 /// A server on which databases are made.
 #[derive(Clone)]
-struct Place {
-    host: String,
-    port: u16,
-    user: String,
-    password: String,
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: String,
 }
 
-impl Place {
+impl Server {
     fn client(&self, name: &str) -> postgres::Client {
         postgres::Config::new()
             .host(&self.host)
@@ -354,15 +356,18 @@ impl Place {
             password: self.password.clone(),
             name,
             drop_it,
+            server: self.clone(),
         }
     }
 }
 
 /// The shared server with its template.
 struct Shared {
-    place: Place,
+    place: Server,
     template: String,
     borrowed: bool,
+    /// With `TEST_PGBOUNCER=1` the program reaches its databases through this.
+    bouncer: Option<Bouncer>,
     /// Lives as long as the process; its guard notices the end.
     _cluster: Option<Cluster>,
 }
@@ -378,7 +383,7 @@ fn shared() -> &'static Mutex<Shared> {
                     Some(postgres::config::Host::Unix(path)) => path.display().to_string(),
                     None => "127.0.0.1".to_owned(),
                 };
-                let place = Place {
+                let place = Server {
                     host,
                     port: config.get_ports().first().copied().unwrap_or(5432),
                     user: config.get_user().unwrap_or(USER).to_owned(),
@@ -391,7 +396,7 @@ fn shared() -> &'static Mutex<Shared> {
             }
             _ => {
                 let cluster = Cluster::new(&[], &[]);
-                let place = Place {
+                let place = Server {
                     host: "127.0.0.1".to_owned(),
                     port: cluster.port,
                     user: USER.to_owned(),
@@ -403,9 +408,16 @@ fn shared() -> &'static Mutex<Shared> {
         let template = fresh_name();
         place.maintenance(&format!("CREATE DATABASE {template}"));
         apply_schema(&mut place.client(&template));
+        let bouncer = std::env::var("TEST_PGBOUNCER")
+            .is_ok_and(|wanted| wanted == "1")
+            .then(|| {
+                let program = bouncer::program().expect("TEST_PGBOUNCER=1 needs pgbouncer");
+                Bouncer::start(&program, &place, 4)
+            });
         Mutex::new(Shared {
             place,
             template,
+            bouncer,
             borrowed: cluster.is_none(),
             _cluster: cluster,
         })
@@ -419,6 +431,8 @@ pub struct Database {
     pub name: String,
     pub user: String,
     pub password: String,
+    /// Where it really is: host and port above may be those of a pgbouncer.
+    pub server: Server,
     drop_it: bool,
 }
 
@@ -433,12 +447,17 @@ impl Database {
             "CREATE DATABASE {name} TEMPLATE {}",
             shared.template
         ));
-        shared.place.database(name, shared.borrowed)
+        let mut database = shared.place.database(name, shared.borrowed);
+        if let Some(bouncer) = &shared.bouncer {
+            "127.0.0.1".clone_into(&mut database.host);
+            database.port = bouncer.port;
+        }
+        database
     }
 
     /// A connection of the test's own, for assertions.
     pub fn client(&self) -> postgres::Client {
-        self.place().client(&self.name)
+        self.server.client(&self.name)
     }
 
     /// Runs statements.
@@ -469,21 +488,12 @@ impl Database {
         assert_eq!(all.len(), 1, "{sql} gave {} rows", all.len());
         all.remove(0)
     }
-
-    fn place(&self) -> Place {
-        Place {
-            host: self.host.clone(),
-            port: self.port,
-            user: self.user.clone(),
-            password: self.password.clone(),
-        }
-    }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         if self.drop_it {
-            self.place()
+            self.server
                 .maintenance(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
         }
     }

@@ -156,13 +156,9 @@ impl Spool {
             let Ok(file) = File::open(&path) else {
                 continue;
             };
-            if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-                .is_ok()
-            {
-                match fs::remove_file(&path) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(gone(e)),
-                    _ => {}
-                }
+            // Locked by us and still of this name: then nobody else removes it, or puts another in its place.
+            if own(&file, &path).map_err(gone)? {
+                fs::remove_file(&path).map_err(gone)?;
             }
         }
         Ok(())
@@ -329,7 +325,7 @@ impl Spool {
     }
 }
 
-/// Locks a file we have just created. False if a sweeping process got hold of it first.
+/// Locks an open temporary file. False when another process holds it, or its name is gone or another file's.
 fn own(file: &File, path: &Path) -> io::Result<bool> {
     match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}

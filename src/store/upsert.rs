@@ -77,19 +77,19 @@ pub struct Difference {
     pub fields: Vec<(String, Option<String>, Option<String>)>,
 }
 
-/// The two forms of the upsert.
+/// The two forms of the upsert. Neither locks a row that stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Every row goes to INSERT … ON CONFLICT: fastest when all are new.
-    Plain,
-    /// Only rows that are new or differ reach the INSERT: others are not locked, and burn no sequence value.
+    /// All rows go to INSERT … ON CONFLICT DO NOTHING, fastest when all are new; if some were not, the other follows.
+    AllNew,
+    /// Looks first: only rows that are new or differ reach the INSERT, and others burn no sequence value.
     Differing,
 }
 
 /// The statements of one table, built once.
 #[derive(Debug)]
 struct Statements {
-    plain: String,
+    all_new: String,
     differing: String,
     superseded: String,
     compare: String,
@@ -217,30 +217,38 @@ impl Statements {
             differs(&stored, &|i| format!("EXCLUDED.{}", names[i]))
         );
         let (run, now) = (width + 1, width + 2);
-        let plain = format!(
-            "WITH written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM {unnest} {conflict}) \
-             SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh) FROM written",
+        let all_new = format!(
+            "{into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM {unnest} ON CONFLICT ({key_column}) DO NOTHING",
             cast.join(", ")
+        );
+        let as_input = cast
+            .iter()
+            .zip(&input)
+            .map(|(cast, name)| format!("{cast} AS {name}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        // Rows that stay as they are go no further than the comparison.
+        let differing = format!(
+            "WITH moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
+             FROM {unnest} LEFT JOIN {table} t ON t.{key_column} = {} \
+             WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
+             SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
+             (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
+             count(*) FILTER (WHERE late), count(*) FROM moved",
+            cast[layout.key],
+            differs(&stored, &|i| cast[i].clone()),
+            input.join(", "),
+            v = cast[version],
         );
         let judged = format!(
             "input AS MATERIALIZED (SELECT {} FROM {unnest}), \
              judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
              WHEN t.{version_name} > s.c{version} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
              FROM input s LEFT JOIN {table} t ON t.{key_column} = s.c{})",
-            cast.iter()
-                .zip(&input)
-                .map(|(cast, name)| format!("{cast} AS {name}"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            as_input,
             differs(&stored, &|i| format!("s.c{i}")),
             layout.key
-        );
-        let differing = format!(
-            "WITH {judged}, written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM judged WHERE fate < 2 {conflict}) \
-             SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
-             (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
-             count(*) FILTER (WHERE fate = 2), count(*) FILTER (WHERE fate = 3) FROM judged",
-            input.join(", ")
         );
         let compare = format!(
             "WITH {judged} SELECT count(*) FILTER (WHERE fate = 0), count(*) FILTER (WHERE fate = 1), \
@@ -297,7 +305,7 @@ impl Statements {
             quote_table(&db.log_schema, "sync_batches")
         );
         Self {
-            plain,
+            all_new,
             differing,
             superseded,
             compare,
@@ -321,7 +329,7 @@ impl Writer {
             run_id,
             clock_offset,
             form: if layout.empty {
-                Form::Plain
+                Form::AllNew
             } else {
                 Form::Differing
             },
@@ -448,7 +456,7 @@ impl Writer {
         conn.execute_and_commit("committing a batch", &self.statements.log, &params)?;
         // Learned only from what was committed.
         self.form = if !rows.is_empty() && counts.inserted == rows.len() as u64 {
-            Form::Plain
+            Form::AllNew
         } else {
             Form::Differing
         };
@@ -476,20 +484,27 @@ impl Writer {
         params.push((&now, Type::TIMESTAMPTZ));
         let total = range.len() as u64;
         let mut counts = Counts::default();
-        match self.form {
-            Form::Plain => {
-                let row = single(conn.query(WHAT, &self.statements.plain, &params)?)?;
-                counts.inserted = count(&row, 0)?;
-                counts.updated = count(&row, 1)?;
-            }
-            Form::Differing => {
-                let row = single(conn.query(WHAT, &self.statements.differing, &params)?)?;
-                counts.inserted = count(&row, 0)?;
-                counts.updated = count(&row, 1)?;
-                counts.unchanged = count(&row, 2)?;
-                counts.superseded = count(&row, 3)?;
+        if self.form == Form::AllNew {
+            counts.inserted = conn.execute(WHAT, &self.statements.all_new, &params)?;
+            if counts.inserted == total {
+                return Ok(counts);
             }
         }
+        let row = single(conn.query(WHAT, &self.statements.differing, &params)?)?;
+        let found = counts.inserted;
+        let mut rest = Counts {
+            inserted: count(&row, 0)?,
+            updated: count(&row, 1)?,
+            unchanged: total.saturating_sub(found + count(&row, 3)?),
+            superseded: count(&row, 2)?,
+        };
+        // What was inserted a moment ago is as it should be, unless a trigger had its way: counted once.
+        let told = rest.inserted + rest.updated + rest.unchanged + rest.superseded;
+        rest.updated -= (found + told)
+            .saturating_sub(total)
+            .min(found)
+            .min(rest.updated);
+        counts.add(rest);
         let told = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
         if told < total {
             // The guard held some back: those that are older than what is stored now, and those that equal it.

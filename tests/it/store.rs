@@ -303,22 +303,22 @@ fn a_row_that_a_trigger_changes_is_counted_once_in_either_form() {
     let database = Database::new();
     database.run(
         "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN NEW.customer_name := upper(NEW.customer_name); RETURN NEW; END $$; \
-         CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION shout()",
+         $$ BEGIN UPDATE customers SET customer_name = upper(customer_name) WHERE id = NEW.id; RETURN NULL; END $$; \
+         CREATE TRIGGER shout AFTER INSERT ON customers FOR EACH ROW EXECUTE FUNCTION shout()",
     );
     let mut bench = Bench::new(&database, &customers());
     assert_eq!(
         figures(&bench.rows(T0, &[("a", "Ann", "1")])),
         [1, 0, 0, 0, 0, 0]
     );
-    // b and c are new, a is as the source has it and yet differs from what the trigger made of it.
+    // b and c are new; a, and they by now, differ from the source by what the trigger did.
     let outcome = bench.rows(
         T0 + SECOND,
         &[("a", "Ann", "1"), ("b", "Bo", "2"), ("c", "Cy", "3")],
     );
     assert_eq!(figures(&outcome), [2, 1, 0, 0, 0, 0]);
     let outcome = bench.rows(T0 + 2 * SECOND, &[("b", "Bo", "2"), ("d", "Di", "4")]);
-    assert_eq!(figures(&outcome), [1, 1, 0, 0, 0, 0]);
+    assert_eq!(figures(&outcome), [1, 0, 1, 0, 0, 0]);
 }
 
 #[test]

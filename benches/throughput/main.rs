@@ -1,10 +1,11 @@
 //! Throughput and memory of the real program beside what PostgreSQL itself can take: same machine, same rows, in turn.
 //!
 //! `make bench` runs it next to a private cluster (`scripts/with-postgres`), which it finds in `DB_*` and `PG_BIN`. Suites
-//! are chosen by name, all without one: `scripts/with-postgres cargo bench --bench throughput -- load`.
-//! It prints one table a suite and writes `target/bench/throughput.json`. It must not reach into the crate: datasync is
+//! are chosen by name, all but the long ones without one: `scripts/with-postgres cargo bench --bench throughput -- load`.
+//! It prints one table a suite and writes `target/bench/throughput.json` and `.svg`. It must not reach into the crate: datasync is
 //! measured as its users run it, from start to exit, with everything on.
 
+mod chart;
 mod contestants;
 mod database;
 #[path = "../../examples/http/mod.rs"]
@@ -35,6 +36,8 @@ struct Suite {
     rounds: usize,
     /// The first is what the others are compared with.
     contestants: &'static [Contestant],
+    /// Takes so long that it is run only when it is named.
+    long: bool,
 }
 
 const SUITES: &[Suite] = &[
@@ -46,6 +49,7 @@ const SUITES: &[Suite] = &[
         latency: Duration::ZERO,
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync],
+        long: false,
     },
     Suite {
         name: "pages",
@@ -55,6 +59,7 @@ const SUITES: &[Suite] = &[
         latency: Duration::ZERO,
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync],
+        long: false,
     },
     Suite {
         name: "latency",
@@ -64,6 +69,7 @@ const SUITES: &[Suite] = &[
         latency: Duration::from_millis(20),
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync],
+        long: false,
     },
     Suite {
         name: "small",
@@ -73,6 +79,7 @@ const SUITES: &[Suite] = &[
         latency: Duration::ZERO,
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync],
+        long: false,
     },
     Suite {
         name: "limits",
@@ -88,6 +95,27 @@ const SUITES: &[Suite] = &[
             Contestant::Psql,
             Contestant::Datasync,
         ],
+        long: false,
+    },
+    Suite {
+        name: "huge",
+        title: "10,000,000 records, 1,000 a page",
+        records: 10_000_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        rounds: 1,
+        contestants: &[Contestant::Datasync],
+        long: true,
+    },
+    Suite {
+        name: "distant",
+        title: "100,000 records, 1,000 a page, 100 ms away",
+        records: 100_000,
+        page_size: 1_000,
+        latency: Duration::from_millis(100),
+        rounds: 5,
+        contestants: &[Contestant::Datasync],
+        long: false,
     },
 ];
 
@@ -166,7 +194,7 @@ fn main() -> anyhow::Result<()> {
     let mut database = Database::from_environment()?;
     let mut reports = Vec::new();
     for suite in SUITES {
-        if wanted.is_empty() || wanted.iter().any(|name| name == suite.name) {
+        if wanted.is_empty() && !suite.long || wanted.iter().any(|name| name == suite.name) {
             let report = run_suite(suite, &mut database)?;
             report.print(&mut io::stdout())?;
             reports.push(report);

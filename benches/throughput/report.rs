@@ -1,4 +1,4 @@
-//! The figures as a table for people and as JSON for machines. It must not know how they came about.
+//! The figures as a table for people, as JSON for machines and as a chart for the docs. It must not know how they came about.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::{env, fs};
 
 use serde::Serialize;
 
+use crate::chart;
 use crate::measure::{Measured, median};
 
 const MIB: f64 = 1_048_576.0;
@@ -90,6 +91,20 @@ impl Report {
         self.contestants.push(line);
     }
 
+    fn bars(&self) -> (String, Vec<chart::Bar>) {
+        let seconds = |summary: Option<Summary>| summary.map(|summary| summary.seconds);
+        let bars = self
+            .contestants
+            .iter()
+            .map(|line| chart::Bar {
+                name: line.name,
+                first: seconds(line.first),
+                again: seconds(line.again),
+            })
+            .collect();
+        (self.title.to_owned(), bars)
+    }
+
     /// The medians as aligned columns.
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let rounds = self
@@ -127,7 +142,7 @@ impl Report {
     }
 }
 
-/// Writes all suites to `target/bench/throughput.json`.
+/// Writes all suites to `target/bench/throughput.json` and `.svg`.
 pub fn write(reports: &[Report]) -> anyhow::Result<()> {
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -136,6 +151,14 @@ pub fn write(reports: &[Report]) -> anyhow::Result<()> {
     fs::create_dir_all(&folder)?;
     let file = folder.join("throughput.json");
     fs::write(&file, serde_json::to_string_pretty(reports)?)?;
-    writeln!(io::stdout(), "\nEvery run: {}", file.display())?;
+    let picture = file.with_extension("svg");
+    let groups: Vec<_> = reports.iter().map(Report::bars).collect();
+    fs::write(&picture, chart::svg(&groups))?;
+    writeln!(
+        io::stdout(),
+        "\nEvery run: {}\nA chart:   {}",
+        file.display(),
+        picture.display()
+    )?;
     Ok(())
 }

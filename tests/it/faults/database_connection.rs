@@ -39,6 +39,9 @@ fn signal(name: &str, pid: &str) {
     assert!(status.success(), "kill {name} {pid}");
 }
 
+/// The statement that writes rows, in whichever of its forms.
+const WRITE: &str = r#"%INSERT INTO "public"."customers"%"#;
+
 /// Waits until a statement of the program runs and gives its back end.
 fn backend(database: &Database, like: &str) -> String {
     let sql = format!(
@@ -118,7 +121,7 @@ fn row_34_a_back_end_stopped_in_a_statement_is_abandoned_and_its_batch_is_not_lo
     let api = api(60);
     let place = quick(place(&api, &database));
     let child = place.start(&["sync", "--output", "json"]);
-    let pid = backend(&database, "WITH%");
+    let pid = backend(&database, WRITE);
     signal("-STOP", &pid);
     let started = Instant::now();
     let finished = finish(child);
@@ -172,7 +175,7 @@ fn row_36_a_terminated_back_end_is_replaced_and_the_batch_written_once() {
     let api = api(60);
     let place = place(&api, &database);
     let child = place.start(&["sync", "--output", "json"]);
-    let pid = backend(&database, "WITH%");
+    let pid = backend(&database, WRITE);
     assert_eq!(
         database.one(&format!("SELECT pg_terminate_backend({pid})::text")),
         "true"
@@ -219,7 +222,7 @@ fn row_38_a_restart_in_the_middle_is_survived() {
         .start();
     let place = place(&api, &database);
     let child = place.start(&["sync", "--output", "json"]);
-    backend(&database, "WITH%");
+    backend(&database, WRITE);
     cluster.stop("fast");
     cluster.start();
     let finished = finish(child);

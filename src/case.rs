@@ -2,19 +2,20 @@
 //!
 //! A case is one cause, over as many runs as it lasts: the next run with the same fingerprint (stage and error class)
 //! adds an occurrence instead of opening another. This file owns the model and its plan; where cases are kept is the
-//! business of `store::cases` (in the database) and of [`Shelf`] (in the state directory while the database is away).
+//! business of `store::cases` (in the database) and of [`Shelf`] (in the state directory while the database is away);
+//! `text` is how people read one.
+
+mod shelf;
+mod text;
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Check, Ledger};
-use crate::report::{clean, grouped};
+
+pub use shelf::Shelf;
 
 /// Occurrences and notes kept in full; older ones are only counted.
 const KEPT: usize = 50;
@@ -386,241 +387,6 @@ impl Case {
             }
         }
     }
-
-    /// One line of `case list`.
-    pub fn line(&self) -> String {
-        let state = match self.closing {
-            None => "open",
-            Some(Closing::Resolved) => "resolved",
-            Some(Closing::Recovered) => "recovered",
-        };
-        format!(
-            "{:<10} {state:<10} {:>3} × {:<26} {}  {}",
-            self.id,
-            self.count,
-            self.fingerprint,
-            self.opened_at,
-            clean(&self.cause)
-        )
-    }
-
-    /// What an operator reads at night.
-    pub fn text(&self) -> String {
-        let mut out = String::new();
-        // Writing to a String cannot fail.
-        let mut line = |text: String| out.push_str(&(text + "\n"));
-        let state = match (self.closing, self.closed_at.as_deref()) {
-            (Some(Closing::Resolved), Some(at)) => format!("resolved at {at}"),
-            (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
-            _ => "open".to_owned(),
-        };
-        line(format!(
-            "Case {} · {state} · exit {} · {}",
-            self.id, self.exit_code, self.fingerprint
-        ));
-        line(String::new());
-        line("What happened".into());
-        line(format!("  {}", clean(&self.cause)));
-        let last = self.occurrences.last().map_or("", |o| o.at.as_str());
-        let times = if self.count == 1 {
-            "once".to_owned()
-        } else {
-            format!("{} times, last at {last}", self.count)
-        };
-        line(format!("  first at {}, {times}", self.opened_at));
-        for error in self
-            .evidence
-            .errors
-            .iter()
-            .filter(|error| **error != self.cause)
-        {
-            line(format!("  · {}", clean(error)));
-        }
-        if let Some((_, fetched)) = self.evidence.ledger.first() {
-            let fates: Vec<String> = self.evidence.ledger[1..]
-                .iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(name, count)| format!("{} {name}", grouped(*count)))
-                .collect();
-            let fates = if fates.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", fates.join(", "))
-            };
-            line(format!("  {} records fetched{fates}", grouped(*fetched)));
-        }
-        if !self.evidence.samples.is_empty() {
-            line(format!(
-                "  records concerned, for example: {}",
-                clean(&self.evidence.samples.join(", "))
-            ));
-        }
-        line(String::new());
-        line("What was checked".into());
-        if self.evidence.checks.is_empty() {
-            line("  nothing yet".into());
-        }
-        for check in &self.evidence.checks {
-            let mark = if check.ok { "ok  " } else { "FAIL" };
-            line(format!(
-                "  {mark} {:<9} {:<16} {}",
-                check.of,
-                check.name,
-                clean(&check.detail)
-            ));
-            if let Some(hint) = &check.hint {
-                line(format!("       → {}", clean(hint)));
-            }
-        }
-        line(String::new());
-        line("What is safe".into());
-        line("  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice".into());
-        line("  and never overwrites newer data.".into());
-        if self.evidence.spool_files > 0 {
-            line(format!(
-                "  {} batches wait on disk and are replayed before anything new is fetched.",
-                self.evidence.spool_files
-            ));
-        }
-        line(String::new());
-        line("The plan".into());
-        for item in &self.items {
-            let by = match (&item.who, &item.when) {
-                (Some(who), Some(when)) => format!("{who}, {when}"),
-                _ => String::new(),
-            };
-            line(
-                format!(
-                    "  {:<10} {:<22} {by}",
-                    item.state.as_str(),
-                    item.step.title()
-                )
-                .trim_end()
-                .to_owned(),
-            );
-            if let Some(note) = &item.note {
-                line(format!("             {}", clean(note)));
-            }
-        }
-        for note in &self.notes {
-            line(format!(
-                "Note {} {}: {}",
-                note.at,
-                note.who,
-                clean(&note.text)
-            ));
-        }
-        if self.is_open() {
-            line(String::new());
-            line(format!("Next: {}", self.next_command()));
-        }
-        out
-    }
-
-    /// What to type next.
-    pub fn next_command(&self) -> String {
-        let id = &self.id;
-        let check = match self.fingerprint.split(':').next() {
-            Some("api") => "datasync check-api",
-            Some("database") => "datasync check-db",
-            _ => "datasync validate",
-        };
-        if self.item(Step::Investigate).state == State::Active {
-            format!(
-                "{check}   then: datasync case complete {id} investigate --note \"what you found\""
-            )
-        } else if self.item(Step::Resolve).state == State::Active {
-            format!(
-                "datasync case complete {id} resolve --note \"what you did\"   then: datasync retry --case {id}"
-            )
-        } else {
-            format!("datasync retry --case {id}")
-        }
-    }
-}
-
-/// Cases in the state directory, while the database is away.
-#[derive(Clone, Debug)]
-pub struct Shelf {
-    folder: PathBuf,
-}
-
-impl Shelf {
-    pub fn new(state_dir: &Path) -> Self {
-        Self {
-            folder: state_dir.join("cases"),
-        }
-    }
-
-    /// Writes a case so that it survives a power cut.
-    pub fn put(&self, case: &Case) -> Result<()> {
-        let text = serde_json::to_vec_pretty(case).context("cannot write a case down")?;
-        let path = self.path(&case.id);
-        let write = || -> io::Result<()> {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.folder)?;
-            let temporary = path.with_extension("tmp");
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            fs::File::open(&self.folder)?.sync_all()
-        };
-        write().with_context(|| format!("cannot keep the case in {}", path.display()))
-    }
-
-    /// Every case on the shelf. One that cannot be read is reported and stays where it is.
-    pub fn all(&self) -> Result<Vec<Case>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => {
-                return Err(e).with_context(|| format!("cannot read {}", self.folder.display()));
-            }
-        };
-        let mut cases = Vec::new();
-        for entry in entries {
-            let path = entry
-                .with_context(|| format!("cannot read {}", self.folder.display()))?
-                .path();
-            if path.extension().is_none_or(|ext| ext != "json") {
-                continue;
-            }
-            let text =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            match serde_json::from_slice::<Case>(&text) {
-                Ok(case) if case.items.len() == Step::ALL.len() => cases.push(case),
-                Ok(_) | Err(_) => log::warn!(
-                    "{} is not a readable case; it is left as it is",
-                    path.display()
-                ),
-            }
-        }
-        cases.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
-        Ok(cases)
-    }
-
-    /// Takes a case off the shelf, once it is safe in the database.
-    pub fn remove(&self, id: &str) -> Result<()> {
-        let path = self.path(id);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(e).with_context(|| format!("cannot remove {}", path.display()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn path(&self, id: &str) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
-    }
 }
 
 #[cfg(test)]
@@ -682,27 +448,5 @@ mod tests {
         case.close(Closing::Recovered, "datasync", "a later run succeeded");
         assert_eq!(case.item(Step::Investigate).state, State::Skipped);
         assert_eq!(case.item(Step::Resolve).state, State::Skipped);
-    }
-
-    #[test]
-    fn the_shelf_gives_back_what_it_got() {
-        let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path());
-        assert!(shelf.all().unwrap().is_empty());
-        let case = Case::open(
-            &cause(),
-            "run-1",
-            Evidence {
-                samples: vec!["C-1".into()],
-                ..Evidence::default()
-            },
-        );
-        shelf.put(&case).unwrap();
-        shelf.put(&case).unwrap();
-        let all = shelf.all().unwrap();
-        assert_eq!(all.len(), 1);
-        assert_eq!(all[0].evidence.samples, ["C-1"]);
-        shelf.remove(&case.id).unwrap();
-        assert!(shelf.all().unwrap().is_empty());
     }
 }

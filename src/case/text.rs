@@ -1,0 +1,159 @@
+//! A case as people read it: one line of a list, the whole story at night, and what to type next.
+//!
+//! Writes what the case holds and changes nothing.
+
+use super::{Case, Closing, State, Step};
+use crate::report::{clean, grouped};
+
+impl Case {
+    /// One line of `case list`.
+    pub fn line(&self) -> String {
+        let state = match self.closing {
+            None => "open",
+            Some(Closing::Resolved) => "resolved",
+            Some(Closing::Recovered) => "recovered",
+        };
+        format!(
+            "{:<10} {state:<10} {:>3} × {:<26} {}  {}",
+            self.id,
+            self.count,
+            self.fingerprint,
+            self.opened_at,
+            clean(&self.cause)
+        )
+    }
+
+    /// What an operator reads at night.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let mut line = |text: String| out.push_str(&(text + "\n"));
+        let state = match (self.closing, self.closed_at.as_deref()) {
+            (Some(Closing::Resolved), Some(at)) => format!("resolved at {at}"),
+            (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
+            _ => "open".to_owned(),
+        };
+        line(format!(
+            "Case {} · {state} · exit {} · {}",
+            self.id, self.exit_code, self.fingerprint
+        ));
+        line(String::new());
+        line("What happened".into());
+        line(format!("  {}", clean(&self.cause)));
+        let last = self.occurrences.last().map_or("", |o| o.at.as_str());
+        let times = if self.count == 1 {
+            "once".to_owned()
+        } else {
+            format!("{} times, last at {last}", self.count)
+        };
+        line(format!("  first at {}, {times}", self.opened_at));
+        for error in self
+            .evidence
+            .errors
+            .iter()
+            .filter(|error| **error != self.cause)
+        {
+            line(format!("  · {}", clean(error)));
+        }
+        if let Some((_, fetched)) = self.evidence.ledger.first() {
+            let fates: Vec<String> = self.evidence.ledger[1..]
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| format!("{} {name}", grouped(*count)))
+                .collect();
+            let fates = if fates.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", fates.join(", "))
+            };
+            line(format!("  {} records fetched{fates}", grouped(*fetched)));
+        }
+        if !self.evidence.samples.is_empty() {
+            line(format!(
+                "  records concerned, for example: {}",
+                clean(&self.evidence.samples.join(", "))
+            ));
+        }
+        line(String::new());
+        line("What was checked".into());
+        if self.evidence.checks.is_empty() {
+            line("  nothing yet".into());
+        }
+        for check in &self.evidence.checks {
+            let mark = if check.ok { "ok  " } else { "FAIL" };
+            line(format!(
+                "  {mark} {:<9} {:<16} {}",
+                check.of,
+                check.name,
+                clean(&check.detail)
+            ));
+            if let Some(hint) = &check.hint {
+                line(format!("       → {}", clean(hint)));
+            }
+        }
+        line(String::new());
+        line("What is safe".into());
+        line("  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice".into());
+        line("  and never overwrites newer data.".into());
+        if self.evidence.spool_files > 0 {
+            line(format!(
+                "  {} batches wait on disk and are replayed before anything new is fetched.",
+                self.evidence.spool_files
+            ));
+        }
+        line(String::new());
+        line("The plan".into());
+        for item in &self.items {
+            let by = match (&item.who, &item.when) {
+                (Some(who), Some(when)) => format!("{who}, {when}"),
+                _ => String::new(),
+            };
+            line(
+                format!(
+                    "  {:<10} {:<22} {by}",
+                    item.state.as_str(),
+                    item.step.title()
+                )
+                .trim_end()
+                .to_owned(),
+            );
+            if let Some(note) = &item.note {
+                line(format!("             {}", clean(note)));
+            }
+        }
+        for note in &self.notes {
+            line(format!(
+                "Note {} {}: {}",
+                note.at,
+                note.who,
+                clean(&note.text)
+            ));
+        }
+        if self.is_open() {
+            line(String::new());
+            line(format!("Next: {}", self.next_command()));
+        }
+        out
+    }
+
+    /// What to type next.
+    pub fn next_command(&self) -> String {
+        let id = &self.id;
+        let check = match self.fingerprint.split(':').next() {
+            Some("api") => "datasync check-api",
+            Some("database") => "datasync check-db",
+            _ => "datasync validate",
+        };
+        if self.item(Step::Investigate).state == State::Active {
+            format!(
+                "{check}   then: datasync case complete {id} investigate --note \"what you found\""
+            )
+        } else if self.item(Step::Resolve).state == State::Active {
+            format!(
+                "datasync case complete {id} resolve --note \"what you did\"   then: datasync retry --case {id}"
+            )
+        } else {
+            format!("datasync retry --case {id}")
+        }
+    }
+}

@@ -15,7 +15,7 @@ demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 BEHIND_PGBOUNCER = sync:: incidents:: simulation:: checks:: concurrency::
 
 test: lint ## Run every check and test; installs PostgreSQL if there is none
-	. scripts/postgres.sh && pg_require && bouncer_offer && PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
+	. scripts/postgres.sh && pg_require && promtool_offer && bouncer_offer && PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
 		if bouncer_found; then TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(BEHIND_PGBOUNCER); fi
 
 soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (half an hour)

@@ -4,6 +4,7 @@
 #
 #   pg_find           sets PG_BIN to a folder with initdb, pg_ctl, postgres and psql; fails if there is none
 #   pg_require        pg_find, else installs the server with the system's package manager, says so, and finds again
+#   promtool_offer    gets promtool out of Debian's package where there is apt-get; succeeds without it too, and says so
 #   bouncer_offer     installs pgbouncer where that takes no password; succeeds without it too, and says so
 #   pg_start          starts a private throw-away cluster on a free loopback port; sets PG_DIR and exports DB_*
 #   pg_stop           stops it and removes every trace; safe to call twice, or when nothing was started
@@ -104,6 +105,21 @@ pg_require() {
 
 bouncer_found() {
     command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
+}
+
+# The package would bring a service; one program of it is enough, and needs no right to install anything.
+promtool_offer() {
+    promtool=target/tools/usr/bin/promtool
+    ! command -v promtool >/dev/null && [ ! -x $promtool ] || return 0
+    if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+        echo 'promtool was not found: taking it from the package prometheus, into target/tools.' >&2
+        mkdir -p target/tools &&
+            (cd target/tools && apt-get download -q prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb)
+        [ ! -x $promtool ] || return 0
+    fi
+    echo 'promtool is not installed: the metrics are not checked by it.' >&2
+    TEST_WITHOUT_PROMTOOL=1
+    export TEST_WITHOUT_PROMTOOL
 }
 
 # Debian starts a service of its own when it is installed; a runlevel in which nothing is started prevents that.

@@ -34,6 +34,20 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them, the one that explains the damage first.
+    pub const ALL: [Self; 10] = [
+        Self::Internal,
+        Self::State,
+        Self::Interrupted,
+        Self::Terminated,
+        Self::Database,
+        Self::Api,
+        Self::Threshold,
+        Self::Configuration,
+        Self::Busy,
+        Self::Success,
+    ];
+
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -61,22 +75,10 @@ impl Exit {
 
     /// Place in the order above, 0 first.
     pub fn rank(self) -> usize {
-        const ORDER: [Exit; 10] = [
-            Exit::Internal,
-            Exit::State,
-            Exit::Interrupted,
-            Exit::Terminated,
-            Exit::Database,
-            Exit::Api,
-            Exit::Threshold,
-            Exit::Configuration,
-            Exit::Busy,
-            Exit::Success,
-        ];
-        ORDER
+        Self::ALL
             .iter()
             .position(|&exit| exit == self)
-            .unwrap_or(ORDER.len())
+            .unwrap_or(Self::ALL.len())
     }
 }
 

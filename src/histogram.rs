@@ -9,10 +9,17 @@ const FIRST: f64 = 0.0001;
 /// 24 doublings of 0.1 ms reach 28 minutes.
 const BUCKETS: usize = 24 * PER_OCTAVE;
 
-/// A histogram with logarithmic buckets; 1.5 KiB whatever it has seen.
+/// Upper bounds of the buckets Prometheus gets, seconds; the last one, without a bound, is [`Histogram::count`].
+pub const BOUNDS: [f64; 15] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// A histogram with logarithmic buckets; 1.6 KiB whatever it has seen.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
+    /// For each of [`BOUNDS`], how many were at most so long.
+    at_most: [u64; BOUNDS.len()],
     count: u64,
     sum: f64,
     max: f64,
@@ -22,6 +29,7 @@ impl Default for Histogram {
     fn default() -> Self {
         Self {
             counts: [0; BUCKETS],
+            at_most: [0; BOUNDS.len()],
             count: 0,
             sum: 0.0,
             max: 0.0,
@@ -33,6 +41,9 @@ impl Histogram {
     pub fn record(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         self.counts[bucket(seconds)] += 1;
+        for (count, bound) in self.at_most.iter_mut().zip(BOUNDS) {
+            *count += u64::from(seconds <= bound);
+        }
         self.count += 1;
         self.sum += seconds;
         self.max = self.max.max(seconds);
@@ -41,6 +52,9 @@ impl Histogram {
     /// Adds another histogram.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.at_most.iter_mut().zip(other.at_most) {
             *mine += theirs;
         }
         self.count += other.count;
@@ -85,14 +99,9 @@ impl Histogram {
         self.max
     }
 
-    /// How many were at most `seconds` long, to the resolution of the buckets: a Prometheus `le` bucket.
-    pub fn at_most(&self, seconds: f64) -> u64 {
-        self.counts
-            .iter()
-            .enumerate()
-            .take_while(|(i, _)| upper(*i) <= seconds * 1.000_001)
-            .map(|(_, n)| n)
-            .sum()
+    /// Bound in seconds and how many were at most so long, for each of [`BOUNDS`].
+    pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
+        BOUNDS.into_iter().zip(self.at_most)
     }
 }
 
@@ -140,7 +149,12 @@ mod tests {
         histogram.record(Duration::ZERO);
         histogram.record(Duration::from_secs(1_000_000));
         assert!((histogram.quantile(1.0) - 1e6).abs() < 1e-6);
-        assert_eq!(histogram.at_most(0.001), 1);
+        let seen: Vec<u64> = histogram.cumulative().map(|(_, count)| count).collect();
+        assert_eq!(
+            seen,
+            [1; BOUNDS.len()],
+            "an age is in no bucket with a bound"
+        );
     }
 
     #[test]
@@ -151,7 +165,8 @@ mod tests {
         b.record(Duration::from_millis(900));
         a.merge(&b);
         assert_eq!(a.count(), 2);
-        assert_eq!(a.at_most(0.1), 1);
+        assert_eq!(a.cumulative().nth(6), Some((0.1, 1)));
+        assert_eq!(a.cumulative().nth(9), Some((1.0, 2)));
         assert!((a.max() - 0.9).abs() < 1e-9);
     }
 }

@@ -18,6 +18,7 @@ pub mod transform; // mapping applied to a record: typed cells
 pub mod case; // the incident and its five steps
 pub mod incident; // what a run leaves behind: log row and case
 pub mod logging; // what goes to stderr
+pub mod metrics; // a run's figures for Prometheus
 pub mod progress; // the bar on a terminal
 pub mod report; // what a run prints
 pub mod spool; // what the database did not take

@@ -8,14 +8,16 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::histogram::Histogram;
 use crate::record::Ledger;
 
 /// How the run ended, in the words of `sync_log` (there in capitals).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Success,
     Partial,
+    #[default]
     Failed,
     DryRun,
 }
@@ -41,12 +43,30 @@ pub struct Seconds {
     pub write: f64,
 }
 
-/// Median, 95th percentile and maximum, seconds.
+/// How many there were, their median, 95th percentile, maximum and sum, seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Percentiles {
+    pub count: u64,
     pub p50: f64,
     pub p95: f64,
     pub max: f64,
+    pub sum: f64,
+}
+
+/// The connections that wrote: the most there were at once, the most there may be, and what waited for them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct PoolUse {
+    pub connections: u32,
+    pub max_connections: u32,
+    pub wait_seconds: f64,
+    pub exhausted: bool,
+}
+
+/// What waits on disk at the end.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct SpoolUse {
+    pub files: u64,
+    pub bytes: u64,
 }
 
 /// The watermark before and after, RFC 3339.
@@ -65,7 +85,7 @@ pub struct Difference {
 }
 
 /// Everything a run reports.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub run_id: String,
     pub status: Status,
@@ -87,12 +107,27 @@ pub struct Report {
     pub api_response_seconds: Percentiles,
     pub db_query_seconds: Percentiles,
     pub watermark: Watermark,
+    pub pool: PoolUse,
+    pub spool: SpoolUse,
+    /// Cases that are open at the end, as far as they are known.
+    pub open_cases: u64,
     pub alerts: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
     /// What went wrong, one sentence each, in the order it happened.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// For the metrics: every duration that the percentiles above sum up.
+    #[serde(skip)]
+    pub api_responses: Histogram,
+    #[serde(skip)]
+    pub db_statements: Histogram,
+    /// Names of the thresholds and brakes behind `alerts`.
+    #[serde(skip)]
+    pub crossed: Vec<String>,
+    /// The whole source was asked for: with exit 0 this is what "the data is up to date" means.
+    #[serde(skip)]
+    pub whole: bool,
 }
 
 fn ledger<S: serde::Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {

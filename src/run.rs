@@ -130,6 +130,8 @@ struct Run<'a> {
     exit: Exit,
     /// What went wrong, worst first in the end: exit, `stage:class`, sentence.
     failures: Vec<(Exit, String, String)>,
+    /// Thresholds without an exit code that were crossed: `threshold:name`, sentence.
+    remarks: Vec<(&'static str, String)>,
     /// The database needs a person: nothing is fetched.
     fatal: bool,
 }
@@ -189,6 +191,7 @@ impl<'a> Run<'a> {
             next_batch: 0,
             exit: Exit::Success,
             failures: Vec::new(),
+            remarks: Vec::new(),
             fatal: false,
         };
         run.connect()?;

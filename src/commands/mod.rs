@@ -9,6 +9,7 @@ mod retry;
 mod sync;
 mod validate;
 mod verdicts;
+mod watch;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -47,14 +48,17 @@ pub fn run(cli: &Cli) -> Exit {
 
 /// The configuration for a command that needs these parts.
 fn load(global: &Global, needs: Needs) -> Result<Plan, ConfigErrors> {
-    let sources = Sources {
+    crate::config::load(&sources(global), needs)
+}
+
+fn sources(global: &Global) -> Sources {
+    Sources {
         mappings: global.mappings.clone(),
         decisions: global.decisions.clone(),
         env_file: global.env_file.clone(),
         state_dir: global.state_dir.clone(),
         ..Sources::default()
-    };
-    crate::config::load(&sources, needs)
+    }
 }
 
 /// Prints a result. A full or closed stdout must not change what happened to the data, so it only earns a warning.

@@ -3,30 +3,30 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::watch::watched;
 use crate::api;
 use crate::case::{Case, CheckFound, Closing, Shelf, State, Step};
 use crate::cli::{Global, Output, RetryArgs};
-use crate::config::Needs;
 use crate::config::plan::Plan;
 use crate::exit::{Exit, Misconfigured};
 use crate::incident;
 use crate::progress::Progress;
+use crate::report::Report;
 use crate::run::{self, Purpose, Request};
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::{self, Connection};
 
 pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
-    let needs = Needs {
-        api: true,
-        database: true,
-    };
-    let plan = super::load(global, needs)?;
+    watched(global, |plan| retry(global, args, plan))
+}
+
+fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let shelf = Shelf::new(&plan.state_dir);
     let database = plan.database()?;
     let mut connection = Connection::open(database, database.connection_timeout).ok();
-    let cases = chosen(&plan, &shelf, connection.as_mut(), args.case.as_deref())?;
+    let cases = chosen(plan, &shelf, connection.as_mut(), args.case.as_deref())?;
     let waiting = Spool::open(&plan.state_dir, plan.spool_max_bytes)
         .map_err(|error| Misconfigured(error.to_string()))?
         .files()?
@@ -38,10 +38,10 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
                 _ => "Nothing to do: no case is open and the spool is empty.\n",
             });
         }
-        return Ok(Exit::Success);
+        return Ok((Exit::Success, None));
     }
 
-    let found = look(&plan)?;
+    let found = look(plan)?;
     let api_ok = found.iter().all(|check| check.ok || check.of != "api");
     let database_ok = found.iter().all(|check| check.ok || check.of != "database");
     let who = incident::who();
@@ -51,7 +51,7 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
         }
         note_checks(&mut case, &found);
         case.set(Step::Retry, State::Active, &who, None);
-        incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+        incident::keep(connection.as_mut(), plan, &shelf, &case)?;
     }
     drop(connection);
 
@@ -66,7 +66,7 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
     };
     let progress =
         Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
-    let (mut report, mut exit) = run::sync(&plan, &request, &signals, progress)?;
+    let (mut report, mut exit) = run::sync(plan, &request, &signals, progress)?;
     if exit == Exit::Success && fetch && !api_ok {
         exit = Exit::Api;
         report.exit_code = exit.code();
@@ -80,7 +80,7 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
     let mut connection = Connection::open(database, database.connection_timeout).ok();
     for case in &cases {
         // The run may have added to it.
-        let open = incident::open_cases(connection.as_mut(), &plan, &shelf)?;
+        let open = incident::open_cases(connection.as_mut(), plan, &shelf)?;
         let mut case = open
             .into_iter()
             .find(|open| open.id == case.id)
@@ -98,13 +98,13 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
                 &why.unwrap_or_else(|| format!("exit {}", exit.code())),
             );
         }
-        incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+        incident::keep(connection.as_mut(), plan, &shelf, &case)?;
     }
     if report.case_id.is_none() && exit != Exit::Success {
         report.case_id = cases.first().map(|case| case.id.clone());
     }
     show(global, &report, exit, &cases, (api_ok, database_ok))?;
-    Ok(exit)
+    Ok((exit, Some(report)))
 }
 
 /// The open cases, or the one that was asked for.
@@ -173,7 +173,7 @@ fn needs_fetch(case: &Case) -> bool {
 
 fn show(
     global: &Global,
-    report: &crate::report::Report,
+    report: &Report,
     exit: Exit,
     cases: &[Case],
     (api_ok, database_ok): (bool, bool),

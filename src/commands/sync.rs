@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result};
 
+use super::watch::watched;
 use crate::cli::{Global, Output, SyncArgs};
-use crate::config::Needs;
+use crate::config::{Needs, plan::Plan};
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -11,13 +12,21 @@ use crate::run::{self, Purpose, Request};
 use crate::signals::Signals;
 
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
-    let plan = super::load(
-        global,
-        Needs {
-            api: true,
-            database: true,
-        },
-    )?;
+    if args.dry_run {
+        // Somebody is looking, nothing is done: it is not what the monitoring watches.
+        let plan = super::load(
+            global,
+            Needs {
+                api: true,
+                database: true,
+            },
+        )?;
+        return Ok(sync(global, args, &plan)?.0);
+    }
+    watched(global, |plan| sync(global, args, plan))
+}
+
+fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let progress =
         Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
@@ -32,9 +41,9 @@ pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
         wait: args.wait,
         accept_drop: args.accept_drop,
     };
-    let (report, exit) = run::sync(&plan, &request, &signals, progress)?;
+    let (report, exit) = run::sync(plan, &request, &signals, progress)?;
     show(global, &report, exit)?;
-    Ok(exit)
+    Ok((exit, Some(report)))
 }
 
 /// Prints a run's report, unless silence was asked for and all is well.

@@ -106,6 +106,23 @@ pub fn load_with(
     })
 }
 
+/// The textfile of a run whose configuration cannot be read: by flag or variable only.
+pub fn metrics_textfile(sources: &Sources) -> Option<PathBuf> {
+    const NAME: &str = "DATASYNC_METRICS_TEXTFILE";
+    // A `.env` that cannot be read may be what is wrong.
+    let environment = Environment::read(
+        std::env::vars_os(),
+        sources.env_file.as_deref(),
+        &mut Vec::new(),
+    );
+    match environment {
+        Ok(environment) => path(&environment, sources.metrics_textfile.as_ref(), NAME).ok()?,
+        Err(_) => std::env::var_os(NAME)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from),
+    }
+}
+
 /// Reads every section; what only [`load_with`] knows is filled in there.
 fn resolve(
     context: &Context<'_>,

@@ -71,10 +71,6 @@ impl Plan {
                 told || self.notifications.ping.as_ref().is_some_and(|ping| !ping.is_empty()),
                 "`notifications` are not supported yet: look at the exit code and at `datasync case list`",
             ),
-            (
-                self.metrics_textfile.is_some(),
-                "`metrics` are not supported yet: `sync --output json` has the figures",
-            ),
         ]
         .into_iter()
         .filter_map(|(asked, what)| asked.then_some(what))

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::{Purpose, Run, run_header};
+use crate::case::Shelf;
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident;
 use crate::pipeline::Flow;
-use crate::report::{Percentiles, Report, Seconds, Status, Watermark};
+use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, Watermark};
 use crate::store::{self, Connection, lease};
 
 impl Run<'_> {
@@ -98,6 +99,25 @@ impl Run<'_> {
                 self.fail(Exit::Threshold, &format!("threshold:{name}"), &sentence);
             }
         }
+        let slowest = self.pages.stats().response_seconds.max();
+        let limit = alerts.api_response_time.as_secs_f64();
+        if slowest > limit {
+            self.remarks.push((
+                "threshold:api_response_time",
+                format!(
+                    "api_response_time: the slowest answer took {slowest:.1} s, more than {limit:.1} s"
+                ),
+            ));
+        }
+        if alerts.pool_exhaustion && flow.pool_exhausted {
+            self.remarks.push((
+                "threshold:pool_exhaustion",
+                format!(
+                    "pool_exhaustion: all {} connections were busy while batches waited",
+                    flow.writers
+                ),
+            ));
+        }
         if let Some(asked) = self.signals.asked() {
             self.exit = self.exit.worse(asked);
         }
@@ -140,25 +160,17 @@ impl Run<'_> {
         for (_, fingerprint, _) in &self.failures {
             *errors_by_type.entry(fingerprint.clone()).or_default() += 1;
         }
-        let mut alerts: Vec<String> = self
+        let (crossed, alerts) = self
             .failures
             .iter()
             .filter(|(exit, ..)| *exit == Exit::Threshold)
-            .map(|(_, _, sentence)| sentence.clone())
-            .collect();
-        let limit = self.plan.alerts.api_response_time.as_secs_f64();
-        if stats.response_seconds.max() > limit {
-            alerts.push(format!(
-                "api_response_time: the slowest answer took {:.1} s, more than {limit:.1} s",
-                stats.response_seconds.max()
-            ));
-        }
-        if self.plan.alerts.pool_exhaustion && flow.pool_exhausted {
-            alerts.push(format!(
-                "pool_exhaustion: all {} connections were busy while batches waited",
-                flow.writers
-            ));
-        }
+            .map(|(_, fingerprint, sentence)| (fingerprint.as_str(), sentence))
+            .chain(self.remarks.iter().map(|(name, text)| (*name, text)))
+            .map(|(fingerprint, sentence)| {
+                let name = fingerprint.split_once(':').map_or("", |(_, name)| name);
+                (name.to_owned(), sentence.clone())
+            })
+            .unzip();
         let mut problems: Vec<String> = Vec::new();
         for (exit, _, sentence) in &self.failures {
             if *exit != Exit::Threshold && !problems.contains(sentence) {
@@ -195,7 +207,11 @@ impl Run<'_> {
             db_retries: flow.db_retries,
             rejections_by_reason: flow.rejections_by_reason.clone(),
             errors_by_type,
-            success_rate: 1.0 - share(ledger.rejected + ledger.spooled, ledger.fetched),
+            success_rate: if ledger.fetched == 0 && self.exit != Exit::Success {
+                0.0
+            } else {
+                1.0 - share(ledger.rejected + ledger.spooled, ledger.fetched)
+            },
             seconds_per_record: if ledger.fetched == 0 {
                 0.0
             } else {
@@ -213,9 +229,24 @@ impl Run<'_> {
             api_response_seconds: percentiles(&stats.response_seconds),
             db_query_seconds: percentiles(&flow.db_seconds),
             watermark: Watermark::default(),
+            pool: PoolUse {
+                connections: flow.writers,
+                max_connections: self.database.max_connections,
+                wait_seconds: flow.pool_wait_seconds,
+                exhausted: flow.pool_exhausted,
+            },
+            spool: SpoolUse {
+                files: self.spool.files().map_or(0, |files| files.len() as u64),
+                bytes: self.spool.bytes(),
+            },
+            open_cases: 0,
             alerts,
             differences: flow.differences.clone(),
             problems,
+            api_responses: stats.response_seconds.clone(),
+            db_statements: flow.db_seconds.clone(),
+            crossed,
+            whole: self.fetched_at_all && self.request.limit.is_none(),
         }
     }
 
@@ -265,6 +296,9 @@ impl Run<'_> {
                     .push(format!("the case could not be kept: {error:#}"));
             }
         }
+        let shelf = Shelf::new(&self.plan.state_dir);
+        report.open_cases = incident::open_cases(self.connection.as_mut(), self.plan, &shelf)
+            .map_or(0, |cases| cases.len() as u64);
         report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
         let row = incident::LogRow {
@@ -308,6 +342,8 @@ fn share(part: u64, whole: u64) -> f64 {
 
 fn percentiles(histogram: &Histogram) -> Percentiles {
     Percentiles {
+        count: histogram.count(),
+        sum: histogram.sum(),
         p50: histogram.quantile(0.5),
         p95: histogram.quantile(0.95),
         max: histogram.max(),

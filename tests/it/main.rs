@@ -13,6 +13,7 @@ mod customers;
 mod decision;
 mod faults;
 mod incidents;
+mod metrics;
 mod simulation;
 mod soak;
 mod store;

@@ -5,6 +5,7 @@ pub mod bouncer;
 pub mod command;
 pub mod http;
 pub mod postgres;
+pub mod promtool;
 pub mod proxy;
 
 pub use command::Workplace;

@@ -100,6 +100,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         }
         incident::keep(connection.as_mut(), plan, &shelf, &case)?;
     }
+    report.open_cases = incident::open_cases(connection.as_mut(), plan, &shelf)?.len() as u64;
     if report.case_id.is_none() && exit != Exit::Success {
         report.case_id = cases.first().map(|case| case.id.clone());
     }

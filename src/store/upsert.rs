@@ -3,28 +3,30 @@
 //! One batch is one transaction. Everything counted was counted by PostgreSQL, and the batch-log row, inserted last,
 //! makes the transaction provable: when it is there, the batch is; an aborted transaction cannot insert it.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod compare;
+mod rejections;
+mod statements;
+
 use std::ops::Range;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::{Batch, ColumnArray, Row, rejection_key};
+use super::batch::{Batch, ColumnArray, rejection_key};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
+use super::quote_table;
 use super::schema::Layout;
-use super::{quote, quote_table};
 use crate::config::plan::Database;
-use crate::record::{FieldError, Rejection};
+use rejections::{OpenKeys, REMEMBERED_KEYS, hash};
+use statements::Statements;
+
+pub use compare::Difference;
 
 /// A batch-log row that is already there carries this constraint's name.
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
-/// So many open rejections are remembered by key; with more, every row asks.
-const REMEMBERED_KEYS: usize = 10_000;
 /// The planner takes a batch for reason enough to read the whole table; lookups by the unique key are always right.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off;";
@@ -69,14 +71,6 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// A row that a dry run would update.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    pub key: String,
-    /// Column, stored value, new value, as text; only columns that differ.
-    pub fields: Vec<(String, Option<String>, Option<String>)>,
-}
-
 /// The two forms of the upsert. Neither locks a row that stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -84,20 +78,6 @@ enum Form {
     AllNew,
     /// Looks first: only rows that are new or differ reach the INSERT, and others burn no sequence value.
     Differing,
-}
-
-/// The statements of one table, built once.
-#[derive(Debug)]
-struct Statements {
-    all_new: String,
-    differing: String,
-    superseded: String,
-    compare: String,
-    differences: String,
-    reject: String,
-    resolve: String,
-    open_keys: String,
-    log: String,
 }
 
 /// Writes batches of one run to one table, over one connection after the other.
@@ -115,18 +95,6 @@ pub struct Writer {
     open: Option<OpenKeys>,
 }
 
-#[derive(Debug)]
-enum OpenKeys {
-    These(HashSet<u64>),
-    TooMany,
-}
-
-fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// How rows were counted by one statement.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -142,179 +110,6 @@ impl Counts {
         self.updated += other.updated;
         self.unchanged += other.unchanged;
         self.superseded += other.superseded;
-    }
-}
-
-impl Statements {
-    fn new(db: &Database, layout: &Layout) -> Self {
-        let table = quote_table(&db.schema, &db.table);
-        let key = &layout.columns[layout.key];
-        let key_column = quote(&key.name);
-        let width = layout.columns.len();
-        let names: Vec<String> = layout.columns.iter().map(|c| quote(&c.name)).collect();
-        let input: Vec<String> = (0..width).map(|i| format!("c{i}")).collect();
-        let arrays = layout
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, c)| format!("${}::{}[]", i + 1, c.wire.sql()))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let cast = layout
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, c)| format!("u.c{i}::{}", c.cast))
-            .collect::<Vec<_>>();
-        let unnest = format!("unnest({arrays}) AS u({})", input.join(", "));
-        let version = layout
-            .columns
-            .iter()
-            .position(|c| c.name == "source_version")
-            .unwrap_or(width - 1);
-        // Without a mapped version the version is the time of fetching, which is no content.
-        let content: Vec<usize> = (0..width)
-            .filter(|i| *i != layout.key && (*i != version || layout.version_is_content))
-            .collect();
-        let differs = |old: &dyn Fn(usize) -> String, new: &dyn Fn(usize) -> String| {
-            if content.is_empty() {
-                return "false".to_owned();
-            }
-            content
-                .iter()
-                .map(|i| {
-                    if layout.columns[*i].compare_as_text {
-                        format!(
-                            "{}::text COLLATE \"C\" IS DISTINCT FROM {}::text COLLATE \"C\"",
-                            old(*i),
-                            new(*i)
-                        )
-                    } else {
-                        format!("{} IS DISTINCT FROM {}", old(*i), new(*i))
-                    }
-                })
-                .collect::<Vec<_>>()
-                .join(" OR ")
-        };
-        let stored = |i: usize| format!("t.{}", names[i]);
-        let version_name = &names[version];
-        let set = (0..width)
-            .filter(|i| *i != layout.key)
-            .map(|i| names[i].clone())
-            .chain(["sync_id", "updated_at"].map(quote))
-            .map(|name| format!("{name} = EXCLUDED.{name}"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let into = format!(
-            "INSERT INTO {table} AS t ({}, \"sync_id\", \"updated_at\")",
-            names.join(", ")
-        );
-        // The guard holds against whoever wrote since the row was looked at.
-        let conflict = format!(
-            "ON CONFLICT ({key_column}) DO UPDATE SET {set} \
-             WHERE (t.{version_name} IS NULL OR t.{version_name} <= EXCLUDED.{version_name}) AND ({}) \
-             RETURNING (t.xmax = 0) AS fresh",
-            differs(&stored, &|i| format!("EXCLUDED.{}", names[i]))
-        );
-        let (run, now) = (width + 1, width + 2);
-        let all_new = format!(
-            "{into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM {unnest} ON CONFLICT ({key_column}) DO NOTHING",
-            cast.join(", ")
-        );
-        let as_input = cast
-            .iter()
-            .zip(&input)
-            .map(|(cast, name)| format!("{cast} AS {name}"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        // Rows that stay as they are go no further than the comparison.
-        let differing = format!(
-            "WITH moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
-             FROM {unnest} LEFT JOIN {table} t ON t.{key_column} = {} \
-             WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
-             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
-             SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
-             (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
-             count(*) FILTER (WHERE late), count(*) FROM moved",
-            cast[layout.key],
-            differs(&stored, &|i| cast[i].clone()),
-            input.join(", "),
-            v = cast[version],
-        );
-        let judged = format!(
-            "input AS MATERIALIZED (SELECT {} FROM {unnest}), \
-             judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
-             WHEN t.{version_name} > s.c{version} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
-             FROM input s LEFT JOIN {table} t ON t.{key_column} = s.c{})",
-            as_input,
-            differs(&stored, &|i| format!("s.c{i}")),
-            layout.key
-        );
-        let compare = format!(
-            "WITH {judged} SELECT count(*) FILTER (WHERE fate = 0), count(*) FILTER (WHERE fate = 1), \
-             count(*) FILTER (WHERE fate = 2), count(*) FILTER (WHERE fate = 3) FROM judged"
-        );
-        let differences = format!(
-            "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
-             JOIN {table} t ON t.{key_column} = j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
-            (0..width)
-                .map(|i| format!("{}::text", stored(i)))
-                .collect::<Vec<_>>()
-                .join(", "),
-            (0..width)
-                .map(|i| format!("j.c{i}::text"))
-                .collect::<Vec<_>>()
-                .join(", "),
-            key = layout.key,
-            limit = "$".to_owned() + &(width + 1).to_string() + "::bigint",
-        );
-        let superseded = format!(
-            "SELECT count(*) FROM unnest($1::{}[], $2::timestamptz[]) AS u(k, v) \
-             JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}",
-            key.wire.sql(),
-            key.cast,
-            layout.columns[version].cast
-        );
-        let rejections = quote_table(&db.log_schema, "sync_rejections");
-        let reject = format!(
-            "INSERT INTO {rejections} AS r (target, key, record_id, payload, reason, message, errors, rules, \
-             explanation, first_run, last_run, first_seen, last_seen, occurrences) \
-             SELECT $1, u.key, u.record_id, u.payload, u.reason, u.message, u.errors::jsonb, u.rules::jsonb, \
-             u.explanation::json, $2, $2, u.seen, u.seen, u.times FROM unnest($3::text[], $4::text[], $5::text[], \
-             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::bigint[]) \
-             AS u(key, record_id, payload, reason, message, errors, rules, explanation, seen, times) \
-             WHERE NOT EXISTS (SELECT 1 FROM {rejections} c WHERE c.target = $1 AND c.key = u.key AND c.resolved_at > u.seen) \
-             ON CONFLICT (target, key) WHERE resolved_at IS NULL DO UPDATE SET record_id = EXCLUDED.record_id, \
-             payload = EXCLUDED.payload, reason = EXCLUDED.reason, message = EXCLUDED.message, \
-             errors = EXCLUDED.errors, rules = EXCLUDED.rules, explanation = EXCLUDED.explanation, \
-             last_run = EXCLUDED.last_run, last_seen = EXCLUDED.last_seen, \
-             occurrences = r.occurrences + EXCLUDED.occurrences WHERE r.last_seen <= EXCLUDED.last_seen"
-        );
-        let resolve = format!(
-            "UPDATE {rejections} AS r SET resolved_at = u.seen, resolved_by = $2 \
-             FROM unnest($3::text[], $4::timestamptz[]) AS u(key, seen) \
-             WHERE r.target = $1 AND r.key = u.key AND r.resolved_at IS NULL AND r.last_seen <= u.seen"
-        );
-        let open_keys = format!(
-            "SELECT key FROM {rejections} WHERE target = $1 AND resolved_at IS NULL LIMIT {}",
-            REMEMBERED_KEYS + 1
-        );
-        let log = format!(
-            "INSERT INTO {} (run_id, batch, inserted, updated, unchanged, superseded, duplicates, rejected, resolved, committed_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            quote_table(&db.log_schema, "sync_batches")
-        );
-        Self {
-            all_new,
-            differing,
-            superseded,
-            compare,
-            differences,
-            reject,
-            resolve,
-            open_keys,
-            log,
-        }
     }
 }
 
@@ -535,236 +330,6 @@ impl Writer {
             .map(|column| batch.column(column, range.clone()))
             .collect()
     }
-
-    /// The batch's rejections and those made of rows the database refused.
-    fn rejections_with<'a>(
-        batch: &'a Batch,
-        refused: &[(usize, StoreError)],
-    ) -> Vec<Cow<'a, Rejection>> {
-        let mut all: Vec<Cow<'a, Rejection>> =
-            batch.rejections().iter().map(Cow::Borrowed).collect();
-        all.extend(refused.iter().map(|(index, error)| {
-            let row = &batch.rows()[*index];
-            Cow::Owned(refusal(batch, row, error))
-        }));
-        all
-    }
-
-    fn store_rejections(
-        &self,
-        conn: &mut Connection,
-        rejections: &[Cow<'_, Rejection>],
-    ) -> Result<(), StoreError> {
-        if rejections.is_empty() {
-            return Ok(());
-        }
-        // A key once in a statement: the latest stands for all, which are counted.
-        let mut latest: HashMap<Cow<'_, str>, (&Rejection, i64)> = HashMap::new();
-        for rejection in rejections {
-            let entry = latest
-                .entry(rejection_key(&rejection.key))
-                .or_insert((rejection, 0));
-            entry.1 += 1;
-            if (entry.0.requested_at, entry.0.sequence)
-                <= (rejection.requested_at, rejection.sequence)
-            {
-                entry.0 = rejection;
-            }
-        }
-        let mut entries: Vec<_> = latest.into_iter().collect();
-        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let keys: Vec<&str> = entries.iter().map(|e| e.0.as_ref()).collect();
-        let each = |of: fn(&Rejection) -> Cow<'_, str>| -> Vec<String> {
-            entries.iter().map(|e| of(e.1.0).into_owned()).collect()
-        };
-        let ids: Vec<Option<Cow<'_, str>>> = entries
-            .iter()
-            .map(|e| e.1.0.record_id.as_deref().map(clean))
-            .collect();
-        let payloads: Vec<&str> = entries.iter().map(|e| e.1.0.payload.as_str()).collect();
-        let reasons = each(|r| clean(&r.reason));
-        let messages = each(|r| clean(&r.message));
-        let errors = each(|r| Cow::Owned(errors_json(&r.errors)));
-        let rules = each(|r| {
-            let rules: Vec<_> = r.rules.iter().map(|rule| clean(rule)).collect();
-            Cow::Owned(serde_json::json!(rules).to_string())
-        });
-        let explanations: Vec<Option<&str>> = entries
-            .iter()
-            .map(|e| e.1.0.explanation.as_deref())
-            .collect();
-        let seen: Vec<Micros> = entries.iter().map(|e| Micros(e.1.0.requested_at)).collect();
-        let times: Vec<i64> = entries.iter().map(|e| e.1.1).collect();
-        conn.execute(
-            "storing rejections",
-            &self.statements.reject,
-            &[
-                (&self.target, Type::TEXT),
-                (&self.run_id, Type::UUID),
-                (&keys, Type::TEXT_ARRAY),
-                (&ids, Type::TEXT_ARRAY),
-                (&payloads, Type::TEXT_ARRAY),
-                (&reasons, Type::TEXT_ARRAY),
-                (&messages, Type::TEXT_ARRAY),
-                (&errors, Type::TEXT_ARRAY),
-                (&rules, Type::TEXT_ARRAY),
-                (&explanations, Type::TEXT_ARRAY),
-                (&seen, Type::TIMESTAMPTZ_ARRAY),
-                (&times, Type::INT8_ARRAY),
-            ],
-        )
-        .map(|_stored| ())
-    }
-
-    /// Settles earlier rejections of records that passed now. Costs a statement only where there may be some.
-    fn resolve(
-        &mut self,
-        conn: &mut Connection,
-        batch: &Batch,
-        refused: &[(usize, StoreError)],
-    ) -> Result<u64, StoreError> {
-        const WHAT: &str = "resolving earlier rejections";
-        if batch.rows().is_empty() {
-            return Ok(0);
-        }
-        if self.open.is_none() {
-            let rows = conn.query(
-                WHAT,
-                &self.statements.open_keys,
-                &[(&self.target, Type::TEXT)],
-            )?;
-            self.open = Some(if rows.len() > REMEMBERED_KEYS {
-                OpenKeys::TooMany
-            } else {
-                let mut keys = HashSet::with_capacity(rows.len());
-                for row in &rows {
-                    keys.insert(hash(text(row, 0)?));
-                }
-                OpenKeys::These(keys)
-            });
-        }
-        // A record rejected and passed within this very batch has its rejection stored a moment ago.
-        let own: HashSet<u64> = batch
-            .rejections()
-            .iter()
-            .map(|r| hash(&rejection_key(&r.key)))
-            .collect();
-        let refused: HashSet<usize> = refused.iter().map(|(index, _)| *index).collect();
-        let (keys, seen): (Vec<Cow<'_, str>>, Vec<Micros>) = batch
-            .rows()
-            .iter()
-            .enumerate()
-            .filter(|(index, row)| row.resolves && !refused.contains(index))
-            .map(|(_, row)| (rejection_key(batch.key(row)), Micros(row.requested_at)))
-            .filter(|(key, _)| match &self.open {
-                Some(OpenKeys::These(open)) => {
-                    let key = hash(key);
-                    open.contains(&key) || own.contains(&key)
-                }
-                _ => true,
-            })
-            .unzip();
-        if keys.is_empty() {
-            return Ok(0);
-        }
-        conn.execute(
-            WHAT,
-            &self.statements.resolve,
-            &[
-                (&self.target, Type::TEXT),
-                (&self.run_id, Type::UUID),
-                (&keys, Type::TEXT_ARRAY),
-                (&seen, Type::TIMESTAMPTZ_ARRAY),
-            ],
-        )
-    }
-
-    /// What [`Writer::write`] would do, found out in a read-only transaction, with the first rows that would change.
-    pub fn compare(
-        &mut self,
-        conn: &mut Connection,
-        batch: &Batch,
-        differences: usize,
-    ) -> Result<(BatchOutcome, Vec<Difference>), StoreError> {
-        let started = Instant::now();
-        let compared = self.compare_once(conn, batch, differences);
-        if compared.is_err() {
-            conn.roll_back();
-        }
-        compared.map(|(mut outcome, found)| {
-            outcome.seconds = started.elapsed().as_secs_f64();
-            (outcome, found)
-        })
-    }
-
-    fn compare_once(
-        &self,
-        conn: &mut Connection,
-        batch: &Batch,
-        differences: usize,
-    ) -> Result<(BatchOutcome, Vec<Difference>), StoreError> {
-        const WHAT: &str = "comparing rows";
-        conn.begin(WHAT, "READ ONLY", LOOKUPS_ONLY)?;
-        let mut counts = Counts::default();
-        let mut found = Vec::new();
-        let mut refused = Vec::new();
-        if !batch.rows().is_empty() {
-            isolate(
-                conn,
-                0..batch.rows().len(),
-                &mut |conn, range| {
-                    let arrays = self.arrays(batch, &range);
-                    let mut params: Vec<Param<'_>> =
-                        arrays.iter().map(|a| (a as _, a.ty())).collect();
-                    let row = single(conn.query(WHAT, &self.statements.compare, &params)?)?;
-                    let part = Counts {
-                        inserted: count(&row, 0)?,
-                        updated: count(&row, 1)?,
-                        unchanged: count(&row, 2)?,
-                        superseded: count(&row, 3)?,
-                    };
-                    counts.add(part);
-                    let wanted =
-                        i64::try_from(differences.saturating_sub(found.len())).unwrap_or(i64::MAX);
-                    if part.updated > 0 && wanted > 0 {
-                        params.push((&wanted, Type::INT8));
-                        for row in conn.query(WHAT, &self.statements.differences, &params)? {
-                            found.push(self.difference(&row)?);
-                        }
-                    }
-                    Ok(())
-                },
-                &mut refused,
-            )?;
-        }
-        conn.run(WHAT, "COMMIT")?;
-        let outcome = BatchOutcome {
-            inserted: counts.inserted,
-            updated: counts.updated,
-            unchanged: counts.unchanged,
-            superseded: counts.superseded,
-            duplicates: batch.duplicates(),
-            rejected: (batch.rejections().len() + refused.len()) as u64,
-            ..BatchOutcome::default()
-        };
-        Ok((outcome, found))
-    }
-
-    fn difference(&self, row: &tokio_postgres::Row) -> Result<Difference, StoreError> {
-        let unreadable = |error| StoreError::from_driver("comparing rows", &error);
-        let old: Vec<Option<String>> = row.try_get(1).map_err(unreadable)?;
-        let new: Vec<Option<String>> = row.try_get(2).map_err(unreadable)?;
-        Ok(Difference {
-            key: text(row, 0)?.to_owned(),
-            fields: self
-                .columns
-                .iter()
-                .zip(old.into_iter().zip(new))
-                .filter(|(_, (old, new))| old != new)
-                .map(|(column, (old, new))| (column.clone(), old, new))
-                .collect(),
-        })
-    }
 }
 
 /// Does `work` on a range of rows under a savepoint; where a row is at fault, halves the range until it is found.
@@ -795,63 +360,6 @@ fn isolate(
         }
     }
     Ok(())
-}
-
-/// The rejection of a row that PostgreSQL refused.
-fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
-    let field = error.column().map(|column| {
-        batch
-            .columns()
-            .mapped
-            .iter()
-            .find(|stored| stored.column == column)
-            .map_or_else(|| column.to_owned(), |stored| stored.name.clone())
-    });
-    let key = batch.key(row);
-    Rejection {
-        key: key.to_owned(),
-        record_id: Some(key.to_owned()),
-        payload: batch.raw(row).to_owned(),
-        reason: "database".to_owned(),
-        message: error.to_string(),
-        loggable: true,
-        errors: field
-            .map(|field| FieldError {
-                field: Cow::Owned(field),
-                expected: Cow::Borrowed("a value the column accepts"),
-                problem: Cow::Owned(format!(
-                    "refused by the database (SQLSTATE {})",
-                    error.sqlstate().unwrap_or("unknown")
-                )),
-            })
-            .into_iter()
-            .collect(),
-        rules: Vec::new(),
-        explanation: None,
-        requested_at: row.requested_at,
-        sequence: row.sequence,
-    }
-}
-
-/// PostgreSQL's text has no NUL.
-fn clean(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
-fn errors_json(errors: &[FieldError]) -> String {
-    let errors: Vec<_> = errors
-        .iter()
-        .map(|e| {
-            serde_json::json!({
-                "field": clean(&e.field), "expected": clean(&e.expected), "problem": clean(&e.problem)
-            })
-        })
-        .collect();
-    serde_json::Value::Array(errors).to_string()
 }
 
 /// Did this batch of this run commit, and with what outcome? Answers what a lost reply to COMMIT leaves open.

@@ -1,0 +1,107 @@
+//! What a batch would do, found out in a read-only transaction: the work of a dry run.
+
+use std::time::Instant;
+
+use tokio_postgres::types::Type;
+
+use super::super::batch::Batch;
+use super::super::connect::{Connection, Param};
+use super::super::error::StoreError;
+use super::{BatchOutcome, Counts, LOOKUPS_ONLY, Writer, count, isolate, single, text};
+
+/// A row that a dry run would update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub key: String,
+    /// Column, stored value, new value, as text; only columns that differ.
+    pub fields: Vec<(String, Option<String>, Option<String>)>,
+}
+
+impl Writer {
+    /// What [`Writer::write`] would do, found out in a read-only transaction, with the first rows that would change.
+    pub fn compare(
+        &mut self,
+        conn: &mut Connection,
+        batch: &Batch,
+        differences: usize,
+    ) -> Result<(BatchOutcome, Vec<Difference>), StoreError> {
+        let started = Instant::now();
+        let compared = self.compare_once(conn, batch, differences);
+        if compared.is_err() {
+            conn.roll_back();
+        }
+        compared.map(|(mut outcome, found)| {
+            outcome.seconds = started.elapsed().as_secs_f64();
+            (outcome, found)
+        })
+    }
+
+    fn compare_once(
+        &self,
+        conn: &mut Connection,
+        batch: &Batch,
+        differences: usize,
+    ) -> Result<(BatchOutcome, Vec<Difference>), StoreError> {
+        const WHAT: &str = "comparing rows";
+        conn.begin(WHAT, "READ ONLY", LOOKUPS_ONLY)?;
+        let mut counts = Counts::default();
+        let mut found = Vec::new();
+        let mut refused = Vec::new();
+        if !batch.rows().is_empty() {
+            isolate(
+                conn,
+                0..batch.rows().len(),
+                &mut |conn, range| {
+                    let arrays = self.arrays(batch, &range);
+                    let mut params: Vec<Param<'_>> =
+                        arrays.iter().map(|a| (a as _, a.ty())).collect();
+                    let row = single(conn.query(WHAT, &self.statements.compare, &params)?)?;
+                    let part = Counts {
+                        inserted: count(&row, 0)?,
+                        updated: count(&row, 1)?,
+                        unchanged: count(&row, 2)?,
+                        superseded: count(&row, 3)?,
+                    };
+                    counts.add(part);
+                    let wanted =
+                        i64::try_from(differences.saturating_sub(found.len())).unwrap_or(i64::MAX);
+                    if part.updated > 0 && wanted > 0 {
+                        params.push((&wanted, Type::INT8));
+                        for row in conn.query(WHAT, &self.statements.differences, &params)? {
+                            found.push(self.difference(&row)?);
+                        }
+                    }
+                    Ok(())
+                },
+                &mut refused,
+            )?;
+        }
+        conn.run(WHAT, "COMMIT")?;
+        let outcome = BatchOutcome {
+            inserted: counts.inserted,
+            updated: counts.updated,
+            unchanged: counts.unchanged,
+            superseded: counts.superseded,
+            duplicates: batch.duplicates(),
+            rejected: (batch.rejections().len() + refused.len()) as u64,
+            ..BatchOutcome::default()
+        };
+        Ok((outcome, found))
+    }
+
+    fn difference(&self, row: &tokio_postgres::Row) -> Result<Difference, StoreError> {
+        let unreadable = |error| StoreError::from_driver("comparing rows", &error);
+        let old: Vec<Option<String>> = row.try_get(1).map_err(unreadable)?;
+        let new: Vec<Option<String>> = row.try_get(2).map_err(unreadable)?;
+        Ok(Difference {
+            key: text(row, 0)?.to_owned(),
+            fields: self
+                .columns
+                .iter()
+                .zip(old.into_iter().zip(new))
+                .filter(|(_, (old, new))| old != new)
+                .map(|(column, (old, new))| (column.clone(), old, new))
+                .collect(),
+        })
+    }
+}

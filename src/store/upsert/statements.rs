@@ -1,0 +1,193 @@
+//! The SQL of the write path, built once for a table. Everything that is counted is counted by these statements.
+
+use super::super::schema::Layout;
+use super::super::{quote, quote_table};
+use super::rejections::REMEMBERED_KEYS;
+use crate::config::plan::Database;
+
+/// The statements of one table, built once.
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub(super) all_new: String,
+    pub(super) differing: String,
+    pub(super) superseded: String,
+    pub(super) compare: String,
+    pub(super) differences: String,
+    pub(super) reject: String,
+    pub(super) resolve: String,
+    pub(super) open_keys: String,
+    pub(super) log: String,
+}
+
+impl Statements {
+    pub(super) fn new(db: &Database, layout: &Layout) -> Self {
+        let table = quote_table(&db.schema, &db.table);
+        let key = &layout.columns[layout.key];
+        let key_column = quote(&key.name);
+        let width = layout.columns.len();
+        let names: Vec<String> = layout.columns.iter().map(|c| quote(&c.name)).collect();
+        let input: Vec<String> = (0..width).map(|i| format!("c{i}")).collect();
+        let arrays = layout
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| format!("${}::{}[]", i + 1, c.wire.sql()))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let cast = layout
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| format!("u.c{i}::{}", c.cast))
+            .collect::<Vec<_>>();
+        let unnest = format!("unnest({arrays}) AS u({})", input.join(", "));
+        let version = layout
+            .columns
+            .iter()
+            .position(|c| c.name == "source_version")
+            .unwrap_or(width - 1);
+        // Without a mapped version the version is the time of fetching, which is no content.
+        let content: Vec<usize> = (0..width)
+            .filter(|i| *i != layout.key && (*i != version || layout.version_is_content))
+            .collect();
+        let differs = |old: &dyn Fn(usize) -> String, new: &dyn Fn(usize) -> String| {
+            if content.is_empty() {
+                return "false".to_owned();
+            }
+            content
+                .iter()
+                .map(|i| {
+                    if layout.columns[*i].compare_as_text {
+                        format!(
+                            "{}::text COLLATE \"C\" IS DISTINCT FROM {}::text COLLATE \"C\"",
+                            old(*i),
+                            new(*i)
+                        )
+                    } else {
+                        format!("{} IS DISTINCT FROM {}", old(*i), new(*i))
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(" OR ")
+        };
+        let stored = |i: usize| format!("t.{}", names[i]);
+        let version_name = &names[version];
+        let set = (0..width)
+            .filter(|i| *i != layout.key)
+            .map(|i| names[i].clone())
+            .chain(["sync_id", "updated_at"].map(quote))
+            .map(|name| format!("{name} = EXCLUDED.{name}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let into = format!(
+            "INSERT INTO {table} AS t ({}, \"sync_id\", \"updated_at\")",
+            names.join(", ")
+        );
+        // The guard holds against whoever wrote since the row was looked at.
+        let conflict = format!(
+            "ON CONFLICT ({key_column}) DO UPDATE SET {set} \
+             WHERE (t.{version_name} IS NULL OR t.{version_name} <= EXCLUDED.{version_name}) AND ({}) \
+             RETURNING (t.xmax = 0) AS fresh",
+            differs(&stored, &|i| format!("EXCLUDED.{}", names[i]))
+        );
+        let (run, now) = (width + 1, width + 2);
+        let all_new = format!(
+            "{into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM {unnest} ON CONFLICT ({key_column}) DO NOTHING",
+            cast.join(", ")
+        );
+        let as_input = cast
+            .iter()
+            .zip(&input)
+            .map(|(cast, name)| format!("{cast} AS {name}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        // Rows that stay as they are go no further than the comparison.
+        let differing = format!(
+            "WITH moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
+             FROM {unnest} LEFT JOIN {table} t ON t.{key_column} = {} \
+             WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
+             SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
+             (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
+             count(*) FILTER (WHERE late), count(*) FROM moved",
+            cast[layout.key],
+            differs(&stored, &|i| cast[i].clone()),
+            input.join(", "),
+            v = cast[version],
+        );
+        let judged = format!(
+            "input AS MATERIALIZED (SELECT {} FROM {unnest}), \
+             judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
+             WHEN t.{version_name} > s.c{version} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
+             FROM input s LEFT JOIN {table} t ON t.{key_column} = s.c{})",
+            as_input,
+            differs(&stored, &|i| format!("s.c{i}")),
+            layout.key
+        );
+        let compare = format!(
+            "WITH {judged} SELECT count(*) FILTER (WHERE fate = 0), count(*) FILTER (WHERE fate = 1), \
+             count(*) FILTER (WHERE fate = 2), count(*) FILTER (WHERE fate = 3) FROM judged"
+        );
+        let differences = format!(
+            "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
+             JOIN {table} t ON t.{key_column} = j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
+            (0..width)
+                .map(|i| format!("{}::text", stored(i)))
+                .collect::<Vec<_>>()
+                .join(", "),
+            (0..width)
+                .map(|i| format!("j.c{i}::text"))
+                .collect::<Vec<_>>()
+                .join(", "),
+            key = layout.key,
+            limit = "$".to_owned() + &(width + 1).to_string() + "::bigint",
+        );
+        let superseded = format!(
+            "SELECT count(*) FROM unnest($1::{}[], $2::timestamptz[]) AS u(k, v) \
+             JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}",
+            key.wire.sql(),
+            key.cast,
+            layout.columns[version].cast
+        );
+        let rejections = quote_table(&db.log_schema, "sync_rejections");
+        let reject = format!(
+            "INSERT INTO {rejections} AS r (target, key, record_id, payload, reason, message, errors, rules, \
+             explanation, first_run, last_run, first_seen, last_seen, occurrences) \
+             SELECT $1, u.key, u.record_id, u.payload, u.reason, u.message, u.errors::jsonb, u.rules::jsonb, \
+             u.explanation::json, $2, $2, u.seen, u.seen, u.times FROM unnest($3::text[], $4::text[], $5::text[], \
+             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::bigint[]) \
+             AS u(key, record_id, payload, reason, message, errors, rules, explanation, seen, times) \
+             WHERE NOT EXISTS (SELECT 1 FROM {rejections} c WHERE c.target = $1 AND c.key = u.key AND c.resolved_at > u.seen) \
+             ON CONFLICT (target, key) WHERE resolved_at IS NULL DO UPDATE SET record_id = EXCLUDED.record_id, \
+             payload = EXCLUDED.payload, reason = EXCLUDED.reason, message = EXCLUDED.message, \
+             errors = EXCLUDED.errors, rules = EXCLUDED.rules, explanation = EXCLUDED.explanation, \
+             last_run = EXCLUDED.last_run, last_seen = EXCLUDED.last_seen, \
+             occurrences = r.occurrences + EXCLUDED.occurrences WHERE r.last_seen <= EXCLUDED.last_seen"
+        );
+        let resolve = format!(
+            "UPDATE {rejections} AS r SET resolved_at = u.seen, resolved_by = $2 \
+             FROM unnest($3::text[], $4::timestamptz[]) AS u(key, seen) \
+             WHERE r.target = $1 AND r.key = u.key AND r.resolved_at IS NULL AND r.last_seen <= u.seen"
+        );
+        let open_keys = format!(
+            "SELECT key FROM {rejections} WHERE target = $1 AND resolved_at IS NULL LIMIT {}",
+            REMEMBERED_KEYS + 1
+        );
+        let log = format!(
+            "INSERT INTO {} (run_id, batch, inserted, updated, unchanged, superseded, duplicates, rejected, resolved, committed_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            quote_table(&db.log_schema, "sync_batches")
+        );
+        Self {
+            all_new,
+            differing,
+            superseded,
+            compare,
+            differences,
+            reject,
+            resolve,
+            open_keys,
+            log,
+        }
+    }
+}

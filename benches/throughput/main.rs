@@ -1,7 +1,8 @@
 //! Throughput and memory of the real program beside what PostgreSQL itself can take: same machine, same rows, in turn.
 //!
 //! `make bench` runs it next to a private cluster (`scripts/with-postgres`), which it finds in `DB_*` and `PG_BIN`. Suites
-//! are chosen by name, all but the long ones without one: `scripts/with-postgres cargo bench --bench throughput -- load`.
+//! are chosen by name, all but the long ones without one: `scripts/with-postgres cargo bench --bench throughput -- load` (`rounds=1` for a
+//! quick look).
 //! It prints one table a suite and writes `target/bench/throughput.json` and `.svg`. It must not reach into the crate: datasync is
 //! measured as its users run it, from start to exit, with everything on.
 
@@ -126,11 +127,11 @@ struct Runs {
     again: Vec<Measured>,
 }
 
-fn run_suite(suite: &Suite, database: &mut Database) -> anyhow::Result<Report> {
+fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::Result<Report> {
     let source = prepare(suite)?;
     let mut runs: Vec<Runs> = suite.contestants.iter().map(|_| Runs::default()).collect();
     // In turn, so that a noisy minute hits all alike.
-    for round in 1..=suite.rounds {
+    for round in 1..=rounds {
         for (contestant, runs) in suite.contestants.iter().zip(&mut runs) {
             database.recreate()?;
             let state = tempfile::tempdir().context("a folder for the state")?;
@@ -178,10 +179,17 @@ fn prepare(suite: &Suite) -> anyhow::Result<Source> {
 
 fn main() -> anyhow::Result<()> {
     // `cargo bench` adds --bench.
-    let wanted: Vec<String> = env::args()
+    let mut wanted: Vec<String> = env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
+    let rounds = wanted
+        .iter()
+        .position(|argument| argument.starts_with("rounds="))
+        .map(|at| wanted.remove(at))
+        .map(|argument| argument["rounds=".len()..].parse())
+        .transpose()
+        .context("rounds=N takes a number")?;
     for name in &wanted {
         if !SUITES.iter().any(|suite| suite.name == name) {
             let names: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
@@ -195,7 +203,7 @@ fn main() -> anyhow::Result<()> {
     let mut reports = Vec::new();
     for suite in SUITES {
         if wanted.is_empty() && !suite.long || wanted.iter().any(|name| name == suite.name) {
-            let report = run_suite(suite, &mut database)?;
+            let report = run_suite(suite, rounds.unwrap_or(suite.rounds), &mut database)?;
             report.print(&mut io::stdout())?;
             reports.push(report);
         }

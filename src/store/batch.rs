@@ -8,10 +8,11 @@ use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use uuid::Uuid;
 
-use super::encode::{self, Wire};
+use super::encode::{self, Micros, Wire};
 use crate::config::plan::Mapping;
 use crate::record::{Cell, FieldError, Rejection, Validation};
 
@@ -383,6 +384,25 @@ impl Batch {
             .get(index + 1)
             .map_or(self.data.len(), |end| *end as usize);
         &self.data[start..end]
+    }
+
+    /// All encoded fields of a row: they lie side by side.
+    fn row_data(&self, row: &Row) -> &[u8] {
+        let start = self.fields[row.fields] as usize;
+        let end = self
+            .fields
+            .get(row.fields + self.columns.width())
+            .map_or(self.data.len(), |end| *end as usize);
+        &self.data[start..end]
+    }
+
+    /// All rows as a binary COPY, each followed by the same two fields: who writes, and when.
+    pub(crate) fn copy(&self, run_id: Uuid, now: Micros) -> Bytes {
+        let mut constant = Vec::new();
+        encode::put_fixed(&mut constant, run_id.as_bytes());
+        encode::put_time(&mut constant, now);
+        let rows = self.rows.iter().map(|row| self.row_data(row));
+        encode::copy(self.columns.width() + 2, &constant, rows)
     }
 
     /// A column of some rows as an array parameter.

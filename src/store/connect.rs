@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures_util::SinkExt as _;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
@@ -221,6 +223,16 @@ impl Connection {
         params: &[Param<'_>],
     ) -> Result<u64, StoreError> {
         self.call(what, async |client| client.execute_typed(sql, params).await)
+    }
+
+    /// `COPY … FROM STDIN`: the number of rows it stored. What is prepared for it is closed before the next statement, so
+    /// a pooler that hands the session to another client at COMMIT hands over a clean one.
+    pub(crate) fn copy(&mut self, what: &str, sql: &str, data: Bytes) -> Result<u64, StoreError> {
+        self.call(what, async |client| {
+            let mut sink = std::pin::pin!(client.copy_in(sql).await?);
+            sink.send(data).await?;
+            sink.finish().await
+        })
     }
 
     /// Statements without parameters, in one round trip.

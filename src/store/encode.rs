@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use rust_decimal::Decimal;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
@@ -153,6 +153,11 @@ pub(crate) fn put_fixed(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// A time that lies in the range of every clock.
+pub(crate) fn put_time(out: &mut Vec<u8>, time: Micros) {
+    put_fixed(out, &time.0.saturating_sub(EPOCH_MICROS).to_be_bytes());
+}
+
 /// Microseconds since 1970 to microseconds since 2000; none outside PostgreSQL's range.
 pub(crate) fn to_postgres_micros(micros: i64) -> Option<i64> {
     micros
@@ -240,6 +245,31 @@ pub(crate) fn put_array<'a>(
     } else {
         Err(format!("an array of {length} elements got {written}").into())
     }
+}
+
+/// What a binary COPY begins with: the signature, no flags, no extension.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// Puts a binary COPY together from rows whose fields are already encoded and lie side by side; `constant` is appended to
+/// each, `width` counts its fields too.
+pub(crate) fn copy<'a>(
+    width: usize,
+    constant: &[u8],
+    rows: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+) -> Bytes {
+    // A table has at most 1,600 columns.
+    let width = u16::try_from(width).unwrap_or(u16::MAX);
+    let fields: usize = rows.clone().map(<[u8]>::len).sum();
+    let each = size_of::<u16>() + constant.len();
+    let mut out = BytesMut::with_capacity(COPY_HEADER.len() + fields + rows.len() * each + 2);
+    out.extend_from_slice(COPY_HEADER);
+    for row in rows {
+        out.put_u16(width);
+        out.extend_from_slice(row);
+        out.extend_from_slice(constant);
+    }
+    out.put_i16(-1);
+    out.freeze()
 }
 
 /// A time as a parameter: microseconds since 1970-01-01T00:00:00Z.

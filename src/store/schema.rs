@@ -74,6 +74,8 @@ pub struct LayoutColumn {
     /// The type has no equality, or one that is coarser than that of its text.
     pub(crate) compare_as_text: bool,
     pub(crate) wire: Wire,
+    /// The column reads values as they travel: no cast is needed, COPY will do.
+    pub(crate) takes_wire: bool,
 }
 
 impl Layout {
@@ -316,6 +318,8 @@ fn layout_column(found: &Found, wire: Wire) -> LayoutColumn {
         cast: found.cast.clone(),
         compare_as_text: found.compare_as_text,
         wire,
+        takes_wire: found.typname == wire.typname()
+            || (wire == Wire::Text && found.typname == "varchar"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! All SQL of the write path: the upsert in its two forms, the comparison of a dry run, rejections and the batch log.
+//! All SQL of the write path: the upsert in its three forms, the comparison of a dry run, rejections and the batch log.
 //!
 //! One batch is one transaction. Everything counted was counted by PostgreSQL, and the batch-log row, inserted last,
 //! makes the transaction provable: when it is there, the batch is; an aborted transaction cannot insert it.
@@ -71,9 +71,11 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// The two forms of the upsert. Neither locks a row that stays as it is.
+/// The forms of the upsert. None locks a row that stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
+    /// COPY, which is what PostgreSQL takes fastest. One row that is there already fails them all.
+    Copy,
     /// All rows go to INSERT … ON CONFLICT DO NOTHING, fastest when all are new; if some were not, the other follows.
     AllNew,
     /// Looks first: only rows that are new or differ reach the INSERT, and others burn no sequence value.
@@ -91,6 +93,10 @@ pub struct Writer {
     /// PostgreSQL's clock less the local one, microseconds.
     clock_offset: i64,
     form: Form,
+    /// COPY is tried when so many batches in a row held nothing but new rows. More each time it fails.
+    copy_after: u32,
+    /// Batches in a row that held nothing but new rows.
+    all_new: u32,
     /// Hashes of the keys with an open rejection; none until asked for.
     open: Option<OpenKeys>,
 }
@@ -116,18 +122,22 @@ impl Counts {
 impl Writer {
     /// `clock_offset`: PostgreSQL's clock less the local one, microseconds ([`super::log::clock_offset`]).
     pub fn new(db: &Database, layout: &Layout, run_id: Uuid, clock_offset: i64) -> Self {
+        let statements = Statements::new(db, layout);
+        let form = match &statements.copy {
+            _ if !layout.empty => Form::Differing,
+            Some(_) => Form::Copy,
+            None => Form::AllNew,
+        };
         Self {
-            statements: Statements::new(db, layout),
+            statements,
             columns: layout.columns.iter().map(|c| c.name.clone()).collect(),
             target: layout.target.clone(),
             log_schema: db.log_schema.clone(),
             run_id,
             clock_offset,
-            form: if layout.empty {
-                Form::AllNew
-            } else {
-                Form::Differing
-            },
+            form,
+            copy_after: 1,
+            all_new: 0,
             open: None,
         }
     }
@@ -149,15 +159,24 @@ impl Writer {
         batch: &Batch,
     ) -> Result<BatchOutcome, StoreError> {
         let started = Instant::now();
-        let mut outcome =
-            self.write_once(conn, batch, false)
-                .or_else(|error| match error.class() {
-                    Class::Data if error.constraint() != Some(BATCH_LOG_KEY) => {
-                        conn.roll_back();
-                        self.write_once(conn, batch, true)
-                    }
-                    _ => Err(error),
-                });
+        let mut outcome = self.write_once(conn, batch, false);
+        if self.form == Form::Copy
+            && let Err(error) = &outcome
+            && copy_is_to_blame(error)
+        {
+            conn.roll_back();
+            self.form = Form::AllNew;
+            self.all_new = 0;
+            self.copy_after = self.copy_after.saturating_mul(4);
+            outcome = self.write_once(conn, batch, false);
+        }
+        let mut outcome = outcome.or_else(|error| match error.class() {
+            Class::Data if error.constraint() != Some(BATCH_LOG_KEY) => {
+                conn.roll_back();
+                self.write_once(conn, batch, true)
+            }
+            _ => Err(error),
+        });
         if let Err(error) = &outcome {
             let logged = error.constraint() == Some(BATCH_LOG_KEY);
             conn.roll_back();
@@ -249,12 +268,7 @@ impl Writer {
         params.extend(figures.iter().map(|f| (f as _, Type::INT8)));
         params.push((&now, Type::TIMESTAMPTZ));
         conn.execute_and_commit("committing a batch", &self.statements.log, &params)?;
-        // Learned only from what was committed.
-        self.form = if !rows.is_empty() && counts.inserted == rows.len() as u64 {
-            Form::AllNew
-        } else {
-            Form::Differing
-        };
+        self.learn(!rows.is_empty() && counts.inserted == rows.len() as u64);
         if let (Some(OpenKeys::These(keys)), false) = (&mut self.open, rejections.is_empty()) {
             keys.extend(rejections.iter().map(|r| hash(&rejection_key(&r.key))));
             if keys.len() > 2 * REMEMBERED_KEYS {
@@ -262,6 +276,22 @@ impl Writer {
             }
         }
         Ok(outcome)
+    }
+
+    /// Picks the form for the next batch by what became of one that was committed.
+    fn learn(&mut self, all_new: bool) {
+        self.all_new = if all_new {
+            self.all_new.saturating_add(1)
+        } else {
+            0
+        };
+        self.form = if self.all_new == 0 {
+            Form::Differing
+        } else if self.statements.copy.is_some() && self.all_new >= self.copy_after {
+            Form::Copy
+        } else {
+            Form::AllNew
+        };
     }
 
     /// Writes some rows and has them counted.
@@ -278,15 +308,21 @@ impl Writer {
         params.push((&self.run_id, Type::UUID));
         params.push((&now, Type::TIMESTAMPTZ));
         let total = range.len() as u64;
-        let mut counts = Counts::default();
-        if self.form == Form::AllNew {
-            counts.inserted = conn.execute(WHAT, &self.statements.all_new, &params)?;
-            if counts.inserted == total {
-                return Ok(counts);
+        let found = match (self.form, &self.statements.copy) {
+            (Form::Copy, Some(copy)) => conn.copy(WHAT, copy, batch.copy(self.run_id, now))?,
+            (Form::Copy | Form::AllNew, _) => {
+                conn.execute(WHAT, &self.statements.all_new, &params)?
             }
+            (Form::Differing, _) => 0,
+        };
+        let mut counts = Counts {
+            inserted: found,
+            ..Counts::default()
+        };
+        if found == total {
+            return Ok(counts);
         }
         let row = single(conn.query(WHAT, &self.statements.differing, &params)?)?;
-        let found = counts.inserted;
         let mut rest = Counts {
             inserted: count(&row, 0)?,
             updated: count(&row, 1)?,
@@ -330,6 +366,16 @@ impl Writer {
             .map(|column| batch.column(column, range.clone()))
             .collect()
     }
+}
+
+/// May the same rows pass by another statement? A key is there already, a row is at fault, or COPY is not for this table
+/// (a view, row-level security) or this session (a pooler that mixes up prepared statements).
+fn copy_is_to_blame(error: &StoreError) -> bool {
+    error.class() == Class::Data
+        || matches!(
+            error.sqlstate(),
+            Some("0A000" | "42809" | "42P05" | "26000")
+        )
 }
 
 /// Does `work` on a range of rows under a savepoint; where a row is at fault, halves the range until it is found.

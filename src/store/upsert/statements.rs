@@ -8,6 +8,8 @@ use crate::config::plan::Database;
 /// The statements of one table, built once.
 #[derive(Debug)]
 pub(super) struct Statements {
+    /// None when a column does not read values as they travel.
+    pub(super) copy: Option<String>,
     pub(super) all_new: String,
     pub(super) differing: String,
     pub(super) superseded: String,
@@ -79,10 +81,13 @@ impl Statements {
             .map(|name| format!("{name} = EXCLUDED.{name}"))
             .collect::<Vec<_>>()
             .join(", ");
-        let into = format!(
-            "INSERT INTO {table} AS t ({}, \"sync_id\", \"updated_at\")",
-            names.join(", ")
-        );
+        let written = format!("({}, \"sync_id\", \"updated_at\")", names.join(", "));
+        let copy = layout
+            .columns
+            .iter()
+            .all(|column| column.takes_wire)
+            .then(|| format!("COPY {table} {written} FROM STDIN (FORMAT binary)"));
+        let into = format!("INSERT INTO {table} AS t {written}");
         // The guard holds against whoever wrote since the row was looked at.
         let conflict = format!(
             "ON CONFLICT ({key_column}) DO UPDATE SET {set} \
@@ -179,6 +184,7 @@ impl Statements {
             quote_table(&db.log_schema, "sync_batches")
         );
         Self {
+            copy,
             all_new,
             differing,
             superseded,

@@ -6,7 +6,8 @@
 //!
 //! The calling thread alone owns the ledger, the spool and the progress bar. Every channel is bounded, so a stalled
 //! database holds back the fetch instead of filling the memory. Every thread is joined; a panic in one is an error of
-//! the run. A page in flight holds one of a fixed number of tokens until it has been shaped in its turn, so pages that
+//! the run. Batches are consecutive records; one goes to a writer only when no earlier batch with one of its keys is out
+//! still, so versions of one record never race. A page in flight holds one of a fixed number of tokens until it has been shaped in its turn, so pages that
 //! overtake a slow one are bounded too.
 
 mod brake;
@@ -30,9 +31,9 @@ use crate::progress::Progress;
 use crate::record::Ledger;
 use crate::report::Difference;
 use crate::spool::{Header, Spool, SpoolError};
-use crate::store::{self, Batch, BatchOutcome, StoreError};
+use crate::store::{self, Batch, BatchOutcome, Keys, StoreError};
 
-use queue::{CloseOnDrop, DoneOnDrop, MAX_PARTITIONS, Queue};
+use queue::{Claim, CloseOnDrop, DoneOnDrop, Queue};
 use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
 use write::{BatchWriter, Breaker, Fate, Shared};
 
@@ -41,6 +42,8 @@ pub use judge::{Judgement, Rules, judge};
 pub use shape::Sheet;
 pub use write::{Target, Task};
 
+/// What batches may take in memory between shaping and their fate, bytes.
+const BUDGET: usize = 12 << 20;
 /// How often the calling thread looks at signals and at the pool when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
 /// How long the pool is watched before it grows or shrinks.
@@ -180,6 +183,12 @@ impl Flow {
     }
 }
 
+impl Claim for Keys {
+    fn meets(&self, other: &Self) -> bool {
+        Self::meets(self, other)
+    }
+}
+
 enum Event {
     /// Records of a page, in page order, that have been shaped.
     Shaped(u64),
@@ -216,8 +225,9 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         next_batch,
         ref shown,
     } = job;
-    let partitions = limits.max_connections.clamp(1, MAX_PARTITIONS);
-    let queue: Queue<Batch> = Queue::new(partitions as usize);
+    let most_writers = limits.max_connections.max(1);
+    let writers = limits.min_connections.clamp(1, most_writers);
+    let queue: Queue<Keys, Batch> = Queue::new(BUDGET, writers);
     let shared = Shared {
         breaker: Breaker::default(),
         give_up: Arc::default(),
@@ -264,7 +274,6 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                     rules,
                     columns,
                     queue,
-                    partitions,
                     limits.batch_size,
                     next_batch,
                 );
@@ -277,8 +286,8 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             let work = move || {
                 let _end = EndOnDrop(events.clone());
                 let mut writer = BatchWriter::new(target, shared);
-                while let Some((partition, batch)) = queue.take() {
-                    let _done = DoneOnDrop(queue, partition);
+                while let Some((ticket, batch)) = queue.take() {
+                    let _done = DoneOnDrop(queue, ticket);
                     if events.send(Event::Settled(writer.settle(batch))).is_err() {
                         return Err(anyhow!("the ledger is gone"));
                     }
@@ -288,7 +297,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             spawn(scope, format!("write-{number}"), work)
         };
 
-        let mut pool = Pool::new(limits.min_connections.clamp(1, partitions), partitions);
+        let mut pool = Pool::new(writers, most_writers);
         for number in 0..pool.size {
             threads.push(write(number)?);
         }
@@ -332,6 +341,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             match pool.tick(&queue, book.flow.ledger.accounted()) {
                 Change::Grow => {
                     threads.push(write(pool.size - 1)?);
+                    queue.welcome_one();
                     at_work += 1;
                 }
                 Change::Shrink => queue.retire_one(),
@@ -712,7 +722,7 @@ impl Pool {
         }
     }
 
-    fn tick<T>(&mut self, queue: &Queue<T>, accounted: u64) -> Change {
+    fn tick(&mut self, queue: &Queue<Keys, Batch>, accounted: u64) -> Change {
         let elapsed = self.window.elapsed();
         if elapsed < WINDOW {
             return Change::None;

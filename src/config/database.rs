@@ -183,7 +183,7 @@ pub(super) fn database(
     let lock_timeout = connection
         .duration("lock_timeout", SECOND / 100, HOUR)
         .unwrap_or(SECOND * 10);
-    let batch_size = section.number("batch_size", 1..=50_000).unwrap_or(1_000);
+    let batch_size = section.number("batch_size", 1..=50_000).unwrap_or(5_000);
     let host = host?;
     Some(Database {
         ssl_mode: ssl_mode.unwrap_or(if is_local(&host) {

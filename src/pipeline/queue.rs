@@ -1,79 +1,118 @@
-//! The bounded queue between shaping and writing. It hands a partition to one writer at a time, in order, so that two
-//! versions of one record never race, whatever the number of writers. It knows nothing of what a batch holds.
+//! The bounded queue between shaping and writing. Work goes out in order, and not while earlier work with one of its keys
+//! is still with a writer: two versions of one record never race, whatever the number of writers. What it bounds is the
+//! weight of all work that waits or is out, so memory does not depend on the number of writers. It knows nothing of what
+//! a batch holds.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Work that waits, by partition.
+/// What a piece of work touches.
+pub(super) trait Claim {
+    /// Do both touch the same thing?
+    fn meets(&self, other: &Self) -> bool;
+}
+
+/// Work that waits, in order, and what is out with writers.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
-    state: Mutex<State<T>>,
+pub(super) struct Queue<K, T> {
+    state: Mutex<State<K, T>>,
     changed: Condvar,
-    capacity: usize,
+    /// Weight at which pushing waits, bytes.
+    budget: usize,
 }
 
 #[derive(Debug)]
-struct State<T> {
-    waiting: VecDeque<(u32, T)>,
-    /// Bit p is set while a writer holds work of partition p.
-    busy: u64,
+struct State<K, T> {
+    waiting: VecDeque<(Held<K>, T)>,
+    out: Vec<Held<K>>,
+    /// Number of the next piece of work.
+    next: u64,
     closed: bool,
     /// How long `push` has been kept waiting in total: what says that the writers are too few.
     pressed: Duration,
+    writers: u32,
     /// Writers that should retire at their next turn.
     surplus: u32,
 }
 
-/// Partitions are numbered below this.
-pub(super) const MAX_PARTITIONS: u32 = 64;
+/// What the queue keeps of a piece of work while a writer has it.
+#[derive(Debug)]
+struct Held<K> {
+    ticket: u64,
+    claim: K,
+    weight: usize,
+}
 
-impl<T> Queue<T> {
-    pub(super) fn new(capacity: usize) -> Self {
+impl<K, T> State<K, T> {
+    fn weight(&self) -> usize {
+        let waiting = self.waiting.iter().map(|(held, _)| held.weight);
+        waiting.chain(self.out.iter().map(|held| held.weight)).sum()
+    }
+}
+
+impl<K: Claim, T> Queue<K, T> {
+    pub(super) fn new(budget: usize, writers: u32) -> Self {
         Self {
             state: Mutex::new(State {
-                waiting: VecDeque::with_capacity(capacity),
-                busy: 0,
+                waiting: VecDeque::new(),
+                out: Vec::new(),
+                next: 0,
                 closed: false,
                 pressed: Duration::ZERO,
+                writers,
                 surplus: 0,
             }),
             changed: Condvar::new(),
-            capacity,
+            budget,
         }
     }
 
-    /// A panicking thread cannot leave the state half-changed (no code of others runs under the lock), so a poisoned
-    /// lock is taken as it is; the panic itself is reported when the thread is joined.
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    /// A panicking thread cannot leave the state half-changed (no code of others runs under the lock but comparisons), so
+    /// a poisoned lock is taken as it is; the panic itself is reported when the thread is joined.
+    fn lock(&self) -> MutexGuard<'_, State<K, T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+    fn wait<'a>(&self, state: MutexGuard<'a, State<K, T>>) -> MutexGuard<'a, State<K, T>> {
         self.changed
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for room and adds work.
-    pub(super) fn push(&self, partition: u32, work: T) {
-        debug_assert!(partition < MAX_PARTITIONS);
+    /// The weight a piece of work should have, bytes: every writer has one, one waits and one is being filled.
+    pub(super) fn share(&self) -> usize {
+        self.budget / (self.lock().writers as usize + 2)
+    }
+
+    /// Waits for room and adds work. Something may always wait: what is heavier than the budget goes alone.
+    pub(super) fn push(&self, claim: K, weight: usize, work: T) {
         let mut state = self.lock();
-        if state.waiting.len() >= self.capacity {
+        let full = |state: &State<K, T>| {
+            !state.waiting.is_empty() && state.weight() + weight > self.budget
+        };
+        if full(&state) {
             let since = Instant::now();
-            while state.waiting.len() >= self.capacity {
+            while full(&state) {
                 state = self.wait(state);
             }
             state.pressed += since.elapsed();
         }
-        state.waiting.push_back((partition, work));
+        let ticket = state.next;
+        state.next += 1;
+        let held = Held {
+            ticket,
+            claim,
+            weight,
+        };
+        state.waiting.push_back((held, work));
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Waits for work whose partition nobody holds. None when the queue is closed and empty, or this writer is
-    /// surplus. The partition stays held until [`Queue::done`].
-    pub(super) fn take(&self) -> Option<(u32, T)> {
+    /// Waits until the next work meets none that is out. None when the queue is closed and empty, or this writer is
+    /// surplus. The work's claim stays until [`Queue::done`] with the ticket.
+    pub(super) fn take(&self) -> Option<(u64, T)> {
         let mut state = self.lock();
         loop {
             if state.surplus > 0 {
@@ -82,13 +121,14 @@ impl<T> Queue<T> {
             }
             let free = state
                 .waiting
-                .iter()
-                .position(|(partition, _)| state.busy & (1 << partition) == 0);
-            if let Some((partition, work)) = free.and_then(|at| state.waiting.remove(at)) {
-                state.busy |= 1 << partition;
+                .front()
+                .is_some_and(|(next, _)| state.out.iter().all(|out| !out.claim.meets(&next.claim)));
+            if free && let Some((held, work)) = state.waiting.pop_front() {
+                let ticket = held.ticket;
+                state.out.push(held);
                 drop(state);
                 self.changed.notify_all();
-                return Some((partition, work));
+                return Some((ticket, work));
             }
             if state.closed && state.waiting.is_empty() {
                 return None;
@@ -97,9 +137,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Gives a partition back.
-    pub(super) fn done(&self, partition: u32) {
-        self.lock().busy &= !(1 << partition);
+    /// The work has its fate.
+    pub(super) fn done(&self, ticket: u64) {
+        self.lock().out.retain(|held| held.ticket != ticket);
         self.changed.notify_all();
     }
 
@@ -109,9 +149,17 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
+    /// One more writer is at work.
+    pub(super) fn welcome_one(&self) {
+        self.lock().writers += 1;
+    }
+
     /// Sends one writer home.
     pub(super) fn retire_one(&self) {
-        self.lock().surplus += 1;
+        let mut state = self.lock();
+        state.surplus += 1;
+        state.writers = state.writers.saturating_sub(1);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -123,19 +171,19 @@ impl<T> Queue<T> {
 
 /// Closes the queue when shaping ends, however it ends.
 #[derive(Debug)]
-pub(super) struct CloseOnDrop<'a, T>(pub(super) &'a Queue<T>);
+pub(super) struct CloseOnDrop<'a, K: Claim, T>(pub(super) &'a Queue<K, T>);
 
-impl<T> Drop for CloseOnDrop<'_, T> {
+impl<K: Claim, T> Drop for CloseOnDrop<'_, K, T> {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-/// Gives a partition back when its work ends, however it ends.
+/// Gives a claim back when its work ends, however it ends.
 #[derive(Debug)]
-pub(super) struct DoneOnDrop<'a, T>(pub(super) &'a Queue<T>, pub(super) u32);
+pub(super) struct DoneOnDrop<'a, K: Claim, T>(pub(super) &'a Queue<K, T>, pub(super) u64);
 
-impl<T> Drop for DoneOnDrop<'_, T> {
+impl<K: Claim, T> Drop for DoneOnDrop<'_, K, T> {
     fn drop(&mut self) {
         self.0.done(self.1);
     }
@@ -145,27 +193,59 @@ impl<T> Drop for DoneOnDrop<'_, T> {
 mod tests {
     use super::*;
 
+    impl Claim for &str {
+        fn meets(&self, other: &Self) -> bool {
+            self.chars().any(|key| other.contains(key))
+        }
+    }
+
     #[test]
-    fn a_partition_is_with_one_writer_at_a_time_and_in_order() {
-        let queue = Queue::new(8);
-        for (partition, work) in [(0, 'a'), (0, 'b'), (1, 'c')] {
-            queue.push(partition, work);
+    fn work_goes_out_in_order_and_not_beside_work_with_the_same_key() {
+        let queue = Queue::new(100, 2);
+        for (keys, work) in [("ab", 1), ("c", 2), ("bd", 3), ("e", 4)] {
+            queue.push(keys, 10, work);
         }
         queue.close();
-        assert_eq!(queue.take(), Some((0, 'a')));
-        // Partition 0 is held, so the next free work is that of partition 1.
-        assert_eq!(queue.take(), Some((1, 'c')));
-        queue.done(0);
-        assert_eq!(queue.take(), Some((0, 'b')));
+        let (first, work) = queue.take().expect("some work");
+        assert_eq!(work, 1);
+        let (second, work) = queue.take().expect("some work");
+        assert_eq!(work, 2);
+        std::thread::scope(|scope| {
+            let third = scope.spawn(|| queue.take().map(|(_, work)| work));
+            queue.done(second);
+            // b is still out with the first, and the fourth does not overtake.
+            assert!(!third.is_finished());
+            queue.done(first);
+            assert_eq!(third.join().expect("no panic"), Some(3));
+        });
+        assert_eq!(queue.take().map(|(_, work)| work), Some(4));
         assert_eq!(queue.take(), None);
     }
 
     #[test]
+    fn work_that_is_out_counts_against_the_budget() {
+        let queue = Queue::new(100, 2);
+        queue.push("a", 60, 1);
+        let (ticket, _) = queue.take().expect("some work");
+        queue.push("b", 500, 2);
+        std::thread::scope(|scope| {
+            let third = scope.spawn(|| queue.push("c", 10, 3));
+            let (heavy, work) = queue.take().expect("something may always wait");
+            assert_eq!(work, 2);
+            queue.done(ticket);
+            queue.done(heavy);
+            third.join().expect("no panic");
+        });
+        assert_eq!(queue.take().map(|(_, work)| work), Some(3));
+        assert_eq!(queue.share(), 25);
+    }
+
+    #[test]
     fn a_surplus_writer_goes_home_and_the_others_stay() {
-        let queue = Queue::new(8);
-        queue.push(0, 'a');
+        let queue = Queue::new(100, 2);
+        queue.push("a", 1, 'a');
         queue.retire_one();
         assert_eq!(queue.take(), None);
-        assert_eq!(queue.take(), Some((0, 'a')));
+        assert_eq!(queue.take().map(|(_, work)| work), Some('a'));
     }
 }

@@ -1,4 +1,4 @@
-//! Transform and decide: a page becomes rows and rejections, gathered into batches by partition.
+//! Transform and decide: a page becomes rows and rejections, gathered into batches.
 //!
 //! Runs on one thread. Pages are put back in order first, so that batches, and with them the ledger, do not depend on
 //! which request happened to be answered first.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decision::Scratch;
-use crate::store::{Batch, Columns};
+use crate::store::{Batch, Columns, Keys};
 use crate::transform::Shaped;
 
 use super::brake::Brake;
@@ -18,8 +18,9 @@ use super::queue::Queue;
 
 /// A record waits no longer than this for its batch to fill.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// A batch is also full when it holds this much, bytes: what bounds memory when records or rejections are large.
-const FULL_BYTES: usize = 1 << 20;
+/// Rows of the first batch; each next one is twice as large, up to the batch size, so that writers start early and not all
+/// at once.
+const FIRST_BATCH: usize = 500;
 /// One record in so many is timed: reading the clock for each would cost as much as deciding it.
 const TIMED: u64 = 32;
 
@@ -42,13 +43,15 @@ pub(super) struct ShapeStats {
     pub(super) decide: f64,
 }
 
-/// Gathers rows by partition.
+/// Gathers rows into batches.
 pub(super) struct Shaper<'a> {
     rules: Rules<'a>,
     columns: Arc<Columns>,
-    queue: &'a Queue<Batch>,
-    open: Vec<Open>,
+    queue: &'a Queue<Keys, Batch>,
+    open: Option<Open>,
     batch_size: usize,
+    /// Records at which the open batch is sent.
+    full: usize,
     /// Number of the last batch begun.
     next_batch: &'a mut u64,
     sequence: u64,
@@ -57,38 +60,30 @@ pub(super) struct Shaper<'a> {
     rejected: u64,
 }
 
-/// The batch a partition is filling.
+/// The batch that is being filled.
 struct Open {
-    batch: Option<Batch>,
+    batch: Batch,
     since: Instant,
-    /// Rows at which it is sent. The first ones are staggered, so that the writers start early and not all at once.
-    full: usize,
+    /// What it may take in memory, bytes: what bounds it when records or rejections are large.
+    share: usize,
 }
 
 impl<'a> Shaper<'a> {
     pub(super) fn new(
         rules: Rules<'a>,
         columns: Arc<Columns>,
-        queue: &'a Queue<Batch>,
-        partitions: u32,
+        queue: &'a Queue<Keys, Batch>,
         batch_size: u32,
         next_batch: &'a mut u64,
     ) -> Self {
         let batch_size = batch_size.max(1) as usize;
-        let partitions = partitions as usize;
-        let open = (1..=partitions)
-            .map(|p| Open {
-                batch: None,
-                since: Instant::now(),
-                full: (batch_size * p / partitions).max(1),
-            })
-            .collect();
         Self {
             rules,
             columns,
             queue,
-            open,
+            open: None,
             batch_size,
+            full: batch_size.min(FIRST_BATCH),
             next_batch,
             sequence: 0,
             scratch: Scratch::default(),
@@ -135,8 +130,7 @@ impl<'a> Shaper<'a> {
         let sequence = self.sequence;
         match (judgement, shaped.id.as_deref()) {
             (Judgement::Accepted(verdict), Some(id)) => {
-                let partition = self.partition(id);
-                let pushed = self.batch(partition).push_row(
+                let pushed = self.batch().push_row(
                     &sheet.text,
                     range.clone(),
                     id,
@@ -151,16 +145,15 @@ impl<'a> Shaper<'a> {
                     let refusal = Refusal::of_fields(vec![error]);
                     let rejection =
                         refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
-                    self.batch(partition).push_rejection(rejection);
+                    self.batch().push_rejection(rejection);
                 }
-                self.send_if_full(partition);
+                self.send_if_full();
             }
             (Judgement::Refused(refusal), _) => {
                 self.rejected += 1;
                 let rejection = refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
-                let partition = self.partition(&rejection.key);
-                self.batch(partition).push_rejection(rejection);
-                self.send_if_full(partition);
+                self.batch().push_rejection(rejection);
+                self.send_if_full();
             }
             (Judgement::Accepted(_), None) => {
                 unreachable!("a record without a key is never accepted")
@@ -168,61 +161,49 @@ impl<'a> Shaper<'a> {
         }
     }
 
-    fn partition(&self, key: &str) -> usize {
-        (crc32fast::hash(key.as_bytes()) as usize) % self.open.len()
-    }
-
-    fn batch(&mut self, partition: usize) -> &mut Batch {
-        let open = &mut self.open[partition];
-        let (columns, next) = (&self.columns, &mut *self.next_batch);
-        open.batch.get_or_insert_with(|| {
-            open.since = Instant::now();
+    fn batch(&mut self) -> &mut Batch {
+        let (columns, next, queue) = (&self.columns, &mut *self.next_batch, self.queue);
+        let open = self.open.get_or_insert_with(|| {
             *next += 1;
-            Batch::new(
-                Arc::clone(columns),
-                *next,
-                u32::try_from(partition).unwrap_or_default(),
-            )
-        })
-    }
-
-    fn send_if_full(&mut self, partition: usize) {
-        let open = &self.open[partition];
-        if open
-            .batch
-            .as_ref()
-            .is_some_and(|batch| batch.len() >= open.full || batch.bytes() >= FULL_BYTES)
-        {
-            self.send(partition);
-        }
-    }
-
-    fn send(&mut self, partition: usize) {
-        let open = &mut self.open[partition];
-        if let Some(mut batch) = open.batch.take() {
-            open.full = self.batch_size;
-            batch.seal();
-            self.queue
-                .push(u32::try_from(partition).unwrap_or_default(), batch);
-        }
-    }
-
-    /// Sends batches whose first record has waited long enough.
-    pub(super) fn send_overdue(&mut self) {
-        for partition in 0..self.open.len() {
-            if self.open[partition].batch.is_some()
-                && self.open[partition].since.elapsed() >= LONGEST_WAIT
-            {
-                self.send(partition);
+            Open {
+                batch: Batch::new(Arc::clone(columns), *next),
+                since: Instant::now(),
+                share: queue.share(),
             }
+        });
+        &mut open.batch
+    }
+
+    fn send_if_full(&mut self) {
+        if self.open.as_ref().is_some_and(|open| {
+            open.batch.len() >= self.full || open.batch.bytes() >= open.share
+        }) {
+            self.full = (self.full * 2).min(self.batch_size);
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if let Some(Open { mut batch, .. }) = self.open.take() {
+            batch.seal();
+            self.queue.push(batch.claim(), batch.bytes(), batch);
+        }
+    }
+
+    /// Sends a batch whose first record has waited long enough.
+    pub(super) fn send_overdue(&mut self) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.since.elapsed() >= LONGEST_WAIT)
+        {
+            self.send();
         }
     }
 
     /// Sends everything.
     pub(super) fn finish(mut self) -> ShapeStats {
-        for partition in 0..self.open.len() {
-            self.send(partition);
-        }
+        self.send();
         self.stats
     }
 }

@@ -100,14 +100,17 @@ pub struct Kept<'a> {
 pub struct Batch {
     /// Unique within the run; with the run's id it names the transaction in the batch log.
     pub number: u64,
-    /// Which writer it belongs to.
-    pub partition: u32,
     columns: Arc<Columns>,
     rows: Vec<Row>,
     /// Start of each field in `data`, row by row.
     fields: Vec<u32>,
     data: Vec<u8>,
-    keys: String,
+    /// Keys of rows and rejections, one after the other.
+    keys: Arc<String>,
+    /// Where the keys of the rejections are in `keys`.
+    rejected: Vec<Range<u32>>,
+    /// What the rejections and the raw text of the rows take, bytes.
+    texts: usize,
     pages: Vec<Arc<String>>,
     rejections: Vec<Rejection>,
     /// Rows dropped by [`Batch::seal`] because a newer one has their key. Kept for the spool's sake.
@@ -136,15 +139,16 @@ pub(crate) fn rejection_key(key: &str) -> std::borrow::Cow<'_, str> {
 }
 
 impl Batch {
-    pub fn new(columns: Arc<Columns>, number: u64, partition: u32) -> Self {
+    pub fn new(columns: Arc<Columns>, number: u64) -> Self {
         Self {
             number,
-            partition,
             columns,
             rows: Vec::new(),
             fields: Vec::new(),
             data: Vec::new(),
-            keys: String::new(),
+            keys: Arc::default(),
+            rejected: Vec::new(),
+            texts: 0,
             pages: Vec::new(),
             rejections: Vec::new(),
             dropped: Vec::new(),
@@ -174,13 +178,13 @@ impl Batch {
         match self.encode_row(cells, validation, flagged, version) {
             Ok(()) => {
                 let page = self.page_index(page);
-                let start = to_u32(self.keys.len());
-                self.keys.push_str(key);
+                let key = self.push_key(key);
+                self.texts += raw.len();
                 self.rows.push(Row {
                     fields,
                     page,
                     raw,
-                    key: start..to_u32(self.keys.len()),
+                    key,
                     version,
                     requested_at,
                     sequence,
@@ -196,6 +200,14 @@ impl Batch {
                 Err(error)
             }
         }
+    }
+
+    fn push_key(&mut self, key: &str) -> Range<u32> {
+        // Shared only once it has been sealed and claimed.
+        let keys = Arc::make_mut(&mut self.keys);
+        let start = to_u32(keys.len());
+        keys.push_str(key);
+        start..to_u32(keys.len())
     }
 
     fn encode_row(
@@ -250,6 +262,11 @@ impl Batch {
 
     /// Adds a record that is not fit to be written; it is stored in the same transaction.
     pub fn push_rejection(&mut self, rejection: Rejection) {
+        let key = self.push_key(&rejection.key);
+        self.rejected.push(key);
+        self.texts += size_of::<Rejection>()
+            + rejection.payload.len()
+            + rejection.explanation.as_ref().map_or(0, String::len);
         self.rejections.push(rejection);
         self.sealed = false;
     }
@@ -268,21 +285,13 @@ impl Batch {
         self.rows.len()
     }
 
-    /// About what it takes in memory, the pages it keeps alive aside.
+    /// About what it takes in memory, its share of the pages included.
     pub fn bytes(&self) -> usize {
         self.data.len()
             + self.keys.len()
             + self.fields.len() * size_of::<u32>()
             + self.rows.len() * size_of::<Row>()
-            + self
-                .rejections
-                .iter()
-                .map(|r| {
-                    size_of::<Rejection>()
-                        + r.payload.len()
-                        + r.explanation.as_ref().map_or(0, String::len)
-                })
-                .sum::<usize>()
+            + self.texts
     }
 
     /// Sorts by key and leaves one row a key: the newest version, the later of equals.
@@ -293,7 +302,7 @@ impl Batch {
         let mut rows = std::mem::take(&mut self.rows);
         rows.append(&mut self.dropped);
         let keys = &self.keys;
-        let key = |row: &Row| &keys[row.key.start as usize..row.key.end as usize];
+        let key = |row: &Row| at(keys, &row.key);
         rows.sort_unstable_by(|a, b| {
             key(a)
                 .cmp(key(b))
@@ -314,13 +323,27 @@ impl Batch {
                 *last = seen.max(*last);
             }
             for row in &mut self.rows {
-                let key = &self.keys[row.key.start as usize..row.key.end as usize];
+                let key = at(&self.keys, &row.key);
                 row.resolves = latest
                     .get(key)
                     .is_none_or(|rejected| *rejected < (row.requested_at, row.sequence));
             }
         }
         self.sealed = true;
+    }
+
+    /// The keys of all its rows and rejections.
+    pub fn claim(&self) -> Keys {
+        let rows = self.rows.iter().map(|row| row.key.clone());
+        let mut sorted: Vec<Range<u32>> = rows.chain(self.rejected.iter().cloned()).collect();
+        // The rows of a sealed batch are in order.
+        if !self.rejected.is_empty() || !self.sealed {
+            sorted.sort_unstable_by(|a, b| at(&self.keys, a).cmp(at(&self.keys, b)));
+        }
+        Keys {
+            text: Arc::clone(&self.keys),
+            sorted,
+        }
     }
 
     pub(crate) const fn is_sealed(&self) -> bool {
@@ -365,7 +388,7 @@ impl Batch {
     }
 
     pub(crate) fn key(&self, row: &Row) -> &str {
-        &self.keys[row.key.start as usize..row.key.end as usize]
+        at(&self.keys, &row.key)
     }
 
     pub(crate) fn raw(&self, row: &Row) -> &str {
@@ -419,6 +442,41 @@ impl Batch {
             wire,
         }
     }
+}
+
+/// The keys that a batch touches, in order.
+#[derive(Debug)]
+pub struct Keys {
+    text: Arc<String>,
+    sorted: Vec<Range<u32>>,
+}
+
+impl Keys {
+    /// Is there a key that both have?
+    pub fn meets(&self, other: &Self) -> bool {
+        let (Some(last), Some(others_last)) = (self.sorted.last(), other.sorted.last()) else {
+            return false;
+        };
+        let (last, others_last) = (at(&self.text, last), at(&other.text, others_last));
+        let mut mine = self.sorted.iter().map(|key| at(&self.text, key)).peekable();
+        let mut theirs = other.sorted.iter().map(|key| at(&other.text, key)).peekable();
+        while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
+            // Mostly one batch ends before the other begins.
+            if *a > others_last || *b > last {
+                return false;
+            }
+            match a.cmp(b) {
+                std::cmp::Ordering::Equal => return true,
+                std::cmp::Ordering::Less => mine.next(),
+                std::cmp::Ordering::Greater => theirs.next(),
+            };
+        }
+        false
+    }
+}
+
+fn at<'a>(keys: &'a str, range: &Range<u32>) -> &'a str {
+    &keys[range.start as usize..range.end as usize]
 }
 
 /// Offsets within a batch: it is sealed long before it reaches 4 GiB.

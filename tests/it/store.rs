@@ -126,7 +126,7 @@ impl Bench {
 
     fn batch(&mut self) -> Batch {
         self.next += 1;
-        Batch::new(Arc::clone(&self.columns), self.next, 0)
+        Batch::new(Arc::clone(&self.columns), self.next)
     }
 
     fn write(&mut self, mut batch: Batch) -> Result<BatchOutcome, StoreError> {

@@ -270,13 +270,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             spawn(scope, "shape".to_owned(), move || {
                 let _end = EndOnDrop(events.clone());
                 let _close = CloseOnDrop(queue);
-                let shaper = Shaper::new(
-                    rules,
-                    columns,
-                    queue,
-                    limits.batch_size,
-                    next_batch,
-                );
+                let shaper = Shaper::new(rules, columns, queue, limits.batch_size, next_batch);
                 shape_all(shaper, &pages_out, &permits, &events, limits)
             })?
         };

@@ -175,9 +175,11 @@ impl<'a> Shaper<'a> {
     }
 
     fn send_if_full(&mut self) {
-        if self.open.as_ref().is_some_and(|open| {
-            open.batch.len() >= self.full || open.batch.bytes() >= open.share
-        }) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.batch.len() >= self.full || open.batch.bytes() >= open.share)
+        {
             self.full = (self.full * 2).min(self.batch_size);
             self.send();
         }

@@ -399,7 +399,7 @@ impl Batch {
     }
 
     /// One encoded field, its length included.
-    fn field(&self, row: &Row, column: usize) -> &[u8] {
+    pub(crate) fn field(&self, row: &Row, column: usize) -> &[u8] {
         let index = row.fields + column;
         let start = self.fields[index] as usize;
         let end = self
@@ -428,18 +428,21 @@ impl Batch {
         encode::copy(self.columns.width() + 2, &constant, rows)
     }
 
-    /// A column of some rows as an array parameter.
-    pub(crate) fn column(&self, column: usize, rows: Range<usize>) -> ColumnArray<'_> {
-        let wire = self
-            .columns
+    /// The type a column travels as.
+    pub(crate) fn wire(&self, column: usize) -> Wire {
+        self.columns
             .mapped
             .get(column)
-            .map_or_else(|| KEPT[column - self.columns.mapped.len()].1, |c| c.wire);
+            .map_or_else(|| KEPT[column - self.columns.mapped.len()].1, |c| c.wire)
+    }
+
+    /// A column of some rows, picked by their places, as an array parameter.
+    pub(crate) fn column<'a>(&'a self, column: usize, picks: &'a [u32]) -> ColumnArray<'a> {
         ColumnArray {
             batch: self,
             column,
-            rows,
-            wire,
+            picks,
+            wire: self.wire(column),
         }
     }
 }
@@ -459,7 +462,11 @@ impl Keys {
         };
         let (last, others_last) = (at(&self.text, last), at(&other.text, others_last));
         let mut mine = self.sorted.iter().map(|key| at(&self.text, key)).peekable();
-        let mut theirs = other.sorted.iter().map(|key| at(&other.text, key)).peekable();
+        let mut theirs = other
+            .sorted
+            .iter()
+            .map(|key| at(&other.text, key))
+            .peekable();
         while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
             // Mostly one batch ends before the other begins.
             if *a > others_last || *b > last {
@@ -489,7 +496,7 @@ fn to_u32(offset: usize) -> u32 {
 pub(crate) struct ColumnArray<'a> {
     batch: &'a Batch,
     column: usize,
-    rows: Range<usize>,
+    picks: &'a [u32],
     wire: Wire,
 }
 
@@ -501,17 +508,11 @@ impl ColumnArray<'_> {
 
 impl ToSql for ColumnArray<'_> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let rows = self
-            .batch
-            .rows
-            .get(self.rows.clone())
-            .ok_or("rows outside the batch")?;
-        encode::put_array(
-            out,
-            &self.wire.element(),
-            rows.len(),
-            rows.iter().map(|row| self.batch.field(row, self.column)),
-        )?;
+        let rows = self.picks.iter().map(|pick| {
+            let row = &self.batch.rows[*pick as usize];
+            self.batch.field(row, self.column)
+        });
+        encode::put_array(out, &self.wire.element(), self.picks.len(), rows)?;
         Ok(IsNull::No)
     }
 

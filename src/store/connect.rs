@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
@@ -232,6 +232,24 @@ impl Connection {
             let mut sink = std::pin::pin!(client.copy_in(sql).await?);
             sink.send(data).await?;
             sink.finish().await
+        })
+    }
+
+    /// One statement with typed parameters; its rows are shown one by one as they arrive, never held together.
+    pub(crate) fn each(
+        &mut self,
+        what: &str,
+        sql: &str,
+        params: &[Param<'_>],
+        mut show: impl FnMut(&Row),
+    ) -> Result<(), StoreError> {
+        self.call(what, async |client| {
+            let params = params.iter().map(|(value, ty)| (*value, ty.clone()));
+            let mut rows = std::pin::pin!(client.query_typed_raw(sql, params).await?);
+            while let Some(row) = rows.try_next().await? {
+                show(&row);
+            }
+            Ok(())
         })
     }
 

@@ -220,6 +220,26 @@ fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
     }
 }
 
+/// Is an encoded field the same value as one that PostgreSQL sent (without its length, none for NULL)?
+///
+/// Numbers are the same with another display scale too; anything else that PostgreSQL might call equal is not.
+pub(crate) fn same(wire: Wire, field: &[u8], stored: Option<&[u8]>) -> bool {
+    let Some((length, value)) = field.split_at_checked(size_of::<i32>()) else {
+        return false;
+    };
+    match (stored, wire) {
+        (None, _) => length == (-1_i32).to_be_bytes(),
+        (Some(_), _) if length == (-1_i32).to_be_bytes() => false,
+        // Number of digits, weight, sign, display scale, 16 bits each; then the digits.
+        (Some(stored), Wire::Numeric) => {
+            value.len() == stored.len()
+                && value.get(..6) == stored.get(..6)
+                && value.get(8..) == stored.get(8..)
+        }
+        (Some(stored), _) => value == stored,
+    }
+}
+
 /// Writes an array parameter from fields that are already encoded.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
 pub(crate) fn put_array<'a>(

@@ -18,7 +18,7 @@ pub mod schema; // schema.sql, and the table against the mapping
 mod tls; // sslmode with libpq's meaning
 pub mod upsert; // all SQL of the write path
 
-pub use batch::{Batch, Keys, Columns};
+pub use batch::{Batch, Columns, Keys};
 pub use cases::CaseRow;
 pub use check::{Findings, check};
 pub use connect::Connection;

@@ -4,6 +4,7 @@
 //! makes the transaction provable: when it is there, the batch is; an aborted transaction cannot insert it.
 
 mod compare;
+mod probe;
 mod rejections;
 mod statements;
 
@@ -92,7 +93,10 @@ pub struct Writer {
     run_id: Uuid,
     /// PostgreSQL's clock less the local one, microseconds.
     clock_offset: i64,
+    version_is_content: bool,
     form: Form,
+    /// When stored rows are looked at before anything is sent.
+    pace: probe::Pace,
     /// COPY is tried when so many batches in a row held nothing but new rows. More each time it fails.
     copy_after: u32,
     /// Batches in a row that held nothing but new rows.
@@ -135,7 +139,9 @@ impl Writer {
             log_schema: db.log_schema.clone(),
             run_id,
             clock_offset,
+            version_is_content: layout.version_is_content,
             form,
+            pace: probe::Pace::default(),
             copy_after: 1,
             all_new: 0,
             open: None,
@@ -211,7 +217,7 @@ impl Writer {
             LOOKUPS_ONLY.to_owned()
         };
         conn.begin("beginning a batch", "", &extra)?;
-        let rows = 0..batch.rows().len();
+        let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
         let counts = if rows.is_empty() {
             Counts::default()
@@ -219,16 +225,26 @@ impl Writer {
             let mut counts = Counts::default();
             isolate(
                 conn,
-                rows.clone(),
+                0..rows.len(),
                 &mut |conn, range| {
-                    counts.add(self.upsert(conn, batch, range)?);
+                    counts.add(self.upsert(conn, batch, &rows[range])?);
                     Ok(())
                 },
                 &mut refused,
             )?;
             counts
+        } else if self.form == Form::Differing {
+            let left = self.unproven(conn, batch)?;
+            let mut counts = Counts {
+                unchanged: (rows.len() - left.len()) as u64,
+                ..Counts::default()
+            };
+            if !left.is_empty() {
+                counts.add(self.upsert(conn, batch, &left)?);
+            }
+            counts
         } else {
-            self.upsert(conn, batch, rows.clone())?
+            self.upsert(conn, batch, &rows)?
         };
         let rejections = Self::rejections_with(batch, &refused);
         self.store_rejections(conn, &rejections)?;
@@ -294,20 +310,20 @@ impl Writer {
         };
     }
 
-    /// Writes some rows and has them counted.
+    /// Writes some rows, picked by their places in the batch, and has them counted.
     fn upsert(
         &self,
         conn: &mut Connection,
         batch: &Batch,
-        range: Range<usize>,
+        picks: &[u32],
     ) -> Result<Counts, StoreError> {
         const WHAT: &str = "writing rows";
-        let arrays = self.arrays(batch, &range);
+        let arrays = self.arrays(batch, picks);
         let now = self.now();
         let mut params: Vec<Param<'_>> = arrays.iter().map(|a| (a as _, a.ty())).collect();
         params.push((&self.run_id, Type::UUID));
         params.push((&now, Type::TIMESTAMPTZ));
-        let total = range.len() as u64;
+        let total = picks.len() as u64;
         let found = match (self.form, &self.statements.copy) {
             (Form::Copy, Some(copy)) => conn.copy(WHAT, copy, batch.copy(self.run_id, now))?,
             (Form::Copy | Form::AllNew, _) => {
@@ -341,8 +357,8 @@ impl Writer {
             // The guard held some back: those that are older than what is stored now, and those that equal it.
             let key = batch.columns().key;
             let version = batch.columns().width() - 1;
-            let key = batch.column(key, range.clone());
-            let version = batch.column(version, range);
+            let key = batch.column(key, picks);
+            let version = batch.column(version, picks);
             let row = single(conn.query(
                 WHAT,
                 &self.statements.superseded,
@@ -361,9 +377,9 @@ impl Writer {
         Ok(counts)
     }
 
-    fn arrays<'a>(&self, batch: &'a Batch, range: &Range<usize>) -> Vec<ColumnArray<'a>> {
+    fn arrays<'a>(&self, batch: &'a Batch, picks: &'a [u32]) -> Vec<ColumnArray<'a>> {
         (0..self.columns.len())
-            .map(|column| batch.column(column, range.clone()))
+            .map(|column| batch.column(column, picks))
             .collect()
     }
 }

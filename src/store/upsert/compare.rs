@@ -47,12 +47,13 @@ impl Writer {
         let mut counts = Counts::default();
         let mut found = Vec::new();
         let mut refused = Vec::new();
-        if !batch.rows().is_empty() {
+        let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
+        if !rows.is_empty() {
             isolate(
                 conn,
-                0..batch.rows().len(),
+                0..rows.len(),
                 &mut |conn, range| {
-                    let arrays = self.arrays(batch, &range);
+                    let arrays = self.arrays(batch, &rows[range]);
                     let mut params: Vec<Param<'_>> =
                         arrays.iter().map(|a| (a as _, a.ty())).collect();
                     let row = single(conn.query(WHAT, &self.statements.compare, &params)?)?;

@@ -1,5 +1,7 @@
 //! The SQL of the write path, built once for a table. Everything that is counted is counted by these statements.
 
+use tokio_postgres::types::Type;
+
 use super::super::schema::Layout;
 use super::super::{quote, quote_table};
 use super::rejections::REMEMBERED_KEYS;
@@ -10,6 +12,9 @@ use crate::config::plan::Database;
 pub(super) struct Statements {
     /// None when a column does not read values as they travel.
     pub(super) copy: Option<String>,
+    /// Rows between two keys, in order, as they are stored: key, then every written column. None when what comes back
+    /// could not be compared with what is sent.
+    pub(super) walk: Option<String>,
     pub(super) all_new: String,
     pub(super) differing: String,
     pub(super) superseded: String,
@@ -19,6 +24,8 @@ pub(super) struct Statements {
     pub(super) resolve: String,
     pub(super) open_keys: String,
     pub(super) log: String,
+    /// What a key travels as.
+    pub(super) key_type: Type,
 }
 
 impl Statements {
@@ -87,6 +94,14 @@ impl Statements {
             .iter()
             .all(|column| column.takes_wire)
             .then(|| format!("COPY {table} {written} FROM STDIN (FORMAT binary)"));
+        let walk = copy.is_some().then(|| {
+            format!(
+                "SELECT {key_column}, {} FROM {table} WHERE {key_column} >= $1::{cast} AND {key_column} <= $2::{cast} \
+                 ORDER BY {key_column} LIMIT $3",
+                names.join(", "),
+                cast = key.cast,
+            )
+        });
         let into = format!("INSERT INTO {table} AS t {written}");
         // The guard holds against whoever wrote since the row was looked at.
         let conflict = format!(
@@ -185,6 +200,7 @@ impl Statements {
         );
         Self {
             copy,
+            walk,
             all_new,
             differing,
             superseded,
@@ -194,6 +210,7 @@ impl Statements {
             resolve,
             open_keys,
             log,
+            key_type: key.wire.element(),
         }
     }
 }

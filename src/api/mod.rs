@@ -11,8 +11,10 @@ mod envelope;
 mod error;
 mod hints;
 mod input;
+mod pace;
 mod pages;
 mod proxy;
+mod quota;
 mod retry;
 mod tls;
 

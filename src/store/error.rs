@@ -25,7 +25,9 @@ pub struct StoreError {
     class: Class,
     kind: &'static str,
     sqlstate: Option<String>,
+    /// What happened and, where there is one, the advice.
     message: String,
+    advice: &'static str,
     constraint: Option<String>,
     column: Option<String>,
     connection_lost: bool,
@@ -116,6 +118,21 @@ fn hint(kind: &str) -> &'static str {
     }
 }
 
+/// What to do about a failed handshake. Never to switch the checks off.
+fn tls_hint(why: &str) -> &'static str {
+    if why.contains("does not support TLS") {
+        "the server offers no TLS, which DB_SSLMODE demands: its operator switches it on with ssl = on"
+    } else if why.contains("expired") || why.contains("Expired") {
+        "the server's certificate is out of date: its operator has to renew it (and check this machine's clock)"
+    } else if why.contains("not valid for name") || why.contains("NotValidForName") {
+        "let DB_HOST be the name that the certificate is for"
+    } else if why.contains("UnknownIssuer") || why.contains("CaUsedAsEndEntity") {
+        "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
+    } else {
+        hint("tls")
+    }
+}
+
 impl StoreError {
     /// An error that PostgreSQL did not report itself.
     pub(crate) fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
@@ -124,6 +141,7 @@ impl StoreError {
             kind,
             sqlstate: None,
             message: message.into(),
+            advice: hint(kind),
             constraint: None,
             column: None,
             connection_lost: false,
@@ -197,6 +215,7 @@ impl StoreError {
             kind,
             sqlstate: Some(sqlstate.to_owned()),
             message,
+            advice: hint(kind),
             constraint: db.constraint().map(str::to_owned),
             column: db.column().map(str::to_owned),
             connection_lost: fatal || sqlstate.starts_with("57P") || sqlstate == "25006",
@@ -229,9 +248,28 @@ impl StoreError {
             ("protocol", _) | (_, None) => text,
             (_, Some(cause)) => innermost(cause),
         };
-        let mut made = Self::new(class, kind, format!("{what}: {why}; {}", hint(kind)));
+        let advice = if kind == "tls" {
+            tls_hint(&why)
+        } else {
+            hint(kind)
+        };
+        let mut made = Self::new(class, kind, format!("{what}: {why}; {advice}"));
+        made.advice = advice;
         made.connection_lost = true;
         made
+    }
+
+    /// What happened, without the advice.
+    pub fn what(&self) -> &str {
+        self.message
+            .strip_suffix(self.advice)
+            .and_then(|what| what.strip_suffix("; "))
+            .unwrap_or(&self.message)
+    }
+
+    /// What to do next.
+    pub const fn hint(&self) -> &'static str {
+        self.advice
     }
 
     /// What to do with it.

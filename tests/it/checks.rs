@@ -1,6 +1,8 @@
 //! `check-api` and `check-db` tell apart what can be wrong, and change nothing.
 #![allow(clippy::unwrap_used)]
 
+mod database;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -187,15 +189,22 @@ fn a_database_in_order_is_told_in_every_step_and_nothing_changes() {
     finished.expect(0);
     let result = finished.json();
     for name in [
+        "dns",
         "tcp",
+        "tls",
         "authentication",
         "database",
         "version",
         "pooler",
         "read-write",
         "tables",
+        "columns",
+        "key",
+        "lengths",
         "privileges",
         "connections",
+        "lease",
+        "spool",
     ] {
         assert_eq!(check(&result, name)["ok"], true, "{name}");
     }

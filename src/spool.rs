@@ -172,23 +172,26 @@ pub fn glance(state_dir: &Path) -> Result<Glance, SpoolError> {
 }
 
 impl Spool {
+    /// A spool nothing is kept in or taken from: the file system is left alone.
+    pub fn untouched(state_dir: &Path, max_bytes: u64) -> Self {
+        Self {
+            folder: state_dir.join("spool"),
+            quarantine: state_dir.join("quarantine"),
+            max_bytes,
+            bytes: 0,
+        }
+    }
+
     /// Opens (and creates, mode 0700) the spool below the state directory, and proves that it can be written.
     pub fn open(state_dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
-        let folder = state_dir.join("spool");
-        let quarantine = state_dir.join("quarantine");
-        for path in [&folder, &quarantine] {
+        let mut spool = Self::untouched(state_dir, max_bytes);
+        for path in [&spool.folder, &spool.quarantine] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(path)
                 .map_err(|e| SpoolError::new("cannot create the state directory", path, e))?;
         }
-        let mut spool = Self {
-            folder,
-            quarantine,
-            max_bytes,
-            bytes: 0,
-        };
         spool.sweep()?;
         for path in spool.files()? {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());

@@ -1,11 +1,11 @@
 //! `check-db`: every condition has a line of its own, with what was found and what to type.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::check;
+use super::{black_hole, check, failed};
 use crate::support::Workplace;
 use crate::support::command::finish;
 use crate::support::http::Server;
@@ -40,35 +40,6 @@ fn last_failed(result: &Value, name: &str, detail: &str, hint: &str) {
     // The spool is no business of the database.
     let last = &checks[checks.len() - 2];
     assert_eq!(last["name"], name, "{result}");
-}
-
-#[track_caller]
-fn failed(result: &Value, name: &str, detail: &str, hint: &str) {
-    let found = check(result, name);
-    assert_eq!(found["ok"], false, "{found}");
-    for (part, words) in [("detail", detail), ("hint", hint)] {
-        assert!(
-            found[part].as_str().unwrap_or_default().contains(words),
-            "{part} does not say {words:?}: {found}"
-        );
-    }
-    assert!(found["seconds"].is_number());
-}
-
-/// A port on which connections are neither accepted nor refused, for as long as the first part lives.
-fn black_hole() -> (impl Sized, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let fillers: Vec<_> = (0..4)
-        .filter_map(|_| {
-            std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()
-        })
-        .collect();
-    assert!(!fillers.is_empty());
-    ((socket, fillers), address)
 }
 
 #[test]

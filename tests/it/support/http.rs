@@ -229,20 +229,30 @@ impl Server {
     }
 
     /// Speak TLS, with a certificate for `localhost` and 127.0.0.1 that nobody has reason to trust. Returns its PEM too.
-    pub fn tls(mut self) -> (Self, String) {
+    pub fn tls(self) -> (Self, String) {
+        self.tls_with(|_| {})
+    }
+
+    /// The same with a certificate that is changed before it is signed.
+    pub fn tls_with(
+        mut self,
+        change: impl FnOnce(&mut rcgen::CertificateParams),
+    ) -> (Self, String) {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let key =
-            rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         self.tls = Some(Arc::new(config));
-        (self, made.cert.pem())
+        (self, certificate.pem())
     }
 
     /// Listens on a free port of 127.0.0.1.

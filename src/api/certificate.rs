@@ -36,7 +36,7 @@ pub(super) struct Seen {
 pub(super) fn look(stream: TcpStream, host: &str, limit: Duration) -> Seen {
     let witness = match Witness::new() {
         Ok(witness) => Arc::new(witness),
-        Err(error) => return failed(format!("TLS cannot be set up: {error}"), None),
+        Err(error) => return failed(&format!("TLS cannot be set up: {error}"), None),
     };
     let shaken = shake(stream, host, limit, &witness);
     let shown = witness
@@ -63,15 +63,15 @@ pub(super) fn look(stream: TcpStream, host: &str, limit: Duration) -> Seen {
                 ok: true,
             }
         }
-        Err(why) => failed(why, named),
+        Err(why) => failed(&why, named),
     }
 }
 
-fn failed(why: String, named: Option<String>) -> Seen {
-    let hint = tls::hint(&why).to_owned();
+fn failed(why: &str, named: Option<String>) -> Seen {
+    let hint = tls::hint(why).to_owned();
     Seen {
         detail: named.map_or_else(
-            || why.clone(),
+            || why.to_owned(),
             |named| format!("{why}; it showed a {named}"),
         ),
         hint: Some(hint),

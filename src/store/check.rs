@@ -32,10 +32,12 @@ const OF_CONFIGURATION: [&str; 5] = ["tables", "columns", "key", "lengths", "pri
 type Found = Result<(String, Option<String>), (String, Option<String>)>;
 
 /// Found in order, with nothing to add.
+#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
 fn well(detail: impl Into<String>) -> Found {
     Ok((detail.into(), None))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
 fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
     Err((detail.into(), Some(hint.into())))
 }

@@ -27,7 +27,6 @@ pub struct StoreError {
     sqlstate: Option<String>,
     /// What happened and, where there is one, the advice.
     message: String,
-    advice: &'static str,
     constraint: Option<String>,
     column: Option<String>,
     connection_lost: bool,
@@ -141,7 +140,6 @@ impl StoreError {
             kind,
             sqlstate: None,
             message: message.into(),
-            advice: hint(kind),
             constraint: None,
             column: None,
             connection_lost: false,
@@ -215,7 +213,6 @@ impl StoreError {
             kind,
             sqlstate: Some(sqlstate.to_owned()),
             message,
-            advice: hint(kind),
             constraint: db.constraint().map(str::to_owned),
             column: db.column().map(str::to_owned),
             connection_lost: fatal || sqlstate.starts_with("57P") || sqlstate == "25006",
@@ -254,7 +251,6 @@ impl StoreError {
             hint(kind)
         };
         let mut made = Self::new(class, kind, format!("{what}: {why}; {advice}"));
-        made.advice = advice;
         made.connection_lost = true;
         made
     }
@@ -262,14 +258,18 @@ impl StoreError {
     /// What happened, without the advice.
     pub fn what(&self) -> &str {
         self.message
-            .strip_suffix(self.advice)
+            .strip_suffix(self.hint())
             .and_then(|what| what.strip_suffix("; "))
             .unwrap_or(&self.message)
     }
 
     /// What to do next.
-    pub const fn hint(&self) -> &'static str {
-        self.advice
+    pub fn hint(&self) -> &'static str {
+        if self.kind == "tls" {
+            tls_hint(&self.message)
+        } else {
+            hint(self.kind)
+        }
     }
 
     /// What to do with it.

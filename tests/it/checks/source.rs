@@ -115,7 +115,8 @@ fn a_certificate_that_is_refused_is_named_with_the_reason() {
     failed(&result, "tls", "valid from 2099-01-01", "clock");
     let result = trusted(
         |c| {
-            c.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())]
+            c.subject_alt_names =
+                vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
         },
         3,
     );

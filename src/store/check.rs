@@ -26,7 +26,7 @@ const OLDEST_VERSION: i64 = 130_000;
 /// Connections of a run beside its pool: its own (log, lease, cases) and the heartbeat's.
 const BESIDE_THE_POOL: u64 = 2;
 /// Steps whose failure is a matter of configuration.
-const OF_CONFIGURATION: [&str; 5] = ["tables", "columns", "key", "lengths", "privileges"];
+const OF_CONFIGURATION: [&str; 6] = ["citus", "tables", "columns", "key", "lengths", "privileges"];
 
 /// What one step found: detail and maybe a hint, or detail and hint of a failure.
 type Found = Result<(String, Option<String>), (String, Option<String>)>;
@@ -108,6 +108,12 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     findings.step("pooler", || pooler(db));
     findings.step("read-write", || writable(&mut conn));
     if usable {
+        let started = Instant::now();
+        let citus =
+            super::citus::look(&mut conn, db).unwrap_or_else(|error| Some(Err(failed(&error))));
+        if let Some(found) = citus {
+            findings.note("citus", started.elapsed(), found);
+        }
         findings.tables(&mut conn, db, mapping);
         findings.step("privileges", || privileges(&mut conn, db));
         findings.step("connections", || connections(&mut conn, db));

@@ -6,6 +6,7 @@
 use tokio_postgres::types::Type;
 
 use super::batch::{Columns, KEPT};
+use super::citus;
 use super::connect::Connection;
 use super::encode::Wire;
 use super::error::StoreError;
@@ -59,6 +60,8 @@ pub struct Layout {
     pub(crate) target: String,
     /// No row yet.
     pub(crate) empty: bool,
+    /// Citus keeps the table on other servers.
+    pub(crate) distributed: bool,
 }
 
 /// One column of the table that is written.
@@ -374,6 +377,7 @@ pub fn inspect(
         version_is_content: mapping.version.is_some(),
         target: shown,
         empty,
+        distributed: citus::manages(conn, &table)?,
     })
 }
 

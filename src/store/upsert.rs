@@ -28,6 +28,8 @@ const REMEMBERED_KEYS: usize = 10_000;
 /// The planner takes a batch for reason enough to read the whole table; lookups by the unique key are always right.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off;";
+/// Follows BEGIN on Citus: the settings of the transaction are for the workers as well.
+const FOR_WORKERS: &str = "; SET LOCAL citus.propagate_set_commands = 'local'";
 
 /// What PostgreSQL made of one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,6 +113,8 @@ pub struct Writer {
     /// PostgreSQL's clock less the local one, microseconds.
     clock_offset: i64,
     form: Form,
+    /// On Citus, which counts rows that DO NOTHING passed over as inserted: only [`Form::Differing`] counts right there.
+    distributed: bool,
     /// Hashes of the keys with an open rejection; none until asked for.
     open: Option<OpenKeys>,
 }
@@ -227,10 +231,11 @@ impl Statements {
             .map(|(cast, name)| format!("{cast} AS {name}"))
             .collect::<Vec<_>>()
             .join(", ");
+        let (known, known_rows) = known_rows(&table, layout, &names);
         // Rows that stay as they are go no further than the comparison.
         let differing = format!(
-            "WITH moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
-             FROM {unnest} LEFT JOIN {table} t ON t.{key_column} = {} \
+            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
+             FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} = {} \
              WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
              written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
              SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
@@ -242,10 +247,10 @@ impl Statements {
             v = cast[version],
         );
         let judged = format!(
-            "input AS MATERIALIZED (SELECT {} FROM {unnest}), \
+            "{known}input AS MATERIALIZED (SELECT {} FROM {unnest}), \
              judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
              WHEN t.{version_name} > s.c{version} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
-             FROM input s LEFT JOIN {table} t ON t.{key_column} = s.c{})",
+             FROM input s LEFT JOIN {known_rows} t ON t.{key_column} = s.c{})",
             as_input,
             differs(&stored, &|i| format!("s.c{i}")),
             layout.key
@@ -256,7 +261,7 @@ impl Statements {
         );
         let differences = format!(
             "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
-             JOIN {table} t ON t.{key_column} = j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
+             JOIN {known_rows} t ON t.{key_column} = j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
             (0..width)
                 .map(|i| format!("{}::text", stored(i)))
                 .collect::<Vec<_>>()
@@ -270,10 +275,19 @@ impl Statements {
         );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::timestamptz[]) AS u(k, v) \
-             JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}",
+             JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}{}",
             key.wire.sql(),
             key.cast,
-            layout.columns[version].cast
+            layout.columns[version].cast,
+            if layout.distributed {
+                format!(
+                    " AND t.{key_column} = ANY($1::{}[]::{}[])",
+                    key.wire.sql(),
+                    key.cast
+                )
+            } else {
+                String::new()
+            }
         );
         let rejections = quote_table(&db.log_schema, "sync_rejections");
         let reject = format!(
@@ -318,6 +332,26 @@ impl Statements {
     }
 }
 
+/// What a batch is compared with: a leading CTE (or nothing) and the relation's name.
+///
+/// Citus answers an outer join with the table by fetching all of it, once a batch, and fails where an INSERT reads from
+/// such a join. So the rows in question are fetched first, by their keys.
+fn known_rows(table: &str, layout: &Layout, names: &[String]) -> (String, String) {
+    if !layout.distributed {
+        return (String::new(), table.to_owned());
+    }
+    let key = &layout.columns[layout.key];
+    let cte = format!(
+        "known AS MATERIALIZED (SELECT {} FROM {table} WHERE {} = ANY(${}::{}[]::{}[])), ",
+        names.join(", "),
+        names[layout.key],
+        layout.key + 1,
+        key.wire.sql(),
+        key.cast
+    );
+    (cte, "known".to_owned())
+}
+
 impl Writer {
     /// `clock_offset`: PostgreSQL's clock less the local one, microseconds ([`super::log::clock_offset`]).
     pub fn new(db: &Database, layout: &Layout, run_id: Uuid, clock_offset: i64) -> Self {
@@ -328,11 +362,12 @@ impl Writer {
             log_schema: db.log_schema.clone(),
             run_id,
             clock_offset,
-            form: if layout.empty {
+            form: if layout.empty && !layout.distributed {
                 Form::AllNew
             } else {
                 Form::Differing
             },
+            distributed: layout.distributed,
             open: None,
         }
     }
@@ -396,7 +431,8 @@ impl Writer {
         } else {
             LOOKUPS_ONLY.to_owned()
         };
-        conn.begin("beginning a batch", "", &extra)?;
+        let mode = if self.distributed { FOR_WORKERS } else { "" };
+        conn.begin("beginning a batch", mode, &extra)?;
         let rows = 0..batch.rows().len();
         let mut refused = Vec::new();
         let counts = if rows.is_empty() {
@@ -455,7 +491,8 @@ impl Writer {
         params.push((&now, Type::TIMESTAMPTZ));
         conn.execute_and_commit("committing a batch", &self.statements.log, &params)?;
         // Learned only from what was committed.
-        self.form = if !rows.is_empty() && counts.inserted == rows.len() as u64 {
+        let all_new = !rows.is_empty() && counts.inserted == rows.len() as u64;
+        self.form = if all_new && !self.distributed {
             Form::AllNew
         } else {
             Form::Differing

@@ -8,6 +8,7 @@
 
 mod api;
 mod checks;
+mod citus;
 mod config;
 mod customers;
 mod decision;

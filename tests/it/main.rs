@@ -12,6 +12,7 @@ mod citus;
 mod config;
 mod customers;
 mod decision;
+mod examples;
 mod faults;
 mod incidents;
 mod metrics;

@@ -131,9 +131,7 @@ CREATE TABLE IF NOT EXISTS sync_lease (
     progress     bigint NOT NULL DEFAULT 0           -- records fetched
 );
 
--- On Citus every unique key must contain the distribution column. Distribute customers by its conflict key and drop the
--- primary key on id first; the other tables are small and become reference tables:
+-- On Citus every unique key must contain the distribution column: distribute customers by its conflict key, and drop the
+-- primary key on id first. The other tables stay as they are, plain tables of the coordinator (docs/citus.md says why):
 --   ALTER TABLE customers DROP CONSTRAINT customers_pkey;
 --   SELECT create_distributed_table('customers', 'customer_id');
---   SELECT create_reference_table(t) FROM unnest(ARRAY['sync_log', 'sync_batches', 'sync_rejections', 'sync_cases',
---     'sync_state', 'sync_lease']) AS t;

@@ -137,8 +137,9 @@ impl CheckFound {
             of: of.to_owned(),
             name: check.name.to_owned(),
             ok: check.ok,
-            detail: check.detail.clone(),
-            hint: check.hint.clone(),
+            // A case tells each in one line.
+            detail: check.detail.replace('\n', "; "),
+            hint: check.hint.as_ref().map(|hint| hint.replace('\n', "; ")),
         }
     }
 }

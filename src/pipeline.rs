@@ -28,8 +28,8 @@ use crate::api::{ApiError, Client, Pages};
 use crate::config::plan;
 use crate::histogram::Histogram;
 use crate::progress::Progress;
-use crate::record::Ledger;
-use crate::report::Difference;
+use crate::record::{Ledger, Rejection};
+use crate::report::{Difference, Judged};
 use crate::spool::{Header, Spool, SpoolError};
 use crate::store::{self, Batch, BatchOutcome, Keys, StoreError};
 
@@ -131,6 +131,9 @@ pub struct Flow {
     pub resolved: u64,
     pub rejections_by_reason: BTreeMap<String, u64>,
     pub differences: Vec<Difference>,
+    /// Of a dry run: the first records that would be flagged and rejected, with the reason.
+    pub for_review: Vec<Judged>,
+    pub refused: Vec<Judged>,
     /// Ids of the first rejected and refused records: evidence for a case.
     pub samples: Vec<String>,
     pub db_retries: u64,
@@ -164,6 +167,8 @@ impl Flow {
             *self.rejections_by_reason.entry(reason).or_default() += count;
         }
         self.differences.extend(other.differences);
+        self.for_review.extend(other.for_review);
+        self.refused.extend(other.refused);
         self.samples.extend(other.samples);
         self.samples.truncate(SAMPLES);
         self.db_retries += other.db_retries;
@@ -270,7 +275,10 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             spawn(scope, "shape".to_owned(), move || {
                 let _end = EndOnDrop(events.clone());
                 let _close = CloseOnDrop(queue);
-                let shaper = Shaper::new(rules, columns, queue, limits.batch_size, next_batch);
+                let mut shaper = Shaper::new(rules, columns, queue, limits.batch_size, next_batch);
+                if let Task::Compare { differences } = target.task {
+                    shaper.show_verdicts(differences);
+                }
                 shape_all(shaper, &pages_out, &permits, &events, limits)
             })?
         };
@@ -491,6 +499,14 @@ fn shape_all(
     shaper.finish()
 }
 
+/// The reason of a rejection as reports have it.
+fn reason(rejection: &Rejection) -> String {
+    match (rejection.reason.as_str(), rejection.rules.first()) {
+        ("decision", Some(rule)) => format!("decision {rule}"),
+        (reason, _) => reason.to_owned(),
+    }
+}
+
 /// The account of the run: the only place where counts become the ledger.
 struct Book<'a> {
     flow: Flow,
@@ -553,13 +569,9 @@ impl Book<'_> {
         }
         for rejection in batch.rejections() {
             let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
-            let reason = match (rejection.reason.as_str(), rejection.rules.first()) {
-                ("decision", Some(rule)) => format!("decision {rule}"),
-                (reason, _) => reason.to_owned(),
-            };
             self.rejected(
                 id,
-                &reason,
+                &reason(rejection),
                 if rejection.loggable {
                     &rejection.message
                 } else {
@@ -663,6 +675,14 @@ impl Book<'_> {
         }
         // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
         self.flow.ledger.fetched -= self.flow.let_go.min(self.flow.ledger.fetched);
+        let verdicts = stats.verdicts;
+        if matches!(self.target.task, Task::Compare { .. }) && self.target.layout.is_none() {
+            // Nothing came back from the database; the verdicts are known all the same.
+            self.flow.flagged = verdicts.flagged;
+            self.flow.rejections_by_reason = verdicts.rejected;
+        }
+        self.flow.for_review = verdicts.for_review;
+        self.flow.refused = verdicts.refused;
         self.flow.transform_seconds = stats.transform;
         self.flow.decide_seconds = stats.decide;
         self.flow.db_retries = self.shared.retries.load(Ordering::Relaxed);

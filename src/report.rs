@@ -84,6 +84,13 @@ pub struct Difference {
     pub fields: Vec<(String, Option<String>, Option<String>)>,
 }
 
+/// One record of a dry run that would be flagged or rejected, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    pub id: String,
+    pub reason: String,
+}
+
 /// Everything a run reports.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -114,6 +121,12 @@ pub struct Report {
     pub alerts: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
+    /// Of a dry run: the first records that would be flagged for review.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub for_review: Vec<Judged>,
+    /// Of a dry run: the first records that would be rejected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Judged>,
     /// What went wrong, one sentence each, in the order it happened.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -228,6 +241,17 @@ impl Report {
                 }
             }
         }
+        for (title, judged) in [
+            ("First of those to review", &self.for_review),
+            ("First of those rejected", &self.refused),
+        ] {
+            if !judged.is_empty() {
+                line(title.to_owned());
+            }
+            for Judged { id, reason } in judged {
+                line(format!("  {:<20}  {}", clean(id), clean(reason)));
+            }
+        }
         for alert in &self.alerts {
             line(format!("Alert: {alert}"));
         }
@@ -238,7 +262,13 @@ impl Report {
             line(format!("Case {case} is open: datasync case show {case}"));
         }
         if exit != Exit::Success {
-            line(format!("Exit {}: {}", exit.code(), meaning(exit)));
+            // Nothing was committed or kept that could be spoken of.
+            let meaning = if dry {
+                "as the problem says; nothing was written"
+            } else {
+                meaning(exit)
+            };
+            line(format!("Exit {}: {meaning}", exit.code()));
         }
         out
     }

@@ -155,9 +155,13 @@ impl<'a> Run<'a> {
         let columns = Columns::new(&plan.mapping).ok_or_else(|| {
             Misconfigured("the conflict key is mapped with `column: false`".to_owned())
         })?;
-        let spool = Spool::open(&plan.state_dir, plan.spool_max_bytes).map_err(|error| {
-            Misconfigured(format!("{error}; name another folder with --state-dir"))
-        })?;
+        let spool = if request.purpose == Purpose::DryRun {
+            Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
+        } else {
+            Spool::open(&plan.state_dir, plan.spool_max_bytes).map_err(|error| {
+                Misconfigured(format!("{error}; name another folder with --state-dir"))
+            })?
+        };
         let deadline = request.deadline.map(|limit| started + limit);
         let want = Want {
             since: None,

@@ -110,24 +110,88 @@ pub enum Opened {
     Quarantined(PathBuf, String),
 }
 
+/// What lies in a state directory, for whoever only wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Files that wait to be replayed, and their bytes.
+    pub files: u64,
+    pub bytes: u64,
+    /// When the oldest of them was written, microseconds since 1970-01-01T00:00:00Z.
+    pub oldest: Option<i64>,
+    /// Damaged files that were set aside.
+    pub quarantined: u64,
+}
+
+/// Looks at a state directory without touching it: what waits there, and whether a run could write.
+pub fn glance(state_dir: &Path) -> Result<Glance, SpoolError> {
+    let mut seen = Glance::default();
+    let list = |folder: &Path| -> Result<Vec<PathBuf>, SpoolError> {
+        let unreadable = |e| SpoolError::new("cannot read", folder, e);
+        match fs::read_dir(folder) {
+            Ok(entries) => entries
+                .map(|entry| entry.map(|entry| entry.path()).map_err(unreadable))
+                .collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(unreadable(e)),
+        }
+    };
+    let spool = state_dir.join("spool");
+    for path in list(&spool)? {
+        if path.extension().is_some_and(|ext| ext == "spool") {
+            seen.files += 1;
+            // One that is gone by now was replayed by somebody.
+            seen.bytes += fs::metadata(&path).map_or(0, |data| data.len());
+            let created = path
+                .file_name()
+                .and_then(|name| name.to_str()?.split('-').next()?.parse().ok());
+            seen.oldest = match (seen.oldest, created) {
+                (Some(a), Some(b)) => Some(std::cmp::min::<i64>(a, b)),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+    seen.quarantined = list(&state_dir.join("quarantine"))?.len() as u64;
+    // What is not there yet is created by the first run, in the nearest folder that is.
+    let there = spool
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(state_dir);
+    rustix::fs::access(
+        there,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )
+    .and_then(|()| {
+        if there.is_dir() {
+            Ok(())
+        } else {
+            Err(rustix::io::Errno::NOTDIR)
+        }
+    })
+    .map_err(|e| SpoolError::new("cannot write to", there, e.into()))?;
+    Ok(seen)
+}
+
 impl Spool {
+    /// A spool nothing is kept in or taken from: the file system is left alone.
+    pub fn untouched(state_dir: &Path, max_bytes: u64) -> Self {
+        Self {
+            folder: state_dir.join("spool"),
+            quarantine: state_dir.join("quarantine"),
+            max_bytes,
+            bytes: 0,
+        }
+    }
+
     /// Opens (and creates, mode 0700) the spool below the state directory, and proves that it can be written.
     pub fn open(state_dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
-        let folder = state_dir.join("spool");
-        let quarantine = state_dir.join("quarantine");
-        for path in [&folder, &quarantine] {
+        let mut spool = Self::untouched(state_dir, max_bytes);
+        for path in [&spool.folder, &spool.quarantine] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(path)
                 .map_err(|e| SpoolError::new("cannot create the state directory", path, e))?;
         }
-        let mut spool = Self {
-            folder,
-            quarantine,
-            max_bytes,
-            bytes: 0,
-        };
         spool.sweep()?;
         for path in spool.files()? {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());
@@ -526,6 +590,25 @@ mod tests {
             120,
             "no temporary file is left"
         );
+    }
+
+    #[test]
+    fn a_glance_sees_what_waits_and_creates_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("not").join("yet");
+        assert_eq!(glance(&state).unwrap(), Glance::default());
+        assert!(!state.exists());
+        let mut spool = Spool::open(&state, 1 << 20).unwrap();
+        let path = spool.keep(&header(), [(1, "{}")].into_iter()).unwrap();
+        fs::write(state.join("quarantine").join("damaged.spool"), "x").unwrap();
+        let seen = glance(&state).unwrap();
+        assert_eq!((seen.files, seen.quarantined), (1, 1));
+        assert_eq!(seen.bytes, fs::metadata(path).unwrap().len());
+        assert_eq!(seen.oldest, Some(header().created));
+        // A file where the folder should be.
+        let blocked = folder.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        assert!(glance(&blocked.join("state")).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What `check-api` reports: from the name of the host up to the fields of the first page, each step with its time and a
-//! hint. One request, nothing is changed; it stops where nothing further can be seen.
+//! hint. One request, nothing is changed; it stops where nothing further can be seen. No step takes longer than the
+//! endpoint's timeout.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{DATE, HeaderMap};
 use serde_json::Value;
 
+use super::certificate;
 use super::client::Client;
 use super::error::{ApiError, printable};
 use super::pages::{Page, Pages, Want};
@@ -35,6 +37,7 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
     let mut hasty = api.clone();
     hasty.fetch.retry.max_attempts = 0;
     hasty.fetch.timeout = hasty.fetch.timeout.min(PATIENCE);
+    let patience = hasty.fetch.timeout;
     let started = Instant::now();
     let (client, pages) = match Client::new(&hasty)
         .and_then(|client| Ok((client, Pages::new(&hasty, Want::default())?)))
@@ -50,22 +53,29 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
             format!("requests go through {proxy}, as HTTP_PROXY, HTTPS_PROXY or ALL_PROXY says");
         note(checks, "proxy", Instant::now(), Ok(detail));
     } else {
-        reach(api, checks)?;
+        let stream = reach(api, patience, checks)?;
+        if api.base_url.scheme() == "https" {
+            secure(stream, api, patience, checks)?;
+        }
     }
 
     let started = Instant::now();
     let (page, headers) = match pages.probe(&client) {
         Ok(answer) => answer,
         Err(error) => {
-            for name in passed(error.kind(), api) {
+            for name in passed(error.kind()) {
                 note(checks, name, started, Ok("well".to_owned()));
             }
-            note(checks, place(error.kind()), started, Err(said(&error)));
+            let (mut detail, hint) = said(&error);
+            if let Some(wait) = error.retry_after() {
+                detail += &format!("; it asks to wait {} s", wait.as_secs());
+            }
+            note(checks, place(error.kind()), started, Err((detail, hint)));
             return None;
         }
     };
     let took = Duration::from_secs_f64(page.seconds);
-    if api.base_url.scheme() == "https" {
+    if api.base_url.scheme() == "https" && client.proxy().is_some() {
         note(
             checks,
             "tls",
@@ -79,11 +89,17 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
         started,
         Ok(format!("answered in {:.3} s", page.seconds)),
     );
+    // All of this came with that one answer.
+    let started = Instant::now();
     note(
         checks,
         "authentication",
         started,
-        Ok("the token is accepted".to_owned()),
+        Ok(if api.token.is_empty() {
+            "no token is needed".to_owned()
+        } else {
+            "the token is accepted".to_owned()
+        }),
     );
     note(
         checks,
@@ -122,18 +138,20 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
     Some(())
 }
 
-/// Name and connection.
-fn reach(api: &Api, checks: &mut Vec<Check>) -> Option<()> {
-    let host = api
-        .base_url
+fn host(api: &Api) -> &str {
+    api.base_url
         .host_str()
         .unwrap_or_default()
         .trim_matches(['[', ']'])
-        .to_owned();
+}
+
+/// Name and connection.
+fn reach(api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<TcpStream> {
+    let host = host(api);
     let port = api.base_url.port_or_known_default().unwrap_or(443);
     let started = Instant::now();
-    let address = match resolve(&host, port) {
-        Ok(address) => address,
+    let addresses = match resolve(host, port, patience) {
+        Ok(addresses) => addresses,
         Err(why) => {
             let hint = "check API_BASE_URL and the resolver of this machine";
             note(
@@ -145,50 +163,87 @@ fn reach(api: &Api, checks: &mut Vec<Check>) -> Option<()> {
             return None;
         }
     };
-    note(
-        checks,
-        "dns",
-        started,
-        Ok(format!("{host} is {}", address.ip())),
-    );
+    let list: Vec<String> = addresses.iter().map(|a| a.ip().to_string()).collect();
+    let detail = if list == [host] {
+        format!("{host} is an address")
+    } else {
+        format!("{host} is {}", list.join(", "))
+    };
+    note(checks, "dns", started, Ok(detail));
     let started = Instant::now();
-    match TcpStream::connect_timeout(&address, PATIENCE) {
-        Ok(_) => {
-            note(checks, "tcp", started, Ok(format!("port {port} is open")));
-            Some(())
+    let mut failure = None;
+    for address in &addresses {
+        let left = patience.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            break;
         }
-        Err(error) => {
-            let detail = if error.kind() == std::io::ErrorKind::TimedOut {
-                format!("port {port} did not answer within {} s", PATIENCE.as_secs())
-            } else {
-                format!("port {port}: {error}")
-            };
-            let hint = "is the API running, and does a firewall let us through?";
-            note(checks, "tcp", started, Err((detail, Some(hint.to_owned()))));
-            None
+        match TcpStream::connect_timeout(address, left) {
+            Ok(stream) => {
+                let detail = format!("{} port {port} is open", address.ip());
+                note(checks, "tcp", started, Ok(detail));
+                return Some(stream);
+            }
+            Err(error) => failure = Some((address.ip(), error)),
         }
     }
+    let (detail, hint) = match failure {
+        Some((ip, error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => (
+            format!("{ip} port {port}: connection refused"),
+            "nothing listens there: is the API running, and are host and port in API_BASE_URL right?",
+        ),
+        Some((ip, error)) if error.kind() != std::io::ErrorKind::TimedOut => (
+            format!("{ip} port {port}: {error}"),
+            "check the network of this machine, and API_BASE_URL",
+        ),
+        _ => (
+            format!(
+                "port {port} did not answer within {} s",
+                patience.as_secs_f64()
+            ),
+            "a firewall may swallow the packets: check host and port in API_BASE_URL, and the rules in between",
+        ),
+    };
+    note(checks, "tcp", started, Err((detail, Some(hint.to_owned()))));
+    None
 }
 
-/// The first address of a name, within the time of a step.
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+/// The handshake, and the certificate that was shown.
+fn secure(stream: TcpStream, api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<()> {
+    let started = Instant::now();
+    let seen = certificate::look(stream, host(api), patience);
+    checks.push(Check {
+        name: "tls",
+        ok: seen.ok,
+        seconds: started.elapsed().as_secs_f64(),
+        detail: seen.detail,
+        hint: seen.hint,
+    });
+    seen.ok.then_some(())
+}
+
+/// The addresses of a name, within the time of a step.
+fn resolve(host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
     let found = runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await
+        tokio::time::timeout(patience, tokio::net::lookup_host((host, port))).await
     });
     // A resolver that hangs must not hold us at the end.
     runtime.shutdown_background();
     match found {
-        Ok(Ok(mut addresses)) => addresses
-            .next()
-            .ok_or_else(|| "the name has no address".to_owned()),
+        Ok(Ok(addresses)) => {
+            let addresses: Vec<SocketAddr> = addresses.collect();
+            if addresses.is_empty() {
+                return Err("the name has no address".to_owned());
+            }
+            Ok(addresses)
+        }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!(
             "the resolver did not answer within {} s",
-            PATIENCE.as_secs()
+            patience.as_secs_f64()
         )),
     }
 }
@@ -209,34 +264,13 @@ fn place(kind: &str) -> &'static str {
 }
 
 /// What must have been well for an error of this kind to be met.
-fn passed(kind: &str, api: &Api) -> Vec<&'static str> {
-    let order = [
-        "tls",
-        "http",
-        "authentication",
-        "json",
-        "records",
-        "pagination",
-    ];
-    let until = order
-        .iter()
-        .position(|name| *name == place(kind))
-        .unwrap_or(0);
-    let secure = api.base_url.scheme() == "https";
-    // A refusal or a server error says nothing about the steps between.
-    let told = if matches!(
-        place(kind),
-        "http" | "authentication" | "tcp" | "dns" | "tls"
-    ) {
-        until.min(1)
-    } else {
-        until
-    };
-    order[..told]
-        .iter()
-        .copied()
-        .filter(|name| secure || *name != "tls")
-        .collect()
+fn passed(kind: &str) -> &'static [&'static str] {
+    let order: &[&str] = &["http", "authentication", "json", "records", "pagination"];
+    match place(kind) {
+        // A refusal or a server error says nothing about the steps between.
+        "authentication" => &order[..1],
+        name => &order[..order.iter().position(|known| *known == name).unwrap_or(0)],
+    }
 }
 
 /// Are the mapped fields there, and which are mapped by nobody?

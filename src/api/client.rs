@@ -22,7 +22,9 @@ use tokio::runtime::Runtime;
 use super::body;
 use super::control::{self, Control};
 use super::error::{ApiError, Class, Kind, printable};
+use super::pace::Went;
 use super::proxy;
+use super::quota::{self, Quota};
 use super::retry;
 use super::tls;
 use crate::config::plan::{Api, Endpoint, Retry};
@@ -64,10 +66,18 @@ pub(super) struct Done<T> {
 }
 
 /// How far an exchange has come, for the message of a timeout.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 enum Reached {
+    #[default]
     Nothing,
     Body(u64),
+}
+
+/// What is known of an exchange however it ends.
+#[derive(Default)]
+struct Trace {
+    reached: Cell<Reached>,
+    quota: Cell<Option<Quota>>,
 }
 
 impl Client {
@@ -135,10 +145,13 @@ impl Client {
     ) -> Result<Done<T>, ApiError> {
         let mut tries = 0;
         loop {
-            self.block_on(control.sleep(control.turn()))
+            let ticket = self
+                .block_on(control.admit())
                 .map_err(|error| error.on_page(page).after(tries))?;
             let requested_at = now_micros();
-            let (outcome, took) = self.exchange(url, control);
+            let trace = Trace::default();
+            let (outcome, took) = self.exchange(url, control, &trace);
+            ticket.settle(went(&outcome, took), trace.quota.get());
             tries += 1;
             let error = match outcome.and_then(&read) {
                 Ok(value) => {
@@ -183,13 +196,17 @@ impl Client {
     }
 
     /// One try: within the request's time, the run's deadline, and until a stop.
-    fn exchange(&self, url: &Url, control: &Control) -> (Result<Answer, ApiError>, Duration) {
+    fn exchange(
+        &self,
+        url: &Url,
+        control: &Control,
+        trace: &Trace,
+    ) -> (Result<Answer, ApiError>, Duration) {
         let left = control.left().unwrap_or(Duration::MAX);
         let limit = self.timeout.min(left);
-        let reached = Cell::new(Reached::Nothing);
         let started = Instant::now();
         let outcome = self.block_on(async {
-            let mut work = pin!(tokio::time::timeout(limit, self.once(url, &reached)));
+            let mut work = pin!(tokio::time::timeout(limit, self.once(url, trace)));
             let mut stop = pin!(control.stopped());
             poll_fn(|context| {
                 if stop.as_mut().poll(context).is_ready() {
@@ -200,7 +217,7 @@ impl Client {
                         Err(if left < self.timeout {
                             control::out_of_time()
                         } else {
-                            self.timed_out(reached.get())
+                            self.timed_out(trace.reached.get())
                         })
                     })
                 })
@@ -208,7 +225,7 @@ impl Client {
             .await
         });
         let took = started.elapsed();
-        let bytes = match reached.get() {
+        let bytes = match trace.reached.get() {
             Reached::Nothing => 0,
             Reached::Body(bytes) => bytes,
         };
@@ -216,7 +233,7 @@ impl Client {
         (outcome, took)
     }
 
-    async fn once(&self, url: &Url, reached: &Cell<Reached>) -> Result<Answer, ApiError> {
+    async fn once(&self, url: &Url, trace: &Trace) -> Result<Answer, ApiError> {
         let mut response = self
             .http
             .request(self.method.clone(), url.clone())
@@ -224,6 +241,7 @@ impl Client {
             .await
             .map_err(|error| self.transport(&error))?;
         let status = response.status();
+        trace.quota.set(quota::told(response.headers()));
         if !status.is_success() {
             return Err(self.refused(status, response.headers()));
         }
@@ -231,14 +249,14 @@ impl Client {
         let announced = response.content_length().unwrap_or(0);
         let reserve = announced.min(self.max_bytes).min(1 << 22);
         let mut body = Vec::with_capacity(usize::try_from(reserve).unwrap_or(0));
-        reached.set(Reached::Body(0));
+        trace.reached.set(Reached::Body(0));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
                 Err(error) => return Err(self.broken_body(&error, body.len() as u64)),
             }
-            reached.set(Reached::Body(body.len() as u64));
+            trace.reached.set(Reached::Body(body.len() as u64));
             if body.len() as u64 > self.max_bytes {
                 return Err(body::too_large(self.max_bytes));
             }
@@ -303,7 +321,12 @@ impl Client {
         };
         ApiError::new(kind, what, hint)
             .with_status(code)
-            .with_retry_after(retry::asked(headers))
+            .with_retry_after(retry::asked(headers).or_else(|| {
+                // A limit that is used up is as good as a Retry-After.
+                quota::told(headers)
+                    .filter(|quota| code == 429 && quota.remaining == 0)
+                    .map(|quota| quota.resets_in)
+            }))
     }
 
     /// Host a redirect points to.
@@ -420,6 +443,15 @@ impl Drop for Client {
             // A name resolution that hangs in the C library must not hold up the end of the run.
             runtime.shutdown_background();
         }
+    }
+}
+
+/// What an exchange says of the API's load.
+fn went(outcome: &Result<Answer, ApiError>, took: Duration) -> Went {
+    match outcome {
+        Ok(_) => Went::Well(took),
+        Err(error) if error.class() == Class::Transient => Went::Badly,
+        Err(_) => Went::Neither,
     }
 }
 

@@ -1,13 +1,15 @@
-//! What all fetch threads of a run share beside the sequence of pages: the stop flag, the deadline, the pace, the counters.
+//! What all threads that talk to the API share beside their work: the stop flag, the deadline, the pace, the counters.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::error::{ApiError, Kind};
+use super::pace::{Pace, Ticket, Wait};
 use crate::histogram::Histogram;
 
 /// Shared limits and counters; see the file's head.
@@ -16,10 +18,7 @@ pub(super) struct Control {
     stopped: AtomicBool,
     wake: Notify,
     deadline: Option<Instant>,
-    /// Pause between two requests of the run, for `max_requests_per_second`.
-    interval: Duration,
-    /// No request starts before this: the pace, and what a Retry-After asks of all threads.
-    next_start: Mutex<Instant>,
+    pace: Arc<Pace>,
     traffic: Mutex<Traffic>,
 }
 
@@ -36,17 +35,12 @@ pub(super) struct Traffic {
 }
 
 impl Control {
-    pub fn new(deadline: Option<Instant>, max_requests_per_second: Option<f64>) -> Self {
-        let interval = max_requests_per_second
-            .filter(|rate| *rate > 0.0)
-            .and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok())
-            .unwrap_or_default();
+    pub fn new(deadline: Option<Instant>, pace: Arc<Pace>) -> Self {
         Self {
             stopped: AtomicBool::new(false),
             wake: Notify::new(),
             deadline,
-            interval,
-            next_start: Mutex::new(Instant::now()),
+            pace,
             traffic: Mutex::default(),
         }
     }
@@ -55,6 +49,7 @@ impl Control {
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.wake.notify_waiters();
+        self.pace.wake();
     }
 
     pub fn is_stopped(&self) -> bool {
@@ -79,25 +74,48 @@ impl Control {
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Takes a place in the pace: how long to wait before the next request may start.
-    pub fn turn(&self) -> Duration {
-        let mut next = self
-            .next_start
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let at = (*next).max(now);
-        *next = at + self.interval;
-        at - now
+    /// Waits until a request may start; not beyond the run's deadline, nor after a stop.
+    pub async fn admit(&self) -> Result<Ticket<'_>, ApiError> {
+        loop {
+            let mut changed = pin!(self.pace.changed());
+            // Registered before the look: an answer or a stop that comes in between is not missed.
+            changed.as_mut().enable();
+            if self.is_stopped() {
+                return Err(stopped());
+            }
+            self.check_deadline()?;
+            let now = Instant::now();
+            let wait = match self.pace.enter(now) {
+                Ok(ticket) => return Ok(ticket),
+                Err(wait) => wait,
+            };
+            let until = match wait {
+                Wait::Until(at) => Some(at),
+                Wait::ForMore(at) => {
+                    let seconds = (at - now).as_secs_f64();
+                    if self.deadline.is_some_and(|deadline| deadline <= at) {
+                        return Err(used_up(seconds));
+                    }
+                    if self.pace.announce() {
+                        log::info!("the API's rate limit is used up: waiting {seconds:.0} s");
+                    }
+                    Some(at)
+                }
+                Wait::ForAnswer => None,
+            };
+            let until = until.into_iter().chain(self.deadline).min();
+            match until {
+                Some(at) => tokio::time::timeout_at(at.into(), changed)
+                    .await
+                    .unwrap_or_default(),
+                None => changed.await,
+            }
+        }
     }
 
     /// The server asked for a pause: it holds for all threads.
     pub fn hold(&self, pause: Duration) {
-        let mut next = self
-            .next_start
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *next = (*next).max(Instant::now() + pause);
+        self.pace.hold(pause);
     }
 
     /// Sleeps, unless the run is stopped or its deadline comes first.
@@ -152,6 +170,16 @@ pub(super) fn out_of_time() -> ApiError {
     ApiError::new(
         Kind::Deadline,
         "the deadline of the run is over",
+        "give the run more time (--deadline), or fetch less at once",
+    )
+}
+
+fn used_up(seconds: f64) -> ApiError {
+    ApiError::new(
+        Kind::Deadline,
+        format!(
+            "the API's rate limit is used up for {seconds:.0} s more, which is beyond the deadline of the run"
+        ),
         "give the run more time (--deadline), or fetch less at once",
     )
 }

@@ -4,6 +4,7 @@
 //! module ends where a page is cut into records: what is in a record is not its business.
 
 mod body;
+mod certificate;
 mod check;
 mod client;
 mod control;
@@ -11,8 +12,10 @@ mod envelope;
 mod error;
 mod hints;
 mod input;
+mod pace;
 mod pages;
 mod proxy;
+mod quota;
 mod retry;
 mod tls;
 

@@ -20,6 +20,7 @@ use super::control::{self, Control};
 use super::envelope;
 use super::error::{ApiError, Kind, printable};
 use super::hints::{Hints, Next};
+use super::pace::Pace;
 use crate::config::plan::{Api, PageStyle, Pagination};
 use crate::histogram::Histogram;
 
@@ -240,7 +241,10 @@ impl Pages {
                 warnings: Vec::new(),
             }),
             changed: Condvar::new(),
-            control: Control::new(deadline, api.max_requests_per_second),
+            control: Control::new(
+                deadline,
+                Arc::new(Pace::new(api.max_requests_per_second, paging.concurrency)),
+            ),
             records_path: api.records.clone().filter(|path| !path.is_empty()),
             page_cap: api.max_pages,
             limit,

@@ -22,8 +22,13 @@ pub(super) fn config(needed: bool) -> Result<ClientConfig, ApiError> {
         builder.with_root_certificates(RootCertStore::empty())
     };
     let mut config = verified.with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols();
     Ok(config)
+}
+
+/// What we offer to speak.
+pub(super) fn protocols() -> Vec<Vec<u8>> {
+    vec![b"h2".to_vec(), b"http/1.1".to_vec()]
 }
 
 fn setup(error: &rustls::Error) -> ApiError {

@@ -1,7 +1,7 @@
 //! Findings as workflow commands of GitHub Actions: `::error file=…,line=…,title=…::message`.
 
 use crate::config::Problem;
-use crate::decision::Finding;
+use crate::decision::{Finding, Problem as TableProblem};
 
 /// A finding in mappings.yaml or the environment.
 pub(super) fn of_config(level: &str, problem: &Problem) -> String {
@@ -18,6 +18,34 @@ pub(super) fn of_config(level: &str, problem: &Problem) -> String {
         "configuration",
         &message,
     )
+}
+
+/// What makes the decision table unreadable.
+pub(super) fn of_table(problem: &TableProblem) -> String {
+    let text = problem.to_string();
+    // The place is the annotation's own.
+    let message = text
+        .strip_prefix(&format!("{}:{}: ", problem.file, problem.line))
+        .or_else(|| text.strip_prefix(&format!("{}: ", problem.file)))
+        .unwrap_or(&text);
+    line(
+        "error",
+        Some(&problem.file),
+        Some(problem.line),
+        None,
+        "decision table",
+        message,
+    )
+}
+
+/// Something about the records that were judged, which have no place in a file of ours.
+pub(super) fn of_records(level: &str, message: &str) -> String {
+    line(level, None, None, None, "records", message)
+}
+
+/// Why a command ended before it had a result.
+pub(super) fn of_failure(message: &str) -> String {
+    line("error", None, None, None, "datasync", message)
 }
 
 /// A finding in the decision table.

@@ -1,10 +1,16 @@
-//! `datasync check-db`: can the database be reached, and do its tables fit the mapping?
+//! `datasync check-db`: can the database be reached, do its tables fit the mapping, and does anything wait for it?
+
+use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
 use crate::cli::{CheckDbArgs, Global};
 use crate::config::Needs;
 use crate::exit::Exit;
+use crate::record::Check;
+use crate::report::grouped;
+use crate::spool;
 use crate::store::{self, Connection};
 
 pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
@@ -21,11 +27,74 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
         store::apply_schema(&mut connection, database)
             .context("schema.sql could not be applied")?;
     }
-    let found = store::check(database, &plan.mapping);
+    let mut found = store::check(database, &plan.mapping);
+    let well = found.checks.iter().all(|check| check.ok);
+    found.checks.push(waiting(&plan.state_dir));
     let ok = super::checks::show(global, &found.checks);
-    Ok(match (ok, found.misconfigured) {
-        (true, _) => Exit::Success,
-        (false, true) => Exit::Configuration,
-        (false, false) => Exit::Database,
+    Ok(if ok {
+        Exit::Success
+    } else if well || found.misconfigured {
+        Exit::Configuration
+    } else {
+        Exit::Database
     })
+}
+
+/// What earlier runs left on disk for this database, and whether a run could leave more.
+fn waiting(state_dir: &Path) -> Check {
+    let started = Instant::now();
+    let (ok, detail, hint) = match spool::glance(state_dir) {
+        Ok(seen) => {
+            let (mut details, mut hints) = (Vec::new(), Vec::new());
+            if seen.files > 0 {
+                let since = seen
+                    .oldest
+                    .and_then(|at| jiff::Timestamp::from_microsecond(at).ok())
+                    .map_or_else(String::new, |at| format!(", the oldest since {at:.0}"));
+                details.push(format!(
+                    "{} batches wait ({} bytes{since})",
+                    grouped(seen.files),
+                    grouped(seen.bytes)
+                ));
+                hints.push(
+                    "the next `datasync sync` replays them, `datasync retry` does it now"
+                        .to_owned(),
+                );
+            }
+            if seen.quarantined > 0 {
+                let folder = state_dir.join("quarantine");
+                details.push(format!(
+                    "{} damaged files were set aside",
+                    grouped(seen.quarantined)
+                ));
+                hints.push(format!(
+                    "`datasync sync --full` fetches their records again; then remove the files in {}",
+                    folder.display()
+                ));
+            }
+            if details.is_empty() {
+                details.push(format!("nothing waits in {}", state_dir.display()));
+            }
+            (
+                true,
+                details.join("; "),
+                (!hints.is_empty()).then(|| hints.join("; ")),
+            )
+        }
+        Err(error) => (
+            false,
+            error.to_string(),
+            Some(
+                "make it writable, or name another folder with --state-dir (DATASYNC_STATE_DIR)"
+                    .to_owned(),
+            ),
+        ),
+    };
+    Check {
+        name: "spool",
+        ok,
+        seconds: started.elapsed().as_secs_f64(),
+        detail,
+        hint,
+    }
 }

@@ -27,13 +27,16 @@ pub(super) fn show(global: &Global, checks: &[Check]) -> bool {
     for check in checks {
         let mark = if check.ok { "ok  " } else { "FAIL" };
         let time = format!("{:.3} s", check.seconds);
-        text += &format!(
-            "{mark} {:<18} {time:>9}  {}\n",
-            check.name,
-            clean(&check.detail)
-        );
-        if let Some(hint) = &check.hint {
-            text += &format!("     {:<18} {:>9}  → {}\n", "", "", clean(hint));
+        // Several findings of one kind come one a line.
+        for (i, line) in check.detail.lines().enumerate() {
+            text += &if i == 0 {
+                format!("{mark} {:<18} {time:>9}  {}\n", check.name, clean(line))
+            } else {
+                format!("     {:<18} {:>9}  {}\n", "", "", clean(line))
+            };
+        }
+        for line in check.hint.iter().flat_map(|hint| hint.lines()) {
+            text += &format!("     {:<18} {:>9}  → {}\n", "", "", clean(line));
         }
     }
     super::print(&text);

@@ -39,8 +39,10 @@ pub fn run(cli: &Cli) -> Exit {
     result.unwrap_or_else(|error| {
         let exit = exit::of(&error);
         complain(&error);
-        if global.output == Output::Json {
-            print(&(failure_json(&error, exit) + "\n"));
+        match global.output {
+            Output::Json => print(&(failure_json(&error, exit) + "\n")),
+            Output::Github => print(&annotations::of_failure(&format!("{error:#}"))),
+            Output::Text => {}
         }
         exit
     })

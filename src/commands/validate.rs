@@ -8,11 +8,13 @@ use super::verdicts::{Judge, Judged};
 use crate::cli::{Global, Output, ValidateArgs};
 use crate::config::plan::Plan;
 use crate::config::{ConfigErrors, Needs};
-use crate::decision::{Decision, Impact, Lint, Severity, lint};
+use crate::decision::{Decision, Impact, Lint, Problems, Severity, lint};
 use crate::exit::{Exit, Misconfigured};
 use crate::pipeline::Rules;
 use crate::transform::Transform;
 
+/// Records that an annotation names.
+const ANNOTATED: usize = 5;
 /// Verdicts a text result lists one by one; the JSON has them all.
 const LISTED: usize = 50;
 
@@ -38,8 +40,10 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Exit> {
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
     let (text, name) = super::read_decision(&plan.decisions_file)?;
     let facts = transform.fact_names();
-    let checked = lint(&text, &name, plan.decision.as_deref(), &facts)
-        .map_err(|problems| Misconfigured(problems.to_string()))?;
+    let checked = match lint(&text, &name, plan.decision.as_deref(), &facts) {
+        Ok(checked) => checked,
+        Err(problems) => return Ok(refuse_table(global, &plan, &problems)),
+    };
     let mut findings = Findings {
         errors: json!([]),
         warnings: serde_json::to_value(&plan.warnings)?,
@@ -115,6 +119,29 @@ fn refuse(global: &Global, errors: &ConfigErrors) -> Exit {
     Exit::Configuration
 }
 
+/// The decision table cannot be read: that is the result.
+fn refuse_table(global: &Global, plan: &Plan, problems: &Problems) -> Exit {
+    match global.output {
+        Output::Json => {
+            let findings = Findings {
+                errors: serde_json::to_value(&problems.0).unwrap_or_default(),
+                warnings: serde_json::to_value(&plan.warnings).unwrap_or_default(),
+                ..Findings::default()
+            };
+            super::print(&(as_json(&findings, Exit::Configuration).to_string() + "\n"));
+        }
+        Output::Github => {
+            let lines: String = problems.0.iter().map(annotations::of_table).collect();
+            super::print(&lines);
+        }
+        Output::Text => {}
+    }
+    if global.output != Output::Json {
+        super::complain(&anyhow::Error::new(Misconfigured(problems.to_string())));
+    }
+    Exit::Configuration
+}
+
 fn as_json(findings: &Findings, exit: Exit) -> Value {
     let judged = &findings.judged;
     let mut object = json!({
@@ -148,10 +175,19 @@ fn show(global: &Global, args: &ValidateArgs, plan: &Plan, findings: &Findings, 
                 .collect();
             for finding in &findings.lint.findings {
                 let level = match finding.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
+                    Severity::Warning if !args.strict => "warning",
+                    // What fails the check must not look like a remark.
+                    _ => "error",
                 };
                 lines += &annotations::of_finding(level, &file, finding);
+            }
+            if findings.judged.invalid > 0 {
+                let level = if args.strict { "error" } else { "warning" };
+                lines += &annotations::of_records(level, &invalid_records(&findings.judged));
+            }
+            if let Some(impact) = findings.judged.impact.as_ref().filter(|i| i.changed > 0) {
+                let level = if args.strict { "error" } else { "warning" };
+                lines += &annotations::of_records(level, impact_text(impact, args).trim_end());
             }
             super::print(&lines);
         }
@@ -228,6 +264,20 @@ fn as_text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
     );
     if let Some(impact) = &judged.impact {
         text += &impact_text(impact, args);
+    }
+    text
+}
+
+/// How many records are not fit, and the first of them with the reason.
+fn invalid_records(judged: &Judged) -> String {
+    let mut text = format!("{} of {} records are INVALID", judged.invalid, judged.total);
+    let invalid = judged
+        .verdicts
+        .iter()
+        .filter(|verdict| verdict.is_invalid());
+    for verdict in invalid.take(ANNOTATED) {
+        text += "\n";
+        text += verdict.text().lines().next().unwrap_or_default();
     }
     text
 }

@@ -61,6 +61,10 @@ impl Shown {
         self.validation != Validation::Valid
     }
 
+    pub(super) fn is_invalid(&self) -> bool {
+        self.validation == Validation::Invalid
+    }
+
     pub(super) fn text(&self) -> String {
         let message = self.message.as_deref().unwrap_or_default();
         let (validation, id) = (self.validation.as_str(), clean(&self.id));

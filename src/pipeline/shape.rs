@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decision::Scratch;
+use crate::record::Rejection;
+use crate::report::Judged;
 use crate::store::{Batch, Columns, Keys};
 use crate::transform::Shaped;
 
@@ -37,10 +39,51 @@ pub struct Sheet {
 }
 
 /// What shaping has cost and found so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ShapeStats {
     pub(super) transform: f64,
     pub(super) decide: f64,
+    pub(super) verdicts: Verdicts,
+}
+
+/// The verdicts of a dry run, whether or not the database could be asked: counts, and the first records of each kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdicts {
+    /// So many of each kind are kept.
+    wanted: usize,
+    pub(super) flagged: u64,
+    /// By reason, as the report has it.
+    pub(super) rejected: BTreeMap<String, u64>,
+    pub(super) for_review: Vec<Judged>,
+    pub(super) refused: Vec<Judged>,
+}
+
+impl Verdicts {
+    fn add(&mut self, id: &str, flagged: bool, reason: &str) {
+        if self.wanted > 0 && flagged {
+            self.flagged += 1;
+            if self.for_review.len() < self.wanted {
+                self.for_review.push(Judged {
+                    id: id.to_owned(),
+                    reason: reason.to_owned(),
+                });
+            }
+        }
+    }
+
+    fn add_rejection(&mut self, rejection: &Rejection) {
+        if self.wanted > 0 {
+            let class = super::reason(rejection);
+            if self.refused.len() < self.wanted {
+                let id = rejection.record_id.as_ref().unwrap_or(&rejection.key);
+                self.refused.push(Judged {
+                    id: id.clone(),
+                    reason: format!("{class}: {}", rejection.message),
+                });
+            }
+            *self.rejected.entry(class).or_default() += 1;
+        }
+    }
 }
 
 /// Gathers rows into batches.
@@ -92,6 +135,11 @@ impl<'a> Shaper<'a> {
         }
     }
 
+    /// Keeps the verdicts, and the first so many records of each kind.
+    pub(super) fn show_verdicts(&mut self, wanted: usize) {
+        self.stats.verdicts.wanted = wanted;
+    }
+
     /// Why the run should stop by what has been rejected so far, if it should.
     pub(super) fn watch(&self, brake: &Brake) -> Option<(&'static str, String)> {
         brake.on_rejections(self.rejected, self.sequence)
@@ -130,6 +178,9 @@ impl<'a> Shaper<'a> {
         let sequence = self.sequence;
         match (judgement, shaped.id.as_deref()) {
             (Judgement::Accepted(verdict), Some(id)) => {
+                self.stats
+                    .verdicts
+                    .add(id, verdict.needs_review(), &verdict.reason);
                 let pushed = self.batch().push_row(
                     &sheet.text,
                     range.clone(),
@@ -145,6 +196,7 @@ impl<'a> Shaper<'a> {
                     let refusal = Refusal::of_fields(vec![error]);
                     let rejection =
                         refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
+                    self.stats.verdicts.add_rejection(&rejection);
                     self.batch().push_rejection(rejection);
                 }
                 self.send_if_full();
@@ -152,6 +204,7 @@ impl<'a> Shaper<'a> {
             (Judgement::Refused(refusal), _) => {
                 self.rejected += 1;
                 let rejection = refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
+                self.stats.verdicts.add_rejection(&rejection);
                 self.batch().push_rejection(rejection);
                 self.send_if_full();
             }

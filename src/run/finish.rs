@@ -9,7 +9,9 @@ use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident;
 use crate::pipeline::Flow;
-use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, Watermark};
+use crate::record::Ledger;
+use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, Watermark, grouped};
+use crate::spool;
 use crate::store::{self, Connection, lease};
 
 impl Run<'_> {
@@ -177,11 +179,8 @@ impl Run<'_> {
                 problems.push(sentence.clone());
             }
         }
-        if self.is_dry() && self.layout.is_none() {
-            problems.push(
-                "nothing could be compared: records that would be written count as spooled"
-                    .to_owned(),
-            );
+        if self.is_dry() {
+            problems.extend(self.left_open(&ledger));
         }
         problems.extend(stats.warnings.iter().cloned());
         if let Some((announced, received)) = stats.mismatch() {
@@ -242,12 +241,40 @@ impl Run<'_> {
             open_cases: 0,
             alerts,
             differences: flow.differences.clone(),
+            for_review: flow.for_review.clone(),
+            refused: flow.refused.clone(),
             problems,
             api_responses: stats.response_seconds.clone(),
             db_statements: flow.db_seconds.clone(),
             crossed,
             whole: self.fetched_at_all && self.request.limit.is_none(),
         }
+    }
+
+    /// What a dry run cannot tell.
+    fn left_open(&self, ledger: &Ledger) -> Vec<String> {
+        let mut open = Vec::new();
+        if ledger.spooled > 0 && self.layout.is_none() {
+            open.push(format!(
+                "{} records could not be compared, since the database could not be asked: which of them would be \
+                 inserted, updated or left as they are is not known, and they count as spooled; the verdicts on them are known",
+                grouped(ledger.spooled)
+            ));
+        } else if ledger.spooled > 0 {
+            open.push(format!(
+                "{} records could not be compared, since the database did not answer for them; they count as spooled",
+                grouped(ledger.spooled)
+            ));
+        }
+        match spool::glance(&self.plan.state_dir) {
+            Ok(seen) if seen.files > 0 => open.push(format!(
+                "{} batches of earlier runs wait in the spool; a run replays them first, which this one did not",
+                grouped(seen.files)
+            )),
+            Ok(_) => {}
+            Err(error) => open.push(format!("a run could not start: {error}")),
+        }
+        open
     }
 
     pub(super) fn run_end(&self, report: &Report) -> store::RunEnd {

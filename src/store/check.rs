@@ -1,4 +1,5 @@
-//! What `check-db` reports: from the socket up to the privileges, each step timed, each with a hint. Changes nothing.
+//! What `check-db` reports: from the name of the host up to the privileges and the lease, each step timed, each with its own
+//! detail and hint. Changes nothing.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +7,9 @@ use tokio_postgres::types::Type;
 
 use super::connect::{Connection, is_socket};
 use super::error::StoreError;
-use super::schema::{self, SchemaError};
+use super::schema::{self, Layout, Misfit, Part, SchemaError};
 use super::upsert::{count, single, text};
-use super::{quote, quote_table};
+use super::{lease, log, quote, quote_table};
 use crate::config::plan::{Database, Mapping, SslMode};
 use crate::record::Check;
 
@@ -22,9 +23,24 @@ pub struct Findings {
 
 /// The oldest server whose behaviour the statements rely on.
 const OLDEST_VERSION: i64 = 130_000;
+/// Connections of a run beside its pool: its own (log, lease, cases) and the heartbeat's.
+const BESIDE_THE_POOL: u64 = 2;
+/// Steps whose failure is a matter of configuration.
+const OF_CONFIGURATION: [&str; 6] = ["citus", "tables", "columns", "key", "lengths", "privileges"];
 
-/// What one step found: detail, or detail and hint of a failure.
-type Found = Result<String, (String, Option<String>)>;
+/// What one step found: detail and maybe a hint, or detail and hint of a failure.
+type Found = Result<(String, Option<String>), (String, Option<String>)>;
+
+/// Found in order, with nothing to add.
+#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
+fn well(detail: impl Into<String>) -> Found {
+    Ok((detail.into(), None))
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
+fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
+    Err((detail.into(), Some(hint.into())))
+}
 
 impl Findings {
     /// Times a step and notes what it found; true when it is well.
@@ -36,10 +52,7 @@ impl Findings {
 
     fn note(&mut self, name: &'static str, took: Duration, found: Found) -> bool {
         let ok = found.is_ok();
-        let (detail, hint) = match found {
-            Ok(detail) => (detail, None),
-            Err((detail, hint)) => (detail, hint),
-        };
+        let (detail, hint) = found.unwrap_or_else(|failed| failed);
         self.checks.push(Check {
             name,
             ok,
@@ -51,14 +64,19 @@ impl Findings {
     }
 }
 
+/// An error of the database as a failure: what happened, and its advice apart from it.
 fn failed(error: &StoreError) -> (String, Option<String>) {
-    (error.to_string(), None)
+    (error.what().to_owned(), Some(error.hint().to_owned()))
 }
 
 /// Looks at the database from the outside in, and stops where nothing further can be seen.
 pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     let mut findings = Findings::default();
-    if !findings.step("tcp", || reach(db)) {
+    if is_socket(&db.host) {
+        if !findings.step("socket", || reach(db)) {
+            return findings;
+        }
+    } else if !findings.step("dns", || resolve(db)) || !findings.step("tcp", || reach(db)) {
         return findings;
     }
     let started = Instant::now();
@@ -70,6 +88,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
                 "tls" => "tls",
                 "no_such_database" => "database",
                 "too_many_connections" => "connections",
+                "shutting_down" | "timeout" | "connection" => "server",
                 _ => "authentication",
             };
             findings.note(name, started.elapsed(), Err(failed(&error)));
@@ -80,21 +99,28 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     findings.note(
         "authentication",
         started.elapsed(),
-        Ok(format!("logged in as {}", db.user)),
+        well(format!("logged in as {}", db.user)),
     );
     let mut usable = findings.step("database", || {
-        ask(&mut conn, "SELECT current_database()::text")
+        ask(&mut conn, "SELECT current_database()::text").and_then(well)
     });
     usable &= findings.step("version", || version(&mut conn));
     findings.step("pooler", || pooler(db));
     findings.step("read-write", || writable(&mut conn));
     if usable {
-        let fits = findings.step("tables", || tables(&mut conn, db, mapping));
-        let allowed = findings.step("privileges", || privileges(&mut conn, db));
+        let started = Instant::now();
+        let citus =
+            super::citus::look(&mut conn, db).unwrap_or_else(|error| Some(Err(failed(&error))));
+        if let Some(found) = citus {
+            findings.note("citus", started.elapsed(), found);
+        }
+        findings.tables(&mut conn, db, mapping);
+        findings.step("privileges", || privileges(&mut conn, db));
         findings.step("connections", || connections(&mut conn, db));
-        findings.misconfigured = (!fits || !allowed)
-            && !conn.is_dead()
-            && findings.only_failed(&["tables", "privileges"]);
+        findings.step("lease", || leases(&mut conn, db));
+        findings.misconfigured = !conn.is_dead()
+            && findings.checks.iter().any(|check| !check.ok)
+            && findings.only_failed(&OF_CONFIGURATION);
     }
     findings
 }
@@ -105,52 +131,182 @@ impl Findings {
             .iter()
             .all(|check| check.ok || names.contains(&check.name))
     }
+
+    /// The tables next to the mapping: whether they are there, their columns, the conflict key and the lengths of texts.
+    fn tables(&mut self, conn: &mut Connection, db: &Database, mapping: &Mapping) {
+        let started = Instant::now();
+        let inspected = schema::inspect(conn, db, mapping);
+        let took = started.elapsed();
+        let (layout, misfits) = match inspected {
+            Ok(layout) => (Some(layout), Vec::new()),
+            Err(SchemaError::Mismatch(misfits)) => (None, misfits),
+            Err(SchemaError::Store(error)) => {
+                // What may not be seen is for the privileges to say.
+                self.note("tables", took, Err(failed(&error)));
+                return;
+            }
+        };
+        let target = log::target(db);
+        let about = |part: Part| misfits.iter().filter(move |misfit| misfit.part == part);
+        self.note(
+            "tables",
+            took,
+            summed_up(about(Part::Tables)).unwrap_or_else(|| {
+                well(format!("{target} and the six tables of the log are there"))
+            }),
+        );
+        let absent = format!("table {target} does not exist");
+        if about(Part::Tables).any(|misfit| misfit.problem.starts_with(&absent)) {
+            return;
+        }
+        let stored = mapping
+            .fields
+            .iter()
+            .filter(|field| field.column.is_some())
+            .count();
+        self.note(
+            "columns",
+            Duration::ZERO,
+            summed_up(about(Part::Columns))
+                .unwrap_or_else(|| well(format!("{target} takes {stored} mapped fields"))),
+        );
+        self.note(
+            "key",
+            Duration::ZERO,
+            summed_up(about(Part::Key))
+                .unwrap_or_else(|| well(format!("{target} is unique by {}", db.conflict_key))),
+        );
+        if let Some(layout) = &layout {
+            self.step("lengths", || lengths(layout, db, mapping));
+        }
+    }
 }
 
-/// Name resolution and a connection, without a word of the protocol.
-fn reach(db: &Database) -> Found {
+/// All misfits of one kind as one failure; None when there are none.
+fn summed_up<'a>(misfits: impl Iterator<Item = &'a Misfit>) -> Option<Found> {
+    let (mut problems, mut remedies): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for misfit in misfits {
+        problems.push(&misfit.problem);
+        if !remedies.contains(&misfit.remedy.as_str()) {
+            remedies.push(&misfit.remedy);
+        }
+    }
+    (!problems.is_empty()).then(|| bad(problems.join("\n"), remedies.join("\n")))
+}
+
+/// A text that the mapping lets pass must fit into its column.
+fn lengths(layout: &Layout, db: &Database, mapping: &Mapping) -> Found {
+    let (mut problems, mut remedies) = (Vec::new(), Vec::new());
+    let mut bounded = 0;
+    for field in &mapping.fields {
+        let Some(column) = &field.column else {
+            continue;
+        };
+        let Some(holds) = layout.max_characters(column) else {
+            continue;
+        };
+        bounded += 1;
+        if let Some(allowed) = field.max_length
+            && allowed > holds
+        {
+            problems.push(format!(
+                "field {}: max_length is {allowed}, column {column} holds {holds} characters; longer texts are rejected",
+                field.name
+            ));
+            remedies.push(format!(
+                "set max_length: {holds}, or type: ALTER TABLE {} ALTER COLUMN {} TYPE varchar({allowed})",
+                quote_table(&db.schema, &db.table),
+                quote(column)
+            ));
+        }
+    }
+    if problems.is_empty() {
+        well(format!(
+            "no max_length exceeds its column ({bounded} columns bound their text)"
+        ))
+    } else {
+        bad(problems.join("\n"), remedies.join("\n"))
+    }
+}
+
+/// Runs a look at the network within the connection timeout; None when the time is up.
+fn within<T>(
+    db: &Database,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, (String, Option<String>)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| (format!("no resources for a connection: {error}"), None))?;
-    let reached = runtime.block_on(async {
-        tokio::time::timeout(db.connection_timeout, async {
-            if is_socket(&db.host) {
-                let path = format!("{}/.s.PGSQL.{}", db.host, db.port);
-                tokio::net::UnixStream::connect(&path)
-                    .await
-                    .map(|_| format!("socket {path}"))
-            } else {
-                let stream = tokio::net::TcpStream::connect((db.host.as_str(), db.port)).await?;
-                Ok(format!("{} port {}", stream.peer_addr()?.ip(), db.port))
-            }
-        })
-        .await
-    });
+    let done = runtime.block_on(async { tokio::time::timeout(db.connection_timeout, work).await });
+    // A resolver that hangs must not hold us at the end.
     runtime.shutdown_background();
-    let hint = Some(
-        "check DB_HOST and DB_PORT, that the server is running, and that nothing in between blocks the port"
-            .to_owned(),
-    );
-    match reached {
-        Ok(Ok(detail)) => Ok(detail),
-        Ok(Err(error)) => Err((
-            format!("{} port {} cannot be reached: {error}", db.host, db.port),
-            hint,
-        )),
-        Err(_) => Err((
+    Ok(done.ok())
+}
+
+fn resolve(db: &Database) -> Found {
+    const HINT: &str = "check DB_HOST and the resolver of this machine";
+    let found = within(db, tokio::net::lookup_host((db.host.as_str(), db.port)))?;
+    match found {
+        Some(Ok(mut addresses)) => match addresses.next() {
+            Some(address) if address.ip().to_string() == db.host => {
+                well(format!("{} is an address", db.host))
+            }
+            Some(address) => well(format!("{} is {}", db.host, address.ip())),
+            None => bad(format!("{} has no address", db.host), HINT),
+        },
+        Some(Err(error)) => bad(format!("{} cannot be resolved: {error}", db.host), HINT),
+        None => bad(
             format!(
-                "{} port {} did not answer within {:.0} s",
+                "{}: the resolver did not answer within {:.0} s",
                 db.host,
-                db.port,
                 db.connection_timeout.as_secs_f64()
             ),
-            hint,
-        )),
+            HINT,
+        ),
     }
 }
 
-fn ask(conn: &mut Connection, sql: &str) -> Found {
+/// A connection, without a word of the protocol.
+fn reach(db: &Database) -> Found {
+    let socket = is_socket(&db.host);
+    let shown = if socket {
+        format!("socket {}/.s.PGSQL.{}", db.host, db.port)
+    } else {
+        format!("{} port {}", db.host, db.port)
+    };
+    let reached = within(db, async {
+        if socket {
+            tokio::net::UnixStream::connect(format!("{}/.s.PGSQL.{}", db.host, db.port))
+                .await
+                .map(drop)
+        } else {
+            tokio::net::TcpStream::connect((db.host.as_str(), db.port))
+                .await
+                .map(drop)
+        }
+    })?;
+    match reached {
+        Some(Ok(())) => well(format!("{shown} is open")),
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => bad(
+            format!("{shown}: connection refused"),
+            "nothing listens there: start PostgreSQL, or correct DB_HOST and DB_PORT",
+        ),
+        Some(Err(error)) => bad(
+            format!("{shown} cannot be reached: {error}"),
+            "check DB_HOST and DB_PORT, and that the server is running",
+        ),
+        None => bad(
+            format!(
+                "{shown} did not answer within {:.0} s",
+                db.connection_timeout.as_secs_f64()
+            ),
+            "a firewall may swallow the packets: check DB_HOST, DB_PORT and the rules in between",
+        ),
+    }
+}
+
+fn ask(conn: &mut Connection, sql: &str) -> Result<String, (String, Option<String>)> {
     conn.query("asking the database", sql, &[])
         .and_then(single)
         .and_then(|row| text(&row, 0).map(str::to_owned))
@@ -159,10 +315,10 @@ fn ask(conn: &mut Connection, sql: &str) -> Found {
 
 fn encryption(db: &Database, conn: &mut Connection) -> Found {
     if is_socket(&db.host) {
-        return Ok("not needed on a Unix socket".to_owned());
+        return well("not needed on a Unix socket");
     }
     if db.ssl_mode == SslMode::Disable {
-        return Ok("off (sslmode disable)".to_owned());
+        return well("off (sslmode disable)");
     }
     let verified = match (db.ssl_mode, db.ssl_root_cert.is_some()) {
         (SslMode::VerifyFull, _) => "certificate and name verified",
@@ -174,7 +330,7 @@ fn encryption(db: &Database, conn: &mut Connection) -> Found {
         "SELECT coalesce((SELECT CASE WHEN ssl THEN version || ' ' || cipher END FROM pg_stat_ssl \
          WHERE pid = pg_backend_pid()), 'none')",
     )?;
-    Ok(if used == "none" {
+    well(if used == "none" {
         "not encrypted: the server offers no TLS".to_owned()
     } else {
         format!("{used}, {verified}")
@@ -191,28 +347,32 @@ fn version(conn: &mut Connection) -> Found {
         .and_then(single)
         .map_err(|error| failed(&error))?;
     let number = count(&row, 0).map_err(|error| failed(&error))?;
-    let shown = format!(
-        "PostgreSQL {}",
-        text(&row, 1).map_err(|error| failed(&error))?
-    );
-    if super::upsert::signed(number) >= OLDEST_VERSION {
-        Ok(shown)
+    fresh_enough(
+        super::upsert::signed(number),
+        text(&row, 1).map_err(|error| failed(&error))?,
+    )
+}
+
+fn fresh_enough(number: i64, shown: &str) -> Found {
+    if number >= OLDEST_VERSION {
+        well(format!("PostgreSQL {shown}"))
     } else {
-        Err((
-            format!("{shown} is too old"),
-            Some("PostgreSQL 13 or newer is needed".to_owned()),
-        ))
+        bad(
+            format!("PostgreSQL {shown} is too old"),
+            format!("PostgreSQL {} or newer is needed", OLDEST_VERSION / 10_000),
+        )
     }
 }
 
 fn pooler(db: &Database) -> Found {
     Connection::is_pooled(db, db.connection_timeout)
         .map(|pooled| {
-            if pooled {
-                "pgbouncer or its like in between: fine, in transaction mode too".to_owned()
+            let said = if pooled {
+                "pgbouncer or its like in between: fine, in transaction mode too"
             } else {
-                "none: PostgreSQL itself answers".to_owned()
-            }
+                "none: PostgreSQL itself answers"
+            };
+            (said.to_owned(), None)
         })
         .map_err(|error| failed(&error))
 }
@@ -224,38 +384,15 @@ fn writable(conn: &mut Connection) -> Found {
          WHEN current_setting('transaction_read_only')::boolean THEN 'read-only' ELSE 'read-write' END",
     )?;
     match state.as_str() {
-        "recovery" => Err((
-            "the server is in recovery: a replica, or still starting".to_owned(),
-            Some("let DB_HOST point at the primary".to_owned()),
-        )),
-        "read-only" => Err((
-            "transactions are read-only by default".to_owned(),
-            Some(
-                "look at default_transaction_read_only of the role, the database and the server"
-                    .to_owned(),
-            ),
-        )),
-        _ => Ok(state),
-    }
-}
-
-fn tables(conn: &mut Connection, db: &Database, mapping: &Mapping) -> Found {
-    match schema::inspect(conn, db, mapping) {
-        Ok(layout) => Ok(format!(
-            "{} takes {} mapped fields, unique by {}",
-            layout.target,
-            layout.columns.len() - super::batch::KEPT.len(),
-            db.conflict_key
-        )),
-        Err(SchemaError::Store(error)) => Err(failed(&error)),
-        Err(SchemaError::Mismatch(problems)) => Err((
-            problems.join("\n"),
-            Some(
-                "`datasync check-db --apply-schema` creates the tables and columns of datasync; the rest is for \
-                 mappings.yaml or ALTER TABLE"
-                    .to_owned(),
-            ),
-        )),
+        "recovery" => bad(
+            "the server is in recovery: a replica, or still starting",
+            "let DB_HOST point at the primary",
+        ),
+        "read-only" => bad(
+            "transactions are read-only by default",
+            "look at default_transaction_read_only of the role, the database and the server",
+        ),
+        _ => well(state),
     }
 }
 
@@ -268,8 +405,14 @@ SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend d
 JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
 WHERE d.refobjid = to_regclass($1) AND d.deptype = 'a' AND NOT has_sequence_privilege(s.oid, 'USAGE')";
 
+/// One privilege that is missing, and the statement that gives it.
+struct Missing {
+    what: String,
+    grant: String,
+}
+
 fn privileges(conn: &mut Connection, db: &Database) -> Found {
-    let mut grants = Vec::new();
+    let mut missing: Vec<Missing> = Vec::new();
     let role = quote(&db.user);
     for schema in [&db.schema, &db.log_schema] {
         let allowed = conn
@@ -282,32 +425,38 @@ fn privileges(conn: &mut Connection, db: &Database) -> Found {
             .map_err(|error| failed(&error))?;
         if !allowed.try_get::<_, bool>(0).unwrap_or(false) {
             let grant = format!("GRANT USAGE ON SCHEMA {} TO {role};", quote(schema));
-            if !grants.contains(&grant) {
-                grants.push(grant);
+            if !missing.iter().any(|known| known.grant == grant) {
+                let what = format!("USAGE on schema {schema}");
+                missing.push(Missing { what, grant });
             }
         }
     }
-    if grants.is_empty() {
-        grants.extend(table_grants(conn, db, &role).map_err(|error| failed(&error))?);
+    if missing.is_empty() {
+        missing = table_privileges(conn, db, &role).map_err(|error| failed(&error))?;
     }
-    if grants.is_empty() {
-        Ok("all that are needed".to_owned())
-    } else {
-        Err((format!("{} missing", grants.len()), Some(grants.join("\n"))))
+    if missing.is_empty() {
+        return well(format!("{} has all that are needed", db.user));
     }
+    let (what, grants): (Vec<_>, Vec<_>) = missing
+        .into_iter()
+        .map(|missing| (missing.what, missing.grant))
+        .unzip();
+    bad(
+        format!("{} lacks {}", db.user, what.join(", ")),
+        grants.join(
+            "
+",
+        ),
+    )
 }
 
-fn table_grants(
+fn table_privileges(
     conn: &mut Connection,
     db: &Database,
     role: &str,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<Missing>, StoreError> {
     let target = quote_table(&db.schema, &db.table);
-    let (mut names, mut wanted) = (Vec::new(), Vec::new());
-    for privilege in ["SELECT", "INSERT", "UPDATE"] {
-        names.push(target.clone());
-        wanted.push(privilege);
-    }
+    let mut tables = vec![(target.clone(), log::target(db), "SELECT, INSERT, UPDATE")];
     for table in [
         db.log_table.as_str(),
         "sync_batches",
@@ -316,75 +465,143 @@ fn table_grants(
         "sync_state",
         "sync_lease",
     ] {
-        for privilege in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
-            names.push(quote_table(&db.log_schema, table));
+        tables.push((
+            quote_table(&db.log_schema, table),
+            format!("{}.{table}", db.log_schema),
+            "SELECT, INSERT, UPDATE, DELETE",
+        ));
+    }
+    let (mut names, mut wanted) = (Vec::new(), Vec::new());
+    for (quoted, _, privileges) in &tables {
+        for privilege in privileges.split(", ") {
+            names.push(quoted.clone());
             wanted.push(privilege);
         }
     }
-    let missing = conn.query(
+    let rows = conn.query(
         "reading privileges",
         MISSING_PRIVILEGES,
         &[(&names, Type::TEXT_ARRAY), (&wanted, Type::TEXT_ARRAY)],
     )?;
-    let mut grants = Vec::new();
-    let mut open: Option<(String, Vec<String>)> = None;
-    for row in &missing {
-        let (table, privilege) = (text(row, 0)?.to_owned(), text(row, 1)?.to_owned());
-        match &mut open {
-            Some((last, privileges)) if *last == table => privileges.push(privilege),
-            _ => {
-                grants.extend(open.take().map(|grant| table_grant(&grant, role)));
-                open = Some((table, vec![privilege]));
-            }
+    let mut lacking: Vec<(&str, &str)> = Vec::new();
+    for row in &rows {
+        lacking.push((text(row, 0)?, text(row, 1)?));
+    }
+    let mut missing = Vec::new();
+    for (quoted, shown, _) in &tables {
+        let privileges: Vec<&str> = lacking
+            .iter()
+            .filter(|(table, _)| table == quoted)
+            .map(|(_, privilege)| *privilege)
+            .collect();
+        if !privileges.is_empty() {
+            let list = privileges.join(", ");
+            missing.push(Missing {
+                what: format!("{list} on {shown}"),
+                grant: format!("GRANT {list} ON {quoted} TO {role};"),
+            });
         }
     }
-    grants.extend(open.map(|grant| table_grant(&grant, role)));
     for row in &conn.query(
         "reading privileges",
         MISSING_SEQUENCES,
         &[(&target, Type::TEXT)],
     )? {
-        grants.push(format!(
-            "GRANT USAGE ON SEQUENCE {} TO {role};",
-            text(row, 0)?
-        ));
+        let sequence = text(row, 0)?;
+        missing.push(Missing {
+            what: format!("USAGE on sequence {sequence}"),
+            grant: format!("GRANT USAGE ON SEQUENCE {sequence} TO {role};"),
+        });
     }
-    Ok(grants)
+    Ok(missing)
 }
 
-fn table_grant((table, privileges): &(String, Vec<String>), role: &str) -> String {
-    format!("GRANT {} ON {table} TO {role};", privileges.join(", "))
-}
+/// Slots that are free to this role now, our own included. `pg_stat_database` counts everybody's back ends for everybody;
+/// `pg_stat_activity` hides what another role's are.
+const FREE_CONNECTIONS: &str = "
+SELECT greatest(0, least(
+  current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+    - coalesce(current_setting('reserved_connections', true), '0')::bigint
+    - (SELECT sum(numbackends) FROM pg_stat_database)::bigint,
+  (SELECT datconnlimit - numbackends FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid
+     WHERE d.datname = current_database() AND datconnlimit >= 0),
+  (SELECT rolconnlimit - (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user)
+     FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)) + 1),
+current_setting('max_connections')::bigint";
 
 fn connections(conn: &mut Connection, db: &Database) -> Found {
     let row = conn
-        .query(
-            "counting connections",
-            "SELECT greatest(0, least( \
-               current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint \
-                 - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), \
-               (SELECT rolconnlimit - (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user) \
-                  FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0))) + 1, \
-             current_setting('max_connections')::bigint",
-            &[],
-        )
+        .query("counting connections", FREE_CONNECTIONS, &[])
         .and_then(single)
         .map_err(|error| failed(&error))?;
     let free = count(&row, 0).map_err(|error| failed(&error))?;
     let all = count(&row, 1).map_err(|error| failed(&error))?;
+    let pool = u64::from(db.max_connections);
     let detail = format!(
-        "{free} of {all} are free, the pool takes up to {}",
-        db.max_connections
+        "{free} of {all} are free to {}; a run takes up to {pool} for its pool and {BESIDE_THE_POOL} beside it",
+        db.user
     );
-    if free >= u64::from(db.max_connections) {
-        Ok(detail)
+    if free >= pool + BESIDE_THE_POOL {
+        well(detail)
     } else {
-        Err((
+        bad(
             detail,
-            Some(
-                "lower database.connection.pool.max_connections or raise max_connections of the server"
-                    .to_owned(),
+            format!(
+                "set database.connection.pool.max_connections to {} or less, or raise max_connections of the server (or the \
+                 CONNECTION LIMIT of the role or database)",
+                free.saturating_sub(BESIDE_THE_POOL).max(1)
             ),
-        ))
+        )
+    }
+}
+
+/// Who is running now. Nobody's fault, so never a failure.
+fn leases(conn: &mut Connection, db: &Database) -> Found {
+    let holders = match lease::holders(conn, db, &log::target(db)) {
+        Ok(holders) => holders,
+        // The table is missing or may not be read: said above.
+        Err(error) if matches!(error.kind(), "schema_mismatch" | "privilege") => {
+            return well("cannot be read: see above");
+        }
+        Err(error) => return Err(failed(&error)),
+    };
+    let (mut details, mut hint) = (Vec::new(), None);
+    for (target, holder) in &holders {
+        let lease::Holder {
+            who,
+            host,
+            since,
+            progress,
+            ..
+        } = holder;
+        let run = format!("{target}: {who} on {host} since {since}, {progress} records so far");
+        if holder.is_gone() {
+            details.push(format!("{run}; that run has ended without giving it back"));
+            hint.get_or_insert("nothing to do: the next run takes over");
+        } else {
+            details.push(run);
+            hint = Some("a second run would exit 75; `datasync sync --wait 5m` waits for its turn");
+        }
+    }
+    if details.is_empty() {
+        return well("free: no run is at work");
+    }
+    Ok((details.join("\n"), hint.map(str::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_of_an_unsupported_version_is_told_what_is_needed() {
+        assert!(fresh_enough(130_000, "13.0").is_ok());
+        assert_eq!(
+            fresh_enough(120_022, "12.22"),
+            bad(
+                "PostgreSQL 12.22 is too old",
+                "PostgreSQL 13 or newer is needed"
+            )
+        );
     }
 }

@@ -258,7 +258,7 @@ impl Connection {
         self.call(what, async |client| client.batch_execute(sql).await)
     }
 
-    /// Begins a transaction with this connection's timeouts; `extra` is more `SET LOCAL`, or `READ ONLY` as `mode`.
+    /// Begins a transaction with this connection's timeouts; `mode` follows BEGIN, `extra` is more `SET LOCAL`.
     pub(crate) fn begin(&mut self, what: &str, mode: &str, extra: &str) -> Result<(), StoreError> {
         let statement = self.server_limit().as_millis().max(1);
         let lock = self.lock_timeout.as_millis().max(1);

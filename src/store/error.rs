@@ -25,6 +25,7 @@ pub struct StoreError {
     class: Class,
     kind: &'static str,
     sqlstate: Option<String>,
+    /// What happened and, where there is one, the advice.
     message: String,
     constraint: Option<String>,
     column: Option<String>,
@@ -113,6 +114,21 @@ fn hint(kind: &str) -> &'static str {
         "timeout" => "the server is too busy, stopped, or no longer reachable",
         "connection" => "the connection broke; it is tried again on a new one",
         _ => "see the log of the database server",
+    }
+}
+
+/// What to do about a failed handshake. Never to switch the checks off.
+fn tls_hint(why: &str) -> &'static str {
+    if why.contains("does not support TLS") {
+        "the server offers no TLS, which DB_SSLMODE demands: its operator switches it on with ssl = on"
+    } else if why.contains("expired") || why.contains("Expired") {
+        "the server's certificate is out of date: its operator has to renew it (and check this machine's clock)"
+    } else if why.contains("not valid for name") || why.contains("NotValidForName") {
+        "let DB_HOST be the name that the certificate is for"
+    } else if why.contains("UnknownIssuer") || why.contains("CaUsedAsEndEntity") {
+        "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
+    } else {
+        hint("tls")
     }
 }
 
@@ -229,9 +245,31 @@ impl StoreError {
             ("protocol", _) | (_, None) => text,
             (_, Some(cause)) => innermost(cause),
         };
-        let mut made = Self::new(class, kind, format!("{what}: {why}; {}", hint(kind)));
+        let advice = if kind == "tls" {
+            tls_hint(&why)
+        } else {
+            hint(kind)
+        };
+        let mut made = Self::new(class, kind, format!("{what}: {why}; {advice}"));
         made.connection_lost = true;
         made
+    }
+
+    /// What happened, without the advice.
+    pub fn what(&self) -> &str {
+        self.message
+            .strip_suffix(self.hint())
+            .and_then(|what| what.strip_suffix("; "))
+            .unwrap_or(&self.message)
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> &'static str {
+        if self.kind == "tls" {
+            tls_hint(&self.message)
+        } else {
+            hint(self.kind)
+        }
     }
 
     /// What to do with it.

@@ -40,6 +40,13 @@ pub struct Holder {
     expired: bool,
 }
 
+impl Holder {
+    /// The lease is for the taking: the run has expired, or is known to have ended.
+    pub fn is_gone(&self) -> bool {
+        self.expired || Process::is_gone(&self.process)
+    }
+}
+
 /// This process, so that another run on the same system can tell that it has gone.
 ///
 /// `boot id / PID namespace / PID / start time`: a PID that was given to somebody else has another start time, and a
@@ -129,7 +136,7 @@ pub fn acquire(
     let (process, host) = (Process::own(), host_name());
     let holder = holder(connection, db, target)?;
     let took_over = match &holder {
-        Some(holder) if !holder.expired && !Process::is_gone(&holder.process) => {
+        Some(holder) if !holder.is_gone() => {
             return Ok(Asked::Held(holder.clone()));
         }
         Some(holder) => Some(holder.run_id),
@@ -192,6 +199,34 @@ pub fn holder(
         expired: row.get(5),
         since: row.get(6),
     }))
+}
+
+/// All who hold leases of `target`, whole or of a shard, with the target's name as the lease has it.
+pub fn holders(
+    connection: &mut Connection,
+    db: &Database,
+    target: &str,
+) -> Result<Vec<(String, Holder)>, StoreError> {
+    const WHAT: &str = "reading the leases";
+    let table = quote_table(&db.log_schema, "sync_lease");
+    let names = connection.query(
+        WHAT,
+        &format!(
+            "SELECT target FROM {table} WHERE target = $1 OR (starts_with(target, $1) \
+             AND substr(target, length($1) + 1, 1) !~ '[[:alnum:]_]') ORDER BY 1"
+        ),
+        &[(&target, Type::TEXT)],
+    )?;
+    let mut found = Vec::new();
+    for row in &names {
+        let name: String = row
+            .try_get(0)
+            .map_err(|error| StoreError::from_driver(WHAT, &error))?;
+        if let Some(holder) = holder(connection, db, &name)? {
+            found.push((name, holder));
+        }
+    }
+    Ok(found)
 }
 
 /// Gives the lease back. A lease that is not ours any more stays with its holder.

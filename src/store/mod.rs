@@ -7,6 +7,7 @@
 pub mod batch; // rows on their way to one transaction
 pub mod cases; // incidents, one open row a cause
 pub mod check; // what check-db reports
+mod citus; // Citus, recognised
 pub mod connect; // one connection, one deadline
 pub mod customers; // stored records, read back
 mod encode; // cells → PostgreSQL's binary field format

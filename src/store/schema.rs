@@ -6,6 +6,7 @@
 use tokio_postgres::types::Type;
 
 use super::batch::{Columns, KEPT};
+use super::citus;
 use super::connect::Connection;
 use super::encode::Wire;
 use super::error::StoreError;
@@ -59,6 +60,8 @@ pub struct Layout {
     pub(crate) target: String,
     /// No row yet.
     pub(crate) empty: bool,
+    /// Citus keeps the table on other servers.
+    pub(crate) distributed: bool,
 }
 
 /// One column of the table that is written.
@@ -103,8 +106,45 @@ impl Layout {
 pub enum SchemaError {
     /// The database could not be asked.
     Store(StoreError),
-    /// The table does not fit: every problem found, one sentence each.
-    Mismatch(Vec<String>),
+    /// The tables do not fit: everything that was found.
+    Mismatch(Vec<Misfit>),
+}
+
+/// One way in which the database does not fit the mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    pub part: Part,
+    /// What is wrong, in one sentence.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// What a misfit is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A table is missing, or the database cannot hold the text at all.
+    Tables,
+    /// A column is missing, of a type that does not fit, or left empty against its will.
+    Columns,
+    /// The conflict key.
+    Key,
+}
+
+impl Misfit {
+    fn new(part: Part, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            part,
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
 }
 
 impl std::fmt::Display for SchemaError {
@@ -217,23 +257,38 @@ pub fn inspect(
     )?)?;
     let encoding = text(&encoding, 0)?;
     if encoding != "UTF8" {
-        problems.push(format!(
-            "the database's encoding is {encoding}, which cannot hold every text; create it with ENCODING 'UTF8'"
+        problems.push(Misfit::new(
+            Part::Tables,
+            format!("the database's encoding is {encoding}, which cannot hold every text"),
+            "create it anew: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
         ));
     }
     problems.extend(missing_tables(conn, db)?);
     let found = columns_of(conn, &table)?;
     if found.is_empty() {
-        problems.push(format!(
-            "table {shown} does not exist (or may not be seen); `datasync check-db --apply-schema` creates customers and the sync tables"
+        problems.push(Misfit::new(
+            Part::Tables,
+            format!(
+                "table {shown} does not exist, or {} may not see it",
+                db.user
+            ),
+            if db.table == "customers" {
+                "type: datasync check-db --apply-schema".to_owned()
+            } else {
+                "create it, or correct database.tables.customers in mappings.yaml".to_owned()
+            },
         ));
         return Err(SchemaError::Mismatch(problems));
     }
     let Some(wanted) = Columns::new(mapping) else {
         let key = mapping.fields.get(mapping.key).map_or("", |f| &f.name);
-        problems.push(format!(
-            "field {key} feeds the conflict key {} but has no column",
-            db.conflict_key
+        problems.push(Misfit::new(
+            Part::Key,
+            format!(
+                "field {key} feeds the conflict key {} but has no column",
+                db.conflict_key
+            ),
+            "give the field its column in mappings.yaml: it is mapped with `column: false`",
         ));
         return Err(SchemaError::Mismatch(problems));
     };
@@ -246,9 +301,13 @@ pub fn inspect(
             .chain(["sync_id", "updated_at"])
             .any(|name| name == stored.column);
         if own {
-            problems.push(format!(
-                "field {}: column {} of {shown} is filled by datasync itself; give the field another column, or `column: false`",
-                stored.name, stored.column
+            problems.push(Misfit::new(
+                Part::Columns,
+                format!(
+                    "field {}: column {} of {shown} is filled by datasync itself",
+                    stored.name, stored.column
+                ),
+                "give the field another column, or `column: false`",
             ));
         }
         match found.iter().find(|column| column.name == stored.column) {
@@ -270,9 +329,15 @@ pub fn inspect(
     for (name, ty) in [("sync_id", "uuid"), ("updated_at", "timestamptz")] {
         match found.iter().find(|column| column.name == name) {
             None => problems.push(missing_kept(name, ty, &table, &shown)),
-            Some(column) if column.typname != ty => problems.push(format!(
-                "column {name} of {shown} is {}; expected {ty}",
-                column.type_name
+            Some(column) if column.typname != ty => problems.push(Misfit::new(
+                Part::Columns,
+                format!(
+                    "column {name} of {shown} is {}; expected {ty}",
+                    column.type_name
+                ),
+                format!(
+                    "type: ALTER TABLE {table} ALTER COLUMN {name} TYPE {ty} USING {name}::{ty}"
+                ),
             )),
             Some(_) => {}
         }
@@ -281,9 +346,16 @@ pub fn inspect(
         let written = columns.iter().any(|known| known.name == column.name)
             || ["sync_id", "updated_at"].contains(&column.name.as_str());
         if !written && column.not_null && !column.filled {
-            problems.push(format!(
-                "column {} of {shown} must have a value (NOT NULL) but no field feeds it and it has no default",
-                column.name
+            problems.push(Misfit::new(
+                Part::Columns,
+                format!(
+                    "column {} of {shown} must have a value (NOT NULL) but no field feeds it and it has no default",
+                    column.name
+                ),
+                format!(
+                    "map a field to it, or type: ALTER TABLE {table} ALTER COLUMN {0} DROP NOT NULL (or SET DEFAULT …)",
+                    quote(&column.name)
+                ),
             ));
         }
     }
@@ -307,6 +379,7 @@ pub fn inspect(
         version_is_content: mapping.version.is_some(),
         target: shown,
         empty,
+        distributed: citus::manages(conn, &table)?,
     })
 }
 
@@ -323,7 +396,7 @@ fn layout_column(found: &Found, wire: Wire) -> LayoutColumn {
     }
 }
 
-fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<String>, StoreError> {
+fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<Misfit>, StoreError> {
     let names = [
         db.log_table.as_str(),
         "sync_batches",
@@ -346,31 +419,38 @@ fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<String>, S
         .filter_map(|row| row.try_get::<_, i64>(0).ok())
         .filter_map(|n| names.get(usize::try_from(n - 1).ok()?))
         .map(|name| {
-            format!(
-                "table {}.{name} does not exist; run `datasync check-db --apply-schema`",
-                db.log_schema
+            Misfit::new(
+                Part::Tables,
+                format!("table {}.{name} does not exist", db.log_schema),
+                "type: datasync check-db --apply-schema",
             )
         })
         .collect())
 }
 
-fn missing_column(field: &str, column: &str, table: &str, found: &[Found]) -> String {
+fn missing_column(field: &str, column: &str, table: &str, found: &[Found]) -> Misfit {
     let nearest = found
         .iter()
         .map(|known| (distance(column, &known.name), &known.name))
         .min()
         .filter(|(distance, _)| *distance <= column.chars().count().max(3) / 2)
         .map_or_else(String::new, |(_, name)| {
-            format!("; the nearest is {name} (`column: {name}`)")
+            format!("the nearest is {name} (`column: {name}`); ")
         });
-    format!(
-        "field {field}: table {table} has no column {column}{nearest}; or keep the field for decisions only with `column: false`"
+    Misfit::new(
+        Part::Columns,
+        format!("field {field}: table {table} has no column {column}"),
+        format!(
+            "{nearest}add the column, or keep the field for decisions only with `column: false`"
+        ),
     )
 }
 
-fn missing_kept(name: &str, ty: &str, table: &str, shown: &str) -> String {
-    format!(
-        "table {shown} has no column {name}, which datasync fills; add it: ALTER TABLE {table} ADD COLUMN {name} {ty}"
+fn missing_kept(name: &str, ty: &str, table: &str, shown: &str) -> Misfit {
+    Misfit::new(
+        Part::Columns,
+        format!("table {shown} has no column {name}, which datasync fills"),
+        format!("type: ALTER TABLE {table} ADD COLUMN {name} {ty}"),
     )
 }
 
@@ -381,11 +461,15 @@ fn misfit(
     kind: Kind,
     wire: Wire,
     column: &Found,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<Misfit>, StoreError> {
     if column.generated {
-        return Ok(Some(format!(
-            "field {field}: column {} is always generated by the database and cannot be written",
-            column.name
+        return Ok(Some(Misfit::new(
+            Part::Columns,
+            format!(
+                "field {field}: column {} is always generated by the database and cannot be written",
+                column.name
+            ),
+            "give the field another column, or `column: false`",
         )));
     }
     // Text becomes anything by its input function, anything becomes text by its output function.
@@ -401,11 +485,15 @@ fn misfit(
         .try_get(0)
         .map_err(|error| StoreError::from_driver("looking for a cast", &error))?;
     Ok((!castable).then(|| {
-        format!(
-            "field {field} is of type {}, but column {} is {}: PostgreSQL cannot make one of the other",
-            format!("{kind:?}").to_lowercase(),
-            column.name,
-            column.type_name
+        Misfit::new(
+            Part::Columns,
+            format!(
+                "field {field} is of type {}, but column {} is {}: PostgreSQL cannot make one of the other",
+                format!("{kind:?}").to_lowercase(),
+                column.name,
+                column.type_name
+            ),
+            "change the field's type in mappings.yaml, or the column's with ALTER TABLE",
         )
     }))
 }
@@ -416,13 +504,17 @@ fn key_problems(
     wanted: &Columns,
     table: &str,
     shown: &str,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<Misfit>, StoreError> {
     let mut problems = Vec::new();
     let key = &wanted.mapped[wanted.key].column;
     if *key != db.conflict_key {
-        problems.push(format!(
-            "conflict_key is {} but the mapping's key field feeds column {key}",
-            db.conflict_key
+        problems.push(Misfit::new(
+            Part::Key,
+            format!(
+                "conflict_key is {} but the mapping's key field feeds column {key}",
+                db.conflict_key
+            ),
+            "correct database.tables.customers.conflict_key in mappings.yaml",
         ));
     }
     let unique = conn.query(
@@ -435,10 +527,16 @@ fn key_problems(
         names.push(text(row, 0)?);
     }
     if !names.contains(&db.conflict_key.as_str()) {
-        problems.push(format!(
-            "column {} of {shown} is the conflict key but not unique by itself; add it: ALTER TABLE {table} ADD UNIQUE ({})",
-            db.conflict_key,
-            quote(&db.conflict_key)
+        problems.push(Misfit::new(
+            Part::Key,
+            format!(
+                "column {} of {shown} is the conflict key but not unique by itself",
+                db.conflict_key
+            ),
+            format!(
+                "type: ALTER TABLE {table} ADD UNIQUE ({})",
+                quote(&db.conflict_key)
+            ),
         ));
     }
     Ok(problems)

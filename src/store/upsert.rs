@@ -31,6 +31,8 @@ const BATCH_LOG_KEY: &str = "sync_batches_pkey";
 /// The planner takes a batch for reason enough to read the whole table; lookups by the unique key are always right.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off;";
+/// Follows BEGIN on Citus: the settings of the transaction are for the workers as well.
+const FOR_WORKERS: &str = "; SET LOCAL citus.propagate_set_commands = 'local'";
 
 /// What PostgreSQL made of one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,6 +97,8 @@ pub struct Writer {
     clock_offset: i64,
     version_is_content: bool,
     form: Form,
+    /// On Citus, which counts rows that DO NOTHING passed over as inserted: only [`Form::Differing`] counts right there.
+    distributed: bool,
     /// When stored rows are looked at before anything is sent.
     pace: probe::Pace,
     /// COPY is tried when so many batches in a row held nothing but new rows. More each time it fails.
@@ -128,7 +132,7 @@ impl Writer {
     pub fn new(db: &Database, layout: &Layout, run_id: Uuid, clock_offset: i64) -> Self {
         let statements = Statements::new(db, layout);
         let form = match &statements.copy {
-            _ if !layout.empty => Form::Differing,
+            _ if !layout.empty || layout.distributed => Form::Differing,
             Some(_) => Form::Copy,
             None => Form::AllNew,
         };
@@ -141,6 +145,7 @@ impl Writer {
             clock_offset,
             version_is_content: layout.version_is_content,
             form,
+            distributed: layout.distributed,
             pace: probe::Pace::default(),
             copy_after: 1,
             all_new: 0,
@@ -216,7 +221,8 @@ impl Writer {
         } else {
             LOOKUPS_ONLY.to_owned()
         };
-        conn.begin("beginning a batch", "", &extra)?;
+        let mode = if self.distributed { FOR_WORKERS } else { "" };
+        conn.begin("beginning a batch", mode, &extra)?;
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
         let counts = if rows.is_empty() {
@@ -301,7 +307,7 @@ impl Writer {
         } else {
             0
         };
-        self.form = if self.all_new == 0 {
+        self.form = if self.all_new == 0 || self.distributed {
             Form::Differing
         } else if self.statements.copy.is_some() && self.all_new >= self.copy_after {
             Form::Copy

@@ -8,9 +8,11 @@
 
 mod api;
 mod checks;
+mod citus;
 mod config;
 mod customers;
 mod decision;
+mod examples;
 mod faults;
 mod incidents;
 mod metrics;

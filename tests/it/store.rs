@@ -1004,7 +1004,7 @@ fn a_table_that_does_not_fit_is_described_in_full() {
     let Err(SchemaError::Mismatch(problems)) = store::inspect(&mut conn, &db, &mapping) else {
         panic!("the table does not fit");
     };
-    let all = problems.join("\n");
+    let all = SchemaError::Mismatch(problems.clone()).to_string();
     for part in [
         "sync_lease does not exist",
         "field customerNam: table public.customers has no column customer_nam; the nearest is customer_name",
@@ -1019,7 +1019,10 @@ fn a_table_that_does_not_fit_is_described_in_full() {
     assert_eq!(problems.len(), 7, "{all}");
     let found = store::check(&db, &mapping);
     assert!(found.misconfigured);
-    assert!(found.checks.iter().any(|c| c.name == "tables" && !c.ok));
+    for name in ["tables", "columns", "key"] {
+        let check = found.checks.iter().find(|c| c.name == name).unwrap();
+        assert!(!check.ok && check.hint.is_some(), "{check:?}");
+    }
 }
 
 #[test]

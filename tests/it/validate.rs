@@ -171,6 +171,117 @@ fn a_mistake_in_the_configuration_is_annotated_in_its_place() {
     );
 }
 
+/// Whether a line of stdout is an annotation of this level at this place.
+fn annotated(finished: &crate::support::command::Finished, head: &str, words: &str) {
+    assert!(
+        finished
+            .stdout
+            .lines()
+            .any(|line| line.starts_with(head) && line.contains(words)),
+        "no annotation {head} … {words}\n{finished}"
+    );
+    assert!(
+        finished
+            .stdout
+            .lines()
+            .all(|line| ["::error ", "::warning ", "::notice "]
+                .iter()
+                .any(|level| line.starts_with(level))),
+        "a line is no annotation\n{finished}"
+    );
+}
+
+#[test]
+fn everything_that_can_be_wrong_is_annotated_for_a_pull_request() {
+    let github = |place: &Workplace, more: &[&str], code: i32| {
+        let mut arguments = vec!["validate", "--output", "github"];
+        arguments.extend_from_slice(more);
+        let finished = place.run(&arguments);
+        finished.expect(code);
+        finished
+    };
+    // In order and offline: nothing but remarks on what is unset.
+    let finished = github(&Workplace::new(), &[], 0);
+    annotated(&finished, "::notice title=configuration::", "API_TOKEN");
+    // A decision table that cannot be read: file and line.
+    let place = Workplace::new();
+    place.edit("decisions.dmn.xml", "&lt; 50", "=== 50");
+    let line = std::fs::read_to_string(place.path("decisions.dmn.xml"))
+        .unwrap()
+        .lines()
+        .position(|line| line.contains("=== 50"))
+        .unwrap()
+        + 1;
+    let finished = github(&place, &[], 2);
+    annotated(
+        &finished,
+        "::error file=decisions.dmn.xml,line=",
+        "Rule_ScoreTooLow",
+    );
+    let told: usize = finished
+        .stdout
+        .split("line=")
+        .nth(1)
+        .unwrap()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect::<String>()
+        .parse()
+        .unwrap();
+    assert!(
+        told.abs_diff(line) <= 1,
+        "told {told}, it is {line}\n{finished}"
+    );
+    let json = place.run(&["validate", "--output", "json"]);
+    json.expect(2);
+    assert_eq!(
+        json.json()["config"]["errors"][0]["file"],
+        "decisions.dmn.xml"
+    );
+    // One that is cut short, and one that is not there.
+    let whole = std::fs::read_to_string(place.path("decisions.dmn.xml")).unwrap();
+    place.write("decisions.dmn.xml", &whole[..whole.len() / 3]);
+    annotated(
+        &github(&place, &[], 2),
+        "::error file=decisions.dmn.xml",
+        "",
+    );
+    std::fs::remove_file(place.path("decisions.dmn.xml")).unwrap();
+    annotated(
+        &github(&place, &[], 2),
+        "::error title=datasync::",
+        "decisions.dmn.xml",
+    );
+    // A warning is one, and with --strict what it does to the exit code.
+    let place = Workplace::new();
+    place.edit("decisions.dmn.xml", "[50..80)", "[50..79]");
+    annotated(
+        &github(&place, &[], 0),
+        "::warning file=decisions.dmn.xml,line=",
+        "79.5",
+    );
+    annotated(
+        &github(&place, &["--strict"], 2),
+        "::error file=decisions.dmn.xml,line=",
+        "79.5",
+    );
+    // Records that are not fit.
+    let place = Workplace::new();
+    place.write("records.ndjson", &texts().join("\n"));
+    let input = ["--input", "records.ndjson"];
+    annotated(
+        &github(&place, &input, 0),
+        "::warning title=records::",
+        "1 of 5 records are INVALID%0A",
+    );
+    let strict = [&input[..], &["--strict"]].concat();
+    annotated(
+        &github(&place, &strict, 5),
+        "::error title=records::",
+        "V-3",
+    );
+}
+
 #[test]
 fn the_impact_of_a_changed_rule_is_told_before_it_happens() {
     let place = Workplace::new();

@@ -92,7 +92,7 @@ impl Statements {
         let copy = layout
             .columns
             .iter()
-            .all(|column| column.takes_wire)
+            .all(|column| column.takes_wire && !layout.distributed)
             .then(|| format!("COPY {table} {written} FROM STDIN (FORMAT binary)"));
         let walk = copy.is_some().then(|| {
             format!(
@@ -121,10 +121,11 @@ impl Statements {
             .map(|(cast, name)| format!("{cast} AS {name}"))
             .collect::<Vec<_>>()
             .join(", ");
+        let (known, known_rows) = known_rows(&table, layout, &names);
         // Rows that stay as they are go no further than the comparison.
         let differing = format!(
-            "WITH moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
-             FROM {unnest} LEFT JOIN {table} t ON t.{key_column} = {} \
+            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
+             FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} = {} \
              WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
              written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
              SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
@@ -136,10 +137,10 @@ impl Statements {
             v = cast[version],
         );
         let judged = format!(
-            "input AS MATERIALIZED (SELECT {} FROM {unnest}), \
+            "{known}input AS MATERIALIZED (SELECT {} FROM {unnest}), \
              judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
              WHEN t.{version_name} > s.c{version} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
-             FROM input s LEFT JOIN {table} t ON t.{key_column} = s.c{})",
+             FROM input s LEFT JOIN {known_rows} t ON t.{key_column} = s.c{})",
             as_input,
             differs(&stored, &|i| format!("s.c{i}")),
             layout.key
@@ -150,7 +151,7 @@ impl Statements {
         );
         let differences = format!(
             "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
-             JOIN {table} t ON t.{key_column} = j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
+             JOIN {known_rows} t ON t.{key_column} = j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
             (0..width)
                 .map(|i| format!("{}::text", stored(i)))
                 .collect::<Vec<_>>()
@@ -164,10 +165,19 @@ impl Statements {
         );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::timestamptz[]) AS u(k, v) \
-             JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}",
+             JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}{}",
             key.wire.sql(),
             key.cast,
-            layout.columns[version].cast
+            layout.columns[version].cast,
+            if layout.distributed {
+                format!(
+                    " AND t.{key_column} = ANY($1::{}[]::{}[])",
+                    key.wire.sql(),
+                    key.cast
+                )
+            } else {
+                String::new()
+            }
         );
         let rejections = quote_table(&db.log_schema, "sync_rejections");
         let reject = format!(
@@ -213,4 +223,24 @@ impl Statements {
             key_type: key.wire.element(),
         }
     }
+}
+
+/// What a batch is compared with: a leading CTE (or nothing) and the relation's name.
+///
+/// Citus answers an outer join with the table by fetching all of it, once a batch, and fails where an INSERT reads from
+/// such a join. So the rows in question are fetched first, by their keys.
+fn known_rows(table: &str, layout: &Layout, names: &[String]) -> (String, String) {
+    if !layout.distributed {
+        return (String::new(), table.to_owned());
+    }
+    let key = &layout.columns[layout.key];
+    let cte = format!(
+        "known AS MATERIALIZED (SELECT {} FROM {table} WHERE {} = ANY(${}::{}[]::{}[])), ",
+        names.join(", "),
+        names[layout.key],
+        layout.key + 1,
+        key.wire.sql(),
+        key.cast
+    );
+    (cte, "known".to_owned())
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::postgres::{Server, free_port, owner};
+use super::postgres::{free_port, owner};
+use super::server::Server;
 
 /// The program, where it is installed.
 pub fn program() -> Option<PathBuf> {

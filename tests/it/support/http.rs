@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -72,6 +72,15 @@ pub enum Fault {
     Headers(Vec<(&'static str, String)>),
 }
 
+/// What a script of the test's own says to a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// This status, with these headers and this body.
+    Instead(u16, Vec<(&'static str, String)>, String),
+    /// The right answer, with these headers more.
+    With(Vec<(&'static str, String)>),
+}
+
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -84,6 +93,8 @@ pub struct Request {
     pub body: String,
     /// Which connection it came on, from 1.
     pub connection: usize,
+    /// Requests that were being answered when it came, itself included.
+    pub in_flight: usize,
 }
 
 impl Request {
@@ -96,6 +107,7 @@ impl Request {
     }
 }
 
+type Script = dyn Fn(&Request) -> Option<Reply> + Send + Sync;
 type Rewrite = dyn Fn(&Request, String) -> String + Send + Sync;
 
 /// The server before it starts.
@@ -111,6 +123,7 @@ pub struct Server {
     latency: Duration,
     gzip: bool,
     rewrite: Option<Box<Rewrite>>,
+    script: Option<Box<Script>>,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -134,6 +147,7 @@ impl Server {
             latency: Duration::ZERO,
             gzip: false,
             rewrite: None,
+            script: None,
             tls: None,
         }
     }
@@ -205,21 +219,40 @@ impl Server {
         self
     }
 
+    /// Answer by a script of the test's own; none = as usual.
+    pub fn script(
+        mut self,
+        script: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        self.script = Some(Box::new(script));
+        self
+    }
+
     /// Speak TLS, with a certificate for `localhost` and 127.0.0.1 that nobody has reason to trust. Returns its PEM too.
-    pub fn tls(mut self) -> (Self, String) {
+    pub fn tls(self) -> (Self, String) {
+        self.tls_with(|_| {})
+    }
+
+    /// The same with a certificate that is changed before it is signed.
+    pub fn tls_with(
+        mut self,
+        change: impl FnOnce(&mut rcgen::CertificateParams),
+    ) -> (Self, String) {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let key =
-            rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         self.tls = Some(Arc::new(config));
-        (self, made.cert.pem())
+        (self, certificate.pem())
     }
 
     /// Listens on a free port of 127.0.0.1.
@@ -232,6 +265,7 @@ impl Server {
             server: self,
             log: Mutex::default(),
             open: Mutex::default(),
+            answering: AtomicUsize::new(0),
             done: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -249,6 +283,7 @@ struct Shared {
     server: Server,
     log: Mutex<Vec<Request>>,
     open: Mutex<Vec<TcpStream>>,
+    answering: AtomicUsize,
     done: AtomicBool,
 }
 
@@ -331,7 +366,8 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> std::io::Resu
         None => Box::new(stream),
     };
     let mut wire = BufReader::new(wire);
-    while let Some(request) = receive(&mut wire, connection)? {
+    while let Some(mut request) = receive(&mut wire, connection)? {
+        request.in_flight = shared.answering.fetch_add(1, Ordering::SeqCst) + 1;
         let number = {
             let mut log = shared.log.lock().unwrap();
             log.push(request.clone());
@@ -345,8 +381,9 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> std::io::Resu
             number,
             wire.get_mut(),
             &raw,
-        )?;
-        if !keep {
+        );
+        shared.answering.fetch_sub(1, Ordering::SeqCst);
+        if !keep? {
             break;
         }
     }
@@ -387,6 +424,7 @@ fn receive(wire: &mut impl BufRead, connection: usize) -> std::io::Result<Option
         headers,
         body: String::from_utf8_lossy(&body).into_owned(),
         connection,
+        in_flight: 0,
     }))
 }
 
@@ -425,7 +463,9 @@ fn answer(
     raw: &TcpStream,
 ) -> std::io::Result<bool> {
     let fault = server.faults.get(&number).or(server.always.as_ref());
+    let scripted = server.script.as_ref().and_then(|script| script(request));
     let mut response = match fault {
+        _ if matches!(scripted, Some(Reply::Instead(..))) => Response::new(200, "text/plain", ""),
         Some(Fault::Status(status)) => Response::new(*status, "text/plain", "scripted\n"),
         Some(Fault::StatusWith(status, more)) => {
             let mut response = Response::new(*status, "text/plain", "scripted\n");
@@ -441,6 +481,14 @@ fn answer(
         Some(Fault::Hangup) => return Ok(false),
         _ => page(server, url, request),
     };
+    match scripted {
+        Some(Reply::Instead(status, headers, body)) => {
+            response = Response::new(status, "application/json", body);
+            response.headers.extend(owned(&headers));
+        }
+        Some(Reply::With(headers)) => response.headers.extend(owned(&headers)),
+        None => {}
+    }
     if let Some(Fault::Headers(more)) = fault {
         response.headers.extend(owned(more));
     }

@@ -7,6 +7,7 @@ pub mod http;
 pub mod postgres;
 pub mod promtool;
 pub mod proxy;
+pub mod server;
 
 pub use command::Workplace;
 

@@ -1,7 +1,8 @@
 //! A private PostgreSQL: found on the machine, made in a temporary folder, gone with the test process.
 //!
 //! One cluster serves all tests, each in a database of its own; tests that stop or reconfigure the server make their
-//! own [`Cluster`]. `TEST_DATABASE_URL` points the shared part at a server that exists already.
+//! own [`Cluster`]. `TEST_DATABASE_URL` points the shared part at a server that exists already; where its database has
+//! Citus, every test's database is one of that Citus cluster, with `customers` distributed.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::bouncer::{self, Bouncer};
+use super::server::Server;
 
 /// The superuser of private clusters.
 const USER: &str = "postgres";
@@ -276,10 +278,11 @@ impl Cluster {
             port: self.port,
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
+            maintenance: "postgres".to_owned(),
         };
         let name = fresh_name();
         place.maintenance(&format!("CREATE DATABASE {name}"));
-        let database = place.database(name, false);
+        let database = Database::at(&place, name, Vec::new());
         apply_schema(&mut database.client());
         database
     }
@@ -305,7 +308,7 @@ pub fn free_port() -> u16 {
         .port()
 }
 
-fn apply_schema(client: &mut postgres::Client) {
+pub(super) fn apply_schema(client: &mut postgres::Client) {
     client
         .batch_execute(datasync::store::schema::SCHEMA_SQL)
         .expect("schema.sql");
@@ -320,52 +323,13 @@ fn fresh_name() -> String {
     )
 }
 
-/// A server on which databases are made.
-#[derive(Clone)]
-pub struct Server {
-    pub host: String,
-    pub port: u16,
-    pub user: String,
-    pub password: String,
-}
-
-impl Server {
-    fn client(&self, name: &str) -> postgres::Client {
-        postgres::Config::new()
-            .host(&self.host)
-            .port(self.port)
-            .user(&self.user)
-            .password(&self.password)
-            .dbname(name)
-            .application_name("test")
-            .connect(postgres::NoTls)
-            .unwrap_or_else(|error| panic!("no connection to {name}: {error:?}"))
-    }
-
-    fn maintenance(&self, sql: &str) {
-        self.client("postgres")
-            .batch_execute(sql)
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    }
-
-    fn database(&self, name: String, drop_it: bool) -> Database {
-        Database {
-            host: self.host.clone(),
-            port: self.port,
-            user: self.user.clone(),
-            password: self.password.clone(),
-            name,
-            drop_it,
-            server: self.clone(),
-        }
-    }
-}
-
-/// The shared server with its template.
+/// The shared server.
 struct Shared {
     place: Server,
-    template: String,
-    borrowed: bool,
+    /// Databases are copies of this one; none on a server that is not ours, where nothing may be left behind.
+    template: Option<String>,
+    /// Its workers, if it is the coordinator of a Citus cluster.
+    citus: Option<Vec<Server>>,
     /// With `TEST_PGBOUNCER=1` the program reaches its databases through this.
     bouncer: Option<Bouncer>,
     /// Lives as long as the process; its guard notices the end.
@@ -391,6 +355,7 @@ fn shared() -> &'static Mutex<Shared> {
                         .get_password()
                         .map(|p| String::from_utf8_lossy(p).into_owned())
                         .unwrap_or_default(),
+                    maintenance: config.get_dbname().unwrap_or("postgres").to_owned(),
                 };
                 (place, None)
             }
@@ -401,13 +366,18 @@ fn shared() -> &'static Mutex<Shared> {
                     port: cluster.port,
                     user: USER.to_owned(),
                     password: PASSWORD.to_owned(),
+                    maintenance: "postgres".to_owned(),
                 };
                 (place, Some(cluster))
             }
         };
-        let template = fresh_name();
-        place.maintenance(&format!("CREATE DATABASE {template}"));
-        apply_schema(&mut place.client(&template));
+        let template = cluster.is_some().then(|| {
+            let template = fresh_name();
+            place.maintenance(&format!("CREATE DATABASE {template}"));
+            apply_schema(&mut place.client(&template));
+            template
+        });
+        let citus = template.is_none().then(|| place.citus_workers()).flatten();
         let bouncer = std::env::var("TEST_PGBOUNCER")
             .is_ok_and(|wanted| wanted == "1")
             .then(|| {
@@ -417,8 +387,8 @@ fn shared() -> &'static Mutex<Shared> {
         Mutex::new(Shared {
             place,
             template,
+            citus,
             bouncer,
-            borrowed: cluster.is_none(),
             _cluster: cluster,
         })
     })
@@ -433,21 +403,55 @@ pub struct Database {
     pub password: String,
     /// Where it really is: host and port above may be those of a pgbouncer.
     pub server: Server,
-    drop_it: bool,
+    /// The servers on which it is to be dropped at the end: none for one that goes with its cluster.
+    dropped_on: Vec<Server>,
+}
+
+/// Whether [`Database::new`] gives databases of a Citus cluster.
+pub fn on_citus() -> bool {
+    shared()
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .citus
+        .is_some()
 }
 
 impl Database {
+    fn at(server: &Server, name: String, dropped_on: Vec<Server>) -> Self {
+        Self {
+            host: server.host.clone(),
+            port: server.port,
+            user: server.user.clone(),
+            password: server.password.clone(),
+            name,
+            dropped_on,
+            server: server.clone(),
+        }
+    }
+
     pub fn new() -> Self {
         // A test that panicked while it held the lock left nothing half-done.
         let shared = shared()
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let name = fresh_name();
-        shared.place.maintenance(&format!(
-            "CREATE DATABASE {name} TEMPLATE {}",
-            shared.template
-        ));
-        let mut database = shared.place.database(name, shared.borrowed);
+        let mut dropped_on = Vec::new();
+        match (&shared.template, &shared.citus) {
+            (Some(template), _) => shared
+                .place
+                .maintenance(&format!("CREATE DATABASE {name} TEMPLATE {template}")),
+            (None, Some(workers)) => {
+                shared.place.citus_database(&name, workers);
+                dropped_on.push(shared.place.clone());
+                dropped_on.extend(workers.iter().cloned());
+            }
+            (None, None) => {
+                shared.place.maintenance(&format!("CREATE DATABASE {name}"));
+                apply_schema(&mut shared.place.client(&name));
+                dropped_on.push(shared.place.clone());
+            }
+        }
+        let mut database = Self::at(&shared.place, name, dropped_on);
         if let Some(bouncer) = &shared.bouncer {
             "127.0.0.1".clone_into(&mut database.host);
             database.port = bouncer.port;
@@ -492,9 +496,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.drop_it {
-            self.server
-                .maintenance(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        for server in &self.dropped_on {
+            server.maintenance(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
         }
     }
 }

@@ -1,0 +1,407 @@
+//! When the next request may start: the one pace of a run, shared by all threads that talk to the API.
+//!
+//! Four things hold a request back: `max_requests_per_second`, a pause the API asked for (Retry-After), what its headers
+//! say is left ([`Quota`]), and a number of requests in flight that falls on trouble and slow answers and recovers. The
+//! arithmetic takes its clock as an argument; waiting is [`super::control`]'s.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::quota::Quota;
+
+/// An answer is slow when it takes so many times the usual, and this much more.
+const SLOW_FACTOR: f64 = 2.0;
+const SLOW_SECONDS: f64 = 0.25;
+/// Share by which the usual follows answers that took longer: what has become slow for good is soon the usual.
+const FOLLOWS: f64 = 1.0 / 16.0;
+
+/// The pace; see the file's head.
+#[derive(Debug)]
+pub struct Pace {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Between two starts, for `max_requests_per_second`.
+    interval: Duration,
+    /// No request starts before this.
+    next_start: Instant,
+    in_flight: u64,
+    /// Starts and answers in one row: tells what came after what.
+    clock: u64,
+    left: Option<Left>,
+    width: Width,
+}
+
+/// What is left of the API's limit.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    requests: u64,
+    until: Instant,
+    /// When it was told: an answer to an earlier request can only lower it.
+    told: u64,
+    /// The wait for more has been logged.
+    announced: bool,
+}
+
+/// How many requests may be in flight: halved on trouble, one less on a slow answer, one more after a round of good ones.
+#[derive(Debug)]
+struct Width {
+    now: f64,
+    max: f64,
+    /// It fell then: requests that had started before say nothing new.
+    fell: u64,
+    /// Seconds an answer takes when all is well.
+    usual: Option<f64>,
+}
+
+/// Why a request has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Until(Instant),
+    /// The limit of the API is used up until then.
+    ForMore(Instant),
+    /// Until another request has been answered.
+    ForAnswer,
+}
+
+/// How an exchange went, as far as the pace is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Went {
+    /// Answered in so much time.
+    Well(Duration),
+    /// A failure that may pass: overload looks like this.
+    Badly,
+    /// Something else, which says nothing about load.
+    Neither,
+}
+
+/// The right to make one request. Dropped without being settled (a stop, a panic), it counts as neither good nor bad.
+#[derive(Debug)]
+pub(super) struct Ticket<'p> {
+    pace: &'p Pace,
+    started: u64,
+    settled: bool,
+}
+
+impl Ticket<'_> {
+    /// The answer has come, or will not.
+    pub fn settle(mut self, went: Went, quota: Option<Quota>) {
+        self.settled = true;
+        self.pace.leave(self.started, went, quota, Instant::now());
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.pace
+                .leave(self.started, Went::Neither, None, Instant::now());
+        }
+    }
+}
+
+impl Pace {
+    /// `concurrency`: most requests in flight.
+    pub(super) fn new(max_requests_per_second: Option<f64>, concurrency: u32) -> Self {
+        let interval = max_requests_per_second
+            .filter(|rate| *rate > 0.0)
+            .and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok())
+            .unwrap_or_default();
+        let max = f64::from(concurrency.max(1));
+        Self {
+            state: Mutex::new(State {
+                interval,
+                next_start: Instant::now(),
+                in_flight: 0,
+                clock: 0,
+                left: None,
+                width: Width {
+                    now: max,
+                    max,
+                    fell: 0,
+                    usual: None,
+                },
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Completes at the next change that may let a request through.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Has everybody who waits look again: for a stop.
+    pub(super) fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Asks for the right to make a request now.
+    pub(super) fn enter(&self, now: Instant) -> Result<Ticket<'_>, Wait> {
+        self.state().enter(now).map(|started| Ticket {
+            pace: self,
+            started,
+            settled: false,
+        })
+    }
+
+    fn leave(&self, started: u64, went: Went, quota: Option<Quota>, now: Instant) {
+        self.state().leave(started, went, quota, now);
+        self.changed.notify_waiters();
+    }
+
+    /// The API asked for a pause: it holds for all threads.
+    pub(super) fn hold(&self, pause: Duration) {
+        let mut state = self.state();
+        state.next_start = state.next_start.max(Instant::now() + pause);
+    }
+
+    /// Whether the wait for the API's limit should be mentioned: once a wait.
+    pub(super) fn announce(&self) -> bool {
+        let mut state = self.state();
+        let left = state.left.as_mut();
+        left.is_some_and(|left| !std::mem::replace(&mut left.announced, true))
+    }
+}
+
+impl State {
+    fn enter(&mut self, now: Instant) -> Result<u64, Wait> {
+        if self.in_flight >= self.width.allowed() {
+            return Err(Wait::ForAnswer);
+        }
+        if now < self.next_start {
+            return Err(Wait::Until(self.next_start));
+        }
+        if let Some(left) = &mut self.left
+            // Those in flight may not be in what was told.
+            && left.requests <= self.in_flight
+        {
+            if self.in_flight > 0 {
+                return Err(Wait::ForAnswer);
+            }
+            if now < left.until {
+                return Err(Wait::ForMore(left.until));
+            }
+            // How much there is now, one request has to find out.
+            left.requests = 1;
+        }
+        self.next_start = now + self.interval;
+        self.in_flight += 1;
+        self.clock += 1;
+        Ok(self.clock)
+    }
+
+    fn leave(&mut self, started: u64, went: Went, quota: Option<Quota>, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.clock += 1;
+        match quota {
+            Some(quota) => self.learn(started, quota, now),
+            None => {
+                // It may have been counted all the same. An API that no longer speaks of limits has none to keep.
+                if let Some(left) = &mut self.left {
+                    left.requests = left.requests.saturating_sub(1);
+                    if now >= left.until && matches!(went, Went::Well(_)) {
+                        self.left = None;
+                    }
+                }
+            }
+        }
+        match went {
+            Went::Well(took) => self.width.answered(started, self.clock, took.as_secs_f64()),
+            Went::Badly => self.width.halve(started, self.clock),
+            Went::Neither => {}
+        }
+    }
+
+    fn learn(&mut self, started: u64, quota: Quota, now: Instant) {
+        let stale = self
+            .left
+            .filter(|left| started < left.told && left.requests <= quota.remaining);
+        if stale.is_none() {
+            self.left = Some(Left {
+                requests: quota.remaining,
+                until: now + quota.resets_in,
+                told: self.clock,
+                announced: false,
+            });
+        }
+    }
+}
+
+impl Width {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 1 and the configured maximum"
+    )]
+    const fn allowed(&self) -> u64 {
+        self.now as u64
+    }
+
+    fn answered(&mut self, started: u64, clock: u64, took: f64) {
+        let usual = self.usual.unwrap_or(took).min(took);
+        self.usual = Some(usual + (took - usual) * FOLLOWS);
+        if took > usual * SLOW_FACTOR && took > usual + SLOW_SECONDS {
+            if started >= self.fell {
+                self.fall(self.now - 1.0, clock);
+            }
+        } else {
+            self.now = (self.now + 1.0 / self.now).min(self.max);
+        }
+    }
+
+    fn halve(&mut self, started: u64, clock: u64) {
+        if started >= self.fell {
+            self.fall(self.now / 2.0, clock);
+        }
+    }
+
+    fn fall(&mut self, to: f64, clock: u64) {
+        let to = to.max(1.0);
+        if self.allowed() > 1 {
+            log::debug!("at most {} requests at once now", to.floor());
+        }
+        self.now = to;
+        self.fell = clock;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::unnecessary_wraps)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn state(rate: Option<f64>, concurrency: u32) -> (State, Instant) {
+        let state = Pace::new(rate, concurrency).state.into_inner().unwrap();
+        let now = state.next_start;
+        (state, now)
+    }
+
+    const fn quota(remaining: u64, seconds: u64) -> Option<Quota> {
+        Some(Quota {
+            remaining,
+            resets_in: Duration::from_secs(seconds),
+        })
+    }
+
+    const QUICK: Went = Went::Well(Duration::from_millis(10));
+
+    #[test]
+    fn a_configured_rate_spaces_the_starts() {
+        let (mut state, now) = state(Some(4.0), 8);
+        state.enter(now).unwrap();
+        let next = now + Duration::from_millis(250);
+        assert_eq!(state.enter(now), Err(Wait::Until(next)));
+        state.enter(next).unwrap();
+        assert!(state.enter(next).is_err());
+    }
+
+    #[test]
+    fn no_more_requests_start_than_the_api_has_left() {
+        let (mut state, now) = state(None, 8);
+        let first = state.enter(now).unwrap();
+        state.leave(first, QUICK, quota(2, 30), now);
+        let (a, b) = (state.enter(now).unwrap(), state.enter(now).unwrap());
+        assert_eq!(state.enter(now), Err(Wait::ForAnswer), "two are in flight");
+        // Answers overtake each other: the lower figure is the later one.
+        state.leave(b, QUICK, quota(0, 30), now);
+        state.leave(a, QUICK, quota(1, 30), now);
+        assert_eq!(state.enter(now), Err(Wait::ForMore(now + SECOND * 30)));
+        assert_eq!(
+            state.enter(now + SECOND * 29),
+            Err(Wait::ForMore(now + SECOND * 30))
+        );
+    }
+
+    #[test]
+    fn after_the_reset_one_request_finds_out_how_much_there_is() {
+        let (mut state, now) = state(None, 8);
+        let first = state.enter(now).unwrap();
+        state.leave(first, QUICK, quota(0, 30), now);
+        let later = now + SECOND * 30;
+        let probe = state.enter(later).unwrap();
+        assert_eq!(state.enter(later), Err(Wait::ForAnswer), "only one");
+        state.leave(probe, QUICK, quota(5, 30), later);
+        for _ in 0..5 {
+            state.enter(later).unwrap();
+        }
+        assert!(state.enter(later).is_err());
+    }
+
+    #[test]
+    fn a_request_without_a_told_limit_is_counted_all_the_same() {
+        let (mut state, now) = state(None, 8);
+        let first = state.enter(now).unwrap();
+        state.leave(first, QUICK, quota(1, 30), now);
+        let lost = state.enter(now).unwrap();
+        state.leave(lost, Went::Badly, None, now);
+        assert_eq!(state.enter(now), Err(Wait::ForMore(now + SECOND * 30)));
+        // And an API that speaks of limits no more is not asked in single file for ever.
+        let later = now + SECOND * 30;
+        let probe = state.enter(later).unwrap();
+        state.leave(probe, QUICK, None, later);
+        for _ in 0..3 {
+            state.enter(later).unwrap();
+        }
+    }
+
+    #[test]
+    fn trouble_halves_the_requests_in_flight_once_a_round_and_good_answers_bring_them_back() {
+        let (mut state, now) = state(None, 8);
+        let round: Vec<u64> = (0..8).map(|_| state.enter(now).unwrap()).collect();
+        assert_eq!(state.enter(now), Err(Wait::ForAnswer));
+        for started in round {
+            state.leave(started, Went::Badly, None, now);
+        }
+        assert_eq!(
+            state.width.allowed(),
+            4,
+            "eight failures of one round are one"
+        );
+        let mut answers = 0;
+        while state.width.allowed() < 8 {
+            let started = state.enter(now).unwrap();
+            state.leave(started, QUICK, None, now);
+            answers += 1;
+            assert!(answers < 100, "it never recovers");
+        }
+        assert!(answers > 8, "it recovers bit by bit");
+        for _ in 0..20 {
+            let started = state.enter(now).unwrap();
+            state.leave(started, Went::Badly, None, now);
+        }
+        assert_eq!(state.width.allowed(), 1, "one is always allowed");
+    }
+
+    #[test]
+    fn slow_answers_lower_the_requests_in_flight_until_slow_is_the_usual() {
+        let (mut state, now) = state(None, 8);
+        let mut answer = |took: f64| {
+            let started = state.enter(now).unwrap();
+            let took = Duration::from_secs_f64(took);
+            state.leave(started, Went::Well(took), None, now);
+            state.width.allowed()
+        };
+        answer(0.1);
+        assert_eq!(answer(0.3), 8, "what is short is never slow");
+        assert_eq!(answer(0.9), 7);
+        let lowest = (0..100).map(|_| answer(0.9)).min().unwrap();
+        assert!(lowest < 7, "{lowest}");
+        assert_eq!(
+            answer(0.9),
+            8,
+            "an API that is slow for good gets all its requests again"
+        );
+    }
+}

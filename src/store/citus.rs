@@ -1,0 +1,262 @@
+//! Citus, recognised: PostgreSQL whose tables may be spread over several servers, and what it asks of ours.
+//!
+//! Reads Citus's catalogue and judges what it finds. Must not know how rows are written; schema.sql shows the layout it
+//! expects, docs/citus.md says why.
+
+use tokio_postgres::types::Type;
+
+use super::connect::Connection;
+use super::error::StoreError;
+use super::quote_table;
+use super::upsert::{count, single, text};
+use crate::config::plan::Database;
+
+const WHAT: &str = "reading Citus's catalogue";
+/// Where tables of the program's own go that were distributed by mistake.
+const ASIDE: &str = "datasync_aside";
+
+/// What `check-db` says of Citus: a detail and maybe a hint, or what is wrong and the statements that mend it.
+pub(super) type Verdict = Result<(String, Option<String>), (String, Option<String>)>;
+
+/// How Citus keeps one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Spread {
+    /// As the program's messages name it.
+    shown: String,
+    /// Quoted, for statements to type.
+    quoted: String,
+    /// The column whose hash decides the server; none for a reference table and the like.
+    column: Option<String>,
+}
+
+/// What the catalogue says.
+#[derive(Clone, Debug, Default)]
+struct Cluster {
+    version: String,
+    /// Group 0 is the coordinator.
+    group: i64,
+    /// Servers that hold shards of the target.
+    nodes: u64,
+    shards: u64,
+    target: Option<Spread>,
+    /// Tables of the program's own that are not plain ones of the coordinator.
+    managed: Vec<Spread>,
+}
+
+fn extension(conn: &mut Connection) -> Result<Option<String>, StoreError> {
+    conn.query(
+        WHAT,
+        "SELECT extversion::text FROM pg_extension WHERE extname = 'citus'",
+        &[],
+    )?
+    .first()
+    .map(|row| text(row, 0).map(str::to_owned))
+    .transpose()
+}
+
+/// Whether Citus keeps this (quoted) table elsewhere. Without Citus it does not.
+pub(super) fn manages(conn: &mut Connection, table: &str) -> Result<bool, StoreError> {
+    Ok(extension(conn)?.is_some()
+        && !spread(conn, &[(String::new(), table.to_owned())])?.is_empty())
+}
+
+/// Those of the tables (as shown, quoted) that Citus manages, with their distribution columns.
+fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spread>, StoreError> {
+    let quoted: Vec<&str> = tables.iter().map(|(_, quoted)| quoted.as_str()).collect();
+    let rows = conn.query(
+        WHAT,
+        "SELECT n.position, column_to_column_name(p.logicalrelid, p.partkey)::text \
+         FROM unnest($1::text[]) WITH ORDINALITY AS n(name, position) \
+         JOIN pg_dist_partition p ON p.logicalrelid = to_regclass(n.name) ORDER BY n.position",
+        &[(&quoted, Type::TEXT_ARRAY)],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let unreadable = |error| StoreError::from_driver(WHAT, &error);
+            let position: i64 = row.try_get(0).map_err(unreadable)?;
+            let (shown, quoted) = usize::try_from(position - 1)
+                .ok()
+                .and_then(|index| tables.get(index))
+                .cloned()
+                .unwrap_or_default();
+            Ok(Spread {
+                shown,
+                quoted,
+                column: row.try_get(1).map_err(unreadable)?,
+            })
+        })
+        .collect()
+}
+
+/// Looks whether this is Citus, and whether its tables are laid out as the program needs them. None without Citus.
+pub(super) fn look(conn: &mut Connection, db: &Database) -> Result<Option<Verdict>, StoreError> {
+    let Some(version) = extension(conn)? else {
+        return Ok(None);
+    };
+    let target = quote_table(&db.schema, &db.table);
+    let group = single(conn.query(
+        WHAT,
+        "SELECT coalesce((SELECT groupid FROM pg_dist_local_group), 0)::bigint",
+        &[],
+    )?)?;
+    let placed = single(conn.query(
+        WHAT,
+        "SELECT count(DISTINCT p.groupid), count(DISTINCT s.shardid) FROM pg_dist_shard s \
+         JOIN pg_dist_placement p ON p.shardid = s.shardid WHERE s.logicalrelid = to_regclass($1)",
+        &[(&target, Type::TEXT)],
+    )?)?;
+    let tables: Vec<(String, String)> = std::iter::once((&db.schema, db.table.as_str()))
+        .chain(
+            [
+                db.log_table.as_str(),
+                "sync_batches",
+                "sync_rejections",
+                "sync_cases",
+                "sync_state",
+                "sync_lease",
+            ]
+            .map(|table| (&db.log_schema, table)),
+        )
+        .map(|(schema, table)| (format!("{schema}.{table}"), quote_table(schema, table)))
+        .collect();
+    let (of_target, managed) = spread(conn, &tables)?
+        .into_iter()
+        .partition(|spread| spread.quoted == target);
+    let of_target: Vec<Spread> = of_target;
+    let cluster = Cluster {
+        version,
+        group: group
+            .try_get(0)
+            .map_err(|error| StoreError::from_driver(WHAT, &error))?,
+        nodes: count(&placed, 0)?,
+        shards: count(&placed, 1)?,
+        target: of_target.into_iter().next(),
+        managed,
+    };
+    Ok(Some(judge(&cluster, &tables[0].0, &db.conflict_key)))
+}
+
+/// `shown` is the target, `key` its conflict key.
+fn judge(cluster: &Cluster, shown: &str, key: &str) -> Verdict {
+    let version = &cluster.version;
+    if cluster.group != 0 {
+        return Err((
+            format!("Citus {version}: this is a worker"),
+            Some("let DB_HOST and DB_PORT point at the coordinator".to_owned()),
+        ));
+    }
+    let (mut wrong, mut hints) = (Vec::new(), Vec::new());
+    if let Some(Spread {
+        column: Some(column),
+        ..
+    }) = &cluster.target
+        && column != key
+    {
+        wrong.push(format!(
+            "{shown} is distributed by {column}, but a record is found by {key} alone: every unique key must contain the \
+             distribution column"
+        ));
+        hints.push(format!(
+            "make {shown} anew, distributed by {key}: the end of schema.sql has the statements"
+        ));
+    }
+    if !cluster.managed.is_empty() {
+        // Citus cannot undistribute a table with an identity column, which two of them have.
+        hints.push(format!("CREATE SCHEMA IF NOT EXISTS {ASIDE};"));
+        for table in &cluster.managed {
+            wrong.push(format!(
+                "{} must be a plain table of the coordinator",
+                table.shown
+            ));
+            hints.push(format!("ALTER TABLE {} SET SCHEMA {ASIDE};", table.quoted));
+        }
+        hints.push("then `datasync check-db --apply-schema` makes plain ones".to_owned());
+    }
+    if !wrong.is_empty() {
+        return Err((
+            format!("Citus {version}: {}", wrong.join("\n")),
+            Some(hints.join("\n")),
+        ));
+    }
+    let (detail, hint) = match &cluster.target {
+        Some(Spread {
+            column: Some(column),
+            ..
+        }) => (
+            format!(
+                "{shown} is distributed by {column}, {} shards on {} nodes",
+                cluster.shards, cluster.nodes
+            ),
+            None,
+        ),
+        Some(_) => (format!("{shown} is not distributed by a column"), None),
+        None => (
+            format!("{shown} is a plain table of the coordinator"),
+            Some("the end of schema.sql says how to distribute it".to_owned()),
+        ),
+    };
+    Ok((format!("Citus {version}: {detail}"), hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str, column: Option<&str>) -> Spread {
+        Spread {
+            shown: format!("public.{name}"),
+            quoted: quote_table("public", name),
+            column: column.map(str::to_owned),
+        }
+    }
+
+    fn verdict(cluster: &Cluster) -> Verdict {
+        judge(cluster, "public.customers", "customer_id")
+    }
+
+    #[test]
+    fn the_layout_of_schema_sql_is_well_and_a_plain_table_is_told_how_to_become_it() {
+        let told = verdict(&Cluster {
+            version: "13.0-1".into(),
+            nodes: 2,
+            shards: 32,
+            target: Some(table("customers", Some("customer_id"))),
+            ..Cluster::default()
+        });
+        let well =
+            "Citus 13.0-1: public.customers is distributed by customer_id, 32 shards on 2 nodes";
+        assert_eq!(told, Ok((well.to_owned(), None)));
+        let plain = verdict(&Cluster::default());
+        assert!(plain.is_ok_and(|(_, hint)| hint.is_some_and(|hint| hint.contains("schema.sql"))));
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_the_statement_to_type() {
+        let Err((wrong, Some(hint))) = verdict(&Cluster {
+            target: Some(table("customers", Some("region"))),
+            managed: vec![table("sync_lease", None)],
+            ..Cluster::default()
+        }) else {
+            panic!("a layout on which no batch can be written")
+        };
+        assert!(wrong.contains("distributed by region"), "{wrong}");
+        assert!(
+            wrong.contains("public.sync_lease must be a plain table"),
+            "{wrong}"
+        );
+        assert!(hint.contains("anew, distributed by customer_id"), "{hint}");
+        assert!(
+            hint.contains("ALTER TABLE \"public\".\"sync_lease\" SET SCHEMA datasync_aside;"),
+            "{hint}"
+        );
+    }
+
+    #[test]
+    fn a_worker_is_not_the_place_to_connect_to() {
+        let told = verdict(&Cluster {
+            group: 2,
+            ..Cluster::default()
+        });
+        assert!(told.is_err_and(|(wrong, _)| wrong.contains("worker")));
+    }
+}

@@ -1,0 +1,405 @@
+//! `check-db`: every condition has a line of its own, with what was found and what to type.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{black_hole, check, failed};
+use crate::support::Workplace;
+use crate::support::command::finish;
+use crate::support::http::Server;
+use crate::support::postgres::{Cluster, Database};
+
+fn at(database: &Database) -> Workplace {
+    let place = Workplace::new().with_database(database);
+    place.edit(
+        "mappings.yaml",
+        "connection_timeout: 5s",
+        "connection_timeout: 1s",
+    );
+    place
+}
+
+/// Runs `check-db`, which ends with this code and leaves no state behind.
+fn look(place: &Workplace, code: i32) -> Value {
+    let there = place.state().exists();
+    let finished = place.run(&["check-db", "--output", "json"]);
+    finished.expect(code);
+    assert_eq!(place.state().exists(), there, "a check changes nothing");
+    let result = finished.json();
+    assert_eq!(result["ok"], code == 0, "{result}");
+    result
+}
+
+/// The check of this name has failed, with these words in its detail and in its hint, and nothing comes after it.
+#[track_caller]
+fn last_failed(result: &Value, name: &str, detail: &str, hint: &str) {
+    failed(result, name, detail, hint);
+    let checks = result["checks"].as_array().unwrap();
+    // The spool is no business of the database.
+    let last = &checks[checks.len() - 2];
+    assert_eq!(last["name"], name, "{result}");
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_by_name_port_and_silence() {
+    let database = Database::new();
+    let place = at(&database).env("DB_HOST", "no-such-host.invalid");
+    let result = look(&place, 4);
+    last_failed(&result, "dns", "no-such-host.invalid", "DB_HOST");
+
+    let place = at(&database).env("DB_PORT", "1");
+    let result = look(&place, 4);
+    last_failed(&result, "tcp", "refused", "start PostgreSQL");
+
+    let (_hole, address) = black_hole();
+    let place = at(&database)
+        .env("DB_HOST", "127.0.0.1")
+        .env("DB_PORT", address.port().to_string());
+    let started = Instant::now();
+    let result = look(&place, 4);
+    last_failed(&result, "tcp", "did not answer within 1 s", "firewall");
+    assert!(started.elapsed() < Duration::from_secs(5));
+
+    // Accepted, and then not a word.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let place = at(&database)
+        .env("DB_HOST", "127.0.0.1")
+        .env("DB_PORT", port.to_string());
+    let result = look(&place, 4);
+    last_failed(&result, "server", "did not answer within", "stopped");
+
+    let folder = tempfile::tempdir().unwrap();
+    let place = at(&database).env("DB_HOST", folder.path().display().to_string());
+    let result = look(&place, 4);
+    last_failed(&result, "socket", "cannot be reached", "DB_HOST");
+}
+
+#[test]
+fn tls_that_fails_is_told_with_the_reason() {
+    let named = rcgen::generate_simple_self_signed(vec!["db.example".to_owned()]).unwrap();
+    let certificate = named.cert.pem();
+    let cluster = Cluster::new(
+        &[("ssl", "on")],
+        &[
+            ("server.crt", &certificate),
+            ("server.key", &named.signing_key.serialize_pem()),
+        ],
+    );
+    let database = cluster.database();
+    let place = at(&database)
+        .env("DB_HOST", "localhost")
+        .env("DB_SSLMODE", "verify-full");
+    let result = look(&place, 4);
+    last_failed(&result, "tls", "UnknownIssuer", "DB_SSLROOTCERT");
+    // Trusted, but for another name.
+    place.write("root.pem", &certificate);
+    let root = place.path("root.pem").display().to_string();
+    let place = place.env("DB_SSLROOTCERT", root);
+    let result = look(&place, 4);
+    last_failed(&result, "tls", "db.example", "DB_HOST");
+    let place = place.env("DB_SSLMODE", "verify-ca");
+    let result = look(&place, 0);
+    assert!(
+        check(&result, "tls")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("certificate verified")
+    );
+    // A server without TLS.
+    let plain = Database::new();
+    let place = at(&plain).env("DB_SSLMODE", "require");
+    let result = look(&place, 4);
+    last_failed(&result, "tls", "does not support TLS", "ssl = on");
+}
+
+#[test]
+fn a_login_that_fails_is_told_from_a_database_that_is_missing() {
+    let database = Database::new();
+    let place = at(&database).env("DB_PASSWORD", "canary-wrong-password");
+    let finished = place.run(&["check-db", "--output", "json"]);
+    finished.expect(4);
+    last_failed(
+        &finished.json(),
+        "authentication",
+        "password authentication failed",
+        "DB_PASSWORD",
+    );
+    assert!(!format!("{finished}").contains("canary-wrong-password"));
+    let place = at(&database).env("DB_NAME", "no_such_database");
+    let result = look(&place, 4);
+    last_failed(&result, "database", "no_such_database", "DB_NAME");
+}
+
+#[test]
+fn a_server_that_takes_no_writes_is_told_why() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    database.run(&format!(
+        "ALTER DATABASE {} SET default_transaction_read_only = on",
+        database.name
+    ));
+    let place = at(&database);
+    let result = look(&place, 4);
+    failed(
+        &result,
+        "read-write",
+        "read-only",
+        "default_transaction_read_only",
+    );
+    // A replica: a server that recovers for ever.
+    let data = database.one("SHOW data_directory");
+    cluster.stop("fast");
+    std::fs::write(std::path::Path::new(&data).join("standby.signal"), "").unwrap();
+    cluster.start();
+    let result = look(&place, 4);
+    failed(&result, "read-write", "recovery", "primary");
+}
+
+#[test]
+fn tables_columns_and_key_that_do_not_fit_are_told_apart() {
+    let database = Database::new();
+    let place = at(&database);
+    database.run("DROP TABLE sync_cases");
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "tables",
+        "public.sync_cases does not exist",
+        "check-db --apply-schema",
+    );
+    assert_eq!(check(&result, "columns")["ok"], true);
+    place.run(&["check-db", "--apply-schema"]).expect(0);
+
+    database.run(
+        "ALTER TABLE customers RENAME email TO e_mail; \
+         ALTER TABLE customers ALTER quality_score TYPE boolean USING true",
+    );
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "columns",
+        "field email: table public.customers has no column email",
+        "the nearest is e_mail",
+    );
+    failed(
+        &result,
+        "columns",
+        "field qualityScore is of type decimal, but column quality_score is boolean",
+        "change the field's type",
+    );
+    assert_eq!(check(&result, "tables")["ok"], true);
+    database.run(
+        "ALTER TABLE customers RENAME e_mail TO email; ALTER TABLE customers DROP quality_score; \
+         ALTER TABLE customers ADD quality_score numeric; \
+         ALTER TABLE customers ADD region text NOT NULL DEFAULT 'x'; ALTER TABLE customers ALTER region DROP DEFAULT",
+    );
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "columns",
+        "column region of public.customers must have a value",
+        "ALTER COLUMN \"region\" DROP NOT NULL",
+    );
+    database.run(
+        "ALTER TABLE customers DROP region; ALTER TABLE customers DROP CONSTRAINT customers_customer_id_key",
+    );
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "key",
+        "customer_id of public.customers is the conflict key but not unique",
+        "ADD UNIQUE (\"customer_id\")",
+    );
+    // Typing it helps.
+    let hint = check(&result, "key")["hint"].as_str().unwrap().to_owned();
+    database.run(hint.strip_prefix("type: ").unwrap());
+    look(&place, 0);
+    // A table that is not there at all.
+    database.run("ALTER TABLE customers RENAME TO clients");
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "tables",
+        "public.customers does not exist",
+        "check-db --apply-schema",
+    );
+}
+
+#[test]
+fn a_text_that_may_be_longer_than_its_column_is_told_with_both_lengths() {
+    let database = Database::new();
+    let place = at(&database);
+    place.edit(
+        "mappings.yaml",
+        "full_name: { to: customerName, max_length: 255 }",
+        "full_name: { to: customerName, max_length: 400 }",
+    );
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "lengths",
+        "field customerName: max_length is 400, column customer_name holds 255",
+        "TYPE varchar(400)",
+    );
+    database.run("ALTER TABLE customers ALTER COLUMN customer_name TYPE varchar(400)");
+    look(&place, 0);
+}
+
+#[test]
+fn each_missing_privilege_is_named_with_its_grant_and_granting_them_helps() {
+    let database = Database::new();
+    let role = format!("role_{}", database.name);
+    database.run(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT SELECT ON customers TO {role}; \
+         REVOKE USAGE ON SCHEMA public FROM public; \
+         CREATE SEQUENCE numbers OWNED BY customers.id; "
+    ));
+    let place = at(&database).env("DB_USER", &role).env("DB_PASSWORD", "pw");
+    let mut result = look(&place, 2);
+    failed(
+        &result,
+        "privileges",
+        "lacks USAGE on schema public",
+        &format!("GRANT USAGE ON SCHEMA \"public\" TO \"{role}\";"),
+    );
+    database.run(check(&result, "privileges")["hint"].as_str().unwrap());
+    result = look(&place, 2);
+    for (detail, hint) in [
+        (
+            "INSERT, UPDATE on public.customers",
+            "GRANT INSERT, UPDATE ON \"public\".\"customers\"",
+        ),
+        (
+            "SELECT, INSERT, UPDATE, DELETE on public.sync_log",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"sync_log\"",
+        ),
+        (
+            "USAGE on sequence public.numbers",
+            "GRANT USAGE ON SEQUENCE public.numbers",
+        ),
+    ] {
+        failed(&result, "privileges", detail, hint);
+    }
+    database.run(check(&result, "privileges")["hint"].as_str().unwrap());
+    look(&place, 0);
+    let api = Server::new().records(super::texts(20)).start();
+    let place = place.with_api(api.url());
+    place.sync(&[]).0.expect(0);
+    drop(place);
+    database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn free_connections_are_counted_against_the_pool_whoever_holds_them() {
+    let cluster = Cluster::new(&[("max_connections", "24")], &[]);
+    let database = cluster.database();
+    database.run(
+        "CREATE ROLE plain LOGIN PASSWORD 'pw'; GRANT ALL ON ALL TABLES IN SCHEMA public TO plain",
+    );
+    let place = at(&database)
+        .env("DB_USER", "plain")
+        .env("DB_PASSWORD", "pw");
+    look(&place, 0);
+    // Another role's, which this one may not look into.
+    let hogs: Vec<_> = (0..12).map(|_| database.client()).collect();
+    let result = look(&place, 4);
+    failed(
+        &result,
+        "connections",
+        "a run takes up to 10 for its pool and 2 beside it",
+        "max_connections to",
+    );
+    drop(hogs);
+    database.run("ALTER ROLE plain CONNECTION LIMIT 5");
+    let result = look(&place, 4);
+    failed(&result, "connections", "of 24 are free", "CONNECTION LIMIT");
+    place.edit("mappings.yaml", "max_connections: 10", "max_connections: 2");
+    look(&place, 0);
+}
+
+#[test]
+fn who_holds_the_lease_is_told_and_whether_that_run_still_lives() {
+    let database = Database::new();
+    let api = Server::new()
+        .records(super::texts(400))
+        .latency(Duration::from_millis(400))
+        .start();
+    let place = at(&database).with_api(api.url());
+    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    let free = look(&place, 0);
+    assert_eq!(
+        check(&free, "lease")["detail"],
+        "free: no run is at work",
+        "{free}"
+    );
+    let mut child = place.start(&["sync"]);
+    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let held = look(&place, 0);
+    let lease = check(&held, "lease");
+    let host = database.one("SELECT host FROM sync_lease");
+    for part in ["public.customers", &host, "records so far"] {
+        assert!(lease["detail"].as_str().unwrap().contains(part), "{lease}");
+    }
+    assert!(
+        lease["hint"].as_str().unwrap().contains("--wait"),
+        "{lease}"
+    );
+    child.kill().unwrap();
+    finish(child);
+    let left = look(&place, 0);
+    let lease = check(&left, "lease");
+    assert!(
+        lease["detail"].as_str().unwrap().contains("ended without")
+            && lease["hint"].as_str().unwrap().contains("takes over"),
+        "{lease}"
+    );
+}
+
+#[test]
+fn what_waits_on_disk_is_told_and_a_state_directory_that_cannot_be_written_is_exit_2() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(super::texts(60)).start();
+    let place = at(&database).with_api(api.url());
+    let empty = look(&place, 0);
+    assert!(
+        check(&empty, "spool")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("nothing waits")
+    );
+    cluster.stop("fast");
+    place.sync(&[]).0.expect(4);
+    cluster.start();
+    let files = std::fs::read_dir(place.state().join("spool"))
+        .unwrap()
+        .count();
+    let waiting = look(&place, 0);
+    let spool = check(&waiting, "spool");
+    assert!(
+        spool["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("{files} batches wait"))
+            && spool["hint"].as_str().unwrap().contains("datasync retry"),
+        "{spool}"
+    );
+    place.run(&["retry"]).expect(0);
+    std::fs::write(place.state().join("quarantine").join("x.spool"), "torn").unwrap();
+    let damaged = look(&place, 0);
+    assert!(
+        check(&damaged, "spool")["detail"]
+            .as_str()
+            .unwrap()
+            .contains("1 damaged files were set aside"),
+        "{damaged}"
+    );
+    let blocked = at(&database).env("DATASYNC_STATE_DIR", "/dev/null");
+    let result = look(&blocked, 2);
+    failed(&result, "spool", "/dev/null", "--state-dir");
+}

@@ -253,7 +253,7 @@ fn the_shipped_file_loads_without_a_warning() {
             database.max_connections,
             database.batch_size
         ),
-        (2, 10, 1000)
+        (2, 10, 5000)
     );
     assert_eq!(
         (database.schema.as_str(), database.table.as_str()),
@@ -849,7 +849,7 @@ fn the_configuration_hash_covers_both_files() {
     let first = setting.plan().config_hash;
     fs::write(&decisions, "<b/>").unwrap();
     let second = setting.plan().config_hash;
-    let other_mapping = changed(&[("batch_size: 1000", "batch_size: 999")])
+    let other_mapping = changed(&[("batch_size: 5000", "batch_size: 999")])
         .plan()
         .config_hash;
     assert!(absent != first && first != second && second != other_mapping);

@@ -39,13 +39,13 @@ fn signal(name: &str, pid: &str) {
     assert!(status.success(), "kill {name} {pid}");
 }
 
-/// The statement that writes rows, in whichever of its forms.
-const WRITE: &str = r#"%INSERT INTO "public"."customers"%"#;
+/// The statement that writes rows, in whichever of its forms: a regular expression.
+const WRITE: &str = r#"(INSERT INTO|COPY) "public"."customers""#;
 
 /// Waits until a statement of the program runs and gives its back end.
-fn backend(database: &Database, like: &str) -> String {
+fn backend(database: &Database, statement: &str) -> String {
     let sql = format!(
-        "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'datasync' AND state = 'active' AND query LIKE '{like}'"
+        "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'datasync' AND state = 'active' AND query ~ '{statement}'"
     );
     let mut client = database.client();
     for _ in 0..400 {
@@ -321,7 +321,7 @@ fn row_42_behind_pgbouncer_in_transaction_mode_everything_works() {
             .env("DB_PORT", bouncer.port.to_string())
     };
     let place = through(place(&api, &database));
-    place.edit("mappings.yaml", "batch_size: 1000 ", "batch_size: 50 ");
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 50 ");
     place.run(&["check-db"]).expect(0).says("pgbouncer");
     let (finished, report) = place.sync(&[]);
     finished.expect(0);

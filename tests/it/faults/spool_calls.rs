@@ -90,7 +90,7 @@ fn setting(api: &str, database: &Database) -> (Workplace, String) {
     let place = super::hasty(Workplace::connected(api, database));
     place.edit("mappings.yaml", "max_connections: 10", "max_connections: 2");
     place.edit("mappings.yaml", "size: 100 ", "size: 20 ");
-    place.edit("mappings.yaml", "batch_size: 1000 ", "batch_size: 20 ");
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 20 ");
     (place, closed)
 }
 

@@ -1,6 +1,8 @@
 //! The write path against a real PostgreSQL.
 #![allow(clippy::unwrap_used)]
 
+mod forms;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

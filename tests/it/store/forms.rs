@@ -1,0 +1,182 @@
+//! The forms of the write: COPY for what is new, a walk along the index for what is there, the upsert for the rest.
+
+use super::*;
+
+/// Counts the statements that reach the table, by kind.
+fn watch_statements(database: &Database) {
+    database.run(
+        "CREATE TABLE seen (what text); \
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           INSERT INTO seen SELECT CASE WHEN current_query() LIKE 'COPY%' THEN 'copy' ELSE 'insert' END; \
+           RETURN NULL; END $$; \
+         CREATE TRIGGER see BEFORE INSERT ON customers FOR EACH STATEMENT EXECUTE FUNCTION see()",
+    );
+}
+
+fn statements(database: &Database) -> Vec<String> {
+    database.list("SELECT what FROM seen")
+}
+
+fn many(range: std::ops::Range<u32>, name: &str) -> Vec<(String, String)> {
+    range
+        .map(|n| (format!("k{n:05}"), name.to_owned()))
+        .collect()
+}
+
+fn write(bench: &mut Bench, at: i64, rows: &[(String, String)]) -> [u64; 6] {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(key, name)| (key.as_str(), name.as_str(), "79.50"))
+        .collect();
+    figures(&bench.rows(at, &rows))
+}
+
+#[test]
+fn what_is_new_is_copied_and_what_is_there_is_only_looked_at() {
+    let database = Database::new();
+    watch_statements(&database);
+    let mut bench = Bench::new(&database, &customers());
+    assert_eq!(
+        write(&mut bench, T0, &many(0..300, "x")),
+        [300, 0, 0, 0, 0, 0]
+    );
+    assert_eq!(statements(&database), ["copy"]);
+    let before = versions_of(&database);
+    let mut bench = Bench::new(&database, &customers());
+    assert_eq!(
+        write(&mut bench, T0 + SECOND, &many(0..300, "x")),
+        [0, 0, 300, 0, 0, 0]
+    );
+    assert_eq!(
+        statements(&database),
+        ["copy"],
+        "nothing that writes was sent"
+    );
+    assert_eq!(versions_of(&database), before);
+}
+
+#[test]
+fn only_rows_that_moved_are_sent_and_each_is_counted_as_what_it_was() {
+    let database = Database::new();
+    let mut bench = Bench::new(&database, &customers());
+    write(&mut bench, T0, &many(0..100, "x"));
+    write(&mut bench, T0 + 9 * SECOND, &many(100..110, "x"));
+    let mut bench = Bench::new(&database, &customers());
+    let mut rows = many(0..110, "x");
+    rows[7].1 = "changed".to_owned();
+    // Its stored version is newer: superseded, though it says the same.
+    rows.extend(many(110..130, "new"));
+    assert_eq!(write(&mut bench, T0 + SECOND, &rows), [20, 1, 99, 10, 0, 0]);
+    assert_eq!(
+        database.one("SELECT customer_name FROM customers WHERE customer_id = 'k00007'"),
+        "changed"
+    );
+}
+
+#[test]
+fn a_copy_that_meets_a_known_key_writes_the_batch_all_the_same() {
+    let database = Database::new();
+    let mut bench = Bench::new(&database, &customers());
+    // The table was empty when it was looked at; somebody else came first.
+    database.run("INSERT INTO customers (customer_id, customer_name) VALUES ('k00001', 'theirs')");
+    assert_eq!(write(&mut bench, T0, &many(0..3, "x")), [2, 1, 0, 0, 0, 0]);
+    assert_eq!(
+        database.one("SELECT string_agg(customer_name, ' ') FROM customers"),
+        "x x x"
+    );
+}
+
+#[test]
+fn a_number_with_another_scale_is_the_same_number() {
+    let database = Database::new();
+    watch_statements(&database);
+    let mut bench = Bench::new(&database, &customers());
+    bench.rows(
+        T0,
+        &[
+            ("a", "Ann", "79.5"),
+            ("b", "Bo", "-0.125"),
+            ("c", "Cy", "0"),
+        ],
+    );
+    let mut bench = Bench::new(&database, &customers());
+    let again = bench.rows(
+        T0 + SECOND,
+        &[
+            ("a", "Ann", "79.500"),
+            ("b", "Bo", "-0.1250"),
+            ("c", "Cy", "0.00"),
+        ],
+    );
+    assert_eq!(figures(&again), [0, 0, 3, 0, 0, 0]);
+    assert_eq!(statements(&database), ["copy"]);
+}
+
+#[test]
+fn a_key_column_that_is_ordered_by_a_language_is_written_right() {
+    let database = Database::new();
+    database.run("ALTER TABLE customers ALTER customer_id TYPE varchar(100) COLLATE \"und-x-icu\"");
+    let rows = [
+        ("B", "x", "1"),
+        ("a", "x", "2"),
+        ("ä", "x", "3"),
+        ("Z", "x", ""),
+    ];
+    let mut bench = Bench::new(&database, &customers());
+    assert_eq!(figures(&bench.rows(T0, &rows)), [4, 0, 0, 0, 0, 0]);
+    let mut bench = Bench::new(&database, &customers());
+    assert_eq!(figures(&bench.rows(T0 + SECOND, &rows)), [0, 0, 4, 0, 0, 0]);
+    let mut rows = rows;
+    rows[2].1 = "y";
+    assert_eq!(
+        figures(&bench.rows(T0 + 2 * SECOND, &rows)),
+        [0, 1, 3, 0, 0, 0]
+    );
+}
+
+#[test]
+fn a_source_in_another_order_than_the_index_is_written_right() {
+    let database = Database::new();
+    let mut bench = Bench::new(&database, &customers());
+    write(&mut bench, T0, &many(0..2_000, "x"));
+    let mut bench = Bench::new(&database, &customers());
+    // Every batch spans the whole index: far more rows lie between its keys than a walk may read.
+    for start in 0..8 {
+        let rows: Vec<_> = many(0..2_000, "x")
+            .into_iter()
+            .skip(start)
+            .step_by(8)
+            .collect();
+        assert_eq!(
+            write(&mut bench, T0 + SECOND, &rows),
+            [0, 0, 250, 0, 0, 0],
+            "from {start}"
+        );
+    }
+}
+
+#[test]
+fn two_batches_are_known_to_share_a_key() {
+    let database = Database::new();
+    let mut bench = Bench::new(&database, &customers());
+    let mut filled = |keys: &[&str], refused: &[&str]| {
+        let mut batch = bench.batch();
+        for key in keys {
+            push(&mut batch, key, "x", "1", T0, 0);
+        }
+        for key in refused {
+            batch.push_rejection(rejection(key, T0, 1));
+        }
+        batch.seal();
+        batch.claim()
+    };
+    let both = filled(&["m", "b", "x"], &["d"]);
+    assert!(both.meets(&filled(&["a", "b"], &[])));
+    assert!(
+        both.meets(&filled(&[], &["x", "a"])),
+        "a row here, a rejection there"
+    );
+    assert!(both.meets(&filled(&["d"], &[])));
+    assert!(!both.meets(&filled(&["a", "c", "e", "y"], &["z"])));
+    assert!(!both.meets(&filled(&[], &[])));
+}

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::alert;
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database, Plan};
 use crate::decision::Decision;
@@ -276,6 +277,7 @@ impl<'a> Run<'a> {
     fn go(&mut self, progress: &Progress) -> Result<Flow> {
         if !self.is_dry() {
             self.take_lease()?;
+            alert::ping::start(&self.plan.notifications);
             self.start_log();
             self.move_shelved();
         }
@@ -471,7 +473,7 @@ impl<'a> Run<'a> {
         let Some(connection) = self.connection.as_mut() else {
             return;
         };
-        if let Err(error) = incident::move_shelved(connection, self.plan) {
+        if let Err(error) = incident::move_shelved(connection, self.plan, &self.id.to_string()) {
             log::warn!(
                 "what was noted while the database was away stays on disk for now: {error:#}"
             );

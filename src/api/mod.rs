@@ -24,3 +24,4 @@ pub use client::Client;
 pub use error::{ApiError, Class};
 pub use input::split_records;
 pub use pages::{Page, Pages, Stats, Want};
+pub(crate) use tls::config as tls_config;

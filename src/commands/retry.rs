@@ -99,6 +99,10 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
             );
         }
         incident::keep(connection.as_mut(), plan, &shelf, &case)?;
+        if !case.is_open() {
+            let connection = connection.as_mut();
+            incident::tell(plan, &report.run_id, connection, &shelf, vec![case]);
+        }
     }
     report.open_cases = incident::open_cases(connection.as_mut(), plan, &shelf)?.len() as u64;
     if report.case_id.is_none() && exit != Exit::Success {

@@ -49,15 +49,6 @@ impl Plan {
     /// What the configuration asks for and this version does not do, so that nobody waits for it in vain.
     pub fn not_done(&self) -> Vec<&'static str> {
         let api = self.api.as_ref();
-        let channels = self
-            .notifications
-            .teams
-            .iter()
-            .flat_map(|(_, channels)| channels);
-        let told = channels.into_iter().any(|channel| match channel {
-            Channel::Webhook(address) => !address.is_empty(),
-            Channel::Command(words) => !words.is_empty(),
-        });
         [
             (
                 api.is_some_and(|api| api.incremental.is_some()),
@@ -66,10 +57,6 @@ impl Plan {
             (
                 api.is_some_and(|api| api.update.is_some()),
                 "write-back (`update`) is not supported yet: nothing is sent to the API",
-            ),
-            (
-                told || self.notifications.ping.as_ref().is_some_and(|ping| !ping.is_empty()),
-                "`notifications` are not supported yet: look at the exit code and at `datasync case list`",
             ),
         ]
         .into_iter()

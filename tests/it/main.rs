@@ -6,6 +6,7 @@
     reason = "tests read better so"
 )]
 
+mod alerts;
 mod api;
 mod checks;
 mod citus;

@@ -346,7 +346,7 @@ fn a_command_gets_the_alert_on_its_input_without_a_shell_and_without_our_secrets
 fn channels_that_hang_are_given_up_and_hold_up_no_other() {
     let database = Database::new();
     let broken = broken();
-    let hanging = ear().always(Fault::Delay(Duration::from_secs(60))).start();
+    let hanging = ear().always(Fault::Delay(Duration::from_mins(1))).start();
     let place = place(&broken, &database, &hanging);
     // What the command starts ends with it.
     let script = program(

@@ -95,6 +95,22 @@ CREATE TABLE IF NOT EXISTS sync_rejections (
 CREATE UNIQUE INDEX IF NOT EXISTS sync_rejections_open_key ON sync_rejections (target, key) WHERE resolved_at IS NULL;
 CREATE INDEX IF NOT EXISTS sync_rejections_resolved_at_idx ON sync_rejections (resolved_at) WHERE resolved_at IS NOT NULL;
 
+-- What the API has still to be told (write-back): entered in the transaction of the row, removed when the API has answered.
+CREATE TABLE IF NOT EXISTS sync_outbox (
+    target    text NOT NULL,                         -- schema.table
+    key       text NOT NULL,                         -- the record's key: what is told later replaces what still waits
+    id        bigint GENERATED ALWAYS AS IDENTITY,
+    revision  bigint NOT NULL DEFAULT 1,             -- of the message, while it waits
+    record_id text NOT NULL,                         -- as the source gave it
+    if_match  text,
+    body      text NOT NULL,                         -- JSON
+    version   timestamptz NOT NULL,                  -- of the row: older never replaces newer
+    run_id    uuid NOT NULL,
+    owed_at   timestamptz NOT NULL,
+    PRIMARY KEY (target, key)
+);
+CREATE INDEX IF NOT EXISTS sync_outbox_id_idx ON sync_outbox (target, id);
+
 -- Problems and what is being done about them: one open case a cause.
 CREATE TABLE IF NOT EXISTS sync_cases (
     id          text PRIMARY KEY,

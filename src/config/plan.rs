@@ -54,10 +54,6 @@ impl Plan {
                 api.is_some_and(|api| api.incremental.is_some()),
                 "`incremental` is not supported yet: every run reads the whole source",
             ),
-            (
-                api.is_some_and(|api| api.update.is_some()),
-                "write-back (`update`) is not supported yet: nothing is sent to the API",
-            ),
         ]
         .into_iter()
         .filter_map(|(asked, what)| asked.then_some(what))
@@ -179,6 +175,8 @@ pub struct WriteBack {
     pub when: Vec<WriteBackOutcome>,
     /// External name ← internal field, from the outgoing mapping.
     pub fields: Vec<(String, String)>,
+    /// External field (dotted path) whose value is sent as If-Match: the record's ETag or version.
+    pub if_match: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,6 +278,8 @@ pub struct Database {
     /// Schema and name of the audit table (`sync_log`).
     pub log_schema: String,
     pub log_table: String,
+    /// What must have become of a row for the API to be told of it; empty = write-back is off.
+    pub owed: Vec<WriteBackOutcome>,
 }
 
 /// libpq's meaning of each.

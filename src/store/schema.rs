@@ -393,7 +393,7 @@ fn layout_column(found: &Found, wire: Wire) -> LayoutColumn {
 }
 
 fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<Misfit>, StoreError> {
-    let names = [
+    let mut names = vec![
         db.log_table.as_str(),
         "sync_batches",
         "sync_rejections",
@@ -401,6 +401,9 @@ fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<Misfit>, S
         "sync_state",
         "sync_lease",
     ];
+    if !db.owed.is_empty() {
+        names.push("sync_outbox");
+    }
     let quoted: Vec<String> = names
         .iter()
         .map(|name| quote_table(&db.log_schema, name))

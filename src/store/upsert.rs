@@ -16,10 +16,13 @@ use super::batch::{Batch, ColumnArray, Row, rejection_key};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
+use super::outbox::{Composer, Outbox};
 use super::schema::Layout;
 use super::{quote, quote_table};
 use crate::config::plan::Database;
-use crate::record::{FieldError, Rejection};
+use crate::record::{FieldError, Message, Rejection};
+
+mod owing;
 
 /// A batch-log row that is already there carries this constraint's name.
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
@@ -45,6 +48,8 @@ pub struct BatchOutcome {
     pub resolved: u64,
     /// Rows the database would not take; empty when the outcome was read back from the batch log.
     pub refused: Vec<Refused>,
+    /// In a dry run: the first messages the API would be told.
+    pub messages: Vec<Message>,
     /// From BEGIN to the answer of COMMIT.
     pub seconds: f64,
 }
@@ -96,6 +101,8 @@ struct Statements {
     superseded: String,
     compare: String,
     differences: String,
+    owing: String,
+    fates: String,
     reject: String,
     resolve: String,
     open_keys: String,
@@ -117,6 +124,8 @@ pub struct Writer {
     distributed: bool,
     /// Hashes of the keys with an open rejection; none until asked for.
     open: Option<OpenKeys>,
+    /// Where messages to the API are entered; none = write-back is off.
+    outbox: Option<Outbox>,
 }
 
 #[derive(Debug)]
@@ -273,6 +282,39 @@ impl Statements {
             key = layout.key,
             limit = "$".to_owned() + &(width + 1).to_string() + "::bigint",
         );
+        // The same for write-back, which has to know what became of each row: by its number among those that are sent.
+        // Grouping, not a join: it takes the key's own equality and no nested loop.
+        let numbered = format!(
+            "unnest({arrays}) WITH ORDINALITY AS u({}, o)",
+            input.join(", ")
+        );
+        let owing = format!(
+            "WITH moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late \
+             FROM {numbered} LEFT JOIN {table} t ON t.{key_column} = {} \
+             WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}, \
+             t.{key_column} AS k), \
+             told AS (SELECT max(o) AS o, bool_or(late) AS late, bool_or(fresh) AS fresh FROM \
+             (SELECT c{} AS k, o, late, NULL::boolean AS fresh FROM moved UNION ALL SELECT k, NULL, NULL, fresh FROM written) e \
+             GROUP BY k) \
+             SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), count(o), \
+             array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told",
+            cast[layout.key],
+            differs(&stored, &|i| cast[i].clone()),
+            input.join(", "),
+            layout.key,
+            v = cast[version],
+        );
+        let fates = format!(
+            "SELECT u.o FROM {numbered} LEFT JOIN {table} t ON t.{key_column} = {} \
+             WHERE CASE WHEN t.{key_column} IS NULL THEN 0 WHEN t.{version_name} > {} THEN 3 WHEN {} THEN 1 ELSE 2 END \
+             = ANY(${}::int[]) ORDER BY u.o LIMIT ${}::bigint",
+            cast[layout.key],
+            cast[version],
+            differs(&stored, &|i| cast[i].clone()),
+            width + 1,
+            width + 2,
+        );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::timestamptz[]) AS u(k, v) \
              JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}{}",
@@ -324,6 +366,8 @@ impl Statements {
             superseded,
             compare,
             differences,
+            owing,
+            fates,
             reject,
             resolve,
             open_keys,
@@ -369,7 +413,13 @@ impl Writer {
             },
             distributed: layout.distributed,
             open: None,
+            outbox: None,
         }
+    }
+
+    /// Has the API told of rows, as [`Database::owed`] says, by the messages that `composer` makes.
+    pub fn tell_api(&mut self, db: &Database, composer: Composer) {
+        self.outbox = Some(Outbox::new(db, composer));
     }
 
     fn now(&self) -> Micros {
@@ -435,6 +485,7 @@ impl Writer {
         conn.begin("beginning a batch", mode, &extra)?;
         let rows = 0..batch.rows().len();
         let mut refused = Vec::new();
+        let mut owed = Vec::new();
         let counts = if rows.is_empty() {
             Counts::default()
         } else if bisect {
@@ -443,15 +494,18 @@ impl Writer {
                 conn,
                 rows.clone(),
                 &mut |conn, range| {
-                    counts.add(self.upsert(conn, batch, range)?);
+                    counts.add(self.upsert(conn, batch, range, &mut owed)?);
                     Ok(())
                 },
                 &mut refused,
             )?;
             counts
         } else {
-            self.upsert(conn, batch, rows.clone())?
+            self.upsert(conn, batch, rows.clone(), &mut owed)?
         };
+        if let Some(outbox) = &self.outbox {
+            outbox.enter(conn, batch, owed, (&self.target, self.run_id, self.now()))?;
+        }
         let rejections = Self::rejections_with(batch, &refused);
         self.store_rejections(conn, &rejections)?;
         let resolved = self.resolve(conn, batch, &refused)?;
@@ -472,6 +526,7 @@ impl Writer {
                     column: error.column().map(str::to_owned),
                 })
                 .collect(),
+            messages: Vec::new(),
             seconds: 0.0,
         };
         let number = signed(batch.number);
@@ -506,12 +561,13 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// Writes some rows and has them counted.
+    /// Writes some rows and has them counted. `owed` gains the indexes of those the API is to be told of.
     fn upsert(
         &self,
         conn: &mut Connection,
         batch: &Batch,
         range: Range<usize>,
+        owed: &mut Vec<usize>,
     ) -> Result<Counts, StoreError> {
         const WHAT: &str = "writing rows";
         let arrays = self.arrays(batch, &range);
@@ -521,6 +577,9 @@ impl Writer {
         params.push((&now, Type::TIMESTAMPTZ));
         let total = range.len() as u64;
         let mut counts = Counts::default();
+        if let Some(outbox) = &self.outbox {
+            return self.upsert_owing(conn, outbox, &params, batch, range, owed);
+        }
         if self.form == Form::AllNew {
             counts.inserted = conn.execute(WHAT, &self.statements.all_new, &params)?;
             if counts.inserted == total {
@@ -542,6 +601,19 @@ impl Writer {
             .min(found)
             .min(rest.updated);
         counts.add(rest);
+        self.complete(conn, batch, range, &mut counts)?;
+        Ok(counts)
+    }
+
+    /// Rows that were told neither as written nor as left alone: somebody else wrote them between the look and the write.
+    fn complete(
+        &self,
+        conn: &mut Connection,
+        batch: &Batch,
+        range: Range<usize>,
+        counts: &mut Counts,
+    ) -> Result<(), StoreError> {
+        let total = range.len() as u64;
         let told = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
         if told < total {
             // The guard held some back: those that are older than what is stored now, and those that equal it.
@@ -550,7 +622,7 @@ impl Writer {
             let key = batch.column(key, range.clone());
             let version = batch.column(version, range);
             let row = single(conn.query(
-                WHAT,
+                "writing rows",
                 &self.statements.superseded,
                 &[(&key, key.ty()), (&version, version.ty())],
             )?)?;
@@ -564,7 +636,7 @@ impl Writer {
                 format!("{total} rows were sent and {told} were reported: this is a bug"),
             ));
         }
-        Ok(counts)
+        Ok(())
     }
 
     fn arrays<'a>(&self, batch: &'a Batch, range: &Range<usize>) -> Vec<ColumnArray<'a>> {
@@ -744,6 +816,7 @@ impl Writer {
         conn.begin(WHAT, "READ ONLY", LOOKUPS_ONLY)?;
         let mut counts = Counts::default();
         let mut found = Vec::new();
+        let mut messages = Vec::new();
         let mut refused = Vec::new();
         if !batch.rows().is_empty() {
             isolate(
@@ -761,6 +834,14 @@ impl Writer {
                         superseded: count(&row, 3)?,
                     };
                     counts.add(part);
+                    self.preview(
+                        conn,
+                        &params,
+                        batch,
+                        range.start,
+                        differences,
+                        &mut messages,
+                    )?;
                     let wanted =
                         i64::try_from(differences.saturating_sub(found.len())).unwrap_or(i64::MAX);
                     if part.updated > 0 && wanted > 0 {
@@ -782,6 +863,7 @@ impl Writer {
             superseded: counts.superseded,
             duplicates: batch.duplicates(),
             rejected: (batch.rejections().len() + refused.len()) as u64,
+            messages,
             ..BatchOutcome::default()
         };
         Ok((outcome, found))
@@ -871,7 +953,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
 }
 
 /// PostgreSQL's text has no NUL.
-fn clean(text: &str) -> Cow<'_, str> {
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{fffd}"))
     } else {

@@ -48,6 +48,7 @@ fn plan_of(database: &Database) -> plan::Database {
         conflict_key: "customer_id".to_owned(),
         log_schema: "public".to_owned(),
         log_table: "sync_log".to_owned(),
+        owed: Vec::new(),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::api::{ApiError, Client, Pages};
 use crate::config::plan;
 use crate::histogram::Histogram;
 use crate::progress::Progress;
-use crate::record::{Ledger, Rejection};
+use crate::record::{Ledger, Message, Rejection};
 use crate::report::{Difference, Judged};
 use crate::spool::{Header, Spool, SpoolError};
 use crate::store::{self, Batch, BatchOutcome, StoreError};
@@ -128,6 +128,8 @@ pub struct Flow {
     pub resolved: u64,
     pub rejections_by_reason: BTreeMap<String, u64>,
     pub differences: Vec<Difference>,
+    /// In a dry run: the first messages the API would be told.
+    pub messages: Vec<Message>,
     /// Of a dry run: the first records that would be flagged and rejected, with the reason.
     pub for_review: Vec<Judged>,
     pub refused: Vec<Judged>,
@@ -164,6 +166,7 @@ impl Flow {
             *self.rejections_by_reason.entry(reason).or_default() += count;
         }
         self.differences.extend(other.differences);
+        self.messages.extend(other.messages);
         self.for_review.extend(other.for_review);
         self.refused.extend(other.refused);
         self.samples.extend(other.samples);
@@ -562,6 +565,9 @@ impl Book<'_> {
                 id: d.key,
                 fields: d.fields,
             }));
+            let room = wanted.saturating_sub(self.flow.messages.len());
+            let messages = outcome.messages.iter().take(room).cloned();
+            self.flow.messages.extend(messages);
         }
         for rejection in batch.rejections() {
             let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);

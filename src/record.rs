@@ -139,12 +139,20 @@ pub struct Rejection {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Message {
     /// The record's id as the source gave it.
+    #[serde(rename = "id")]
     pub record_id: String,
-    /// The value of If-Match, when the record came with an ETag or a version.
+    /// The value of If-Match, when the record came with an `ETag` or a version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub if_match: Option<String>,
     /// JSON text.
+    #[serde(serialize_with = "as_json")]
     pub body: String,
+}
+
+fn as_json<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::{Serialize as _, ser::Error as _};
+    let raw: &serde_json::value::RawValue = serde_json::from_str(text).map_err(S::Error::custom)?;
+    raw.serialize(serializer)
 }
 
 /// What became of all messages the API was to be told.

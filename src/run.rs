@@ -5,6 +5,7 @@
 
 mod finish;
 mod replay;
+mod write_back;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -24,8 +25,8 @@ use crate::report::Report;
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::lease::{self, Asked, Heartbeat};
-use crate::store::{self, Class, Columns, Connection, Layout, StoreError};
-use crate::transform::Transform;
+use crate::store::{self, Class, Columns, Composer, Connection, Layout, StoreError};
+use crate::transform::{Outgoing, Transform};
 
 /// Differences that a dry run shows.
 const SHOWN_DIFFERENCES: usize = 20;
@@ -85,7 +86,13 @@ pub fn sync(
     let outcome = run.go(&progress);
     progress.finish();
     let flow = match outcome {
-        Ok(flow) => flow,
+        Ok(flow) => {
+            if let Err(error) = run.write_back(&flow) {
+                let sentence = format!("write-back: {error:#}");
+                run.fail(Exit::Internal, "internal:write_back", &sentence);
+            }
+            flow
+        }
         Err(error) if error.is::<Busy>() => return Err(error),
         Err(error) => {
             run.fail(
@@ -114,6 +121,9 @@ struct Run<'a> {
     transform: Transform,
     decision: Decision,
     columns: Arc<Columns>,
+    /// Makes the messages of write-back; None: it is off.
+    composer: Option<Composer>,
+    delivery: Option<write_back::Delivery>,
     spool: Spool,
     pages: Pages,
     /// For the run's own statements (log, lease, cases); writers have theirs. None while the database is away.
@@ -182,6 +192,8 @@ impl<'a> Run<'a> {
             transform,
             decision,
             columns: Arc::new(columns),
+            composer: composer(plan, api)?,
+            delivery: None,
             spool,
             pages: Pages::new(api, want)?,
             connection: None,
@@ -329,6 +341,7 @@ impl<'a> Run<'a> {
             run_id: self.id,
             clock_offset: self.clock_offset,
             task,
+            composer: self.composer.as_ref(),
         };
         let rules = Rules {
             transform: &self.transform,
@@ -479,6 +492,16 @@ impl<'a> Run<'a> {
             );
         }
     }
+}
+
+/// Makes the messages of write-back, where it is on.
+fn composer(plan: &Plan, api: &Api) -> Result<Option<Composer>> {
+    let Some(update) = &api.update else {
+        return Ok(None);
+    };
+    let outgoing = Outgoing::new(&plan.mapping, update)
+        .map_err(|error| Misconfigured(format!("{error:#}")))?;
+    Ok(Some(Composer::new(move |raw| outgoing.compose(raw))))
 }
 
 /// What is known of the run when it starts.

@@ -69,9 +69,8 @@ impl Sender {
             body: Some(&message.body),
             if_match: message.if_match.as_deref(),
         };
-        let error = match self.client.call(ask, &self.control, |_| Ok(())) {
-            Ok(_) => return Sent::Done,
-            Err(error) => error,
+        let Err(error) = self.client.call(ask, &self.control, |_| Ok(())) else {
+            return Sent::Done;
         };
         match (error.cause(), error.status()) {
             (Kind::Changed, _) => match self.differing(&url, &message.body) {

@@ -175,7 +175,7 @@ pub struct WriteBack {
     pub when: Vec<WriteBackOutcome>,
     /// External name ← internal field, from the outgoing mapping.
     pub fields: Vec<(String, String)>,
-    /// External field (dotted path) whose value is sent as If-Match: the record's ETag or version.
+    /// External field (dotted path) whose value is sent as If-Match: the record's `ETag` or version.
     pub if_match: Option<Vec<String>>,
 }
 

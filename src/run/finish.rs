@@ -18,6 +18,7 @@ impl Run<'_> {
     pub(super) fn finish(mut self, flow: &Flow) -> (Report, Exit) {
         self.judge(flow);
         let status = self.status(flow);
+        self.judge_write_back();
         let mut report = self.report(flow, status);
         if !self.is_dry() {
             self.close_books(flow, &mut report);
@@ -239,6 +240,8 @@ impl Run<'_> {
             open_cases: 0,
             alerts,
             differences: flow.differences.clone(),
+            write_back: self.told(flow),
+            messages: flow.messages.clone(),
             for_review: flow.for_review.clone(),
             refused: flow.refused.clone(),
             problems,

@@ -12,8 +12,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, unbounded
 
 use super::Run;
 use crate::api::{ApiError, Class, Sender, Sent};
-use crate::config::plan::WriteBack;
+use crate::config::plan::{WriteBack, WriteBackOutcome};
 use crate::exit::Exit;
+use crate::pipeline::Flow;
 use crate::record::WriteBackLedger;
 use crate::store::outbox::{self, Waiting};
 use crate::store::{Connection, StoreError};
@@ -39,13 +40,12 @@ pub(super) struct Delivery {
     gone: Vec<String>,
     /// Why messages are kept: the first failure, with the id it happened to.
     failure: Option<(String, ApiError)>,
-    /// Messages the API itself refused, and that are kept.
-    refused: u64,
     store_error: Option<StoreError>,
     /// Answers of the kind that prove the address right: then a 404 means that record and not the address.
     proven: bool,
-    /// 404s that wait for such a proof.
+    /// 404s that wait for such a proof, and the first of them.
     unproven: Vec<Waiting>,
+    unproven_failure: Option<(String, ApiError)>,
     failures_in_a_row: u32,
     refusals_in_a_row: u32,
 }
@@ -77,16 +77,26 @@ impl Drop for Held<'_> {
 
 impl Run<'_> {
     /// Tells the API what it is owed, from this run and earlier ones.
-    pub(super) fn write_back(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// A thread panicked or could not be started: a bug. Failures of the API and the database become failures of the run.
+    pub(super) fn write_back(&mut self, flow: &Flow) -> Result<()> {
         let Some(update) = &self.api.update else {
             return Ok(());
         };
-        let Some(mut connection) = self.connection.take() else {
+        let away = self.connection.is_none() || flow.spool_error.is_some();
+        if self.is_dry() || away || flow.braked.is_some() {
             return Ok(());
-        };
+        }
         let mut delivery = Delivery::default();
-        let sent = self.deliver(update, &mut connection, &mut delivery);
-        self.connection = Some(connection);
+        // That of the run may have been idle for hours.
+        let sent = match Connection::open(self.database, self.database.connection_timeout) {
+            Ok(mut connection) => self.deliver(update, &mut connection, &mut delivery),
+            Err(error) => {
+                delivery.store_error = Some(error);
+                Ok(())
+            }
+        };
         log::info!(
             "write-back: {} due, {} sent, {} conflicts, {} gone, {} kept",
             delivery.ledger.due,
@@ -162,18 +172,27 @@ impl Run<'_> {
                 };
                 let Some(end) = chunk.last() else { break };
                 after = end.id;
-                let mut expected = chunk.len();
-                for message in chunk {
-                    messages.send(message).context("nobody sends")?;
-                }
+                let mut chunk = chunk.into_iter();
+                let mut in_flight = 0;
                 let mut settled = Vec::new();
-                while expected > 0 {
+                loop {
+                    // One for each thread and none in reserve: what one answer says is heeded by the next message.
+                    while in_flight < threads
+                        && !stop.load(Ordering::Relaxed)
+                        && let Some(message) = chunk.next()
+                    {
+                        messages.send(message).context("nobody sends")?;
+                        in_flight += 1;
+                    }
+                    if in_flight == 0 {
+                        break;
+                    }
                     if self.signals.asked().is_some() {
                         self.pages.stop();
                     }
                     match answered.recv_timeout(TICK) {
                         Ok((message, sent)) => {
-                            expected -= 1;
+                            in_flight -= 1;
                             delivery.judge(message, sent, &mut settled, &stop);
                         }
                         Err(RecvTimeoutError::Timeout) => {}
@@ -221,17 +240,39 @@ impl Run<'_> {
                 Some(ready) => ready,
                 None => Sender::new(self.api, update, &self.pages)?,
             };
-            let sent = held.message.as_ref().map(|waiting| ready.send(&waiting.message));
+            let sent = held
+                .message
+                .as_ref()
+                .map(|waiting| ready.send(&waiting.message));
             held.answer(sent);
             sender = Some(ready);
         }
         Ok(())
     }
 
+    /// The account for the report; in a dry run what would be due by it.
+    pub(super) fn told(&self, flow: &Flow) -> Option<WriteBackLedger> {
+        if self.is_dry() {
+            let ledger = &flow.ledger;
+            let due = self.database.owed.iter().map(|outcome| match outcome {
+                WriteBackOutcome::Inserted => ledger.inserted,
+                WriteBackOutcome::Updated => ledger.updated,
+                WriteBackOutcome::Unchanged => ledger.unchanged,
+            });
+            let due = due.sum();
+            return self.composer.as_ref().map(|_| WriteBackLedger {
+                due,
+                kept: due,
+                ..WriteBackLedger::default()
+            });
+        }
+        self.delivery.as_ref().map(|delivery| delivery.ledger)
+    }
+
     /// Failures of write-back become failures of the run. What was fetched is safe all the same, so neither the run's
     /// status nor a watermark depends on them.
     pub(super) fn judge_write_back(&mut self) {
-        let Some(delivery) = self.delivery.take() else {
+        let Some(mut delivery) = self.delivery.take() else {
             return;
         };
         let ledger = delivery.ledger;
@@ -261,9 +302,7 @@ impl Run<'_> {
             );
             self.fail(Exit::Api, "api:write_back_gone", &sentence);
         }
-        if let Some((id, error)) = &delivery.failure
-            && ledger.kept > 0
-        {
+        if let Some((id, error)) = &delivery.failure() {
             let sentence = format!(
                 "write-back: {} messages were not delivered and are kept for the next run: record {id}: {error}",
                 ledger.kept
@@ -305,7 +344,8 @@ impl Delivery {
             Some(Sent::Gone(error)) => {
                 self.unproven.push(message);
                 if !self.proven {
-                    self.refuse(id, error, stop);
+                    self.unproven_failure.get_or_insert((id, error));
+                    self.refused(stop);
                 }
             }
             Some(Sent::Failed(error)) => match (error.class(), error.status(), error.kind()) {
@@ -319,7 +359,8 @@ impl Delivery {
                 }
                 // About this record, as far as one can tell.
                 (_, Some(400..=499), "status") | (_, None, "config") => {
-                    self.refuse(id, error, stop);
+                    self.failure.get_or_insert((id, error));
+                    self.refused(stop);
                 }
                 _ => {
                     self.failure.get_or_insert((id, error));
@@ -329,16 +370,23 @@ impl Delivery {
         }
     }
 
+    /// Why messages are kept, if any are and not on purpose.
+    fn failure(&mut self) -> Option<(String, ApiError)> {
+        let unproven = self.unproven_failure.take().filter(|_| !self.proven);
+        self.failure
+            .take()
+            .or(unproven)
+            .filter(|_| self.ledger.kept > 0)
+    }
+
     fn well(&mut self) {
         self.proven = true;
         self.failures_in_a_row = 0;
         self.refusals_in_a_row = 0;
     }
 
-    fn refuse(&mut self, id: String, error: ApiError, stop: &AtomicBool) {
-        self.refused += 1;
+    fn refused(&mut self, stop: &AtomicBool) {
         self.refusals_in_a_row += 1;
-        self.failure.get_or_insert((id, error));
         if self.refusals_in_a_row >= REFUSALS_IN_A_ROW {
             stop.store(true, Ordering::Relaxed);
         }

@@ -137,11 +137,11 @@ pub fn extent(
     db: &Database,
     until: Option<i64>,
 ) -> Result<(u64, i64), StoreError> {
+    const WHAT: &str = "counting what the API is to be told";
     let sql = format!(
         "SELECT count(*), coalesce(max(id), 0) FROM {} WHERE target = $1 AND ($2::bigint IS NULL OR id <= $2)",
         table(db)
     );
-    const WHAT: &str = "counting what the API is to be told";
     let row = single(conn.query(
         WHAT,
         &sql,

@@ -19,7 +19,7 @@ use crate::record::{Cell, Message};
 pub struct Outgoing {
     transform: Transform,
     shape: Shape,
-    /// Where the source has the record's id, and its ETag or version.
+    /// Where the source has the record's id, and its `ETag` or version.
     id: Vec<String>,
     if_match: Option<Vec<String>>,
 }

@@ -24,3 +24,4 @@ mod support;
 mod sync;
 mod transform;
 mod validate;
+mod write_back;

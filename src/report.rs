@@ -280,8 +280,11 @@ impl Report {
         if let Some(ledger) = &self.write_back {
             if dry {
                 line(format!(
-                    "Write-back: {} messages would be sent{}",
-                    grouped(ledger.due),
+                    "Write-back: {} would be sent{}",
+                    match ledger.due {
+                        1 => "1 message".to_owned(),
+                        due => format!("{} messages", grouped(due)),
+                    },
                     if self.messages.is_empty() {
                         ""
                     } else {

@@ -288,24 +288,24 @@ impl Run<'_> {
         }
         if ledger.conflicts > 0 {
             let sentence = format!(
-                "write-back: {} records had changed at the API since they were read, and were not overwritten: {}",
-                ledger.conflicts,
+                "write-back: {} had changed at the API since it was read, and was not overwritten: {}",
+                counted(ledger.conflicts, "record"),
                 listed(&delivery.conflicts, ledger.conflicts)
             );
             self.fail(Exit::Api, "api:write_back_conflict", &sentence);
         }
         if ledger.gone > 0 {
             let sentence = format!(
-                "write-back: the API no longer has {} of the records: {}",
-                ledger.gone,
+                "write-back: the API no longer has {}: {}",
+                counted(ledger.gone, "record"),
                 listed(&delivery.gone, ledger.gone)
             );
             self.fail(Exit::Api, "api:write_back_gone", &sentence);
         }
         if let Some((id, error)) = &delivery.failure() {
             let sentence = format!(
-                "write-back: {} messages were not delivered and are kept for the next run: record {id}: {error}",
-                ledger.kept
+                "write-back: {} not delivered and kept for the next run: record {id}: {error}",
+                counted(ledger.kept, "message")
             );
             self.fail(Exit::Api, "api:write_back", &sentence);
         }
@@ -432,6 +432,11 @@ impl Delivery {
         }
         Ok(())
     }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// The first few, and how many more.

@@ -289,8 +289,8 @@ impl Statements {
             input.join(", ")
         );
         let owing = format!(
-            "WITH moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late \
-             FROM {numbered} LEFT JOIN {table} t ON t.{key_column} = {} \
+            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late \
+             FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} = {} \
              WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
              written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}, \
              t.{key_column} AS k), \
@@ -306,12 +306,12 @@ impl Statements {
             v = cast[version],
         );
         let fates = format!(
-            "SELECT u.o FROM {numbered} LEFT JOIN {table} t ON t.{key_column} = {} \
-             WHERE CASE WHEN t.{key_column} IS NULL THEN 0 WHEN t.{version_name} > {} THEN 3 WHEN {} THEN 1 ELSE 2 END \
-             = ANY(${}::int[]) ORDER BY u.o LIMIT ${}::bigint",
-            cast[layout.key],
+            "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key_column} IS NULL THEN 0 WHEN t.{version_name} > {} THEN 3 \
+             WHEN {} THEN 1 ELSE 2 END AS fate FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} = {}) \
+             SELECT o FROM judged WHERE fate = ANY(${}::int[]) ORDER BY o LIMIT ${}::bigint",
             cast[version],
             differs(&stored, &|i| cast[i].clone()),
+            cast[layout.key],
             width + 1,
             width + 2,
         );

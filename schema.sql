@@ -52,6 +52,14 @@ ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS os_user          text;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS process_id       bigint;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS version          text;              -- of datasync
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS config_hash      text;              -- of mappings.yaml and the DMN file
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS command          text;              -- as it could be typed: sync --limit 100
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS source           text;              -- address of the API
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS api_retries      bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS db_retries       bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS fetch_seconds     double precision; -- the stages overlap: they may sum up to more than
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS transform_seconds double precision; -- completed_at - started_at
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS decide_seconds    double precision;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS write_seconds     double precision;
 CREATE UNIQUE INDEX IF NOT EXISTS sync_log_sync_id_key ON sync_log (sync_id);
 CREATE INDEX IF NOT EXISTS sync_log_started_at_idx ON sync_log (started_at);
 

@@ -368,7 +368,8 @@ pub fn move_shelved(connection: &mut Connection, plan: &Plan, run_id: &str) -> R
     Ok(())
 }
 
-fn shelved_log(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
+/// Log rows that wait in the state directory.
+pub fn shelved_log(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
     let folder = state_dir.join("log");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,

@@ -28,7 +28,7 @@ use crate::config::plan;
 use crate::histogram::Histogram;
 use crate::progress::Progress;
 use crate::record::{Ledger, Message, Rejection};
-use crate::report::{Difference, Judged};
+use crate::report::{Difference, Example, Judged};
 use crate::spool::{Header, Spool, SpoolError};
 use crate::store::{self, Batch, BatchOutcome, StoreError};
 
@@ -51,6 +51,9 @@ pub const GRACE: Duration = Duration::from_secs(8);
 const SAMPLES: usize = 10;
 /// Rejections logged one by one for each reason; the others are summed up at the end.
 const LOGGED_REJECTIONS: u64 = 20;
+/// Rejections of each reason kept as examples for the report, and the longest text of one, bytes.
+const EXAMPLES: usize = 3;
+const LONGEST_EXAMPLE: usize = 16 << 10;
 
 /// Where records come from.
 #[derive(Debug)]
@@ -135,6 +138,8 @@ pub struct Flow {
     pub refused: Vec<Judged>,
     /// Ids of the first rejected and refused records: evidence for a case.
     pub samples: Vec<String>,
+    /// The first rejected records of each reason.
+    pub examples: BTreeMap<String, Vec<Example>>,
     pub db_retries: u64,
     pub db_seconds: Histogram,
     pub write_seconds: f64,
@@ -171,6 +176,11 @@ impl Flow {
         self.refused.extend(other.refused);
         self.samples.extend(other.samples);
         self.samples.truncate(SAMPLES);
+        for (reason, examples) in other.examples {
+            let known = self.examples.entry(reason).or_default();
+            known.extend(examples);
+            known.truncate(EXAMPLES);
+        }
         self.db_retries += other.db_retries;
         self.db_seconds.merge(&other.db_seconds);
         self.write_seconds += other.write_seconds;
@@ -580,9 +590,39 @@ impl Book<'_> {
                     "see sync_rejections"
                 },
             );
+            self.example(&reason(rejection), || Example {
+                id: id.to_owned(),
+                message: rejection.message.clone(),
+                loggable: rejection.loggable,
+                payload: Some(&rejection.payload)
+                    .filter(|payload| payload.len() <= LONGEST_EXAMPLE)
+                    .cloned(),
+                fields: rejection
+                    .errors
+                    .iter()
+                    .map(|error| error.field.to_string())
+                    .collect(),
+            });
         }
         for refused in &outcome.refused {
             self.rejected(&refused.record_id, "database", &refused.to_string());
+            self.example("database", || Example {
+                id: refused.record_id.clone(),
+                message: refused.to_string(),
+                loggable: true,
+                payload: None,
+                fields: Vec::new(),
+            });
+        }
+    }
+
+    fn example(&mut self, reason: &str, make: impl FnOnce() -> Example) {
+        match self.flow.examples.get_mut(reason) {
+            Some(examples) if examples.len() < EXAMPLES => examples.push(make()),
+            Some(_) => {}
+            None => {
+                self.flow.examples.insert(reason.to_owned(), vec![make()]);
+            }
         }
     }
 

@@ -48,6 +48,28 @@ pub struct Request {
     pub accept_drop: bool,
 }
 
+impl Request {
+    /// As it could be typed: for the log of runs.
+    fn command(&self) -> String {
+        let mut words = vec![match self.purpose {
+            Purpose::Sync => "sync".to_owned(),
+            Purpose::DryRun => "sync --dry-run".to_owned(),
+            Purpose::Retry { rejected, .. } => (if rejected {
+                "retry --rejected"
+            } else {
+                "retry"
+            })
+            .to_owned(),
+        }];
+        words.extend(self.limit.map(|limit| format!("--limit {limit}")));
+        for (name, duration) in [("--deadline", self.deadline), ("--wait", self.wait)] {
+            words.extend(duration.map(|duration| format!("{name} {}ms", duration.as_millis())));
+        }
+        words.extend(self.accept_drop.then(|| "--accept-drop".to_owned()));
+        words.join(" ")
+    }
+}
+
 /// What a run is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
@@ -460,7 +482,7 @@ impl<'a> Run<'a> {
         let header = run_header(
             self.id,
             self.plan,
-            self.mode(),
+            (self.mode(), &self.request.command()),
             self.started_at,
             self.clock_offset,
         );
@@ -508,7 +530,7 @@ fn composer(plan: &Plan, api: &Api) -> Result<Option<Composer>> {
 fn run_header(
     run_id: uuid::Uuid,
     plan: &Plan,
-    mode: &str,
+    (mode, command): (&str, &str),
     started_at: i64,
     clock_offset: i64,
 ) -> store::RunHeader {
@@ -523,6 +545,13 @@ fn run_header(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config_hash: plan.config_hash.clone(),
         watermark_before: None,
+        command: Some(command.to_owned()),
+        source: plan.api.as_ref().map(|api| {
+            let mut address = api.base_url.clone();
+            let path = address.path().trim_end_matches('/').to_owned() + &api.fetch.path;
+            address.set_path(&path);
+            address.to_string()
+        }),
     }
 }
 

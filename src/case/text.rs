@@ -24,8 +24,8 @@ impl Case {
         )
     }
 
-    /// What an operator reads at night.
-    pub fn text(&self) -> String {
+    /// What an operator reads at night; `runs` is a paragraph about its runs, or nothing.
+    pub fn text(&self, runs: &str) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
         let mut line = |text: String| out.push_str(&(text + "\n"));
@@ -130,6 +130,10 @@ impl Case {
                 note.who,
                 clean(&note.text)
             ));
+        }
+        if !runs.is_empty() {
+            line(String::new());
+            line(runs.trim_end().to_owned());
         }
         if self.is_open() {
             line(String::new());

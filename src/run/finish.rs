@@ -248,6 +248,7 @@ impl Run<'_> {
             api_responses: stats.response_seconds.clone(),
             db_statements: flow.db_seconds.clone(),
             crossed,
+            examples: flow.examples.clone(),
             whole: self.fetched_at_all && self.request.limit.is_none(),
         }
     }
@@ -294,6 +295,14 @@ impl Run<'_> {
             watermark_after: None,
             exit_code: i32::from(self.exit.code()),
             case_id: report.case_id.clone(),
+            api_retries: report.api_retries,
+            db_retries: report.db_retries,
+            stage_seconds: [
+                report.seconds.fetch,
+                report.seconds.transform,
+                report.seconds.decide,
+                report.seconds.write,
+            ],
         }
     }
 
@@ -331,7 +340,7 @@ impl Run<'_> {
             header: run_header(
                 self.id,
                 self.plan,
-                self.mode(),
+                (self.mode(), &self.request.command()),
                 self.started_at,
                 self.clock_offset,
             ),

@@ -1,6 +1,14 @@
-//! What a run says of itself on stdout: the JSON object of the contract, and the short table a person reads.
+//! What a run says of itself: the JSON object of the contract, the short table a person reads, the page for a browser.
 //!
 //! It receives finished figures and computes nothing but shares.
+
+pub mod chart; // the drawings of a page
+mod examples; // records on a page, masked
+pub mod file; // a page on its way to its file
+pub mod history; // past runs as a table
+pub mod html; // the shell of a page
+pub mod page; // the page of one run
+pub mod past; // past runs on a page
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -141,12 +149,28 @@ pub struct Report {
     pub api_responses: Histogram,
     #[serde(skip)]
     pub db_statements: Histogram,
+    /// For the page: the first rejected records of each reason.
+    #[serde(skip)]
+    pub examples: BTreeMap<String, Vec<Example>>,
     /// Names of the thresholds and brakes behind `alerts`.
     #[serde(skip)]
     pub crossed: Vec<String>,
     /// The whole source was asked for: with exit 0 this is what "the data is up to date" means.
     #[serde(skip)]
     pub whole: bool,
+}
+
+/// A rejected record, as an example of its reason.
+#[derive(Clone, Debug)]
+pub struct Example {
+    pub id: String,
+    pub message: String,
+    /// The message holds no value of the record.
+    pub loggable: bool,
+    /// Its JSON text, where it is at hand and not too long.
+    pub payload: Option<String>,
+    /// The fields that are wrong, as the source names them.
+    pub fields: Vec<String>,
 }
 
 fn ledger<S: serde::Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {

@@ -52,6 +52,14 @@ ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS os_user          text;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS process_id       bigint;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS version          text;              -- of datasync
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS config_hash      text;              -- of mappings.yaml and the DMN file
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS command          text;              -- as it could be typed: sync --limit 100
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS source           text;              -- address of the API
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS api_retries      bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS db_retries       bigint NOT NULL DEFAULT 0;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS fetch_seconds     double precision; -- the stages overlap: they may sum up to more than
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS transform_seconds double precision; -- completed_at - started_at
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS decide_seconds    double precision;
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS write_seconds     double precision;
 CREATE UNIQUE INDEX IF NOT EXISTS sync_log_sync_id_key ON sync_log (sync_id);
 CREATE INDEX IF NOT EXISTS sync_log_started_at_idx ON sync_log (started_at);
 
@@ -94,6 +102,22 @@ CREATE TABLE IF NOT EXISTS sync_rejections (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS sync_rejections_open_key ON sync_rejections (target, key) WHERE resolved_at IS NULL;
 CREATE INDEX IF NOT EXISTS sync_rejections_resolved_at_idx ON sync_rejections (resolved_at) WHERE resolved_at IS NOT NULL;
+
+-- What the API has still to be told (write-back): entered in the transaction of the row, removed when the API has answered.
+CREATE TABLE IF NOT EXISTS sync_outbox (
+    target    text NOT NULL,                         -- schema.table
+    key       text NOT NULL,                         -- the record's key: what is told later replaces what still waits
+    id        bigint GENERATED ALWAYS AS IDENTITY,
+    revision  bigint NOT NULL DEFAULT 1,             -- of the message, while it waits
+    record_id text NOT NULL,                         -- as the source gave it
+    if_match  text,
+    body      text NOT NULL,                         -- JSON
+    version   timestamptz NOT NULL,                  -- of the row: older never replaces newer
+    run_id    uuid NOT NULL,
+    owed_at   timestamptz NOT NULL,
+    PRIMARY KEY (target, key)
+);
+CREATE INDEX IF NOT EXISTS sync_outbox_id_idx ON sync_outbox (target, id);
 
 -- Problems and what is being done about them: one open case a cause.
 CREATE TABLE IF NOT EXISTS sync_cases (

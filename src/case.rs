@@ -152,6 +152,8 @@ pub enum Closing {
     Resolved,
     /// A later run succeeded by itself.
     Recovered,
+    /// An older case of the same cause took it over.
+    Merged,
 }
 
 /// The incident.
@@ -301,6 +303,8 @@ impl Case {
                 self.notes.push(note.clone());
             }
         }
+        // Both are written alike, so the later is the greater.
+        self.alerted_at = self.alerted_at.take().max(other.alerted_at.clone());
     }
 
     pub const fn is_open(&self) -> bool {

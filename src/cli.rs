@@ -134,6 +134,17 @@ pub enum Command {
     /// What went wrong, what was checked, and the human steps
     #[command(subcommand)]
     Case(CaseCommand),
+    /// The last runs: how each ended, what it did, how long it took
+    History(HistoryArgs),
+    /// Print the completion script of a shell
+    Completions {
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff): datasync man | man -l -
+    Man,
+    /// Print the JSON Schema of mappings.yaml, for editors and checkers
+    Schema,
 }
 
 #[derive(Debug, Args, Default)]
@@ -156,6 +167,28 @@ pub struct SyncArgs {
     /// Fetch everything, whatever the watermark says
     #[arg(long)]
     pub full: bool,
+    #[command(flatten)]
+    pub page: PageArgs,
+}
+
+#[derive(Debug, Args, Default)]
+pub struct PageArgs {
+    /// Write a page about the run, for a browser: one file that needs no network
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Show customers' values on the page; else they are masked
+    #[arg(long, requires = "report")]
+    pub show_values: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// So many runs, the newest first
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub limit: u64,
+    /// Write a page about them, for a browser: one file that needs no network
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -99,6 +99,25 @@ impl Histogram {
         self.max
     }
 
+    /// The range that is in use, in halves of a doubling: lower and upper bound, seconds, and how many lie between.
+    pub fn bars(&self) -> Vec<(f64, f64, u64)> {
+        const TOGETHER: usize = PER_OCTAVE / 2;
+        let mut bars: Vec<(f64, f64, u64)> = self
+            .counts
+            .chunks(TOGETHER)
+            .enumerate()
+            .map(|(i, counts)| {
+                let last = upper(i * TOGETHER + TOGETHER - 1);
+                (last / std::f64::consts::SQRT_2, last, counts.iter().sum())
+            })
+            .skip_while(|(_, _, count)| *count == 0)
+            .collect();
+        while bars.last().is_some_and(|(_, _, count)| *count == 0) {
+            bars.pop();
+        }
+        bars
+    }
+
     /// Bound in seconds and how many were at most so long, for each of [`BOUNDS`].
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         BOUNDS.into_iter().zip(self.at_most)
@@ -155,6 +174,29 @@ mod tests {
             [1; BOUNDS.len()],
             "an age is in no bucket with a bound"
         );
+    }
+
+    #[test]
+    fn bars_cover_what_was_recorded_and_no_more() {
+        let mut histogram = Histogram::default();
+        assert!(histogram.bars().is_empty());
+        for ms in [10, 11, 40] {
+            histogram.record(Duration::from_millis(ms));
+        }
+        let bars = histogram.bars();
+        assert_eq!(bars.iter().map(|(_, _, count)| count).sum::<u64>(), 3);
+        let (first, last) = (bars[0], bars[bars.len() - 1]);
+        assert!(
+            first.0 < 0.010 && first.1 >= 0.010 && first.2 > 0,
+            "{first:?}"
+        );
+        assert!(last.0 < 0.040 && last.1 >= 0.040 && last.2 == 1, "{last:?}");
+        for pair in bars.windows(2) {
+            assert!(
+                (pair[0].1 - pair[1].0).abs() < 1e-9,
+                "without a gap: {pair:?}"
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use crate::alert;
 use crate::case::{Case, Cause, CheckFound, Closing, Evidence, Shelf};
 use crate::config::plan::{Database, Plan};
 use crate::exit::Exit;
@@ -23,6 +24,8 @@ pub struct Books<'a> {
     pub run_id: &'a str,
     /// Worst first: exit, fingerprint, sentence.
     pub failures: &'a [(Exit, String, String)],
+    /// Thresholds without an exit code: fingerprint, sentence.
+    pub remarks: &'a [(&'static str, String)],
     pub exit: Exit,
     /// `retry` closes the cases itself.
     pub retrying: bool,
@@ -48,39 +51,105 @@ pub fn who() -> String {
     )
 }
 
+/// What became of the cases at the end of a run.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The case that belongs to the exit code.
+    pub case_id: Option<String>,
+    /// Cases that are open, as far as they are known.
+    pub open: u64,
+    /// Why a case could not be kept, or the others not be read.
+    pub error: Option<anyhow::Error>,
+}
+
 /// Opens a case for each cause of a failed run (or adds to the open one), closes what a good run has shown to be over,
-/// and returns the id of the case that belongs to the exit code.
-pub fn keep_case(books: &Books<'_>, connection: Option<&mut Connection>) -> Result<Option<String>> {
-    let shelf = Shelf::new(&books.plan.state_dir);
-    let mut connection = connection;
-    let causes = causes(books);
-    if causes.is_empty() {
-        if books.exit == Exit::Success
-            && !books.retrying
-            && let Some(connection) = connection
-        {
-            recover(books, connection)?;
+/// and tells those who want to hear of it: also of a case that could not be kept, since then the alert is all there is.
+pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> Kept {
+    let plan = books.plan;
+    let shelf = Shelf::new(&plan.state_dir);
+    let mut kept = Kept::default();
+    let mut others = match open_cases(connection.as_deref_mut(), plan, &shelf) {
+        Ok(cases) => cases,
+        Err(error) => {
+            kept.error = Some(error);
+            Vec::new()
         }
-        return Ok(None);
-    }
-    let evidence = evidence(books);
-    let mut first = None;
-    for cause in &causes {
-        let known = open_cases(connection.as_deref_mut(), books.plan, &shelf)?;
-        let case = match known
-            .into_iter()
-            .find(|case| case.fingerprint == cause.fingerprint)
-        {
-            Some(mut case) => {
-                case.add_occurrence(cause, books.run_id, evidence.clone());
-                case
+    };
+    let mut touched = Vec::new();
+    let causes = causes(books);
+    if !causes.is_empty() {
+        let evidence = evidence(books);
+        for cause in &causes {
+            let known = others
+                .iter()
+                .position(|case| case.fingerprint == cause.fingerprint);
+            let case = match known {
+                Some(at) => {
+                    let mut case = others.remove(at);
+                    case.add_occurrence(cause, books.run_id, evidence.clone());
+                    case
+                }
+                None => Case::open(cause, books.run_id, evidence.clone()),
+            };
+            if cause.exit_code != 0 {
+                kept.case_id.get_or_insert_with(|| case.id.clone());
             }
-            None => Case::open(cause, books.run_id, evidence.clone()),
-        };
-        keep(connection.as_deref_mut(), books.plan, &shelf, &case)?;
-        first.get_or_insert(case.id);
+            touched.push(case);
+        }
     }
-    Ok(first)
+    if books.exit == Exit::Success && !books.retrying && connection.is_some() {
+        let (over, still): (Vec<_>, Vec<_>) = others.into_iter().partition(|case| case.transient);
+        others = still;
+        touched.extend(over.into_iter().map(|case| recovered(case, books.run_id)));
+    }
+    for case in &touched {
+        if let Err(error) = keep(connection.as_deref_mut(), plan, &shelf, case) {
+            kept.error.get_or_insert(error);
+        }
+    }
+    touched.append(&mut others);
+    kept.open = touched.iter().filter(|case| case.is_open()).count() as u64;
+    // A retry that succeeded closes the others in a moment; who ends a run by a signal is waiting.
+    let asked = matches!(books.exit, Exit::Interrupted | Exit::Terminated);
+    if !(asked || books.retrying && books.exit == Exit::Success) {
+        tell(plan, books.run_id, connection, &shelf, touched);
+    }
+    kept
+}
+
+/// Sends the alerts that are due for these cases, and notes in them what became of it. Nothing of it changes how a run
+/// ends.
+pub fn tell(
+    plan: &Plan,
+    run_id: &str,
+    mut connection: Option<&mut Connection>,
+    shelf: &Shelf,
+    cases: Vec<Case>,
+) {
+    let due: Vec<_> = cases
+        .into_iter()
+        .filter_map(|case| Some((alert::due(&case, plan.alerts.reminder)?, case)))
+        .collect();
+    let alerts: Vec<_> = due.iter().map(|(event, case)| (*event, case)).collect();
+    let deliveries = alert::send(plan, run_id, &alerts);
+    for ((_, mut case), delivery) in due.into_iter().zip(deliveries) {
+        let mut changed = delivery.heard;
+        if delivery.heard {
+            case.alerted_at = Some(crate::case::now());
+        }
+        for failure in delivery.failed {
+            let text = format!("an alert was not delivered: {failure}");
+            log::warn!("case {}: {text}", case.id);
+            // Every hour the same is one note.
+            if !case.notes.iter().any(|note| note.text == text) {
+                case.add_note("datasync", &text);
+                changed = true;
+            }
+        }
+        if changed && let Err(error) = keep(connection.as_deref_mut(), plan, shelf, &case) {
+            log::warn!("case {} does not know of its alert: {error:#}", case.id);
+        }
+    }
 }
 
 /// The causes a case is opened for, the one of the exit code first.
@@ -105,13 +174,20 @@ fn causes(books: &Books<'_>) -> Vec<Cause> {
             });
         }
     }
+    causes.extend(books.remarks.iter().map(|(fingerprint, sentence)| Cause {
+        fingerprint: (*fingerprint).to_owned(),
+        exit_code: Exit::Success.code(),
+        sentence: sentence.clone(),
+        transient: true,
+    }));
     causes
 }
 
-/// Looks at both ends while the trouble is fresh.
+/// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.
 fn evidence(books: &Books<'_>) -> Evidence {
     let mut checks = Vec::new();
-    if let Some(api) = &books.plan.api {
+    let looks = !books.failures.is_empty();
+    if let Some(api) = books.plan.api.as_ref().filter(|_| looks) {
         let found = crate::api::check(
             api,
             &books.plan.mapping,
@@ -119,7 +195,7 @@ fn evidence(books: &Books<'_>) -> Evidence {
         );
         checks.extend(found.iter().map(|check| CheckFound::new("api", check)));
     }
-    if let Some(database) = &books.plan.database {
+    if let Some(database) = books.plan.database.as_ref().filter(|_| looks) {
         let found = store::check(database, &books.plan.mapping);
         checks.extend(
             found
@@ -132,7 +208,9 @@ fn evidence(books: &Books<'_>) -> Evidence {
         errors: books
             .failures
             .iter()
-            .map(|(_, _, sentence)| sentence.clone())
+            .map(|(_, _, sentence)| sentence)
+            .chain(books.remarks.iter().map(|(_, sentence)| sentence))
+            .cloned()
             .collect(),
         ledger: crate::case::ledger_counts(books.ledger),
         samples: books.samples.to_vec(),
@@ -199,25 +277,16 @@ pub fn save(connection: &mut Connection, db: &Database, case: &Case) -> Result<b
     store::cases::save(connection, db, &row)
 }
 
-/// A good run closes the cases whose cause was transient.
-fn recover(books: &Books<'_>, connection: &mut Connection) -> Result<()> {
-    let shelf = Shelf::new(&books.plan.state_dir);
-    for mut case in open_cases(Some(connection), books.plan, &shelf)? {
-        if case.transient {
-            case.close(
-                Closing::Recovered,
-                "datasync",
-                &format!("run {} succeeded", books.run_id),
-            );
-            log::warn!(
-                "case {} is closed: {} has passed by itself",
-                case.id,
-                case.fingerprint
-            );
-            keep(Some(connection), books.plan, &shelf, &case)?;
-        }
-    }
-    Ok(())
+/// A good run has shown that a transient cause is over.
+fn recovered(mut case: Case, run_id: &str) -> Case {
+    let why = format!("run {run_id} succeeded");
+    case.close(Closing::Recovered, "datasync", &why);
+    log::warn!(
+        "case {} is closed: {} has passed by itself",
+        case.id,
+        case.fingerprint
+    );
+    case
 }
 
 /// Keeps the log row of a finished run. With the database away it goes to the state directory.
@@ -253,8 +322,9 @@ pub fn keep_log(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) 
 
 /// Moves log rows and cases from the state directory into the database. What was moved and not yet removed (a crash in
 /// between) is moved again, which changes nothing.
-pub fn move_shelved(connection: &mut Connection, plan: &Plan) -> Result<()> {
+pub fn move_shelved(connection: &mut Connection, plan: &Plan, run_id: &str) -> Result<()> {
     let database = plan.database()?;
+    let mut merged = Vec::new();
     for (path, row) in shelved_log(&plan.state_dir)? {
         store::log::finish(connection, database, &row.header, &row.end)?;
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -274,15 +344,32 @@ pub fn move_shelved(connection: &mut Connection, plan: &Plan) -> Result<()> {
                 if stored.fingerprint == case.fingerprint {
                     stored.merge(&case);
                     save(connection, database, &stored)?;
+                    let why = format!("it goes on as case {}", stored.id);
+                    case.close(Closing::Merged, "datasync", &why);
                 }
             }
         }
         shelf.remove(&case.id)?;
+        if !case.is_open() {
+            merged.push(case);
+        }
+    }
+    // Whoever was told of them as cases of their own hears that they are none.
+    let over: Vec<_> = merged
+        .iter()
+        .filter_map(|case| Some((alert::due(case, None)?, case)))
+        .collect();
+    for failure in alert::send(plan, run_id, &over)
+        .iter()
+        .flat_map(|d| &d.failed)
+    {
+        log::warn!("an alert was not delivered: {failure}");
     }
     Ok(())
 }
 
-fn shelved_log(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
+/// Log rows that wait in the state directory.
+pub fn shelved_log(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
     let folder = state_dir.join("log");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,

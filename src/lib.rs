@@ -15,6 +15,7 @@ pub mod decision; // DMN and FEEL: is the record fit?
 pub mod store; // PostgreSQL: connection, schema, upsert, log, lease
 pub mod transform; // mapping applied to a record: typed cells
 
+pub mod alert; // what the operations team hears of a case
 pub mod case; // the incident and its five steps
 pub mod incident; // what a run leaves behind: log row and case
 pub mod logging; // what goes to stderr

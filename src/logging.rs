@@ -1,9 +1,10 @@
-//! The log on stderr: its form, its levels, and the last lines of it.
+//! The log on stderr: its form, its levels, and the last lines of it. docs/logs.md tells it to users.
 //!
 //! Libraries that log what they send (the PostgreSQL and HTTP clients, TLS) are held at `warn` whatever is asked for, so
 //! that no value and no credential reaches the log at any level. With `--quiet` lines are held back until the exit code
 //! is known, and dropped when it is 0.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -36,6 +37,17 @@ struct Logger {
     quiet: bool,
     kept: Mutex<VecDeque<String>>,
     run_id: OnceLock<String>,
+}
+
+/// A line of `--log-format json`, in this order.
+#[derive(serde::Serialize)]
+struct JsonLine<'a> {
+    time: String,
+    level: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'a String>,
+    target: &'a str,
+    message: &'a str,
 }
 
 impl std::fmt::Debug for Logger {
@@ -101,6 +113,47 @@ pub fn release(failed: bool) {
     }
 }
 
+/// With `--log-format json`, says why a command ended, as lines of the log that no level suppresses; false for a log of
+/// text, whose reader wants more than a line.
+pub fn end_in_json(messages: &[String]) -> bool {
+    let Some(logger) = LOGGER
+        .get()
+        .filter(|logger| logger.format == LogFormat::Json)
+    else {
+        return false;
+    };
+    for message in messages {
+        logger.keep_or_print(logger.line(Level::Error, "datasync", message));
+    }
+    true
+}
+
+/// A panic is a bug, and is told like any other error, with its place. What it says is shown only where the program
+/// itself wrote it: a text that was put together may quote a value.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        log::error!(
+            "internal error{place}{}; please report it",
+            told(panic.payload())
+        );
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            for line in trace.to_string().lines() {
+                log::error!("{line}");
+            }
+        }
+    }));
+}
+
+fn told(payload: &dyn std::any::Any) -> String {
+    payload
+        .downcast_ref::<&'static str>()
+        .map_or_else(String::new, |text| format!(": {text}"))
+}
+
 /// A closed stderr must not change the outcome of a run.
 fn print(line: &str) {
     io::stderr()
@@ -110,26 +163,33 @@ fn print(line: &str) {
 }
 
 impl Logger {
-    fn line(&self, record: &Record<'_>) -> String {
-        let message = clean(&record.args().to_string());
+    fn keep_or_print(&self, line: String) {
+        if !self.quiet {
+            print(&line);
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+    }
+
+    fn line(&self, level: Level, target: &str, message: &str) -> String {
+        let message = clean(message);
         let time = jiff::Timestamp::now();
         match self.format {
             LogFormat::Json => {
-                let mut object = serde_json::Map::new();
-                object.insert("time".into(), format!("{time:.3}").into());
-                object.insert(
-                    "level".into(),
-                    record.level().as_str().to_lowercase().into(),
-                );
-                if let Some(run_id) = self.run_id.get() {
-                    object.insert("run_id".into(), run_id.as_str().into());
-                }
-                object.insert("target".into(), record.target().into());
-                object.insert("message".into(), message.into());
-                serde_json::Value::Object(object).to_string() + "\n"
+                let line = JsonLine {
+                    time: format!("{time:.3}"),
+                    level: level.as_str().to_lowercase(),
+                    run_id: self.run_id.get(),
+                    target,
+                    message: &message,
+                };
+                // Text and nothing else: it cannot fail.
+                serde_json::to_string(&line).unwrap_or_default() + "\n"
             }
             LogFormat::Text => {
-                let level = record.level();
                 let (on, off) = match level {
                     _ if !self.color => ("", ""),
                     Level::Error => ("\u{1b}[31m", "\u{1b}[0m"),
@@ -153,18 +213,68 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) || !self.filter.matches(record) {
             return;
         }
-        let line = self.line(record);
-        {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() == KEPT {
-                kept.pop_front();
-            }
-            kept.push_back(line.clone());
-        }
-        if !self.quiet {
-            print(&line);
-        }
+        let message = record.args().to_string();
+        self.keep_or_print(self.line(record.level(), record.target(), &message));
     }
 
     fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn logger(format: LogFormat) -> Logger {
+        Logger {
+            filter: env_logger::Builder::new().build(),
+            format,
+            color: false,
+            quiet: true,
+            kept: Mutex::default(),
+            run_id: OnceLock::from("0199".to_owned()),
+        }
+    }
+
+    const HOSTILE: &str = "a\u{1b}[31mb\nc\u{202e}\"d\u{0}";
+
+    #[test]
+    fn a_line_of_text_is_one_line_without_control_characters() {
+        let line = logger(LogFormat::Text).line(Level::Warn, "x", HOSTILE);
+        let (message, end) = line.split_at(line.len() - 1);
+        assert_eq!(end, "\n");
+        assert!(!message.chars().any(char::is_control), "{message:?}");
+        assert!(
+            message.ends_with("WARN  a\\u{1b}[31mb\\u{a}c\\u{202e}\"d\\u{0}"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_line_of_json_is_one_object_without_control_characters() {
+        let line = logger(LogFormat::Json).line(Level::Error, "x::y", HOSTILE);
+        assert_eq!(line.matches('\n').count(), 1);
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["level"], "error");
+        assert_eq!(object["run_id"], "0199");
+        assert_eq!(object["target"], "x::y");
+        assert_eq!(object["message"], "a\\u{1b}[31mb\\u{a}c\\u{202e}\"d\\u{0}");
+        assert!(
+            object["time"]
+                .as_str()
+                .unwrap()
+                .parse::<jiff::Timestamp>()
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_panic_quotes_nothing_but_the_program_itself() {
+        assert_eq!(told(&"not ready"), ": not ready");
+        let value = "Zoë Müller".to_owned();
+        assert_eq!(
+            told(&format!("byte index 3 is inside a character of {value}")),
+            ""
+        );
+    }
 }

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         .unwrap_or_default();
     let cli = Cli::parse();
     logging::start(&cli.global);
+    logging::tell_panics();
     let exit = commands::run(&cli);
     logging::release(exit != datasync::exit::Exit::Success);
     exit.into()

@@ -28,8 +28,8 @@ use crate::api::{ApiError, Client, Pages};
 use crate::config::plan;
 use crate::histogram::Histogram;
 use crate::progress::Progress;
-use crate::record::{Ledger, Rejection};
-use crate::report::{Difference, Judged};
+use crate::record::{Ledger, Message, Rejection};
+use crate::report::{Difference, Example, Judged};
 use crate::spool::{Header, Spool, SpoolError};
 use crate::store::{self, Batch, BatchOutcome, Keys, StoreError};
 
@@ -54,6 +54,9 @@ pub const GRACE: Duration = Duration::from_secs(8);
 const SAMPLES: usize = 10;
 /// Rejections logged one by one for each reason; the others are summed up at the end.
 const LOGGED_REJECTIONS: u64 = 20;
+/// Rejections of each reason kept as examples for the report, and the longest text of one, bytes.
+const EXAMPLES: usize = 3;
+const LONGEST_EXAMPLE: usize = 16 << 10;
 
 /// Where records come from.
 #[derive(Debug)]
@@ -131,11 +134,15 @@ pub struct Flow {
     pub resolved: u64,
     pub rejections_by_reason: BTreeMap<String, u64>,
     pub differences: Vec<Difference>,
+    /// In a dry run: the first messages the API would be told.
+    pub messages: Vec<Message>,
     /// Of a dry run: the first records that would be flagged and rejected, with the reason.
     pub for_review: Vec<Judged>,
     pub refused: Vec<Judged>,
     /// Ids of the first rejected and refused records: evidence for a case.
     pub samples: Vec<String>,
+    /// The first rejected records of each reason.
+    pub examples: BTreeMap<String, Vec<Example>>,
     pub db_retries: u64,
     pub db_seconds: Histogram,
     pub write_seconds: f64,
@@ -167,10 +174,16 @@ impl Flow {
             *self.rejections_by_reason.entry(reason).or_default() += count;
         }
         self.differences.extend(other.differences);
+        self.messages.extend(other.messages);
         self.for_review.extend(other.for_review);
         self.refused.extend(other.refused);
         self.samples.extend(other.samples);
         self.samples.truncate(SAMPLES);
+        for (reason, examples) in other.examples {
+            let known = self.examples.entry(reason).or_default();
+            known.extend(examples);
+            known.truncate(EXAMPLES);
+        }
         self.db_retries += other.db_retries;
         self.db_seconds.merge(&other.db_seconds);
         self.write_seconds += other.write_seconds;
@@ -566,6 +579,9 @@ impl Book<'_> {
                 id: d.key,
                 fields: d.fields,
             }));
+            let room = wanted.saturating_sub(self.flow.messages.len());
+            let messages = outcome.messages.iter().take(room).cloned();
+            self.flow.messages.extend(messages);
         }
         for rejection in batch.rejections() {
             let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
@@ -578,9 +594,39 @@ impl Book<'_> {
                     "see sync_rejections"
                 },
             );
+            self.example(&reason(rejection), || Example {
+                id: id.to_owned(),
+                message: rejection.message.clone(),
+                loggable: rejection.loggable,
+                payload: Some(&rejection.payload)
+                    .filter(|payload| payload.len() <= LONGEST_EXAMPLE)
+                    .cloned(),
+                fields: rejection
+                    .errors
+                    .iter()
+                    .map(|error| error.field.to_string())
+                    .collect(),
+            });
         }
         for refused in &outcome.refused {
             self.rejected(&refused.record_id, "database", &refused.to_string());
+            self.example("database", || Example {
+                id: refused.record_id.clone(),
+                message: refused.to_string(),
+                loggable: true,
+                payload: None,
+                fields: Vec::new(),
+            });
+        }
+    }
+
+    fn example(&mut self, reason: &str, make: impl FnOnce() -> Example) {
+        match self.flow.examples.get_mut(reason) {
+            Some(examples) if examples.len() < EXAMPLES => examples.push(make()),
+            Some(_) => {}
+            None => {
+                self.flow.examples.insert(reason.to_owned(), vec![make()]);
+            }
         }
     }
 

@@ -135,6 +135,48 @@ pub struct Rejection {
     pub sequence: u64,
 }
 
+/// What the API is to be told of one record (write-back).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Message {
+    /// The record's id as the source gave it.
+    #[serde(rename = "id")]
+    pub record_id: String,
+    /// The value of If-Match, when the record came with an `ETag` or a version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<String>,
+    /// JSON text.
+    #[serde(serialize_with = "as_json")]
+    pub body: String,
+}
+
+fn as_json<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::{Serialize as _, ser::Error as _};
+    let raw: &serde_json::value::RawValue = serde_json::from_str(text).map_err(S::Error::custom)?;
+    raw.serialize(serializer)
+}
+
+/// What became of all messages the API was to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WriteBackLedger {
+    /// Messages that waited in the outbox when sending began.
+    pub due: u64,
+    /// Taken by the API.
+    pub sent: u64,
+    /// The record had changed at the API since it was read; nothing was overwritten.
+    pub conflicts: u64,
+    /// The API no longer has the record.
+    pub gone: u64,
+    /// Still in the outbox, for the next run.
+    pub kept: u64,
+}
+
+impl WriteBackLedger {
+    /// Every message has exactly one fate.
+    pub const fn balances(&self) -> bool {
+        self.due == self.sent + self.conflicts + self.gone + self.kept
+    }
+}
+
 /// What happened to every record of a run. `fetched` is counted where pages arrive, all others where their fate is
 /// sealed, so that the balance is a real check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

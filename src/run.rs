@@ -5,6 +5,7 @@
 
 mod finish;
 mod replay;
+mod write_back;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::alert;
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database, Plan};
 use crate::decision::Decision;
@@ -23,8 +25,8 @@ use crate::report::Report;
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::lease::{self, Asked, Heartbeat};
-use crate::store::{self, Class, Columns, Connection, Layout, StoreError};
-use crate::transform::Transform;
+use crate::store::{self, Class, Columns, Composer, Connection, Layout, StoreError};
+use crate::transform::{Outgoing, Transform};
 
 /// Differences that a dry run shows.
 const SHOWN_DIFFERENCES: usize = 20;
@@ -44,6 +46,28 @@ pub struct Request {
     pub wait: Option<Duration>,
     /// Somebody has looked at a brake: let it pass.
     pub accept_drop: bool,
+}
+
+impl Request {
+    /// As it could be typed: for the log of runs.
+    fn command(&self) -> String {
+        let mut words = vec![match self.purpose {
+            Purpose::Sync => "sync".to_owned(),
+            Purpose::DryRun => "sync --dry-run".to_owned(),
+            Purpose::Retry { rejected, .. } => (if rejected {
+                "retry --rejected"
+            } else {
+                "retry"
+            })
+            .to_owned(),
+        }];
+        words.extend(self.limit.map(|limit| format!("--limit {limit}")));
+        for (name, duration) in [("--deadline", self.deadline), ("--wait", self.wait)] {
+            words.extend(duration.map(|duration| format!("{name} {}ms", duration.as_millis())));
+        }
+        words.extend(self.accept_drop.then(|| "--accept-drop".to_owned()));
+        words.join(" ")
+    }
 }
 
 /// What a run is for.
@@ -84,7 +108,13 @@ pub fn sync(
     let outcome = run.go(&progress);
     progress.finish();
     let flow = match outcome {
-        Ok(flow) => flow,
+        Ok(flow) => {
+            if let Err(error) = run.write_back(&flow) {
+                let sentence = format!("write-back: {error:#}");
+                run.fail(Exit::Internal, "internal:write_back", &sentence);
+            }
+            flow
+        }
         Err(error) if error.is::<Busy>() => return Err(error),
         Err(error) => {
             run.fail(
@@ -113,6 +143,9 @@ struct Run<'a> {
     transform: Transform,
     decision: Decision,
     columns: Arc<Columns>,
+    /// Makes the messages of write-back; None: it is off.
+    composer: Option<Composer>,
+    delivery: Option<write_back::Delivery>,
     spool: Spool,
     pages: Pages,
     /// For the run's own statements (log, lease, cases); writers have theirs. None while the database is away.
@@ -181,6 +214,8 @@ impl<'a> Run<'a> {
             transform,
             decision,
             columns: Arc::new(columns),
+            composer: composer(plan, api)?,
+            delivery: None,
             spool,
             pages: Pages::new(api, want)?,
             connection: None,
@@ -276,6 +311,7 @@ impl<'a> Run<'a> {
     fn go(&mut self, progress: &Progress) -> Result<Flow> {
         if !self.is_dry() {
             self.take_lease()?;
+            alert::ping::start(&self.plan.notifications);
             self.start_log();
             self.move_shelved();
         }
@@ -327,6 +363,7 @@ impl<'a> Run<'a> {
             run_id: self.id,
             clock_offset: self.clock_offset,
             task,
+            composer: self.composer.as_ref(),
         };
         let rules = Rules {
             transform: &self.transform,
@@ -445,7 +482,7 @@ impl<'a> Run<'a> {
         let header = run_header(
             self.id,
             self.plan,
-            self.mode(),
+            (self.mode(), &self.request.command()),
             self.started_at,
             self.clock_offset,
         );
@@ -471,7 +508,7 @@ impl<'a> Run<'a> {
         let Some(connection) = self.connection.as_mut() else {
             return;
         };
-        if let Err(error) = incident::move_shelved(connection, self.plan) {
+        if let Err(error) = incident::move_shelved(connection, self.plan, &self.id.to_string()) {
             log::warn!(
                 "what was noted while the database was away stays on disk for now: {error:#}"
             );
@@ -479,11 +516,21 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Makes the messages of write-back, where it is on.
+fn composer(plan: &Plan, api: &Api) -> Result<Option<Composer>> {
+    let Some(update) = &api.update else {
+        return Ok(None);
+    };
+    let outgoing = Outgoing::new(&plan.mapping, update)
+        .map_err(|error| Misconfigured(format!("{error:#}")))?;
+    Ok(Some(Composer::new(move |raw| outgoing.compose(raw))))
+}
+
 /// What is known of the run when it starts.
 fn run_header(
     run_id: uuid::Uuid,
     plan: &Plan,
-    mode: &str,
+    (mode, command): (&str, &str),
     started_at: i64,
     clock_offset: i64,
 ) -> store::RunHeader {
@@ -498,6 +545,13 @@ fn run_header(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config_hash: plan.config_hash.clone(),
         watermark_before: None,
+        command: Some(command.to_owned()),
+        source: plan.api.as_ref().map(|api| {
+            let mut address = api.base_url.clone();
+            let path = address.path().trim_end_matches('/').to_owned() + &api.fetch.path;
+            address.set_path(&path);
+            address.to_string()
+        }),
     }
 }
 

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    IF_MATCH, LOCATION,
 };
 use reqwest::{Method, StatusCode, Url};
 use tokio::runtime::Runtime;
@@ -45,6 +46,32 @@ pub struct Client {
     retry: Retry,
     max_bytes: u64,
     proxy: Option<String>,
+}
+
+/// One request of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub url: &'a Url,
+    /// Number of the page, from 1, for messages.
+    pub page: Option<u64>,
+    /// None: that of the endpoint.
+    pub method: Option<&'a Method>,
+    /// JSON.
+    pub body: Option<&'a str>,
+    pub if_match: Option<&'a str>,
+}
+
+impl<'a> Ask<'a> {
+    /// A page.
+    pub const fn page(url: &'a Url, number: u64) -> Self {
+        Self {
+            url,
+            page: Some(number),
+            method: None,
+            body: None,
+            if_match: None,
+        }
+    }
 }
 
 /// A complete, successful answer.
@@ -86,7 +113,7 @@ impl Client {
         Self::for_endpoint(api, &api.fetch)
     }
 
-    fn for_endpoint(api: &Api, endpoint: &Endpoint) -> Result<Self, ApiError> {
+    pub(super) fn for_endpoint(api: &Api, endpoint: &Endpoint) -> Result<Self, ApiError> {
         let method = Method::from_bytes(endpoint.method.as_bytes())
             .map_err(|_| config(format!("`{}` is not an HTTP method", endpoint.method)))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -138,19 +165,22 @@ impl Client {
     /// `read` turns the answer into what is wanted; its errors are classified and retried like those of the transport.
     pub(super) fn call<T>(
         &self,
-        url: &Url,
-        page: u64,
+        ask: Ask<'_>,
         control: &Control,
         read: impl Fn(Answer) -> Result<T, ApiError>,
     ) -> Result<Done<T>, ApiError> {
+        let place = |error: ApiError| match ask.page {
+            Some(number) => error.on_page(number),
+            None => error,
+        };
         let mut tries = 0;
         loop {
             let ticket = self
                 .block_on(control.admit())
-                .map_err(|error| error.on_page(page).after(tries))?;
+                .map_err(|error| place(error).after(tries))?;
             let requested_at = now_micros();
             let trace = Trace::default();
-            let (outcome, took) = self.exchange(url, control, &trace);
+            let (outcome, took) = self.exchange(ask, control, &trace);
             ticket.settle(went(&outcome, took), trace.quota.get());
             tries += 1;
             let error = match outcome.and_then(&read) {
@@ -162,7 +192,7 @@ impl Client {
                         tries,
                     });
                 }
-                Err(error) => error.on_page(page).after(tries),
+                Err(error) => place(error).after(tries),
             };
             if error.class() != Class::Transient || tries > self.retry.max_attempts {
                 return Err(error);
@@ -179,17 +209,16 @@ impl Client {
             self.block_on(control.sleep(wait))
                 .map_err(|end| match end.cause() {
                     // Which trouble ate the time is worth more than that it is gone.
-                    Kind::Deadline => ApiError::new(
+                    Kind::Deadline => place(ApiError::new(
                         Kind::Deadline,
                         format!(
                             "{}; the deadline of the run leaves no time for another try",
                             error.what()
                         ),
                         error.hint(),
-                    )
-                    .on_page(page)
+                    ))
                     .after(tries),
-                    _ => end.on_page(page).after(tries),
+                    _ => place(end).after(tries),
                 })?;
             control.count_retry(error.kind());
         }
@@ -198,7 +227,7 @@ impl Client {
     /// One try: within the request's time, the run's deadline, and until a stop.
     fn exchange(
         &self,
-        url: &Url,
+        ask: Ask<'_>,
         control: &Control,
         trace: &Trace,
     ) -> (Result<Answer, ApiError>, Duration) {
@@ -206,7 +235,7 @@ impl Client {
         let limit = self.timeout.min(left);
         let started = Instant::now();
         let outcome = self.block_on(async {
-            let mut work = pin!(tokio::time::timeout(limit, self.once(url, trace)));
+            let mut work = pin!(tokio::time::timeout(limit, self.once(ask, trace)));
             let mut stop = pin!(control.stopped());
             poll_fn(|context| {
                 if stop.as_mut().poll(context).is_ready() {
@@ -233,10 +262,22 @@ impl Client {
         (outcome, took)
     }
 
-    async fn once(&self, url: &Url, trace: &Trace) -> Result<Answer, ApiError> {
-        let mut response = self
-            .http
-            .request(self.method.clone(), url.clone())
+    async fn once(&self, ask: Ask<'_>, trace: &Trace) -> Result<Answer, ApiError> {
+        let method = ask.method.unwrap_or(&self.method);
+        let mut request = self.http.request(method.clone(), ask.url.clone());
+        if let Some(body) = ask.body {
+            request = request.body(body.to_owned());
+        }
+        if let Some(tag) = ask.if_match {
+            let value = HeaderValue::from_str(tag).map_err(|_| {
+                config(
+                    "the ETag or version of a record holds characters that no header can carry"
+                        .to_owned(),
+                )
+            })?;
+            request = request.header(IF_MATCH, value);
+        }
+        let mut response = request
             .send()
             .await
             .map_err(|error| self.transport(&error))?;
@@ -275,6 +316,11 @@ impl Client {
             .map_or_else(|| code.to_string(), |reason| format!("{code} {reason}"));
         let from = self.from();
         let (kind, what, hint) = match code {
+            412 => (
+                Kind::Changed,
+                format!("the record has changed at the API since it was read: {named} from {from}"),
+                "the next run reads it again",
+            ),
             401 => (
                 Kind::Unauthorized,
                 format!("the API refused the token: {named} from {from}"),
@@ -283,7 +329,11 @@ impl Client {
             403 => (
                 Kind::Unauthorized,
                 format!("the API does not allow this: {named} from {from}"),
-                "check API_TOKEN: the token is known, but may not read this endpoint",
+                if self.method == Method::GET {
+                    "check API_TOKEN: the token is known, but may not read this endpoint"
+                } else {
+                    "check API_TOKEN: the token is known, but may not write to this endpoint"
+                },
             ),
             404 | 410 => (
                 Kind::Status,
@@ -464,6 +514,9 @@ fn headers(api: &Api, endpoint: &Endpoint) -> Result<HeaderMap, ApiError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    if endpoint.method != "GET" {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     if !api.token.is_empty() {
         let bearer = format!("Bearer {}", api.token.expose());
         let mut value = HeaderValue::from_str(&bearer).map_err(|_| {

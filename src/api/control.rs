@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ pub(super) struct Control {
     stopped: AtomicBool,
     wake: Notify,
     deadline: Option<Instant>,
-    pace: Arc<Pace>,
+    pace: Pace,
     traffic: Mutex<Traffic>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Traffic {
 }
 
 impl Control {
-    pub fn new(deadline: Option<Instant>, pace: Arc<Pace>) -> Self {
+    pub fn new(deadline: Option<Instant>, pace: Pace) -> Self {
         Self {
             stopped: AtomicBool::new(false),
             wake: Notify::new(),

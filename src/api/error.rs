@@ -44,6 +44,8 @@ pub enum Kind {
     Unauthorized,
     /// 3xx.
     Redirect,
+    /// 412: the record is no longer the one that was read.
+    Changed,
     /// 429.
     RateLimited,
     /// Any other status that is not a success.
@@ -93,6 +95,7 @@ impl Kind {
             Self::Connection => "connection",
             Self::Unauthorized => "unauthorized",
             Self::Redirect => "redirect",
+            Self::Changed => "changed",
             Self::RateLimited => "rate_limited",
             Self::Status => "status",
             Self::Empty => "empty",
@@ -150,6 +153,7 @@ pub const fn class_of(kind: Kind, status: Option<u16>) -> Class {
         Kind::Tls
         | Kind::Unauthorized
         | Kind::Redirect
+        | Kind::Changed
         | Kind::Deadline
         | Kind::Stopped
         | Kind::Config => Class::Fatal,

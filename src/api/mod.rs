@@ -1,4 +1,4 @@
-//! The source: client, retry, paging.
+//! The source: client, retry, paging, write-back.
 //!
 //! [`Pages`] is the run's sequence of pages, shared by all fetch threads; each thread brings its own [`Client`]. This
 //! module ends where a page is cut into records: what is in a record is not its business.
@@ -18,9 +18,12 @@ mod proxy;
 mod quota;
 mod retry;
 mod tls;
+mod write_back;
 
 pub use check::check;
 pub use client::Client;
 pub use error::{ApiError, Class};
 pub use input::split_records;
 pub use pages::{Page, Pages, Stats, Want};
+pub(crate) use tls::config as tls_config;
+pub use write_back::{Sender, Sent};

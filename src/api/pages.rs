@@ -15,7 +15,7 @@ use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::body;
-use super::client::{Answer, Client, Done};
+use super::client::{Answer, Ask, Client, Done};
 use super::control::{self, Control};
 use super::envelope;
 use super::error::{ApiError, Kind, printable};
@@ -114,7 +114,7 @@ pub struct Pages {
     limit: Option<u64>,
     /// Endpoint with fixed parameters and watermark, before any paging parameter.
     base: Url,
-    control: Control,
+    control: Arc<Control>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -241,10 +241,10 @@ impl Pages {
                 warnings: Vec::new(),
             }),
             changed: Condvar::new(),
-            control: Control::new(
+            control: Arc::new(Control::new(
                 deadline,
-                Arc::new(Pace::new(api.max_requests_per_second, paging.concurrency)),
-            ),
+                Pace::new(api.max_requests_per_second, paging.concurrency),
+            )),
             records_path: api.records.clone().filter(|path| !path.is_empty()),
             page_cap: api.max_pages,
             limit,
@@ -269,7 +269,7 @@ impl Pages {
             Ok(given) => given,
             Err(error) => return Some(Err(error)),
         };
-        let outcome = client.call(&url, turn.index + 1, &self.control, |answer| {
+        let outcome = client.call(Ask::page(&url, turn.index + 1), &self.control, |answer| {
             look(&answer);
             self.parse(answer, client.max_bytes())
         });
@@ -286,6 +286,11 @@ impl Pages {
         self.control.stop();
         self.lock().finished = true;
         self.changed.notify_all();
+    }
+
+    /// Pace, deadline and stop, for others who talk to the same API in this run.
+    pub(super) const fn control(&self) -> &Arc<Control> {
+        &self.control
     }
 
     /// Records in all pages together, as soon as a page has said so.

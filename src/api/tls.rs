@@ -1,4 +1,4 @@
-//! TLS to the API: ring, and the certificates this machine trusts (`SSL_CERT_FILE` included, by the platform verifier).
+//! TLS to the API and to whoever is told of its failures: ring, and the certificates this machine trusts (`SSL_CERT_FILE` included, by the platform verifier).
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::error::{ApiError, Kind};
 
-/// The TLS side of a client. `needed`: the API is https; otherwise a machine without any trusted certificate will do.
-pub(super) fn config(needed: bool) -> Result<ClientConfig, ApiError> {
+/// The TLS side of a client. `needed`: the address is https; otherwise a machine without any trusted certificate will do.
+pub(crate) fn config(needed: bool) -> Result<ClientConfig, ApiError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -12,6 +12,7 @@ impl Case {
             None => "open",
             Some(Closing::Resolved) => "resolved",
             Some(Closing::Recovered) => "recovered",
+            Some(Closing::Merged) => "merged",
         };
         format!(
             "{:<10} {state:<10} {:>3} × {:<26} {}  {}",
@@ -23,14 +24,15 @@ impl Case {
         )
     }
 
-    /// What an operator reads at night.
-    pub fn text(&self) -> String {
+    /// What an operator reads at night; `runs` is a paragraph about its runs, or nothing.
+    pub fn text(&self, runs: &str) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
         let mut line = |text: String| out.push_str(&(text + "\n"));
         let state = match (self.closing, self.closed_at.as_deref()) {
             (Some(Closing::Resolved), Some(at)) => format!("resolved at {at}"),
             (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
+            (Some(Closing::Merged), Some(at)) => format!("taken over by an older case at {at}"),
             _ => "open".to_owned(),
         };
         line(format!(
@@ -129,6 +131,10 @@ impl Case {
                 clean(&note.text)
             ));
         }
+        if !runs.is_empty() {
+            line(String::new());
+            line(runs.trim_end().to_owned());
+        }
         if self.is_open() {
             line(String::new());
             line(format!("Next: {}", self.next_command()));
@@ -139,9 +145,11 @@ impl Case {
     /// What to type next.
     pub fn next_command(&self) -> String {
         let id = &self.id;
-        let check = match self.fingerprint.split(':').next() {
-            Some("api") => "datasync check-api",
-            Some("database") => "datasync check-db",
+        let check = match self.fingerprint.split_once(':') {
+            Some(("api", _) | (_, "api_response_time")) => "datasync check-api",
+            Some(("database", _) | (_, "pool_exhaustion" | "sync_failure_rate")) => {
+                "datasync check-db"
+            }
             _ => "datasync validate",
         };
         if self.item(Step::Investigate).state == State::Active {

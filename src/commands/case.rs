@@ -8,10 +8,13 @@ use crate::config::Needs;
 use crate::config::plan::Plan;
 use crate::exit::{Exit, Misconfigured};
 use crate::incident;
-use crate::store::{self, Connection, StoreError};
+use crate::report::history::table;
+use crate::store::{self, Connection, PastRun, StoreError};
 
 /// Cases that `case list` shows.
 const LISTED: i64 = 100;
+/// Runs that `case show` shows.
+const SHOWN_RUNS: usize = 5;
 
 pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
     let needs = Needs {
@@ -33,7 +36,8 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
         }
         CaseCommand::Show { id } => {
             let case = find(&plan, &shelf, connection.as_mut(), away, id)?;
-            show(global, &case)?;
+            let runs = runs(&plan, connection.as_mut(), &case);
+            tell(global, &case, &runs)?;
         }
         CaseCommand::Note { id, text } => {
             let mut case = find(&plan, &shelf, connection.as_mut(), away, id)?;
@@ -131,12 +135,41 @@ fn list(global: &Global, cases: &[Case], away: Option<&StoreError>) {
     super::print(&text);
 }
 
+/// The last runs of a case, newest first, as the log of runs has them; none while the database is away.
+fn runs(plan: &Plan, connection: Option<&mut Connection>, case: &Case) -> Vec<PastRun> {
+    let last = case.occurrences.iter().rev().take(SHOWN_RUNS);
+    let ids: Vec<&str> = last.map(|occurrence| occurrence.run_id.as_str()).collect();
+    let found = connection
+        .zip(plan.database.as_ref())
+        .map(|(connection, database)| {
+            store::history::of(connection, database, &ids)
+                .inspect_err(|error| log::warn!("{error}"))
+                .unwrap_or_default()
+        });
+    let mut runs = found.unwrap_or_default();
+    runs.reverse();
+    runs
+}
+
 fn show(global: &Global, case: &Case) -> Result<()> {
+    tell(global, case, &[])
+}
+
+fn tell(global: &Global, case: &Case, runs: &[PastRun]) -> Result<()> {
     if global.output == Output::Json {
-        let text = serde_json::to_string(case).context("cannot write the case")?;
-        super::print(&(text + "\n"));
-    } else {
-        super::print(&case.text());
+        let mut value = serde_json::to_value(case).context("cannot write the case")?;
+        if let (Some(object), false) = (value.as_object_mut(), runs.is_empty()) {
+            let runs = serde_json::to_value(runs).context("cannot write the runs")?;
+            object.insert("runs".into(), runs);
+        }
+        super::print(&(value.to_string() + "\n"));
+        return Ok(());
     }
+    let runs = if runs.is_empty() {
+        String::new()
+    } else {
+        format!("Its last runs, newest first\n{}", table(runs))
+    };
+    super::print(&case.text(&runs));
     Ok(())
 }

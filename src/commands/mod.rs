@@ -5,7 +5,12 @@ mod case;
 mod check_api;
 mod check_db;
 mod checks;
+mod completions;
+mod history;
+mod man;
+mod report;
 mod retry;
+mod schema;
 mod sync;
 mod validate;
 mod verdicts;
@@ -17,9 +22,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command, Global, Output};
-use crate::config::{ConfigErrors, Needs, Sources, plan::Plan};
+use crate::config::{ConfigErrors, Needs, Problem, Sources, plan::Plan};
 use crate::decision::{self, Decision, Severity};
 use crate::exit::{self, Exit, Misconfigured};
+use crate::logging;
 use crate::transform::Transform;
 
 /// A decision table larger than this is refused, bytes.
@@ -35,6 +41,10 @@ pub fn run(cli: &Cli) -> Exit {
         Command::CheckDb(args) => check_db::run(global, args),
         Command::Retry(args) => retry::run(global, args),
         Command::Case(command) => case::run(global, command),
+        Command::History(args) => history::run(global, args),
+        Command::Completions { shell } => completions::run(*shell),
+        Command::Man => man::run(),
+        Command::Schema => schema::run(),
     };
     result.unwrap_or_else(|error| {
         let exit = exit::of(&error);
@@ -73,15 +83,25 @@ fn print(text: &str) {
 
 /// Prints why a command ended before it had a result.
 fn complain(error: &anyhow::Error) {
-    let text = if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
-        errors.to_string()
-    } else {
-        format!("datasync: {error:#}")
+    let errors = error.downcast_ref::<ConfigErrors>();
+    let lines = match errors {
+        Some(errors) => errors.problems().iter().map(one_line).collect(),
+        None => vec![format!("{error:#}").lines().collect::<Vec<_>>().join("; ")],
     };
+    if logging::end_in_json(&lines) {
+        return;
+    }
+    let text = errors.map_or_else(|| format!("datasync: {error:#}"), ToString::to_string);
     std::io::stderr()
         .lock()
         .write_all((text.trim_end().to_owned() + "\n").as_bytes())
         .unwrap_or_default();
+}
+
+fn one_line(problem: &Problem) -> String {
+    let text = problem.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.join("; ")
 }
 
 fn failure_json(error: &anyhow::Error, exit: Exit) -> String {

@@ -31,7 +31,14 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         .map_err(|error| Misconfigured(error.to_string()))?
         .files()?
         .len();
-    if cases.is_empty() && waiting == 0 && !args.rejected {
+    // Messages of a run that was killed wait without a case.
+    let untold = match connection.as_mut() {
+        Some(connection) if !database.owed.is_empty() => {
+            store::outbox::extent(connection, database, None).map_or(0, |(messages, _)| messages)
+        }
+        _ => 0,
+    };
+    if cases.is_empty() && waiting == 0 && untold == 0 && !args.rejected {
         if !global.quiet {
             super::print(match global.output {
                 Output::Json => "{\"status\":\"success\",\"nothing_to_do\":true,\"exit_code\":0}\n",
@@ -99,6 +106,10 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
             );
         }
         incident::keep(connection.as_mut(), plan, &shelf, &case)?;
+        if !case.is_open() {
+            let connection = connection.as_mut();
+            incident::tell(plan, &report.run_id, connection, &shelf, vec![case]);
+        }
     }
     report.open_cases = incident::open_cases(connection.as_mut(), plan, &shelf)?.len() as u64;
     if report.case_id.is_none() && exit != Exit::Success {
@@ -168,6 +179,7 @@ fn needs_fetch(case: &Case) -> bool {
         .first()
         .map_or(0, |(_, fetched)| *fetched);
     let stored_late = case.fingerprint.starts_with("database:")
+        || case.fingerprint == "api:write_back"
         || case.fingerprint == "threshold:sync_failure_rate";
     !stored_late || fetched == 0
 }

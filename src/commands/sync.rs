@@ -27,6 +27,9 @@ pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
 }
 
 fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
+    if let Some(path) = &args.page.report {
+        super::report::probe(path)?;
+    }
     let signals = Signals::listen().context("cannot listen for signals")?;
     let progress =
         Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
@@ -41,7 +44,12 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
         wait: args.wait,
         accept_drop: args.accept_drop,
     };
-    let (report, exit) = run::sync(plan, &request, &signals, progress)?;
+    let done = run::sync(plan, &request, &signals, progress);
+    if let Some(path) = &args.page.report {
+        let html = super::report::of_run(plan, &done, args.page.show_values);
+        super::report::write(path, &html);
+    }
+    let (report, exit) = done?;
     show(global, &report, exit)?;
     Ok((exit, Some(report)))
 }

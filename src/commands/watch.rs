@@ -5,13 +5,18 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::alert;
 use crate::cli::Global;
 use crate::config::{Needs, plan::Plan};
 use crate::exit::{self, Exit};
 use crate::metrics;
-use crate::report::Report;
+use crate::report::{self, Report};
 
-/// Runs the work and keeps the metrics, also when the configuration cannot be read.
+/// Lines of the log that go with the last ping.
+const LINES: usize = 20;
+
+/// Runs the work, keeps the metrics and pings the dead man's switch, whatever the work comes to. Of a run whose
+/// configuration cannot be read the metrics tell, and that no ping comes.
 pub(super) fn watched(
     global: &Global,
     work: impl FnOnce(&Plan) -> Result<(Exit, Option<Report>)>,
@@ -35,7 +40,31 @@ pub(super) fn watched(
         Err(error) => (exit::of(error), None),
     };
     keep(plan.metrics_textfile.as_deref(), exit, started, report);
+    // Another run is at work and will say how it ends; where there was nothing to do there was no run.
+    let silent = exit == Exit::Busy || (exit == Exit::Success && report.is_none());
+    if !silent {
+        let mut said = crate::logging::last_lines(LINES).concat();
+        said += &match &result {
+            Ok(_) => summary(exit, report),
+            Err(error) => format!("exit {}: {error:#}\n", exit.code()),
+        };
+        alert::ping::end(&plan.notifications, exit, &said);
+    }
     result.map(|(exit, _)| exit)
+}
+
+fn summary(exit: Exit, report: Option<&Report>) -> String {
+    let counts: Vec<String> = report
+        .iter()
+        .flat_map(|report| report::rows(&report.ledger))
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    format!(
+        "exit {}: {}\n{}\n",
+        exit.code(),
+        report::meaning(exit),
+        counts.join(", ")
+    )
 }
 
 /// Metrics that cannot be written change nothing but the log.

@@ -34,7 +34,7 @@ const FETCH_KEYS: [&str; 7] = [
     "max_requests_per_second",
     "params",
 ];
-const UPDATE_KEYS: [&str; 2] = ["when", "enabled"];
+const UPDATE_KEYS: [&str; 3] = ["when", "enabled", "if_match"];
 
 /// `mappings.api`, its keys checked.
 pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
@@ -442,6 +442,7 @@ fn update(
     if section.entry("when").is_none() {
         when = vec![WriteBackOutcome::Inserted, WriteBackOutcome::Updated];
     }
+    let if_match = dotted(&section, "if_match");
     if !enabled {
         return None;
     }
@@ -468,6 +469,7 @@ fn update(
         endpoint,
         when,
         fields,
+        if_match,
     })
 }
 

@@ -208,6 +208,7 @@ pub(super) fn database(
         conflict_key,
         log_schema: tables.log_schema,
         log_table: tables.log_table,
+        owed: Vec::new(),
     })
 }
 

@@ -180,7 +180,13 @@ fn resolve(
         None => (None, String::new(), Vec::new(), None),
     };
     let api = api::api(&api.needed(needs.api), retries, outgoing);
-    let database = database::database(&database.needed(needs.database), tables, conflict_key);
+    let mut database = database::database(&database.needed(needs.database), tables, conflict_key);
+    if let (Some(database), Some(update)) = (
+        &mut database,
+        api.as_ref().and_then(|api| api.update.as_ref()),
+    ) {
+        database.owed.clone_from(&update.when);
+    }
     Some(plan::Plan {
         api: api.filter(|_| needs.api),
         database: database.filter(|_| needs.database),

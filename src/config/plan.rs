@@ -49,29 +49,10 @@ impl Plan {
     /// What the configuration asks for and this version does not do, so that nobody waits for it in vain.
     pub fn not_done(&self) -> Vec<&'static str> {
         let api = self.api.as_ref();
-        let channels = self
-            .notifications
-            .teams
-            .iter()
-            .flat_map(|(_, channels)| channels);
-        let told = channels.into_iter().any(|channel| match channel {
-            Channel::Webhook(address) => !address.is_empty(),
-            Channel::Command(words) => !words.is_empty(),
-        });
-        [
-            (
-                api.is_some_and(|api| api.incremental.is_some()),
-                "`incremental` is not supported yet: every run reads the whole source",
-            ),
-            (
-                api.is_some_and(|api| api.update.is_some()),
-                "write-back (`update`) is not supported yet: nothing is sent to the API",
-            ),
-            (
-                told || self.notifications.ping.as_ref().is_some_and(|ping| !ping.is_empty()),
-                "`notifications` are not supported yet: look at the exit code and at `datasync case list`",
-            ),
-        ]
+        [(
+            api.is_some_and(|api| api.incremental.is_some()),
+            "`incremental` is not supported yet: every run reads the whole source",
+        )]
         .into_iter()
         .filter_map(|(asked, what)| asked.then_some(what))
         .collect()
@@ -192,6 +173,8 @@ pub struct WriteBack {
     pub when: Vec<WriteBackOutcome>,
     /// External name ← internal field, from the outgoing mapping.
     pub fields: Vec<(String, String)>,
+    /// External field (dotted path) whose value is sent as If-Match: the record's `ETag` or version.
+    pub if_match: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,6 +276,8 @@ pub struct Database {
     /// Schema and name of the audit table (`sync_log`).
     pub log_schema: String,
     pub log_table: String,
+    /// What must have become of a row for the API to be told of it; empty = write-back is off.
+    pub owed: Vec<WriteBackOutcome>,
 }
 
 /// libpq's meaning of each.

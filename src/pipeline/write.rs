@@ -36,6 +36,8 @@ pub struct Target<'a> {
     /// PostgreSQL's clock less the local one, microseconds.
     pub clock_offset: i64,
     pub task: Task,
+    /// Makes the messages of write-back; None: it is off.
+    pub composer: Option<&'a store::Composer>,
 }
 
 /// What writers share: the breaker and the end of the run.
@@ -69,9 +71,14 @@ pub(super) struct BatchWriter<'a> {
 
 impl<'a> BatchWriter<'a> {
     pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared) -> Self {
-        let writer = target
-            .layout
-            .map(|layout| Writer::new(target.database, layout, target.run_id, target.clock_offset));
+        let writer = target.layout.map(|layout| {
+            let mut writer =
+                Writer::new(target.database, layout, target.run_id, target.clock_offset);
+            if let Some(composer) = target.composer {
+                writer.tell_api(target.database, composer.clone());
+            }
+            writer
+        });
         Self {
             target,
             shared,

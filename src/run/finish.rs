@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::{Purpose, Run, run_header};
-use crate::case::Shelf;
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident;
@@ -19,8 +18,8 @@ impl Run<'_> {
     pub(super) fn finish(mut self, flow: &Flow) -> (Report, Exit) {
         self.judge(flow);
         let status = self.status(flow);
+        self.judge_write_back();
         let mut report = self.report(flow, status);
-        drop(self.heartbeat.take());
         if !self.is_dry() {
             self.close_books(flow, &mut report);
         }
@@ -241,12 +240,15 @@ impl Run<'_> {
             open_cases: 0,
             alerts,
             differences: flow.differences.clone(),
+            write_back: self.told(flow),
+            messages: flow.messages.clone(),
             for_review: flow.for_review.clone(),
             refused: flow.refused.clone(),
             problems,
             api_responses: stats.response_seconds.clone(),
             db_statements: flow.db_seconds.clone(),
             crossed,
+            examples: flow.examples.clone(),
             whole: self.fetched_at_all && self.request.limit.is_none(),
         }
     }
@@ -293,6 +295,14 @@ impl Run<'_> {
             watermark_after: None,
             exit_code: i32::from(self.exit.code()),
             case_id: report.case_id.clone(),
+            api_retries: report.api_retries,
+            db_retries: report.db_retries,
+            stage_seconds: [
+                report.seconds.fetch,
+                report.seconds.transform,
+                report.seconds.decide,
+                report.seconds.write,
+            ],
         }
     }
 
@@ -302,6 +312,7 @@ impl Run<'_> {
             plan: self.plan,
             run_id: &self.id.to_string(),
             failures: &self.failures,
+            remarks: &self.remarks,
             exit: self.exit,
             retrying: matches!(self.request.purpose, Purpose::Retry { .. }),
             samples: &flow.samples,
@@ -313,26 +324,23 @@ impl Run<'_> {
             self.connection =
                 Connection::open(self.database, self.database.connection_timeout).ok();
         }
-        match incident::keep_case(&books, self.connection.as_mut()) {
-            Ok(case_id) => report.case_id = case_id,
-            Err(error) => {
-                log::error!("the case could not be kept: {error:#}");
-                self.exit = self.exit.worse(Exit::State);
-                report
-                    .problems
-                    .push(format!("the case could not be kept: {error:#}"));
-            }
+        let kept = incident::keep_case(&books, self.connection.as_mut());
+        report.case_id = kept.case_id;
+        report.open_cases = kept.open;
+        if let Some(error) = kept.error {
+            log::error!("the case could not be kept: {error:#}");
+            self.exit = self.exit.worse(Exit::State);
+            report
+                .problems
+                .push(format!("the case could not be kept: {error:#}"));
         }
-        let shelf = Shelf::new(&self.plan.state_dir);
-        report.open_cases = incident::open_cases(self.connection.as_mut(), self.plan, &shelf)
-            .map_or(0, |cases| cases.len() as u64);
         report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
         let row = incident::LogRow {
             header: run_header(
                 self.id,
                 self.plan,
-                self.mode(),
+                (self.mode(), &self.request.command()),
                 self.started_at,
                 self.clock_offset,
             ),
@@ -342,6 +350,8 @@ impl Run<'_> {
             log::error!("the log row could not be kept: {error:#}");
             self.exit = self.exit.worse(Exit::State);
         }
+        // Until here it keeps others out, however long the checks and the alerts took.
+        drop(self.heartbeat.take());
         let target = store::log::target(self.database);
         if let Some(connection) = self.connection.as_mut() {
             if let Err(error) = lease::release(connection, self.database, &target, self.id) {

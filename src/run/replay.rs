@@ -133,6 +133,7 @@ impl Run<'_> {
             run_id: self.id,
             clock_offset: self.clock_offset,
             task: Task::Write,
+            composer: self.composer.as_ref(),
         };
         let rules = Rules {
             transform: &self.transform,

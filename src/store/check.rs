@@ -457,6 +457,7 @@ fn table_privileges(
 ) -> Result<Vec<Missing>, StoreError> {
     let target = quote_table(&db.schema, &db.table);
     let mut tables = vec![(target.clone(), log::target(db), "SELECT, INSERT, UPDATE")];
+    let outbox = (!db.owed.is_empty()).then_some("sync_outbox");
     for table in [
         db.log_table.as_str(),
         "sync_batches",
@@ -464,7 +465,10 @@ fn table_privileges(
         "sync_cases",
         "sync_state",
         "sync_lease",
-    ] {
+    ]
+    .into_iter()
+    .chain(outbox)
+    {
         tables.push((
             quote_table(&db.log_schema, table),
             format!("{}.{table}", db.log_schema),

@@ -111,6 +111,7 @@ pub(super) fn look(conn: &mut Connection, db: &Database) -> Result<Option<Verdic
                 db.log_table.as_str(),
                 "sync_batches",
                 "sync_rejections",
+                "sync_outbox",
                 "sync_cases",
                 "sync_state",
                 "sync_lease",

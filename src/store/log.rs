@@ -30,6 +30,12 @@ pub struct RunHeader {
     pub version: String,
     pub config_hash: String,
     pub watermark_before: Option<String>,
+    /// As it could be typed: `sync --limit 100`.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Address of the API.
+    #[serde(default)]
+    pub source: Option<String>,
 }
 
 /// What is known of it when it ends.
@@ -49,6 +55,13 @@ pub struct RunEnd {
     pub watermark_after: Option<String>,
     pub exit_code: i32,
     pub case_id: Option<String>,
+    #[serde(default)]
+    pub api_retries: u64,
+    #[serde(default)]
+    pub db_retries: u64,
+    /// Fetch, transform, decide, write.
+    #[serde(default)]
+    pub stage_seconds: [f64; 4],
 }
 
 /// A complete run before this one.
@@ -86,7 +99,8 @@ pub fn clock_offset(conn: &mut Connection) -> Result<i64, StoreError> {
 pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO {} (sync_id, status, started_at, target, mode, shard, host, os_user, process_id, version, \
-         config_hash, watermark_before) VALUES ($1, 'RUNNING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         config_hash, watermark_before, command, source) \
+         VALUES ($1, 'RUNNING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (sync_id) DO NOTHING",
         quote_table(&db.log_schema, &db.log_table)
     );
@@ -106,6 +120,8 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
             (&run.version, Type::TEXT),
             (&run.config_hash, Type::TEXT),
             (&run.watermark_before, Type::TEXT),
+            (&run.command, Type::TEXT),
+            (&run.source, Type::TEXT),
         ],
     )
     .map(|_new| ())
@@ -123,7 +139,8 @@ pub fn finish(
         "UPDATE {} SET status = $2, completed_at = $3, records_processed = $4, records_failed = $5, inserted = $6, \
          updated = $7, unchanged = $8, superseded = $9, duplicates = $10, rejected = $11, spooled = $12, \
          replayed = $13, flagged = $14, pages = $15, complete = $16, error_message = $17, watermark_after = $18, \
-         exit_code = $19::bigint::integer, case_id = $20 WHERE sync_id = $1",
+         exit_code = $19::bigint::integer, case_id = $20, api_retries = $21, db_retries = $22, fetch_seconds = $23, \
+         transform_seconds = $24, decide_seconds = $25, write_seconds = $26 WHERE sync_id = $1",
         quote_table(&db.log_schema, &db.log_table)
     );
     let l = &end.ledger;
@@ -155,6 +172,9 @@ pub fn finish(
     params.push((&end.watermark_after, Type::TEXT));
     params.push((&exit, Type::INT8));
     params.push((&end.case_id, Type::TEXT));
+    let retries = [end.api_retries, end.db_retries].map(signed);
+    params.extend(retries.iter().map(|count| (count as _, Type::INT8)));
+    params.extend(end.stage_seconds.iter().map(|s| (s as _, Type::FLOAT8)));
     conn.execute("completing the run's log row", &sql, &params)
         .map(|_changed| ())
 }

@@ -12,8 +12,10 @@ pub mod connect; // one connection, one deadline
 pub mod customers; // stored records, read back
 mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
+pub mod history; // past runs, read back
 pub mod lease; // one run at a time for one target
 pub mod log; // sync_log, watermark, retention
+pub mod outbox; // what the API has still to be told
 pub mod rejections; // open rejections, to be decided again
 pub mod schema; // schema.sql, and the table against the mapping
 mod tls; // sslmode with libpq's meaning
@@ -24,7 +26,9 @@ pub use cases::CaseRow;
 pub use check::{Findings, check};
 pub use connect::Connection;
 pub use error::{Class, StoreError};
+pub use history::PastRun;
 pub use log::{RunEnd, RunHeader};
+pub use outbox::Composer;
 pub use schema::{Layout, SchemaError, apply_schema, inspect};
 pub use upsert::{BatchOutcome, Difference, Refused, Writer, committed};
 

@@ -264,6 +264,7 @@ pub fn inspect(
         ));
     }
     problems.extend(missing_tables(conn, db)?);
+    problems.extend(missing_log_columns(conn, db)?);
     let found = columns_of(conn, &table)?;
     if found.is_empty() {
         problems.push(Misfit::new(
@@ -397,7 +398,7 @@ fn layout_column(found: &Found, wire: Wire) -> LayoutColumn {
 }
 
 fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<Misfit>, StoreError> {
-    let names = [
+    let mut names = vec![
         db.log_table.as_str(),
         "sync_batches",
         "sync_rejections",
@@ -405,6 +406,9 @@ fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<Misfit>, S
         "sync_state",
         "sync_lease",
     ];
+    if !db.owed.is_empty() {
+        names.push("sync_outbox");
+    }
     let quoted: Vec<String> = names
         .iter()
         .map(|name| quote_table(&db.log_schema, name))
@@ -426,6 +430,39 @@ fn missing_tables(conn: &mut Connection, db: &Database) -> Result<Vec<Misfit>, S
             )
         })
         .collect())
+}
+
+/// Columns that a later version of schema.sql has given the log of runs.
+fn missing_log_columns(conn: &mut Connection, db: &Database) -> Result<Option<Misfit>, StoreError> {
+    let columns: Vec<&str> = SCHEMA_SQL
+        .lines()
+        .filter_map(|line| line.strip_prefix("ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS "))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .collect();
+    let table = quote_table(&db.log_schema, &db.log_table);
+    let rows = conn.query(
+        "looking at the log of runs",
+        "SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass($2) IS NOT NULL \
+         AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass($2) AND a.attname = u.name) ORDER BY 1",
+        &[(&columns, Type::TEXT_ARRAY), (&table, Type::TEXT)],
+    )?;
+    let missing: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row.try_get::<_, i64>(0).ok())
+        .filter_map(|n| columns.get(usize::try_from(n - 1).ok()?).copied())
+        .collect();
+    Ok((!missing.is_empty()).then(|| {
+        Misfit::new(
+            Part::Tables,
+            format!(
+                "table {}.{} lacks {}",
+                db.log_schema,
+                db.log_table,
+                missing.join(", ")
+            ),
+            "type: datasync check-db --apply-schema",
+        )
+    }))
 }
 
 fn missing_column(field: &str, column: &str, table: &str, found: &[Found]) -> Misfit {

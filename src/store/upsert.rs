@@ -4,6 +4,7 @@
 //! makes the transaction provable: when it is there, the batch is; an aborted transaction cannot insert it.
 
 mod compare;
+mod owing;
 mod probe;
 mod rejections;
 mod statements;
@@ -18,10 +19,14 @@ use super::batch::{Batch, ColumnArray, rejection_key};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
+use super::outbox::{Composer, Outbox};
 use super::quote_table;
 use super::schema::Layout;
 use crate::config::plan::Database;
+use crate::record::Message;
 use rejections::{OpenKeys, REMEMBERED_KEYS, hash};
+
+pub(super) use rejections::clean;
 use statements::Statements;
 
 pub use compare::Difference;
@@ -48,6 +53,8 @@ pub struct BatchOutcome {
     pub resolved: u64,
     /// Rows the database would not take; empty when the outcome was read back from the batch log.
     pub refused: Vec<Refused>,
+    /// In a dry run: the first messages the API would be told.
+    pub messages: Vec<Message>,
     /// From BEGIN to the answer of COMMIT.
     pub seconds: f64,
 }
@@ -107,6 +114,8 @@ pub struct Writer {
     all_new: u32,
     /// Hashes of the keys with an open rejection; none until asked for.
     open: Option<OpenKeys>,
+    /// Where messages to the API are entered; none = write-back is off.
+    outbox: Option<Outbox>,
 }
 
 /// How rows were counted by one statement.
@@ -150,7 +159,15 @@ impl Writer {
             copy_after: 1,
             all_new: 0,
             open: None,
+            outbox: None,
         }
+    }
+
+    /// Has the API told of rows, as [`Database::owed`] says, by the messages that `composer` makes.
+    pub fn tell_api(&mut self, db: &Database, composer: Composer) {
+        self.outbox = Some(Outbox::new(db, composer));
+        // What became of each row has to be known: only the full statement tells.
+        self.form = Form::Differing;
     }
 
     fn now(&self) -> Micros {
@@ -225,6 +242,7 @@ impl Writer {
         conn.begin("beginning a batch", mode, &extra)?;
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
+        let mut owed = Vec::new();
         let counts = if rows.is_empty() {
             Counts::default()
         } else if bisect {
@@ -233,25 +251,28 @@ impl Writer {
                 conn,
                 0..rows.len(),
                 &mut |conn, range| {
-                    counts.add(self.upsert(conn, batch, &rows[range])?);
+                    counts.add(self.upsert(conn, batch, &rows[range], &mut owed)?);
                     Ok(())
                 },
                 &mut refused,
             )?;
             counts
-        } else if self.form == Form::Differing {
+        } else if self.form == Form::Differing && self.outbox.is_none() {
             let left = self.unproven(conn, batch)?;
             let mut counts = Counts {
                 unchanged: (rows.len() - left.len()) as u64,
                 ..Counts::default()
             };
             if !left.is_empty() {
-                counts.add(self.upsert(conn, batch, &left)?);
+                counts.add(self.upsert(conn, batch, &left, &mut owed)?);
             }
             counts
         } else {
-            self.upsert(conn, batch, &rows)?
+            self.upsert(conn, batch, &rows, &mut owed)?
         };
+        if let Some(outbox) = &self.outbox {
+            outbox.enter(conn, batch, owed, (&self.target, self.run_id, self.now()))?;
+        }
         let rejections = Self::rejections_with(batch, &refused);
         self.store_rejections(conn, &rejections)?;
         let resolved = self.resolve(conn, batch, &refused)?;
@@ -272,6 +293,7 @@ impl Writer {
                     column: error.column().map(str::to_owned),
                 })
                 .collect(),
+            messages: Vec::new(),
             seconds: 0.0,
         };
         let number = signed(batch.number);
@@ -307,7 +329,7 @@ impl Writer {
         } else {
             0
         };
-        self.form = if self.all_new == 0 || self.distributed {
+        self.form = if self.all_new == 0 || self.distributed || self.outbox.is_some() {
             Form::Differing
         } else if self.statements.copy.is_some() && self.all_new >= self.copy_after {
             Form::Copy
@@ -316,12 +338,14 @@ impl Writer {
         };
     }
 
-    /// Writes some rows, picked by their places in the batch, and has them counted.
+    /// Writes some rows, picked by their places in the batch, and has them counted. `owed` gains the places of those
+    /// the API is to be told of.
     fn upsert(
         &self,
         conn: &mut Connection,
         batch: &Batch,
         picks: &[u32],
+        owed: &mut Vec<usize>,
     ) -> Result<Counts, StoreError> {
         const WHAT: &str = "writing rows";
         let arrays = self.arrays(batch, picks);
@@ -330,6 +354,9 @@ impl Writer {
         params.push((&self.run_id, Type::UUID));
         params.push((&now, Type::TIMESTAMPTZ));
         let total = picks.len() as u64;
+        if let Some(outbox) = &self.outbox {
+            return self.upsert_owing(conn, outbox, &params, batch, picks, owed);
+        }
         let found = match (self.form, &self.statements.copy) {
             (Form::Copy, Some(copy)) => conn.copy(WHAT, copy, batch.copy(self.run_id, now))?,
             (Form::Copy | Form::AllNew, _) => {
@@ -358,6 +385,19 @@ impl Writer {
             .min(found)
             .min(rest.updated);
         counts.add(rest);
+        self.complete(conn, batch, picks, &mut counts)?;
+        Ok(counts)
+    }
+
+    /// Rows that were told neither as written nor as left alone: somebody else wrote them between the look and the write.
+    fn complete(
+        &self,
+        conn: &mut Connection,
+        batch: &Batch,
+        picks: &[u32],
+        counts: &mut Counts,
+    ) -> Result<(), StoreError> {
+        let total = picks.len() as u64;
         let told = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
         if told < total {
             // The guard held some back: those that are older than what is stored now, and those that equal it.
@@ -366,7 +406,7 @@ impl Writer {
             let key = batch.column(key, picks);
             let version = batch.column(version, picks);
             let row = single(conn.query(
-                WHAT,
+                "writing rows",
                 &self.statements.superseded,
                 &[(&key, key.ty()), (&version, version.ty())],
             )?)?;
@@ -380,7 +420,7 @@ impl Writer {
                 format!("{total} rows were sent and {told} were reported: this is a bug"),
             ));
         }
-        Ok(counts)
+        Ok(())
     }
 
     fn arrays<'a>(&self, batch: &'a Batch, picks: &'a [u32]) -> Vec<ColumnArray<'a>> {

@@ -26,6 +26,7 @@ mod email;
 mod field;
 mod json;
 mod number;
+mod outgoing;
 mod paths;
 mod scan;
 mod score;
@@ -42,6 +43,8 @@ use crate::record::{Cell, FieldError};
 use field::Compiled;
 use paths::{Keys, Paths};
 use score::Score;
+
+pub use outgoing::Outgoing;
 
 /// Names of the facts that are not fields.
 const RECORD_TYPE: &str = "recordType";

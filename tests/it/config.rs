@@ -3,6 +3,8 @@
 //! `UPDATE_GOLDEN=1 cargo test --test it config` writes the golden files anew: read the difference before committing it.
 #![allow(clippy::unwrap_used)]
 
+mod schema;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;

@@ -6,16 +6,21 @@
     reason = "tests read better so"
 )]
 
+mod alerts;
 mod api;
 mod checks;
 mod citus;
 mod config;
 mod customers;
 mod decision;
+mod documents;
 mod examples;
 mod faults;
+mod history;
 mod incidents;
+mod logs;
 mod metrics;
+mod report;
 mod simulation;
 mod soak;
 mod store;
@@ -23,3 +28,4 @@ mod support;
 mod sync;
 mod transform;
 mod validate;
+mod write_back;

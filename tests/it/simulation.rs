@@ -129,6 +129,7 @@ impl Parts {
                 decision: &self.decision,
             },
             target: Target {
+                composer: None,
                 database: &database,
                 columns: Arc::clone(&self.columns),
                 layout: Some(&self.layout),

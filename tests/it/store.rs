@@ -50,6 +50,7 @@ fn plan_of(database: &Database) -> plan::Database {
         conflict_key: "customer_id".to_owned(),
         log_schema: "public".to_owned(),
         log_table: "sync_log".to_owned(),
+        owed: Vec::new(),
     }
 }
 
@@ -1104,6 +1105,8 @@ fn the_run_log_the_watermark_and_the_retention() {
         version: "0.1.0".to_owned(),
         config_hash: "abc".to_owned(),
         watermark_before: None,
+        command: Some("sync".to_owned()),
+        source: None,
     };
     let (killed, good) = (header(T0), header(T0 + SECOND));
     log::start(&mut conn, &db, &killed).unwrap();
@@ -1127,6 +1130,9 @@ fn the_run_log_the_watermark_and_the_retention() {
         watermark_after: Some("2025".to_owned()),
         exit_code: 0,
         case_id: None,
+        api_retries: 0,
+        db_retries: 0,
+        stage_seconds: [0.1, 0.2, 0.3, 0.4],
     };
     assert_eq!(log::previous_complete(&mut conn, &db, None).unwrap(), None);
     log::start(&mut conn, &db, &good).unwrap();

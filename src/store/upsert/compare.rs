@@ -46,6 +46,7 @@ impl Writer {
         conn.begin(WHAT, "READ ONLY", LOOKUPS_ONLY)?;
         let mut counts = Counts::default();
         let mut found = Vec::new();
+        let mut messages = Vec::new();
         let mut refused = Vec::new();
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         if !rows.is_empty() {
@@ -53,7 +54,7 @@ impl Writer {
                 conn,
                 0..rows.len(),
                 &mut |conn, range| {
-                    let arrays = self.arrays(batch, &rows[range]);
+                    let arrays = self.arrays(batch, &rows[range.clone()]);
                     let mut params: Vec<Param<'_>> =
                         arrays.iter().map(|a| (a as _, a.ty())).collect();
                     let row = single(conn.query(WHAT, &self.statements.compare, &params)?)?;
@@ -64,6 +65,14 @@ impl Writer {
                         superseded: count(&row, 3)?,
                     };
                     counts.add(part);
+                    self.preview(
+                        conn,
+                        &params,
+                        batch,
+                        range.start,
+                        differences,
+                        &mut messages,
+                    )?;
                     let wanted =
                         i64::try_from(differences.saturating_sub(found.len())).unwrap_or(i64::MAX);
                     if part.updated > 0 && wanted > 0 {
@@ -85,6 +94,7 @@ impl Writer {
             superseded: counts.superseded,
             duplicates: batch.duplicates(),
             rejected: (batch.rejections().len() + refused.len()) as u64,
+            messages,
             ..BatchOutcome::default()
         };
         Ok((outcome, found))

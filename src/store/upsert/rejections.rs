@@ -210,7 +210,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
 }
 
 /// PostgreSQL's text has no NUL.
-fn clean(text: &str) -> Cow<'_, str> {
+pub(in super::super) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{fffd}"))
     } else {

@@ -20,6 +20,8 @@ pub(super) struct Statements {
     pub(super) superseded: String,
     pub(super) compare: String,
     pub(super) differences: String,
+    pub(super) owing: String,
+    pub(super) fates: String,
     pub(super) reject: String,
     pub(super) resolve: String,
     pub(super) open_keys: String,
@@ -163,6 +165,39 @@ impl Statements {
             key = layout.key,
             limit = "$".to_owned() + &(width + 1).to_string() + "::bigint",
         );
+        // The same for write-back, which has to know what became of each row: by its number among those that are sent.
+        // Grouping, not a join: it takes the key's own equality and no nested loop.
+        let numbered = format!(
+            "unnest({arrays}) WITH ORDINALITY AS u({}, o)",
+            input.join(", ")
+        );
+        let owing = format!(
+            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late \
+             FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} = {} \
+             WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}, \
+             t.{key_column} AS k), \
+             told AS (SELECT max(o) AS o, bool_or(late) AS late, bool_or(fresh) AS fresh FROM \
+             (SELECT c{} AS k, o, late, NULL::boolean AS fresh FROM moved UNION ALL SELECT k, NULL, NULL, fresh FROM written) e \
+             GROUP BY k) \
+             SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), count(o), \
+             array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told",
+            cast[layout.key],
+            differs(&stored, &|i| cast[i].clone()),
+            input.join(", "),
+            layout.key,
+            v = cast[version],
+        );
+        let fates = format!(
+            "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key_column} IS NULL THEN 0 WHEN t.{version_name} > {} THEN 3 \
+             WHEN {} THEN 1 ELSE 2 END AS fate FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} = {}) \
+             SELECT o FROM judged WHERE fate = ANY(${}::int[]) ORDER BY o LIMIT ${}::bigint",
+            cast[version],
+            differs(&stored, &|i| cast[i].clone()),
+            cast[layout.key],
+            width + 1,
+            width + 2,
+        );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::timestamptz[]) AS u(k, v) \
              JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}{}",
@@ -216,6 +251,8 @@ impl Statements {
             superseded,
             compare,
             differences,
+            owing,
+            fates,
             reject,
             resolve,
             open_keys,

@@ -1,6 +1,14 @@
-//! What a run says of itself on stdout: the JSON object of the contract, and the short table a person reads.
+//! What a run says of itself: the JSON object of the contract, the short table a person reads, the page for a browser.
 //!
 //! It receives finished figures and computes nothing but shares.
+
+pub mod chart; // the drawings of a page
+mod examples; // records on a page, masked
+pub mod file; // a page on its way to its file
+pub mod history; // past runs as a table
+pub mod html; // the shell of a page
+pub mod page; // the page of one run
+pub mod past; // past runs on a page
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +17,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::histogram::Histogram;
-use crate::record::Ledger;
+use crate::record::{Ledger, Message, WriteBackLedger};
 
 /// How the run ended, in the words of `sync_log` (there in capitals).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -121,6 +129,12 @@ pub struct Report {
     pub alerts: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
+    /// Where write-back is on; in a dry run what would be due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_back: Option<WriteBackLedger>,
+    /// In a dry run: the first messages that would be sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
     /// Of a dry run: the first records that would be flagged for review.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub for_review: Vec<Judged>,
@@ -135,12 +149,28 @@ pub struct Report {
     pub api_responses: Histogram,
     #[serde(skip)]
     pub db_statements: Histogram,
+    /// For the page: the first rejected records of each reason.
+    #[serde(skip)]
+    pub examples: BTreeMap<String, Vec<Example>>,
     /// Names of the thresholds and brakes behind `alerts`.
     #[serde(skip)]
     pub crossed: Vec<String>,
     /// The whole source was asked for: with exit 0 this is what "the data is up to date" means.
     #[serde(skip)]
     pub whole: bool,
+}
+
+/// A rejected record, as an example of its reason.
+#[derive(Clone, Debug)]
+pub struct Example {
+    pub id: String,
+    pub message: String,
+    /// The message holds no value of the record.
+    pub loggable: bool,
+    /// Its JSON text, where it is at hand and not too long.
+    pub payload: Option<String>,
+    /// The fields that are wrong, as the source names them.
+    pub fields: Vec<String>,
 }
 
 fn ledger<S: serde::Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {
@@ -163,6 +193,25 @@ pub const fn rows(ledger: &Ledger) -> [(&'static str, u64); 8] {
         ("duplicates", ledger.duplicates),
         ("rejected", ledger.rejected),
         ("spooled", ledger.spooled),
+    ]
+}
+
+/// The counts of write-back with their names and what they mean, in the order of the balance.
+pub const fn write_back_rows(ledger: &WriteBackLedger) -> [(&'static str, u64, &'static str); 5] {
+    [
+        ("due", ledger.due, ""),
+        ("sent", ledger.sent, ""),
+        (
+            "conflicts",
+            ledger.conflicts,
+            "changed at the API since they were read; not overwritten",
+        ),
+        ("gone", ledger.gone, "the API no longer has them"),
+        (
+            "kept",
+            ledger.kept,
+            "in sync_outbox; the next run or `datasync retry` sends them",
+        ),
     ]
 }
 
@@ -250,6 +299,38 @@ impl Report {
             }
             for Judged { id, reason } in judged {
                 line(format!("  {:<20}  {}", clean(id), clean(reason)));
+            }
+        }
+        if let Some(ledger) = &self.write_back {
+            if dry {
+                line(format!(
+                    "Write-back: {} would be sent{}",
+                    match ledger.due {
+                        1 => "1 message".to_owned(),
+                        due => format!("{} messages", grouped(due)),
+                    },
+                    if self.messages.is_empty() {
+                        ""
+                    } else {
+                        ", the first ones"
+                    }
+                ));
+            } else {
+                line("Write-back".to_owned());
+                for (name, count, note) in write_back_rows(ledger) {
+                    let note = if count > 0 { note } else { "" };
+                    line(
+                        format!("  {name:<11}{:>12}   {note}", grouped(count))
+                            .trim_end()
+                            .to_owned(),
+                    );
+                }
+            }
+            for message in &self.messages {
+                let tag = message.if_match.as_deref().map(clean);
+                let tag = tag.map_or_else(String::new, |tag| format!("  If-Match: {tag}"));
+                line(format!("  {}{tag}", clean(&message.record_id)));
+                line(format!("      {}", clean(&message.body)));
             }
         }
         for alert in &self.alerts {

@@ -1,0 +1,66 @@
+//! `--report FILE.html`: what goes onto the page, and where it is written.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+
+use crate::config::plan::Plan;
+use crate::exit::{self, Exit, Misconfigured};
+use crate::incident;
+use crate::report::page::{self, Sheet};
+use crate::report::{Report, file};
+use crate::store;
+
+/// Past runs on the page of one.
+const PAST: u64 = 30;
+
+/// Whether the page can be written there, before anything is done.
+pub(super) fn probe(path: &Path) -> Result<()> {
+    file::probe(path).map_err(|error| {
+        Misconfigured(format!(
+            "the report cannot be written: {error:#}; name another file with --report"
+        ))
+        .into()
+    })
+}
+
+/// Writes the page. That it cannot be written changes nothing about the data, so it only earns an error in the log.
+pub(super) fn write(path: &Path, html: &str) {
+    if let Err(error) = file::write(path, html) {
+        log::error!("the report could not be written: {error:#}");
+    }
+}
+
+/// The page of a run, whatever came of it.
+pub(super) fn of_run(plan: &Plan, done: &Result<(Report, Exit)>, show_values: bool) -> String {
+    let (report, exit, ended) = match done {
+        Ok((report, exit)) => (Some(report), *exit, None),
+        Err(error) => (None, exit::of(error), Some(format!("{error:#}"))),
+    };
+    // With the database away, asking it once more would only cost the time that a call may take.
+    let past = if exit == Exit::Database {
+        Err(anyhow!("the database has just failed"))
+    } else {
+        super::history::past_runs(plan, PAST)
+    };
+    let (past, unknown) = match past {
+        Ok(past) => (past, None),
+        Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+    };
+    let target = plan.database.as_ref().map(store::log::target);
+    let source = plan.api.as_ref().map(|api| api.base_url.to_string());
+    page::of_run(&Sheet {
+        target: target.as_deref().unwrap_or_default(),
+        report,
+        exit,
+        ended: ended.as_deref(),
+        fields: &plan.mapping.fields,
+        alert_seconds: plan.alerts.api_response_time.as_secs_f64(),
+        past: &past,
+        past_unknown: unknown.as_deref(),
+        source: source.as_deref().unwrap_or_default(),
+        who: &incident::who(),
+        config_hash: &plan.config_hash,
+        show_values,
+    })
+}

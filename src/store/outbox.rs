@@ -1,0 +1,226 @@
+//! The outbox: what the API has still to be told, one message a record.
+//!
+//! A message is entered in the transaction that writes the row, so both are there or neither is, whatever is killed when.
+//! It is removed only after the API has answered. This file knows neither the API nor what a message says.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::batch::{Batch, rejection_key};
+use super::connect::Connection;
+use super::encode::Micros;
+use super::error::StoreError;
+use super::log::target;
+use super::quote_table;
+use super::upsert::{clean, count, single};
+use crate::config::plan::{Database, WriteBackOutcome};
+use crate::record::Message;
+
+/// Makes the message for a record out of its JSON text.
+#[derive(Clone)]
+pub struct Composer(Arc<dyn Fn(&str) -> Message + Send + Sync>);
+
+impl Composer {
+    pub fn new(compose: impl Fn(&str) -> Message + Send + Sync + 'static) -> Self {
+        Self(Arc::new(compose))
+    }
+}
+
+impl fmt::Debug for Composer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Composer")
+    }
+}
+
+/// A message that waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub id: i64,
+    /// Another one means that the message was replaced by a newer one.
+    pub revision: i64,
+    pub message: Message,
+}
+
+/// Enters messages for rows of a batch, in the batch's transaction.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    pub(super) composer: Composer,
+    pub(super) when: Vec<WriteBackOutcome>,
+    enter: String,
+}
+
+impl Outbox {
+    pub(super) fn new(db: &Database, composer: Composer) -> Self {
+        let enter = format!(
+            "INSERT INTO {} AS o (target, key, record_id, if_match, body, version, run_id, owed_at) \
+             SELECT $1, u.key, u.record_id, u.if_match, u.body, u.version, $2, $3 \
+             FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[]) \
+             AS u(key, record_id, if_match, body, version) \
+             ON CONFLICT (target, key) DO UPDATE SET record_id = EXCLUDED.record_id, if_match = EXCLUDED.if_match, \
+             body = EXCLUDED.body, version = EXCLUDED.version, run_id = EXCLUDED.run_id, owed_at = EXCLUDED.owed_at, \
+             revision = o.revision + 1 WHERE o.version <= EXCLUDED.version",
+            table(db)
+        );
+        Self {
+            composer,
+            when: db.owed.clone(),
+            enter,
+        }
+    }
+
+    pub(super) fn wants(&self, outcome: WriteBackOutcome) -> bool {
+        self.when.contains(&outcome)
+    }
+
+    /// The message for a row.
+    pub(super) fn message(&self, batch: &Batch, row: usize) -> Message {
+        (self.composer.0)(batch.raw(&batch.rows()[row]))
+    }
+
+    /// Enters the messages for these rows (indexes into the batch, which is in the order of keys).
+    pub(super) fn enter(
+        &self,
+        conn: &mut Connection,
+        batch: &Batch,
+        mut rows: Vec<usize>,
+        (target, run_id, now): (&str, Uuid, Micros),
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // Everybody enters in the same order, so that nobody dead-locks.
+        rows.sort_unstable();
+        let messages: Vec<Message> = rows.iter().map(|row| self.message(batch, *row)).collect();
+        let keys: Vec<_> = rows
+            .iter()
+            .map(|row| rejection_key(batch.key(&batch.rows()[*row])))
+            .collect();
+        let ids: Vec<_> = messages.iter().map(|m| clean(&m.record_id)).collect();
+        let tags: Vec<_> = messages
+            .iter()
+            .map(|m| m.if_match.as_deref().map(clean))
+            .collect();
+        let bodies: Vec<&str> = messages.iter().map(|m| m.body.as_str()).collect();
+        let versions: Vec<Micros> = rows
+            .iter()
+            .map(|row| Micros(batch.rows()[*row].version))
+            .collect();
+        conn.execute(
+            "entering what the API is to be told",
+            &self.enter,
+            &[
+                (&target, Type::TEXT),
+                (&run_id, Type::UUID),
+                (&now, Type::TIMESTAMPTZ),
+                (&keys, Type::TEXT_ARRAY),
+                (&ids, Type::TEXT_ARRAY),
+                (&tags, Type::TEXT_ARRAY),
+                (&bodies, Type::TEXT_ARRAY),
+                (&versions, Type::TIMESTAMPTZ_ARRAY),
+            ],
+        )
+        .map(|_entered| ())
+    }
+}
+
+fn table(db: &Database) -> String {
+    quote_table(&db.log_schema, "sync_outbox")
+}
+
+/// How many messages wait, and the greatest id among them. `until`: only those up to this id.
+pub fn extent(
+    conn: &mut Connection,
+    db: &Database,
+    until: Option<i64>,
+) -> Result<(u64, i64), StoreError> {
+    const WHAT: &str = "counting what the API is to be told";
+    let sql = format!(
+        "SELECT count(*), coalesce(max(id), 0) FROM {} WHERE target = $1 AND ($2::bigint IS NULL OR id <= $2)",
+        table(db)
+    );
+    let row = single(conn.query(
+        WHAT,
+        &sql,
+        &[(&target(db), Type::TEXT), (&until, Type::INT8)],
+    )?)?;
+    let last = row
+        .try_get(1)
+        .map_err(|error| StoreError::from_driver(WHAT, &error))?;
+    Ok((count(&row, 0)?, last))
+}
+
+/// The next messages after one id and up to another, in the order they were entered.
+pub fn read(
+    conn: &mut Connection,
+    db: &Database,
+    after: i64,
+    until: i64,
+    limit: i64,
+) -> Result<Vec<Waiting>, StoreError> {
+    const WHAT: &str = "reading what the API is to be told";
+    let sql = format!(
+        "SELECT id, revision, record_id, if_match, body FROM {} \
+         WHERE target = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4",
+        table(db)
+    );
+    let rows = conn.query(
+        WHAT,
+        &sql,
+        &[
+            (&target(db), Type::TEXT),
+            (&after, Type::INT8),
+            (&until, Type::INT8),
+            (&limit, Type::INT8),
+        ],
+    )?;
+    rows.iter()
+        .map(|row| {
+            Ok(Waiting {
+                id: row.try_get(0)?,
+                revision: row.try_get(1)?,
+                message: Message {
+                    record_id: row.try_get(2)?,
+                    if_match: row.try_get(3)?,
+                    body: row.try_get(4)?,
+                },
+            })
+        })
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(|error| StoreError::from_driver(WHAT, &error))
+}
+
+/// Removes messages the API has answered, by id and revision, and says which were removed: one that was replaced
+/// meanwhile by a newer one stays.
+pub fn settle(
+    conn: &mut Connection,
+    db: &Database,
+    answered: &[(i64, i64)],
+) -> Result<HashSet<i64>, StoreError> {
+    const WHAT: &str = "removing what the API has been told";
+    if answered.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (ids, revisions): (Vec<i64>, Vec<i64>) = answered.iter().copied().unzip();
+    let sql = format!(
+        "DELETE FROM {} o USING unnest($2::bigint[], $3::bigint[]) AS u(id, revision) \
+         WHERE o.target = $1 AND o.id = u.id AND o.revision = u.revision RETURNING o.id",
+        table(db)
+    );
+    let rows = conn.query(
+        WHAT,
+        &sql,
+        &[
+            (&target(db), Type::TEXT),
+            (&ids, Type::INT8_ARRAY),
+            (&revisions, Type::INT8_ARRAY),
+        ],
+    )?;
+    rows.iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(|error| StoreError::from_driver(WHAT, &error))
+}

@@ -78,7 +78,7 @@ fn the_log_of_runs_tells_who_ran_what_from_where_with_what_and_what_came_of_it()
     }
     assert!(text("started_at") < text("completed_at"));
     // Another mapping is another configuration.
-    place.edit("mappings.yaml", "batch_size: 1000", "batch_size: 999");
+    place.edit("mappings.yaml", "batch_size: 5000", "batch_size: 999");
     place.sync(&[]).0.expect(0);
     assert_eq!(
         database.one("SELECT count(DISTINCT config_hash)::text FROM sync_log"),

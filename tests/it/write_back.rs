@@ -443,7 +443,7 @@ fn killed_between_the_commit_and_the_first_put_everything_is_told_by_the_next_ru
         })
         .start();
     let workplace = place(&api, &database);
-    workplace.edit("mappings.yaml", "batch_size: 1000", "batch_size: 50");
+    workplace.edit("mappings.yaml", "batch_size: 5000", "batch_size: 50");
     let started = workplace.start(&["sync"]);
     child.store(started.id(), Ordering::SeqCst);
     assert_eq!(finish(started).code, -9);

@@ -757,7 +757,7 @@ fn a_stopped_server_costs_the_connect_limit_and_no_more() {
 
 #[test]
 fn a_terminated_back_end_is_transient_and_the_batch_can_be_written_again() {
-    let database = Database::new();
+    let database = Database::direct();
     let mut bench = Bench::new(&database, &customers());
     database.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync' AND datname = current_database()");
     let mut batch = bench.batch();
@@ -777,7 +777,7 @@ fn a_terminated_back_end_is_transient_and_the_batch_can_be_written_again() {
 
 #[test]
 fn wrong_password_and_missing_database_need_a_person() {
-    let database = Database::new();
+    let database = Database::direct();
     let mut wrong = plan_of(&database);
     wrong.password = Secret::new("canary-password".to_owned());
     let error = Connection::open(&wrong, LIMIT).unwrap_err();
@@ -805,7 +805,7 @@ fn wrong_password_and_missing_database_need_a_person() {
 
 #[test]
 fn a_read_only_database_is_transient_and_the_connection_is_given_up() {
-    let database = Database::new();
+    let database = Database::direct();
     let mut bench = Bench::new(&database, &customers());
     database.run(&format!(
         "ALTER DATABASE {} SET default_transaction_read_only = on",
@@ -1049,7 +1049,7 @@ fn the_schema_can_be_applied_again_and_by_several_at_once() {
 
 #[test]
 fn missing_privileges_are_named_with_the_grant_to_type() {
-    let database = Database::new();
+    let database = Database::direct();
     let role = format!("role_{}", database.name);
     database.run(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT SELECT ON customers, sync_log TO {role}; GRANT INSERT ON sync_log TO {role}"

@@ -260,7 +260,7 @@ fn row_39_too_many_clients_is_waited_for_or_spooled_and_never_lost() {
 
 #[test]
 fn row_40_a_read_only_database_takes_nothing_and_loses_nothing() {
-    let database = Database::new();
+    let database = Database::direct();
     let api = api(120);
     let place = place(&api, &database);
     database.run(&format!(

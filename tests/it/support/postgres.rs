@@ -459,6 +459,14 @@ impl Database {
         database
     }
 
+    /// One that is reached without any pgbouncer: for what is about the server's own logins and sessions.
+    pub fn direct() -> Self {
+        let mut database = Self::new();
+        database.host.clone_from(&database.server.host);
+        database.port = database.server.port;
+        database
+    }
+
     /// A connection of the test's own, for assertions.
     pub fn client(&self) -> postgres::Client {
         self.server.client(&self.name)

@@ -301,7 +301,7 @@ fn both_forms_of_the_statement_count_alike() {
 
 #[test]
 fn a_row_that_a_trigger_changes_is_counted_once_in_either_form() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN UPDATE customers SET customer_name = upper(customer_name) WHERE id = NEW.id; RETURN NULL; END $$; \
@@ -402,7 +402,7 @@ fn a_key_twice_in_a_batch_leaves_the_newest_and_counts_the_other() {
 
 #[test]
 fn values_are_compared_as_the_column_stores_them() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "CREATE DOMAIN short AS varchar(5);
          ALTER TABLE customers ADD amount numeric(10,2), ADD seen timestamp(0), ADD born date, ADD small smallint,
@@ -487,7 +487,7 @@ fn values_are_compared_as_the_column_stores_them() {
 
 #[test]
 fn a_refused_row_is_found_and_its_neighbours_are_written() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "ALTER TABLE customers ADD CONSTRAINT score_range CHECK (quality_score BETWEEN 0 AND 100);
          ALTER TABLE customers ALTER customer_name SET NOT NULL;
@@ -987,7 +987,7 @@ fn a_dry_run_counts_the_same_and_touches_nothing() {
 
 #[test]
 fn a_table_that_does_not_fit_is_described_in_full() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "ALTER TABLE customers DROP needs_review, ADD must text NOT NULL, ADD born date, ADD code text;
          DROP TABLE sync_lease; ALTER TABLE customers DROP CONSTRAINT customers_customer_id_key",
@@ -1028,7 +1028,7 @@ fn a_table_that_does_not_fit_is_described_in_full() {
 
 #[test]
 fn the_schema_can_be_applied_again_and_by_several_at_once() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE sync_log (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sync_id uuid, status varchar(50), records_processed integer, records_failed integer, started_at timestamptz, completed_at timestamptz, error_message text)");
     let db = plan_of(&database);
     std::thread::scope(|scope| {

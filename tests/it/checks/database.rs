@@ -160,7 +160,7 @@ fn a_server_that_takes_no_writes_is_told_why() {
 
 #[test]
 fn tables_columns_and_key_that_do_not_fit_are_told_apart() {
-    let database = Database::new();
+    let database = Database::undistributed();
     let place = at(&database);
     database.run("DROP TABLE sync_cases");
     let result = look(&place, 2);

@@ -386,6 +386,15 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
+/// `1 page`, `1,234 pages`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        grouped(number),
+        if number == 1 { one } else { many }
+    )
+}
+
 /// Control characters, terminal sequences included, made visible and harmless.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -114,7 +114,8 @@ promtool_offer() {
     if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
         echo 'promtool was not found: taking it from the package prometheus, into target/tools.' >&2
         mkdir -p target/tools &&
-            (cd target/tools && apt-get download -q prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb)
+            (cd target/tools && apt-get download -q prometheus >&2 &&
+                dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm -f prometheus_*.deb)
         [ ! -x $promtool ] || return 0
     fi
     echo 'promtool is not installed: the metrics are not checked by it.' >&2

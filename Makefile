@@ -11,12 +11,12 @@ demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 	$(CARGO) build --locked --bin datasync --example demo_api
 	PG_SETTINGS=fsync=off scripts/with-postgres demo/run
 
-# Tests that are run once more with the program behind pgbouncer in transaction mode.
-BEHIND_PGBOUNCER = sync:: incidents:: simulation:: checks:: concurrency::
+# All end-to-end tests are run once more with the program behind pgbouncer in transaction mode; these know no database.
+NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api::
 
 test: lint ## Run every check and test; installs PostgreSQL if there is none
 	. scripts/postgres.sh && pg_require && promtool_offer && bouncer_offer && PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
-		if bouncer_found; then TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(BEHIND_PGBOUNCER); fi
+		if bouncer_found; then TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(NO_DATABASE); fi
 
 soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (half an hour)
 	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 \

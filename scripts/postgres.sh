@@ -114,7 +114,8 @@ promtool_offer() {
     if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
         echo 'promtool was not found: taking it from the package prometheus, into target/tools.' >&2
         mkdir -p target/tools &&
-            (cd target/tools && apt-get download -q prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb)
+            (cd target/tools && apt-get download -q prometheus >&2 &&
+                dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm -f prometheus_*.deb)
         [ ! -x $promtool ] || return 0
     fi
     echo 'promtool is not installed: the metrics are not checked by it.' >&2
@@ -122,14 +123,24 @@ promtool_offer() {
     export TEST_WITHOUT_PROMTOOL
 }
 
-# Debian starts a service of its own when it is installed; a runlevel in which nothing is started prevents that.
-bouncer_offer() {
-    bouncer_found && return 0
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        echo 'pgbouncer was not found: installing it with apt-get.' >&2
-        env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qy --no-install-recommends pgbouncer >&2 && return 0
+# Only where that asks for no password. Debian starts a service of its own when it is installed; a runlevel in which
+# nothing is started prevents that.
+bouncer_install() {
+    command -v apt-get >/dev/null || return 1
+    if [ "$(id -u)" -eq 0 ]; then
+        set --
+    elif sudo -n true 2>/dev/null; then
+        set -- sudo -n
+    else
+        return 1
     fi
-    echo 'pgbouncer is not installed: the tests behind it are left out.' >&2
+    echo 'pgbouncer was not found: installing it with apt-get.' >&2
+    "$@" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qy --no-install-recommends pgbouncer >&2
+}
+
+bouncer_offer() {
+    bouncer_found || bouncer_install ||
+        echo 'NOT TESTED behind pgbouncer: it is not installed, and could not be. On Debian: apt-get install pgbouncer' >&2
 }
 
 # PostgreSQL refuses to run as root: then its processes belong to "postgres", or "nobody" where there is no such user.

@@ -72,7 +72,8 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
         Ok(cases) => cases,
         Err(error) => {
             kept.error = Some(error);
-            Vec::new()
+            // What the database knows is not to be told again.
+            stored_cases(connection.as_deref_mut(), plan).unwrap_or_default()
         }
     };
     let mut touched = Vec::new();
@@ -227,23 +228,28 @@ pub fn open_cases(
     shelf: &Shelf,
 ) -> Result<Vec<Case>> {
     let mut cases: Vec<Case> = shelf.all()?.into_iter().filter(Case::is_open).collect();
-    let Some(connection) = connection else {
-        return Ok(cases);
-    };
-    let documents = match store::cases::open(connection, plan.database()?) {
-        Ok(documents) => documents,
-        Err(error) => {
-            log::info!("only the cases of the state directory are known: {error}");
-            return Ok(cases);
-        }
-    };
-    for document in documents {
-        let case: Case =
-            serde_json::from_str(&document).context("a stored case is not readable")?;
+    for case in stored_cases(connection, plan)? {
         cases.retain(|shelved| shelved.id != case.id);
         cases.push(case);
     }
     Ok(cases)
+}
+
+/// Open cases of the database; none when it does not answer.
+fn stored_cases(connection: Option<&mut Connection>, plan: &Plan) -> Result<Vec<Case>> {
+    let Some(connection) = connection else {
+        return Ok(Vec::new());
+    };
+    match store::cases::open(connection, plan.database()?) {
+        Ok(documents) => documents
+            .iter()
+            .map(|document| serde_json::from_str(document).context("a stored case is not readable"))
+            .collect(),
+        Err(error) => {
+            log::info!("only the cases of the state directory are known: {error}");
+            Ok(Vec::new())
+        }
+    }
 }
 
 /// Keeps a case in the database, else on the shelf.

@@ -11,7 +11,12 @@ fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
         .unwrap_or_default();
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            commands::mistyped();
+        }
+        error.exit()
+    });
     logging::start(&cli.global);
     logging::tell_panics();
     let exit = commands::run(&cli);

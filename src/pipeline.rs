@@ -13,6 +13,7 @@
 mod brake;
 mod judge;
 mod queue;
+mod rejected;
 mod shape;
 mod write;
 
@@ -39,6 +40,7 @@ use write::{BatchWriter, Breaker, Fate, Shared};
 
 pub use brake::Brake;
 pub use judge::{Judgement, Rules, judge};
+pub use rejected::RejectionLog;
 pub use shape::Sheet;
 pub use write::{Target, Task};
 
@@ -52,8 +54,6 @@ const WINDOW: Duration = Duration::from_millis(500);
 pub const GRACE: Duration = Duration::from_secs(8);
 /// Ids of rejected records kept as evidence.
 const SAMPLES: usize = 10;
-/// Rejections logged one by one for each reason; the others are summed up at the end.
-const LOGGED_REJECTIONS: u64 = 20;
 /// Rejections of each reason kept as examples for the report, and the longest text of one, bytes.
 const EXAMPLES: usize = 3;
 const LONGEST_EXAMPLE: usize = 16 << 10;
@@ -87,7 +87,8 @@ pub struct Limits<'a> {
     pub deadline: Option<Instant>,
     /// Set by a signal: end in order.
     pub stop: &'a AtomicBool,
-    pub rejection_log_level: log::Level,
+    /// What has been logged of rejected records.
+    pub rejections: &'a RejectionLog,
 }
 
 /// Where refused batches are kept.
@@ -323,7 +324,6 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             limits,
             target,
             shared: &shared,
-            logged: BTreeMap::new(),
         };
         let mut grace: Option<Instant> = None;
         // Shaping and the writers.
@@ -527,7 +527,6 @@ struct Book<'a> {
     limits: &'a Limits<'a>,
     target: &'a Target<'a>,
     shared: &'a Shared,
-    logged: BTreeMap<String, u64>,
 }
 
 impl Book<'_> {
@@ -639,14 +638,7 @@ impl Book<'_> {
         if self.flow.samples.len() < SAMPLES {
             self.flow.samples.push(id.to_owned());
         }
-        let logged = self.logged.entry(reason.to_owned()).or_default();
-        *logged += 1;
-        if *logged <= LOGGED_REJECTIONS {
-            log::log!(
-                self.limits.rejection_log_level,
-                "record {id} rejected ({reason}): {message}"
-            );
-        }
+        self.limits.rejections.add(id, reason, message);
     }
 
     fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
@@ -710,15 +702,6 @@ impl Book<'_> {
     }
 
     fn close(mut self, stats: ShapeStats, pool: &Pool) -> Flow {
-        for (reason, &count) in &self.logged {
-            if count > LOGGED_REJECTIONS {
-                let more = count - LOGGED_REJECTIONS;
-                log::log!(
-                    self.limits.rejection_log_level,
-                    "{more} more records rejected ({reason})"
-                );
-            }
-        }
         // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
         self.flow.ledger.fetched -= self.flow.let_go.min(self.flow.ledger.fetched);
         let verdicts = stats.verdicts;

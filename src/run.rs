@@ -158,6 +158,7 @@ struct Run<'a> {
     fetched_at_all: bool,
     brake: pipeline::Brake,
     braked: bool,
+    rejections: pipeline::RejectionLog,
     replayed: u64,
     next_batch: u64,
     exit: Exit,
@@ -226,6 +227,7 @@ impl<'a> Run<'a> {
             fetched_at_all: false,
             brake: pipeline::Brake::default(),
             braked: false,
+            rejections: pipeline::RejectionLog::new(plan.on_failure.rejection_log_level),
             replayed: 0,
             next_batch: 0,
             exit: Exit::Success,
@@ -369,7 +371,13 @@ impl<'a> Run<'a> {
             transform: &self.transform,
             decision: &self.decision,
         };
-        let mut limits = limits(self.plan, self.database, self.deadline, self.signals);
+        let mut limits = limits(
+            self.plan,
+            self.database,
+            self.deadline,
+            self.signals,
+            &self.rejections,
+        );
         limits.records = self.request.limit;
         limits.brake = self.brake;
         let shown = pipeline::Shown {
@@ -560,6 +568,7 @@ fn limits<'a>(
     database: &Database,
     deadline: Option<Instant>,
     signals: &'a Signals,
+    rejections: &'a pipeline::RejectionLog,
 ) -> Limits<'a> {
     Limits {
         brake: pipeline::Brake::default(),
@@ -570,6 +579,6 @@ fn limits<'a>(
         continue_on_database_failure: plan.on_failure.continue_on_database_failure,
         deadline,
         stop: &signals.stop,
-        rejection_log_level: plan.on_failure.rejection_log_level,
+        rejections,
     }
 }

@@ -12,26 +12,27 @@ use crate::exit::Exit;
 /// Longest body, bytes.
 const LONGEST: usize = 10_000;
 const LIMIT: Duration = Duration::from_secs(3);
-/// Whoever ended the run is waiting.
+/// Whoever ended the run by a signal is waiting.
 const IN_HASTE: Duration = Duration::from_secs(1);
 
 /// A run has begun its work.
 pub fn start(notifications: &Notifications) {
-    send(notifications, Some("start"), "", LIMIT);
+    send(notifications, Some("start"), "", &[LIMIT]);
 }
 
 /// A run has ended; `said` is what it says of itself, the end of which matters most.
 pub fn end(notifications: &Notifications, exit: Exit, said: &str) {
     let code = exit.code().to_string();
-    let limit = match exit {
-        Exit::Interrupted | Exit::Terminated => IN_HASTE,
-        _ => LIMIT,
+    // Twice, since a ping that is missing wakes somebody.
+    let tries: &[Duration] = match exit {
+        Exit::Interrupted | Exit::Terminated => &[IN_HASTE],
+        _ => &[LIMIT, LIMIT],
     };
     let suffix = (exit != Exit::Success).then_some(code.as_str());
-    send(notifications, suffix, tail(said), limit);
+    send(notifications, suffix, tail(said), tries);
 }
 
-fn send(notifications: &Notifications, suffix: Option<&str>, body: &str, limit: Duration) {
+fn send(notifications: &Notifications, suffix: Option<&str>, body: &str, tries: &[Duration]) {
     let Some(address) = notifications.ping.as_ref().filter(|ping| !ping.is_empty()) else {
         return;
     };
@@ -47,15 +48,14 @@ fn send(notifications: &Notifications, suffix: Option<&str>, body: &str, limit: 
         log::warn!("the dead man's switch was not pinged: its address is not one");
         return;
     };
-    let send = || post(&url, "text/plain; charset=utf-8", body.to_owned(), limit);
-    // Twice, since a ping that is missing wakes somebody.
-    let sent = match send() {
-        Err(trouble) if trouble.again && limit == LIMIT => send(),
-        first => first,
-    };
-    if let Err(trouble) = sent {
-        log::warn!("the dead man's switch was not pinged: {}", trouble.why);
+    let mut why = String::new();
+    for limit in tries {
+        match post(&url, "text/plain; charset=utf-8", body.to_owned(), *limit) {
+            Ok(()) => return,
+            Err(trouble) => why = trouble.why,
+        }
     }
+    log::warn!("the dead man's switch was not pinged: {why}");
 }
 
 /// The end of a text, from the beginning of a line.

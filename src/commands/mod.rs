@@ -28,6 +28,8 @@ use crate::exit::{self, Exit, Misconfigured};
 use crate::logging;
 use crate::transform::Transform;
 
+pub use watch::mistyped;
+
 /// A decision table larger than this is refused, bytes.
 const MAX_DECISIONS: u64 = 8 << 20;
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::alert;
 use crate::cli::Global;
-use crate::config::{Needs, plan::Plan};
+use crate::config::{Needs, Sources, plan::Plan};
 use crate::exit::{self, Exit};
 use crate::metrics;
 use crate::report::{self, Report};
@@ -51,6 +51,22 @@ pub(super) fn watched(
         alert::ping::end(&plan.notifications, exit, &said);
     }
     result.map(|(exit, _)| exit)
+}
+
+/// The command line cannot be parsed. Where it was to be a run, a crontab with a slip of the pen for example, the metrics
+/// tell of it.
+pub fn mistyped() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let says = |word: &str| words.iter().any(|said| said == word);
+    if (says("sync") || says("retry")) && !says("--dry-run") {
+        let textfile = crate::config::metrics_textfile(&Sources::default());
+        keep(
+            textfile.as_deref(),
+            Exit::Configuration,
+            Instant::now(),
+            None,
+        );
+    }
 }
 
 fn summary(exit: Exit, report: Option<&Report>) -> String {

@@ -5,7 +5,7 @@
 
 use super::history::{moment, outcome};
 use super::html::{esc, percent, span};
-use super::{grouped, rows};
+use super::{counted, grouped, rows};
 use crate::histogram::Histogram;
 use crate::record::Ledger;
 use crate::store::PastRun;
@@ -63,16 +63,13 @@ pub fn flow(ledger: &Ledger, pages: u64, retries: u64) -> String {
          <text class=\"soft\" x=\"{text_x}\" y=\"14\">what became of them</text>\
          <rect x=\"{LEFT}\" y=\"{left_y:.1}\" width=\"{BEAM}\" height=\"{TALL}\" rx=\"3\" fill=\"var(--ink)\"/>"
     );
-    let plural = |count: u64, one: &str, many: &str| {
-        format!("{} {}", grouped(count), if count == 1 { one } else { many })
-    };
     let mut side = vec![
         ("big", grouped(fetched)),
         ("", "fetched".to_owned()),
-        ("soft", plural(pages, "page", "pages")),
+        ("soft", counted(pages, "page", "pages")),
     ];
     if retries > 0 {
-        side.push(("soft", plural(retries, "retry", "retries")));
+        side.push(("soft", counted(retries, "retry", "retries")));
     }
     for (line, (class, text)) in side.iter().enumerate() {
         drawn += &format!(
@@ -161,8 +158,17 @@ impl Area {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, so that at most five of them reach `greatest`.
+/// What an axis of seconds counts in beyond a minute.
+const CLOCK: [f64; 10] = [
+    20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
+];
+
+/// 1, 2 or 5 times a power of ten, or a round time, so that at most five of them reach `greatest`.
 fn step(greatest: f64, whole: bool) -> f64 {
+    if !whole && (60.0..36_000.0).contains(&greatest) {
+        let round = CLOCK.into_iter().find(|step| *step >= greatest / 5.0);
+        return round.unwrap_or(7200.0);
+    }
     let least = (greatest / 5.0).max(if whole { 1.0 } else { 1e-6 });
     let power = 10_f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0, 10.0]
@@ -178,7 +184,7 @@ pub fn response_times(answers: &Histogram, alert_seconds: f64) -> String {
     const LABEL: f64 = 160.0;
     let mut bars = answers.bars();
     if bars.is_empty() {
-        return "<p class=\"note\">The API has not answered anything.</p>\n".to_owned();
+        return "<p class=\"note\">Nothing was asked of the API.</p>\n".to_owned();
     }
     // A few bars would be drawn as walls.
     while bars.len() < FEWEST {
@@ -272,8 +278,8 @@ pub fn response_times(answers: &Histogram, alert_seconds: f64) -> String {
         308.0,
         "How long the API took to answer",
         &format!(
-            "{} answers: median {}, 95 % within {}, slowest {}.",
-            grouped(answers.count()),
+            "{}: median {}, 95 % within {}, slowest {}.",
+            counted(answers.count(), "request", "requests"),
             span(median),
             span(slow),
             span(answers.max())
@@ -401,7 +407,9 @@ mod tests {
             (7.0, 2.0),
             (22.0, 5.0),
             (0.043, 0.01),
-            (900.0, 200.0),
+            (147.0, 30.0),
+            (900.0, 300.0),
+            (50_000.0, 10_000.0),
         ] {
             let step = step(greatest, false);
             assert!((step - expected).abs() < 1e-9, "{greatest}: {step}");

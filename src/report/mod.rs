@@ -359,11 +359,13 @@ impl Report {
 pub const fn meaning(exit: Exit) -> &'static str {
     match exit {
         Exit::Success => "every record accounted for",
-        Exit::Internal => "internal error",
+        Exit::Internal => {
+            "internal error; nothing was lost: run it again, and report it if it stays"
+        }
         Exit::Configuration => "configuration; nothing was fetched or written",
         Exit::Api => "the API failed after its retries; what was committed stays",
-        Exit::Database => "the database failed; what it did not take is in the spool",
-        Exit::Threshold => "a threshold was crossed",
+        Exit::Database => "the database failed; what was fetched and not committed is in the spool",
+        Exit::Threshold => "a threshold was crossed, or a brake stopped the run",
         Exit::State => "the state directory cannot be written",
         Exit::Busy => "another run is at work",
         Exit::Interrupted => "interrupted",
@@ -382,6 +384,15 @@ pub fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// `1 page`, `1,234 pages`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        grouped(number),
+        if number == 1 { one } else { many }
+    )
 }
 
 /// Control characters, terminal sequences included, made visible and harmless.

@@ -4,7 +4,7 @@ use super::examples::{differences, rejections};
 use super::history::moment;
 use super::html::{bar, esc, joined, page, percent, section, span, table, tile};
 use super::past::past;
-use super::{Report, Status, chart, grouped, meaning, rows};
+use super::{Report, Status, chart, counted, grouped, meaning, rows, write_back_rows};
 use crate::config::plan::Field;
 use crate::exit::Exit;
 use crate::store::PastRun;
@@ -56,6 +56,7 @@ pub fn of_run(sheet: &Sheet<'_>) -> String {
         );
         main += &rejections(sheet, report);
         main += &differences(sheet, report);
+        main += &write_back(report);
         main += &responses(sheet, report);
         main += &stages(report);
     } else if let Some(why) = sheet.ended {
@@ -213,7 +214,7 @@ fn outcomes(report: &Report) -> String {
     let lines = joined(fates.iter().map(|(name, count)| {
         let share = *count as f64 / fetched as f64;
         format!(
-            "<tr><th scope=\"row\">{name}</th><td class=\"soft\">{}</td><td class=\"number\">{}</td>\
+            "<tr><th scope=\"row\">{name}</th><td class=\"soft which\">{}</td><td class=\"number\">{}</td>\
              <td class=\"number\">{}</td><td class=\"wide\">{}</td></tr>\n",
             chart::fate(name),
             grouped(*count),
@@ -225,12 +226,49 @@ fn outcomes(report: &Report) -> String {
         &format!("{} fetched are the sum of these", grouped(fetched)),
         &[
             ("Outcome", ""),
-            ("Which is", ""),
+            ("Which is", "which"),
             ("Records", "number"),
             ("Share", "number"),
             ("", "wide"),
         ],
         &lines,
+    )
+}
+
+/// What became of the messages to the API, where there are any.
+fn write_back(report: &Report) -> String {
+    let Some(ledger) = &report.write_back else {
+        return String::new();
+    };
+    if report.status == Status::DryRun {
+        let due = counted(ledger.due, "message", "messages");
+        return section(
+            "write-back",
+            "Write-back",
+            &format!("{due} would be sent."),
+            "",
+        );
+    }
+    let lines = joined(write_back_rows(ledger).map(|(name, count, note)| {
+        format!(
+            "<tr><th scope=\"row\">{name}</th><td class=\"soft which\">{}</td><td class=\"number\">{}</td></tr>\n",
+            esc(note),
+            grouped(count)
+        )
+    }));
+    section(
+        "write-back",
+        "Write-back",
+        "What the API was told, after the database had committed.",
+        &table(
+            "",
+            &[
+                ("Outcome", ""),
+                ("Which is", "which"),
+                ("Messages", "number"),
+            ],
+            &lines,
+        ),
     )
 }
 
@@ -240,8 +278,8 @@ fn responses(sheet: &Sheet<'_>, report: &Report) -> String {
         String::new()
     } else {
         format!(
-            "{} answers, the slowest after {}; more than {} would raise an alert.",
-            grouped(answers.count()),
+            "{}, the slowest took {}; more than {} would raise an alert.",
+            counted(answers.count(), "request", "requests"),
             esc(&span(answers.max())),
             esc(&span(sheet.alert_seconds))
         )
@@ -275,7 +313,7 @@ fn stages(report: &Report) -> String {
         .fold(1e-9, f64::max);
     let lines = joined(stages.iter().map(|(name, seconds, what)| {
         format!(
-            "<tr><th scope=\"row\">{name}</th><td class=\"soft\">{what}</td><td class=\"number\">{}</td><td class=\"wide\">{}</td></tr>\n",
+            "<tr><th scope=\"row\">{name}</th><td class=\"soft which\">{what}</td><td class=\"number\">{}</td><td class=\"wide\">{}</td></tr>\n",
             esc(&span(*seconds)),
             bar("updated", seconds / longest)
         )
@@ -288,7 +326,7 @@ fn stages(report: &Report) -> String {
             "",
             &[
                 ("Stage", ""),
-                ("Which is", ""),
+                ("Which is", "which"),
                 ("Time", "number"),
                 ("", "wide"),
             ],

@@ -16,6 +16,7 @@ use crate::store::{self, Connection, lease};
 impl Run<'_> {
     /// Turns what happened into a status, an exit code, a log row and a case.
     pub(super) fn finish(mut self, flow: &Flow) -> (Report, Exit) {
+        self.rejections.sum_up();
         self.judge(flow);
         let status = self.status(flow);
         self.judge_write_back();

@@ -139,7 +139,13 @@ impl Run<'_> {
             transform: &self.transform,
             decision: &self.decision,
         };
-        let limits = limits(self.plan, self.database, self.deadline, self.signals);
+        let limits = limits(
+            self.plan,
+            self.database,
+            self.deadline,
+            self.signals,
+            &self.rejections,
+        );
         let shown = pipeline::Shown {
             progress,
             accounted: &self.accounted,

@@ -45,7 +45,8 @@ pub fn classify(sqlstate: &str) -> (Class, &'static str) {
         "25006" => (Class::Transient, "read_only"),
         "25P03" => (Class::Transient, "idle_timeout"),
         "57P04" | "3D000" => (Class::Fatal, "no_such_database"),
-        "08P01" => (Class::Fatal, "protocol"),
+        // What pgbouncer answers to a login that it does not accept.
+        "08P01" => (Class::Fatal, "authentication"),
         // A key twice in one statement: keys that differ here but not to the index (case-insensitive types).
         "21000" => (Class::Data, "cardinality"),
         // A trigger's RAISE, a view's CHECK OPTION, a value too large for its index.

@@ -236,7 +236,15 @@ fn with_nothing_left_to_write_to_the_alert_is_still_sent() {
     // A file where the folder of cases should be: not even root can write there.
     std::fs::create_dir(place.state()).unwrap();
     std::fs::write(place.state().join("cases"), "in the way").unwrap();
+    // With the database up the case is kept there, and told once.
+    let broken = broken();
+    let place = place.with_api(broken.url());
+    for _ in 0..2 {
+        place.run(&["sync"]).expect(6);
+        assert_eq!(heard(&ear), ["opened api:status"]);
+    }
     cluster.stop("fast");
+    let place = place.with_api(api.url());
     place.run(&["sync"]).expect(6);
     assert!(
         heard(&ear).contains(&"opened database:unreachable".to_owned()),

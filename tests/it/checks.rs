@@ -203,7 +203,7 @@ fn a_database_in_order_is_told_in_every_step_and_nothing_changes() {
 
 #[test]
 fn a_database_that_cannot_be_used_is_exit_4_and_one_that_does_not_fit_is_exit_2() {
-    let database = Database::new();
+    let database = Database::undistributed();
     let place = || Workplace::new().with_database(&database);
     place()
         .env("DB_PORT", "1")

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::Workplace;
 use crate::support::command::Finished;
 use crate::support::http::{Fault, Server};
-use crate::support::postgres::Database;
+use crate::support::postgres::{Cluster, Database};
 
 /// Records that the shipped rules reject, and as many that they do not.
 fn mixed(count: u32) -> Vec<String> {
@@ -119,6 +119,40 @@ fn rejections_are_warnings_and_summed_up_after_twenty_of_a_reason() {
     for line in single.into_iter().chain(rest) {
         assert_eq!(line["level"], "warn", "{line}");
     }
+}
+
+#[test]
+fn rejections_of_many_spool_files_are_summed_up_as_those_of_one_run() {
+    let records = (1..=60).map(|i| {
+        format!(
+            r#"{{"external_id":"S-{i}","full_name":"Name {i}","contact_email":"u{i}@example.com","quality_score":20}}"#
+        )
+    });
+    let api = Server::new().records(records).max_page_size(10).start();
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let place = Workplace::connected(api.url(), &database);
+    place.edit("mappings.yaml", "batch_size: 1000", "batch_size: 10");
+    cluster.stop("fast");
+    place.run(&["sync"]).expect(4);
+    let files = std::fs::read_dir(place.state().join("spool"))
+        .unwrap()
+        .count();
+    assert!(files > 1, "one file only");
+    cluster.start();
+    let finished = place.run(&["retry"]);
+    let of = |text: &str| finished.stderr.matches(text).count();
+    // The retry fetches nothing: all of them come from the spool.
+    assert_eq!(
+        of("rejected (decision Rule_ScoreTooLow): "),
+        20,
+        "{finished}"
+    );
+    assert_eq!(
+        of("40 more records rejected (decision Rule_ScoreTooLow)"),
+        1,
+        "{finished}"
+    );
 }
 
 #[test]

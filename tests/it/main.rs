@@ -27,5 +27,6 @@ mod store;
 mod support;
 mod sync;
 mod transform;
+mod troubleshooting;
 mod validate;
 mod write_back;

@@ -330,6 +330,51 @@ fn a_configuration_error_is_counted_and_the_figures_of_the_run_before_stay() {
 }
 
 #[test]
+fn a_command_line_that_cannot_be_parsed_is_counted_where_it_was_to_be_a_run() {
+    let database = Database::new();
+    let api = api(10);
+    let place = place(&api, &database);
+    place.sync(&[]).0.expect(0);
+    let before = read(&place);
+    place.run(&["-q", "sync", "--limit", "many"]).expect(2);
+    let after = read(&place);
+    expect(&after, "datasync_runs_total{exit_code=\"2\"}", 1.0);
+    expect(&after, SUCCESS, before[SUCCESS]);
+    // None of these was to be one.
+    place
+        .run(&["sync", "--dry-run", "--limit", "many"])
+        .expect(2);
+    place.run(&["case", "shwo"]).expect(2);
+    place.run(&["sync", "--help"]).expect(0);
+    assert_eq!(read(&place), after);
+}
+
+#[test]
+fn the_alert_rules_are_well_formed_and_fire_when_they_should() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/monitoring");
+    let rules = format!("{folder}/prometheus-rules.yml");
+    promtool::run(&["check", "rules", &rules], "");
+    let played = format!("{folder}/prometheus-rules.test.yml");
+    promtool::run(&["test", "rules", &played], "");
+    // They name nothing that a run does not write.
+    let database = Database::new();
+    let api = api(10);
+    let place = place(&api, &database);
+    place.sync(&[]).0.expect(0);
+    let written = std::fs::read_to_string(textfile(&place)).unwrap();
+    let text = std::fs::read_to_string(&rules).unwrap();
+    let names: std::collections::BTreeSet<&str> = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("datasync_"))
+        .collect();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        let family = name.trim_end_matches("_bucket");
+        assert!(written.contains(&format!("# TYPE {family} ")), "{name}");
+    }
+}
+
+#[test]
 fn the_path_may_stand_in_mappings_yaml_or_in_dotenv() {
     let database = Database::new();
     let api = api(10);

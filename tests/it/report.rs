@@ -107,7 +107,7 @@ fn a_run_leaves_a_page_with_its_figures_and_those_of_the_runs_before() {
         "<tspan class=\"strong\">90</tspan> unchanged \u{b7} 90.0 %",
         "<tspan class=\"strong\">10</tspan> rejected \u{b7} 10.0 %",
         "How long the API took to answer",
-        "10 answers, the slowest after",
+        "10 requests, the slowest took",
         "<summary>field_error <span class=\"soft\">3 of 10</span>",
         "contact_email: expected e-mail address, found text that is no address",
         "2 of 2 succeeded (100.0 %)",

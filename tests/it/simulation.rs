@@ -14,7 +14,7 @@ use datasync::config::plan::Plan;
 use datasync::config::{Needs, Sources, load_with};
 use datasync::decision::Decision;
 use datasync::pipeline::{
-    self, Brake, Feed, Flow, Job, Keep, Limits, Rules, Sheet, Shown, Target, Task,
+    self, Brake, Feed, Flow, Job, Keep, Limits, RejectionLog, Rules, Sheet, Shown, Target, Task,
 };
 use datasync::progress::Progress;
 use datasync::spool::{Opened, Spool};
@@ -121,6 +121,7 @@ impl Parts {
         }
         let stop = AtomicBool::new(false);
         let (progress, accounted) = (Progress::new(false), AtomicU64::new(0));
+        let rejections = RejectionLog::new(log::Level::Trace);
         let mut next_batch = 0;
         let job = Job {
             feed: Feed::Sheets(sheets),
@@ -146,7 +147,7 @@ impl Parts {
                 continue_on_database_failure: true,
                 deadline: None,
                 stop: &stop,
-                rejection_log_level: log::Level::Trace,
+                rejections: &rejections,
             },
             keep: keep.map(|spool| Keep {
                 spool,

@@ -303,7 +303,7 @@ fn both_forms_of_the_statement_count_alike() {
 
 #[test]
 fn a_row_that_a_trigger_changes_is_counted_once_in_either_form() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN UPDATE customers SET customer_name = upper(customer_name) WHERE id = NEW.id; RETURN NULL; END $$; \
@@ -404,7 +404,7 @@ fn a_key_twice_in_a_batch_leaves_the_newest_and_counts_the_other() {
 
 #[test]
 fn values_are_compared_as_the_column_stores_them() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "CREATE DOMAIN short AS varchar(5);
          ALTER TABLE customers ADD amount numeric(10,2), ADD seen timestamp(0), ADD born date, ADD small smallint,
@@ -489,7 +489,7 @@ fn values_are_compared_as_the_column_stores_them() {
 
 #[test]
 fn a_refused_row_is_found_and_its_neighbours_are_written() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "ALTER TABLE customers ADD CONSTRAINT score_range CHECK (quality_score BETWEEN 0 AND 100);
          ALTER TABLE customers ALTER customer_name SET NOT NULL;
@@ -759,7 +759,7 @@ fn a_stopped_server_costs_the_connect_limit_and_no_more() {
 
 #[test]
 fn a_terminated_back_end_is_transient_and_the_batch_can_be_written_again() {
-    let database = Database::new();
+    let database = Database::direct();
     let mut bench = Bench::new(&database, &customers());
     database.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync' AND datname = current_database()");
     let mut batch = bench.batch();
@@ -779,7 +779,7 @@ fn a_terminated_back_end_is_transient_and_the_batch_can_be_written_again() {
 
 #[test]
 fn wrong_password_and_missing_database_need_a_person() {
-    let database = Database::new();
+    let database = Database::direct();
     let mut wrong = plan_of(&database);
     wrong.password = Secret::new("canary-password".to_owned());
     let error = Connection::open(&wrong, LIMIT).unwrap_err();
@@ -807,7 +807,7 @@ fn wrong_password_and_missing_database_need_a_person() {
 
 #[test]
 fn a_read_only_database_is_transient_and_the_connection_is_given_up() {
-    let database = Database::new();
+    let database = Database::direct();
     let mut bench = Bench::new(&database, &customers());
     database.run(&format!(
         "ALTER DATABASE {} SET default_transaction_read_only = on",
@@ -989,7 +989,7 @@ fn a_dry_run_counts_the_same_and_touches_nothing() {
 
 #[test]
 fn a_table_that_does_not_fit_is_described_in_full() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "ALTER TABLE customers DROP needs_review, ADD must text NOT NULL, ADD born date, ADD code text;
          DROP TABLE sync_lease; ALTER TABLE customers DROP CONSTRAINT customers_customer_id_key",
@@ -1030,7 +1030,7 @@ fn a_table_that_does_not_fit_is_described_in_full() {
 
 #[test]
 fn the_schema_can_be_applied_again_and_by_several_at_once() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE sync_log (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sync_id uuid, status varchar(50), records_processed integer, records_failed integer, started_at timestamptz, completed_at timestamptz, error_message text)");
     let db = plan_of(&database);
     std::thread::scope(|scope| {
@@ -1051,7 +1051,7 @@ fn the_schema_can_be_applied_again_and_by_several_at_once() {
 
 #[test]
 fn missing_privileges_are_named_with_the_grant_to_type() {
-    let database = Database::new();
+    let database = Database::direct();
     let role = format!("role_{}", database.name);
     database.run(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT SELECT ON customers, sync_log TO {role}; GRANT INSERT ON sync_log TO {role}"

@@ -117,7 +117,7 @@ fn tls_that_fails_is_told_with_the_reason() {
 
 #[test]
 fn a_login_that_fails_is_told_from_a_database_that_is_missing() {
-    let database = Database::new();
+    let database = Database::direct();
     let place = at(&database).env("DB_PASSWORD", "canary-wrong-password");
     let finished = place.run(&["check-db", "--output", "json"]);
     finished.expect(4);
@@ -160,7 +160,7 @@ fn a_server_that_takes_no_writes_is_told_why() {
 
 #[test]
 fn tables_columns_and_key_that_do_not_fit_are_told_apart() {
-    let database = Database::new();
+    let database = Database::undistributed();
     let place = at(&database);
     database.run("DROP TABLE sync_cases");
     let result = look(&place, 2);
@@ -250,7 +250,7 @@ fn a_text_that_may_be_longer_than_its_column_is_told_with_both_lengths() {
 
 #[test]
 fn each_missing_privilege_is_named_with_its_grant_and_granting_them_helps() {
-    let database = Database::new();
+    let database = Database::direct();
     let role = format!("role_{}", database.name);
     database.run(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT SELECT ON customers TO {role}; \

@@ -116,7 +116,7 @@ fn row_33_a_stopped_postmaster_meets_the_connect_deadline() {
 
 #[test]
 fn row_34_a_back_end_stopped_in_a_statement_is_abandoned_and_its_batch_is_not_lost() {
-    let database = Database::new();
+    let database = Database::undistributed();
     slow_writes(&database, 0.4);
     let api = api(60);
     let place = quick(place(&api, &database));
@@ -170,7 +170,7 @@ fn row_35_a_peer_that_vanishes_is_given_up_and_the_batch_is_spooled() {
 
 #[test]
 fn row_36_a_terminated_back_end_is_replaced_and_the_batch_written_once() {
-    let database = Database::new();
+    let database = Database::undistributed();
     slow_writes(&database, 0.3);
     let api = api(60);
     let place = place(&api, &database);
@@ -260,7 +260,7 @@ fn row_39_too_many_clients_is_waited_for_or_spooled_and_never_lost() {
 
 #[test]
 fn row_40_a_read_only_database_takes_nothing_and_loses_nothing() {
-    let database = Database::new();
+    let database = Database::direct();
     let api = api(120);
     let place = place(&api, &database);
     database.run(&format!(

@@ -40,7 +40,7 @@ fn row_44_a_time_out_of_range_is_a_rejection_of_that_record() {
 #[test]
 fn row_45_what_the_database_refuses_is_found_by_bisection_and_costs_no_neighbour() {
     let api = Server::new().records(texts(400)).start();
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run(
         "ALTER TABLE customers ADD CONSTRAINT no_seven CHECK (customer_id <> 'F-00007'); \
          CREATE UNIQUE INDEX one_mail ON customers ((CASE WHEN customer_id IN ('F-00100', 'F-00200') THEN 'same' ELSE customer_id END)); \

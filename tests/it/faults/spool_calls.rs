@@ -67,12 +67,23 @@ fn traced(place: &Workplace, strace: &Path, inject: Option<(&str, usize)>) -> (F
     (finished, calls.unwrap_or_default())
 }
 
-/// The calls of the thread that owns the spool: of the one that the log begins with.
-fn own_calls(log: &str) -> Vec<&str> {
+/// The calls of the thread that owns the spool: of the one that the log begins with. A call that was interrupted by a
+/// line of another thread is made whole.
+fn own_calls(log: &str) -> Vec<String> {
     let thread = log.split_whitespace().next().unwrap();
-    log.lines()
+    let mut calls = Vec::<String>::new();
+    for line in log
+        .lines()
         .filter_map(|line| line.strip_prefix(thread).map(str::trim_start))
-        .collect()
+    {
+        match (line.split_once(" resumed>"), calls.last_mut()) {
+            (Some((_, rest)), Some(last)) => {
+                *last = last.replace(" <unfinished ...>", "") + rest;
+            }
+            _ => calls.push(line.to_owned()),
+        }
+    }
+    calls
 }
 
 fn name(call: &str) -> &str {
@@ -132,7 +143,8 @@ fn row_55_killed_at_each_system_call_of_the_spool_nothing_is_lost_and_no_help_is
         let (finished, log) = traced(&place, &strace, None);
         finished.expect(if replaying { 0 } else { 4 });
         let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-        for call in own_calls(&log) {
+        let calls = own_calls(&log);
+        for call in &calls {
             *numbers.entry(name(call)).or_default() += 1;
         }
         assert!(numbers["flock"] > 1 && numbers["unlink"] > 0, "{numbers:?}");
@@ -186,7 +198,7 @@ fn a_batch_is_synced_then_renamed_then_its_folder_synced_before_it_counts() {
     let calls = own_calls(&log);
     for file in files {
         let temporary = format!("{file}.0.tmp");
-        let about: Vec<(usize, &&str)> = calls
+        let about: Vec<(usize, &String)> = calls
             .iter()
             .enumerate()
             .filter(|(_, call)| call.contains(&temporary))

@@ -430,6 +430,23 @@ impl Database {
     }
 
     pub fn new() -> Self {
+        Self::make(true)
+    }
+
+    /// One that is plain on Citus too: for triggers, and for what several statements at once do to the table.
+    pub fn undistributed() -> Self {
+        Self::make(false)
+    }
+
+    /// One that is reached without any pgbouncer as well: for what is about the server's own logins and sessions.
+    pub fn direct() -> Self {
+        let mut database = Self::undistributed();
+        database.host.clone_from(&database.server.host);
+        database.port = database.server.port;
+        database
+    }
+
+    fn make(distributed: bool) -> Self {
         // A test that panicked while it held the lock left nothing half-done.
         let shared = shared()
             .lock()
@@ -440,12 +457,12 @@ impl Database {
             (Some(template), _) => shared
                 .place
                 .maintenance(&format!("CREATE DATABASE {name} TEMPLATE {template}")),
-            (None, Some(workers)) => {
+            (None, Some(workers)) if distributed => {
                 shared.place.citus_database(&name, workers);
                 dropped_on.push(shared.place.clone());
                 dropped_on.extend(workers.iter().cloned());
             }
-            (None, None) => {
+            (None, _) => {
                 shared.place.maintenance(&format!("CREATE DATABASE {name}"));
                 apply_schema(&mut shared.place.client(&name));
                 dropped_on.push(shared.place.clone());

@@ -34,7 +34,7 @@ pub fn check_metrics(text: &str) {
     run(&["check", "metrics"], text);
 }
 
-/// Parses alert rules, and plays their unit tests when there are any.
+/// Runs it; whatever it has to complain of is a failure.
 #[track_caller]
 pub fn run(arguments: &[&str], input: &str) {
     let Some(program) = program() else { return };

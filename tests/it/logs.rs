@@ -132,7 +132,7 @@ fn rejections_of_many_spool_files_are_summed_up_as_those_of_one_run() {
     let cluster = Cluster::new(&[], &[]);
     let database = cluster.database();
     let place = Workplace::connected(api.url(), &database);
-    place.edit("mappings.yaml", "batch_size: 1000", "batch_size: 10");
+    place.edit("mappings.yaml", "batch_size: 5000", "batch_size: 10");
     cluster.stop("fast");
     place.run(&["sync"]).expect(4);
     let files = std::fs::read_dir(place.state().join("spool"))

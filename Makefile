@@ -20,7 +20,7 @@ test: lint ## Run every check and test; installs PostgreSQL if there is none
 
 soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (half an hour)
 	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 \
-		DATASYNC_CALLS=all $(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls::
+		DATASYNC_ROUNDS=600 DATASYNC_CALLS=all $(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving::
 
 lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }

@@ -164,9 +164,12 @@ pub struct SyncArgs {
     /// Let a run pass that a brake would stop: no records, or far fewer than before
     #[arg(long)]
     pub accept_drop: bool,
-    /// Fetch everything, whatever the watermark says
+    /// Fetch everything, whatever the watermark says; a complete run moves it
     #[arg(long)]
     pub full: bool,
+    /// Fetch what changed since then (2026-01-31T00:00:00Z), and leave the watermark alone
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "full")]
+    pub since: Option<jiff::Timestamp>,
     #[command(flatten)]
     pub page: PageArgs,
 }
@@ -300,6 +303,14 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration of more than nothing and less than an age".to_owned())
 }
 
+/// RFC 3339, with its offset.
+fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse().map_err(|_| {
+        "expected a time with its offset, such as 2026-01-31T00:00:00Z or 2026-01-31T08:00:00+01:00"
+            .to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,6 +328,20 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["", "10", "s", "1d", "-1s", "0s", "99999999999999999999s"] {
             assert!(duration(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn times_need_an_offset() {
+        for good in [
+            "2026-01-31T00:00:00Z",
+            "2026-01-31T08:00:00.5+01:00",
+            "2026-01-31 08:00-03:00",
+        ] {
+            assert!(time(good).is_ok(), "{good} was refused");
+        }
+        for bad in ["", "2026-01-31", "2026-01-31T00:00:00", "1769817600", "1h"] {
+            assert!(time(bad).is_err(), "{bad} was accepted");
         }
     }
 }

@@ -163,6 +163,11 @@ pub struct Flow {
     pub pool_exhausted: bool,
     /// Seconds that shaping waited for the writers.
     pub pool_wait_seconds: f64,
+    /// The latest time of change that a record had (rejected ones too), microseconds since 1970-01-01T00:00:00Z; where
+    /// [`crate::transform::Transform::watch`] was asked for it.
+    pub latest_change: Option<i64>,
+    /// Records without a time of change that could be read.
+    pub undated: u64,
 }
 
 impl Flow {
@@ -199,6 +204,8 @@ impl Flow {
         self.writers = self.writers.max(other.writers);
         self.pool_exhausted |= other.pool_exhausted;
         self.pool_wait_seconds += other.pool_wait_seconds;
+        self.latest_change = self.latest_change.max(other.latest_change);
+        self.undated += other.undated;
     }
 }
 
@@ -714,6 +721,8 @@ impl Book<'_> {
         self.flow.refused = verdicts.refused;
         self.flow.transform_seconds = stats.transform;
         self.flow.decide_seconds = stats.decide;
+        self.flow.latest_change = stats.latest_change;
+        self.flow.undated = stats.undated;
         self.flow.db_retries = self.shared.retries.load(Ordering::Relaxed);
         self.flow.writers = pool.largest;
         self.flow.pool_exhausted = pool.exhausted;

@@ -3,8 +3,10 @@
 //! It composes the stages, keeps the order of things (lease, log row, replay, fetch, ledger, case) and turns what
 //! happened into a status and an exit code. It moves no record itself: [`crate::pipeline`] does.
 
+mod cache;
 mod finish;
 mod replay;
+mod watermark;
 mod write_back;
 
 use std::sync::Arc;
@@ -28,6 +30,9 @@ use crate::store::lease::{self, Asked, Heartbeat};
 use crate::store::{self, Class, Columns, Composer, Connection, Layout, StoreError};
 use crate::transform::{Outgoing, Transform};
 
+use cache::Cache;
+use watermark::Mark;
+
 /// Differences that a dry run shows.
 const SHOWN_DIFFERENCES: usize = 20;
 /// Pauses before the database is asked again at the start.
@@ -46,6 +51,10 @@ pub struct Request {
     pub wait: Option<Duration>,
     /// Somebody has looked at a brake: let it pass.
     pub accept_drop: bool,
+    /// Everything, whatever the watermark says.
+    pub full: bool,
+    /// What changed since then, whatever the watermark says.
+    pub since: Option<jiff::Timestamp>,
 }
 
 impl Request {
@@ -66,6 +75,8 @@ impl Request {
             words.extend(duration.map(|duration| format!("{name} {}ms", duration.as_millis())));
         }
         words.extend(self.accept_drop.then(|| "--accept-drop".to_owned()));
+        words.extend(self.full.then(|| "--full".to_owned()));
+        words.extend(self.since.map(|since| format!("--since {since}")));
         words.join(" ")
     }
 }
@@ -152,6 +163,10 @@ struct Run<'a> {
     connection: Option<Connection>,
     layout: Option<Layout>,
     clock_offset: i64,
+    /// When the database was first seen: its clock, microseconds since 1970-01-01T00:00:00Z.
+    began_at: i64,
+    mark: Mark,
+    known: Cache,
     heartbeat: Option<Heartbeat>,
     /// Records accounted for, as other runs see them in the lease.
     accounted: Arc<AtomicU64>,
@@ -179,12 +194,19 @@ impl<'a> Run<'a> {
         for warning in &plan.warnings {
             log::info!("{warning}");
         }
-        for warning in plan.not_done() {
-            log::warn!("{warning}");
-        }
         let (api, database) = (plan.api()?, plan.database()?);
-        let transform =
+        let mut transform =
             Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
+        match &api.incremental {
+            Some(incremental) => transform
+                .watch(&incremental.field, &plan.mapping)
+                .map_err(|error| Misconfigured(format!("{error:#}")))?,
+            None if request.since.is_some() => {
+                let why = "--since needs `incremental` at the endpoint in mappings.yaml: which parameter of the API takes the time?";
+                return Err(Misconfigured(why.to_owned()).into());
+            }
+            None => {}
+        }
         let decision = crate::commands::load_decision(plan, &transform)?;
         let columns = Columns::new(&plan.mapping).ok_or_else(|| {
             Misconfigured("the conflict key is mapped with `column: false`".to_owned())
@@ -222,6 +244,9 @@ impl<'a> Run<'a> {
             connection: None,
             layout: None,
             clock_offset: 0,
+            began_at: i64::MIN,
+            mark: Mark::new(api),
+            known: Cache::default(),
             heartbeat: None,
             accounted: Arc::default(),
             fetched_at_all: false,
@@ -264,6 +289,7 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         };
+        let began_at = jiff::Timestamp::now().as_microsecond() + offset;
         match store::inspect(&mut connection, self.database, &self.plan.mapping) {
             Ok(layout) => {
                 for (index, field) in self.plan.mapping.fields.iter().enumerate() {
@@ -277,6 +303,7 @@ impl<'a> Run<'a> {
                 }
                 self.layout = Some(layout);
                 self.clock_offset = offset;
+                self.began_at = began_at;
                 self.connection = Some(connection);
                 Ok(())
             }
@@ -314,6 +341,11 @@ impl<'a> Run<'a> {
         if !self.is_dry() {
             self.take_lease()?;
             alert::ping::start(&self.plan.notifications);
+        }
+        if self.request.purpose.fetches() {
+            self.read_watermark()?;
+        }
+        if !self.is_dry() {
             self.start_log();
             self.move_shelved();
         }
@@ -343,7 +375,7 @@ impl<'a> Run<'a> {
         let feed = Feed::Api {
             api: self.api,
             pages: &self.pages,
-            threads: self.api.pagination.concurrency,
+            threads: self.fetch_threads(),
             clock_offset: self.clock_offset,
         };
         let mut next_batch = self.next_batch;
@@ -400,18 +432,20 @@ impl<'a> Run<'a> {
 
     /// What a full run is compared with; nothing, when it is not full or somebody has looked at it.
     fn brake(&mut self) -> pipeline::Brake {
-        if self.request.accept_drop || self.request.limit.is_some() {
+        if self.request.accept_drop || self.request.limit.is_some() || self.mark.incremental {
             return pipeline::Brake::default();
         }
         let brakes = &self.plan.brakes;
-        let previous = self.connection.as_mut().and_then(|connection| {
-            store::log::previous_complete(connection, self.database, None)
+        let previous = match self.connection.as_mut() {
+            Some(connection) => store::log::previous_complete(connection, self.database, None)
                 .inspect_err(|error| log::warn!("{error}"))
                 .ok()
                 .flatten()
-        });
+                .map(|run| run.fetched),
+            None => self.known.last_complete,
+        };
         pipeline::Brake {
-            previous: previous.map(|run| run.fetched),
+            previous,
             zero_records: brakes.zero_records,
             max_drop: brakes.max_drop,
             max_rejection: brakes.max_rejection,
@@ -487,13 +521,7 @@ impl<'a> Run<'a> {
     }
 
     fn start_log(&mut self) {
-        let header = run_header(
-            self.id,
-            self.plan,
-            (self.mode(), &self.request.command()),
-            self.started_at,
-            self.clock_offset,
-        );
+        let header = self.header();
         let Some(connection) = self.connection.as_mut() else {
             return;
         };
@@ -507,7 +535,39 @@ impl<'a> Run<'a> {
         if matches!(self.request.purpose, Purpose::Retry { .. }) {
             "retry"
         } else {
+            self.scope()
+        }
+    }
+
+    /// How much of the source is asked for.
+    const fn scope(&self) -> &'static str {
+        if self.mark.incremental {
+            "incremental"
+        } else {
             "full"
+        }
+    }
+
+    /// What is known of the run when it starts.
+    fn header(&self) -> store::RunHeader {
+        store::RunHeader {
+            run_id: self.id,
+            mode: self.mode().to_owned(),
+            shard: None,
+            started_at: self.started_at + self.clock_offset,
+            host: lease::host_name(),
+            os_user: crate::config::user_name(),
+            process_id: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config_hash: self.plan.config_hash.clone(),
+            watermark_before: self.mark.before.clone(),
+            command: Some(self.request.command()),
+            source: Some({
+                let mut address = self.api.base_url.clone();
+                let path = address.path().trim_end_matches('/').to_owned() + &self.api.fetch.path;
+                address.set_path(&path);
+                address.to_string()
+            }),
         }
     }
 
@@ -532,35 +592,6 @@ fn composer(plan: &Plan, api: &Api) -> Result<Option<Composer>> {
     let outgoing = Outgoing::new(&plan.mapping, update)
         .map_err(|error| Misconfigured(format!("{error:#}")))?;
     Ok(Some(Composer::new(move |raw| outgoing.compose(raw))))
-}
-
-/// What is known of the run when it starts.
-fn run_header(
-    run_id: uuid::Uuid,
-    plan: &Plan,
-    (mode, command): (&str, &str),
-    started_at: i64,
-    clock_offset: i64,
-) -> store::RunHeader {
-    store::RunHeader {
-        run_id,
-        mode: mode.to_owned(),
-        shard: None,
-        started_at: started_at + clock_offset,
-        host: lease::host_name(),
-        os_user: crate::config::user_name(),
-        process_id: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        config_hash: plan.config_hash.clone(),
-        watermark_before: None,
-        command: Some(command.to_owned()),
-        source: plan.api.as_ref().map(|api| {
-            let mut address = api.base_url.clone();
-            let path = address.path().trim_end_matches('/').to_owned() + &api.fetch.path;
-            address.set_path(&path);
-            address.to_string()
-        }),
-    }
 }
 
 fn limits<'a>(

@@ -21,6 +21,7 @@ use super::envelope;
 use super::error::{ApiError, Kind, printable};
 use super::hints::{Hints, Next};
 use super::pace::Pace;
+use super::retry;
 use crate::config::plan::{Api, PageStyle, Pagination};
 use crate::histogram::Histogram;
 
@@ -92,6 +93,12 @@ pub struct Stats {
     pub style: Option<&'static str>,
     /// The sequence came to the API's own end: not to `limit`, an error or a stop.
     pub complete: bool,
+    /// The API's own clock (its Date header) when the first page was asked for, at the earliest; microseconds since the
+    /// epoch.
+    pub first_asked_at: Option<i64>,
+    /// The announced total fell while pages were read, from and to: the rows behind moved up, and one may have slipped
+    /// through between two pages.
+    pub fell: Option<(u64, u64)>,
     /// Remarks for the log, for example that there may be more than one page.
     pub warnings: Vec<String>,
 }
@@ -160,6 +167,8 @@ struct State {
     announced_total: Option<u64>,
     /// Index of the page that announced it.
     announced_by: u64,
+    first_asked_at: Option<i64>,
+    fell: Option<(u64, u64)>,
     warnings: Vec<String>,
 }
 
@@ -238,6 +247,8 @@ impl Pages {
                 records: 0,
                 announced_total: None,
                 announced_by: 0,
+                first_asked_at: None,
+                fell: None,
                 warnings: Vec::new(),
             }),
             changed: Condvar::new(),
@@ -312,6 +323,8 @@ impl Pages {
             announced_total: state.announced_total,
             style: state.style,
             complete: state.complete,
+            first_asked_at: state.first_asked_at,
+            fell: state.fell,
             warnings: state.warnings.clone(),
         }
     }
@@ -470,6 +483,17 @@ impl Pages {
         state.in_flight.remove(&index);
         state.records += count;
         state.pages += u64::from(count > 0);
+        if index == 0 {
+            state.first_asked_at = retry::server_time(&parsed.headers).map(|answered| {
+                let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+                answered.as_microsecond().saturating_sub(took)
+            });
+        }
+        if let (Some(before), Some(now)) = (state.announced_total, announced_total)
+            && now < before
+        {
+            state.fell.get_or_insert((before, now));
+        }
         if announced_total.is_some() && index >= state.announced_by {
             state.announced_total = announced_total;
             state.announced_by = index;
@@ -649,7 +673,10 @@ impl Pages {
                 state.found_end = Some(0);
             }
         } else {
-            if let (Some(end), Some(pages)) = (state.announced_end, hints.total_pages()) {
+            let pages = hints
+                .total_pages()
+                .or_else(|| Some(hints.total()?.div_ceil(state.full)));
+            if let (Some(end), Some(pages)) = (state.announced_end, pages) {
                 // Rows came while we paged.
                 state.announced_end = Some(end.max(pages));
             }

@@ -43,6 +43,8 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
         deadline: args.deadline,
         wait: args.wait,
         accept_drop: args.accept_drop,
+        full: args.full,
+        since: args.since,
     };
     let done = run::sync(plan, &request, &signals, progress);
     if let Some(path) = &args.page.report {

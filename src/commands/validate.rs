@@ -202,9 +202,6 @@ fn as_text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
     for warning in &plan.warnings {
         text += &format!("note: {warning}\n");
     }
-    for warning in plan.not_done() {
-        text += &format!("note: {warning}\n");
-    }
     for finding in &findings.lint.findings {
         text += &format!("{file}: {finding}\n");
     }

@@ -7,7 +7,8 @@ use reqwest::header::{HeaderName, HeaderValue};
 
 use super::database::is_local;
 use super::plan::{
-    Api, Backoff, Endpoint, Incremental, PageStyle, Pagination, Retry, WriteBack, WriteBackOutcome,
+    Api, Backoff, Endpoint, Field, Incremental, Kind, PageStyle, Pagination, Retry, WriteBack,
+    WriteBackOutcome,
 };
 use super::problem::Problem;
 use super::reader::Section;
@@ -58,6 +59,7 @@ pub(super) fn api(
     section: &Section<'_>,
     max_retries: Option<u32>,
     outgoing: Vec<(String, String)>,
+    fields: &[Field],
 ) -> Option<Api> {
     let endpoints = endpoints(section);
     let fetch = endpoints.section("fetch", &[&ENDPOINT_KEYS[..], &FETCH_KEYS[..]].concat());
@@ -73,7 +75,7 @@ pub(super) fn api(
     let update = update(&endpoints, token.as_ref(), max_retries, outgoing);
     let pagination = pagination(&fetch);
     let params = params(&fetch);
-    let incremental = incremental(&fetch);
+    let incremental = incremental(&fetch, &params, fields);
     let rate = fetch.parse(
         "max_requests_per_second",
         "a number above 0, at most 100000,",
@@ -363,7 +365,11 @@ fn pagination(fetch: &Section<'_>) -> Pagination {
     }
 }
 
-fn incremental(fetch: &Section<'_>) -> Option<Incremental> {
+fn incremental(
+    fetch: &Section<'_>,
+    params: &[(String, String)],
+    fields: &[Field],
+) -> Option<Incremental> {
     let section = fetch.section("incremental", &["param", "field", "overlap"]);
     if !section.is_present() {
         return None;
@@ -379,9 +385,26 @@ fn incremental(fetch: &Section<'_>) -> Option<Incremental> {
     let overlap = section
         .duration("overlap", Duration::ZERO, HOUR * 24 * 366)
         .unwrap_or(SECOND * 300);
+    let (param, field) = (section.text("param")?, dotted(&section, "field")?);
+    if params.iter().any(|(name, _)| *name == param) {
+        section.wrong(
+            "param",
+            "`params` sets this parameter too",
+            "datasync sends it with the watermark: take it out of `params`",
+        );
+    }
+    if let Some(mapped) = fields.iter().find(|mapped| mapped.source == field)
+        && mapped.kind != Kind::DateTime
+    {
+        section.wrong(
+            "field",
+            format!("the field is mapped to `{}`, which is no datetime", mapped.name),
+            "give it `type: datetime`, with the `format` and `timezone` of its times where they are not RFC 3339",
+        );
+    }
     Some(Incremental {
-        param: section.text("param")?,
-        field: dotted(&section, "field")?,
+        param,
+        field,
         overlap,
     })
 }

@@ -179,7 +179,10 @@ fn resolve(
         ),
         None => (None, String::new(), Vec::new(), None),
     };
-    let api = api::api(&api.needed(needs.api), retries, outgoing);
+    let mapped = mapping
+        .as_ref()
+        .map_or(&[][..], |mapping: &plan::Mapping| &mapping.fields);
+    let api = api::api(&api.needed(needs.api), retries, outgoing, mapped);
     let mut database = database::database(&database.needed(needs.database), tables, conflict_key);
     if let (Some(database), Some(update)) = (
         &mut database,

@@ -46,18 +46,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What the configuration asks for and this version does not do, so that nobody waits for it in vain.
-    pub fn not_done(&self) -> Vec<&'static str> {
-        let api = self.api.as_ref();
-        [(
-            api.is_some_and(|api| api.incremental.is_some()),
-            "`incremental` is not supported yet: every run reads the whole source",
-        )]
-        .into_iter()
-        .filter_map(|(asked, what)| asked.then_some(what))
-        .collect()
-    }
-
     /// The source, for a command that asked for it.
     pub fn api(&self) -> anyhow::Result<&Api> {
         self.api

@@ -44,6 +44,10 @@ pub(super) struct ShapeStats {
     pub(super) transform: f64,
     pub(super) decide: f64,
     pub(super) verdicts: Verdicts,
+    /// The latest time of change among the records, microseconds since 1970-01-01T00:00:00Z.
+    pub(super) latest_change: Option<i64>,
+    /// Records that did not say when they were changed.
+    pub(super) undated: u64,
 }
 
 /// The verdicts of a dry run, whether or not the database could be asked: counts, and the first records of each kind.
@@ -156,6 +160,8 @@ impl<'a> Shaper<'a> {
             if let Some(start) = start {
                 self.stats.transform += start.elapsed().as_secs_f64() * TIMED as f64;
             }
+            self.stats.latest_change = self.stats.latest_change.max(shaped.changed_at);
+            self.stats.undated += u64::from(shaped.changed_at.is_none());
             self.settle(sheet, range, raw, &shaped, timed);
             self.sequence += 1;
         }

@@ -263,6 +263,14 @@ impl Report {
                 grouped(self.flagged)
             ));
         }
+        if let Some(after) = &self.watermark.after {
+            let moved = self.watermark.before.as_ref() != Some(after);
+            line(format!(
+                "  {:<11}  {after}{}",
+                "watermark",
+                if moved { "" } else { "   as before" }
+            ));
+        }
         if self.replayed > 0 {
             line(format!(
                 "  {:<11}{:>12}   from the spool of earlier runs",

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::{Purpose, Run, run_header};
+use super::{Purpose, Run};
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident;
 use crate::pipeline::Flow;
 use crate::record::Ledger;
-use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, Watermark, grouped};
+use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, grouped};
 use crate::spool;
 use crate::store::{self, Connection, lease};
 
@@ -197,7 +197,7 @@ impl Run<'_> {
         Report {
             run_id: self.id.to_string(),
             status,
-            mode: "full",
+            mode: self.scope(),
             ledger,
             flagged: flow.flagged,
             replayed: self.replayed,
@@ -227,7 +227,7 @@ impl Run<'_> {
             },
             api_response_seconds: percentiles(&stats.response_seconds),
             db_query_seconds: percentiles(&flow.db_seconds),
-            watermark: Watermark::default(),
+            watermark: self.mark.report(),
             pool: PoolUse {
                 connections: flow.writers,
                 max_connections: self.database.max_connections,
@@ -280,6 +280,14 @@ impl Run<'_> {
         open
     }
 
+    /// All that was asked for was seen, and has its fate.
+    fn is_complete(&self, status: Status) -> bool {
+        status == Status::Success
+            && self.pages.stats().mismatch().is_none()
+            && self.fetched_at_all
+            && self.request.limit.is_none()
+    }
+
     pub(super) fn run_end(&self, report: &Report) -> store::RunEnd {
         store::RunEnd {
             status: report.status.as_str().to_uppercase(),
@@ -287,13 +295,10 @@ impl Run<'_> {
             replayed: report.replayed,
             flagged: report.flagged,
             pages: report.pages,
-            complete: report.status == Status::Success
-                && self.pages.stats().mismatch().is_none()
-                && self.fetched_at_all
-                && self.request.limit.is_none(),
+            complete: self.is_complete(report.status),
             completed_at: jiff::Timestamp::now().as_microsecond() + self.clock_offset,
             error_message: (!report.problems.is_empty()).then(|| report.problems.join("; ")),
-            watermark_after: None,
+            watermark_after: report.watermark.after.clone(),
             exit_code: i32::from(self.exit.code()),
             case_id: report.case_id.clone(),
             api_retries: report.api_retries,
@@ -309,6 +314,18 @@ impl Run<'_> {
 
     /// Log row, case, lease: in the database, or on disk while it is away.
     pub(super) fn close_books(&mut self, flow: &Flow, report: &mut Report) {
+        if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.fatal {
+            // The run's own connection may have died with the writers'; the last word is worth another try.
+            self.connection =
+                Connection::open(self.database, self.database.connection_timeout).ok();
+        }
+        let complete = self.is_complete(report.status);
+        if let Some(remark) = self.move_watermark(flow, complete) {
+            log::warn!("{remark}");
+            report.problems.push(remark);
+        }
+        report.watermark = self.mark.report();
+        self.remember(complete, flow);
         let books = incident::Books {
             plan: self.plan,
             run_id: &self.id.to_string(),
@@ -320,11 +337,6 @@ impl Run<'_> {
             ledger: &flow.ledger,
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
         };
-        if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.fatal {
-            // The run's own connection may have died with the writers'; the last word is worth another try.
-            self.connection =
-                Connection::open(self.database, self.database.connection_timeout).ok();
-        }
         let kept = incident::keep_case(&books, self.connection.as_mut());
         report.case_id = kept.case_id;
         report.open_cases = kept.open;
@@ -338,13 +350,7 @@ impl Run<'_> {
         report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
         let row = incident::LogRow {
-            header: run_header(
-                self.id,
-                self.plan,
-                (self.mode(), &self.request.command()),
-                self.started_at,
-                self.clock_offset,
-            ),
+            header: self.header(),
             end: self.run_end(report),
         };
         if let Err(error) = incident::keep_log(self.connection.as_mut(), self.plan, &row) {

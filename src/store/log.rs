@@ -1,4 +1,4 @@
-//! The audit log of runs, the watermark, the clock, and what is trimmed with time.
+//! The audit log of runs, the clock, and what is trimmed with time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -239,62 +239,6 @@ pub fn complete_run_since(
     moment: i64,
 ) -> Result<bool, StoreError> {
     Ok(previous_complete(conn, db, shard)?.is_some_and(|run| run.started_at > moment))
-}
-
-/// A stored value of `sync_state`, for example the watermark.
-pub fn state(
-    conn: &mut Connection,
-    db: &Database,
-    name: &str,
-) -> Result<Option<String>, StoreError> {
-    const WHAT: &str = "reading the stored state";
-    let sql = format!(
-        "SELECT value FROM {} WHERE target = $1 AND name = $2",
-        quote_table(&db.log_schema, "sync_state")
-    );
-    let rows = conn.query(
-        WHAT,
-        &sql,
-        &[(&target(db), Type::TEXT), (&name, Type::TEXT)],
-    )?;
-    rows.first()
-        .map(|row| row.try_get(0))
-        .transpose()
-        .map_err(|error| StoreError::from_driver(WHAT, &error))
-}
-
-/// Moves a value of `sync_state`, only if it still is what this run read. False: somebody else moved it.
-pub fn advance_state(
-    conn: &mut Connection,
-    db: &Database,
-    name: &str,
-    before: Option<&str>,
-    after: &str,
-    run_id: Uuid,
-) -> Result<bool, StoreError> {
-    let table = quote_table(&db.log_schema, "sync_state");
-    let sql = match before {
-        None => format!(
-            "INSERT INTO {table} (target, name, value, run_id, updated_at) VALUES ($1, $2, $3, $4, clock_timestamp()) \
-             ON CONFLICT (target, name) DO NOTHING"
-        ),
-        Some(_) => format!(
-            "UPDATE {table} SET value = $3, run_id = $4, updated_at = clock_timestamp() \
-             WHERE target = $1 AND name = $2 AND value = $5"
-        ),
-    };
-    let target = target(db);
-    let mut params: Vec<super::connect::Param<'_>> = vec![
-        (&target, Type::TEXT),
-        (&name, Type::TEXT),
-        (&after, Type::TEXT),
-        (&run_id, Type::UUID),
-    ];
-    if before.is_some() {
-        params.push((&before, Type::TEXT));
-    }
-    conn.execute("moving the stored state", &sql, &params)
-        .map(|moved| moved == 1)
 }
 
 /// Deletes what has outlived the retention: batch log, closed rejections and old runs. Returns the number of rows.

@@ -14,10 +14,11 @@ mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
 pub mod history; // past runs, read back
 pub mod lease; // one run at a time for one target
-pub mod log; // sync_log, watermark, retention
+pub mod log; // sync_log, retention
 pub mod outbox; // what the API has still to be told
 pub mod rejections; // open rejections, to be decided again
 pub mod schema; // schema.sql, and the table against the mapping
+pub mod state; // sync_state: the watermark
 mod tls; // sslmode with libpq's meaning
 pub mod upsert; // all SQL of the write path
 

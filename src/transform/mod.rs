@@ -42,6 +42,7 @@ use crate::record::{Cell, FieldError};
 
 use field::Compiled;
 use paths::{Keys, Paths};
+use scan::{Value, ValueKind};
 use score::Score;
 
 pub use outgoing::Outgoing;
@@ -66,6 +67,8 @@ pub struct Transform {
     extra: Vec<&'static str>,
     /// Slot of the `qualityScore` fact when that is not the score field itself.
     score_slot: Option<usize>,
+    /// How the time of change is written, where it is looked at; see [`Transform::watch`].
+    watched: Option<time::Form>,
 }
 
 /// One record as the mapping sees it. Made once a page and filled again for every record.
@@ -82,6 +85,8 @@ pub struct Shaped<'p> {
     pub id: Option<Cow<'p, str>>,
     /// The freshness guard: microseconds since 1970-01-01T00:00:00Z, where a version field is mapped and present.
     pub version: Option<i64>,
+    /// When the source last changed the record, microseconds since 1970-01-01T00:00:00Z; see [`Transform::watch`].
+    pub changed_at: Option<i64>,
     /// What the source said of each field.
     found: Vec<Found>,
     keys: Keys<'p>,
@@ -155,7 +160,33 @@ impl Transform {
             score,
             extra,
             score_slot,
+            watched: None,
         })
+    }
+
+    /// Also reads, from every record, the time at this path of the source (the watermark is made of it). It is read as
+    /// the mapped field of this path is, RFC 3339 where none is mapped; what cannot be read is no fault of the record.
+    ///
+    /// # Errors
+    /// When the field is mapped as another type than datetime.
+    pub fn watch(&mut self, path: &[String], mapping: &Mapping) -> anyhow::Result<()> {
+        let mapped = mapping.fields.iter().find(|field| field.source == path);
+        let (format, timezone) = match mapped {
+            Some(field) => {
+                ensure!(
+                    field.kind == crate::config::plan::Kind::DateTime,
+                    "incremental.field `{}` must be of type datetime",
+                    path.join(".")
+                );
+                (field.format.as_deref(), field.timezone.as_deref())
+            }
+            None => (None, None),
+        };
+        self.watched = Some(time::Form::new(format, timezone)?);
+        // One more than there are fields.
+        let sources = mapping.fields.iter().map(|field| field.source.as_slice());
+        self.paths = Paths::new(sources.chain([path]))?;
+        Ok(())
     }
 
     /// Bounds the text of a field by the width of its column, in characters; a tighter `max_length` stays.
@@ -209,6 +240,18 @@ impl Transform {
         self.conclude(shaped);
     }
 
+    fn time_of_change(&self, value: Value<'_>) -> Option<i64> {
+        let form = self.watched.as_ref()?;
+        match value.kind {
+            ValueKind::Text | ValueKind::Escaped => {
+                let inner = &value.raw[1..value.raw.len() - 1];
+                form.read(text::unescape(inner).ok()?.trim()).ok()
+            }
+            ValueKind::Number => form.count(value.raw).ok(),
+            _ => None,
+        }
+    }
+
     /// Everything that follows from the cells: id, version, score and `hasRequiredFields`.
     fn conclude(&self, shaped: &mut Shaped<'_>) {
         if shaped.id.is_none() && shaped.found[self.key] != Found::Fault {
@@ -260,6 +303,7 @@ impl Shaped<'_> {
         self.missing.clear();
         self.id = None;
         self.version = None;
+        self.changed_at = None;
         self.keys.reset(&transform.paths);
     }
 

@@ -126,6 +126,17 @@ impl Paths {
         edge.plain.then_some(edge.key.as_str())
     }
 
+    /// Whether any of the mapped fields, so many, lies in an object or below it.
+    fn has_fields(&self, object: usize, fields: usize) -> bool {
+        let Object { first, end } = self.objects[object];
+        self.edges[first..end].iter().any(|edge| {
+            edge.fields.iter().any(|&field| field < fields)
+                || edge
+                    .object
+                    .is_some_and(|below| self.has_fields(below, fields))
+        })
+    }
+
     /// The edge of a key in an object.
     fn edge(&self, object: Object, print: u64, key: &str) -> Option<usize> {
         (object.first..object.end).find(|&at| self.prints[at] == print && self.edges[at].key == key)
@@ -239,7 +250,10 @@ fn read_edge<'p>(
     }
     let value = scanner.value()?;
     for &field in &edge.fields {
-        transform.fields[field].read(field, value, shaped);
+        match transform.fields.get(field) {
+            Some(compiled) => compiled.read(field, value, shaped),
+            None => shaped.changed_at = transform.time_of_change(value),
+        }
     }
     match (edge.object, value.kind) {
         (None, _) | (_, ValueKind::Null) => {}
@@ -247,6 +261,8 @@ fn read_edge<'p>(
             let mut inside = Scanner::new(value.raw);
             walk(transform, &mut inside, object, &edge.path, shaped)?;
         }
+        // Where only the time of change lies below, a record without it is no worse.
+        (Some(object), _) if !transform.paths.has_fields(object, transform.fields.len()) => {}
         (Some(_), other) => shaped.fault(edge.path.clone(), "an object", other.as_str()),
     }
     Ok(())

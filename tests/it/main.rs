@@ -22,6 +22,7 @@ mod logs;
 mod metrics;
 mod report;
 mod simulation;
+mod size;
 mod soak;
 mod store;
 mod support;

@@ -1089,6 +1089,7 @@ fn missing_privileges_are_named_with_the_grant_to_type() {
 fn the_run_log_the_watermark_and_the_retention() {
     use datasync::record::Ledger;
     use store::log::{self, RunEnd, RunHeader};
+    use store::state;
     let database = Database::new();
     let db = plan_of(&database);
     let mut conn = Connection::open(&db, LIMIT).unwrap();
@@ -1155,13 +1156,13 @@ fn the_run_log_the_watermark_and_the_retention() {
         ["ABANDONED0/0", "SUCCESS10/3"]
     );
     let run = good.run_id;
-    assert_eq!(log::state(&mut conn, &db, "watermark").unwrap(), None);
-    assert!(log::advance_state(&mut conn, &db, "watermark", None, "1", run).unwrap());
-    assert!(!log::advance_state(&mut conn, &db, "watermark", None, "2", run).unwrap());
-    assert!(log::advance_state(&mut conn, &db, "watermark", Some("1"), "2", run).unwrap());
-    assert!(!log::advance_state(&mut conn, &db, "watermark", Some("1"), "3", run).unwrap());
+    assert_eq!(state::read(&mut conn, &db, "watermark").unwrap(), None);
+    assert!(state::advance(&mut conn, &db, "watermark", None, "1", run).unwrap());
+    assert!(!state::advance(&mut conn, &db, "watermark", None, "2", run).unwrap());
+    assert!(state::advance(&mut conn, &db, "watermark", Some("1"), "2", run).unwrap());
+    assert!(!state::advance(&mut conn, &db, "watermark", Some("1"), "3", run).unwrap());
     assert_eq!(
-        log::state(&mut conn, &db, "watermark").unwrap().as_deref(),
+        state::read(&mut conn, &db, "watermark").unwrap().as_deref(),
         Some("2")
     );
     let mut bench = Bench::new(&database, &customers());

@@ -1,0 +1,229 @@
+//! How far an incremental sync has come: read when the run begins, sent to the API, and moved when all is well.
+//!
+//! The watermark says: whatever the source changed before it has been seen. It is the latest time of change among the
+//! records of a run, but never later than the run's own start, by PostgreSQL's clock and by the API's (its Date header):
+//! what changes while the pages are read may have been missed, so it has to lie behind the watermark. A record that
+//! claims to come from the future moves it no further either.
+//!
+//! It moves only after a complete run that left nothing in the spool, never backwards, and only if it still is what this
+//! run read. Then a run that is killed, overtaken or braked leaves it where it was, and the next one fetches again.
+
+use jiff::Timestamp;
+
+use super::cache::{self, Cache};
+use super::{Purpose, Run};
+use crate::api::{Pages, Want};
+use crate::config::plan::{Api, Database};
+use crate::exit::Misconfigured;
+use crate::pipeline::Flow;
+use crate::report::Watermark;
+use crate::store;
+
+/// What a run knows of the watermark.
+#[derive(Debug, Default)]
+pub(super) struct Mark {
+    /// Its name in `sync_state`; none where mappings.yaml has no `incremental`.
+    name: Option<String>,
+    /// As `sync_state` had it when the run began, or the cache where the database was away: RFC 3339 in UTC.
+    pub(super) before: Option<String>,
+    after: Option<String>,
+    /// The database said what `before` is, so that the run may move it.
+    certain: bool,
+    /// Only changes are fetched.
+    pub(super) incremental: bool,
+}
+
+impl Mark {
+    pub(super) fn new(api: &Api) -> Self {
+        Self {
+            name: name(api),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn report(&self) -> Watermark {
+        Watermark {
+            before: self.before.clone(),
+            after: self.after.clone(),
+        }
+    }
+}
+
+/// Another field, parameter or path is another watermark. Fixed parameters may be secret: only their hash is shown.
+fn name(api: &Api) -> Option<String> {
+    let incremental = api.incremental.as_ref()?;
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
+    for part in [&api.fetch.path, &incremental.param]
+        .into_iter()
+        .chain(of_params)
+    {
+        // The length keeps them apart.
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let hash = digest.finish();
+    let head = hash.as_ref().iter().take(4);
+    let hex = head.fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    Some(format!("watermark {} {hex}", incremental.field.join(".")))
+}
+
+/// What the cache calls the database.
+fn cached_of(database: &Database) -> String {
+    let Database {
+        host, port, name, ..
+    } = database;
+    format!("{host}:{port}/{name} {}", store::log::target(database))
+}
+
+impl Run<'_> {
+    /// Reads the watermark and asks for what changed since; once the lease is ours, so that nobody moves it meanwhile.
+    pub(super) fn read_watermark(&mut self) -> anyhow::Result<()> {
+        let path = cache::path(&self.plan.state_dir);
+        self.known = Cache::load(&path, &cached_of(self.database));
+        let (Some(name), Some(incremental)) = (self.mark.name.clone(), &self.api.incremental)
+        else {
+            return Ok(());
+        };
+        if let Some(connection) = self.connection.as_mut() {
+            match store::state::read(connection, self.database, &name) {
+                Ok(stored) => (self.mark.before, self.mark.certain) = (stored, true),
+                Err(error) => {
+                    self.store_failed(&error);
+                    self.connection = None;
+                }
+            }
+        }
+        if !self.mark.certain {
+            let cached = self.known.watermark.as_ref();
+            self.mark.before = cached
+                .filter(|(known, _)| *known == name)
+                .map(|(_, value)| value.clone());
+        }
+        self.mark.after.clone_from(&self.mark.before);
+        let since = match (&self.mark.before, self.request.since) {
+            _ if self.request.full => None,
+            (_, Some(time)) => Some(time.as_second()),
+            (Some(before), None) => {
+                let overlap = i64::try_from(incremental.overlap.as_micros()).unwrap_or(i64::MAX);
+                let since = micros(before, &name)?.saturating_sub(overlap);
+                Some(since.div_euclid(1_000_000))
+            }
+            (None, None) => None,
+        };
+        let Some(since) = since else { return Ok(()) };
+        // Whole seconds, rounded down: what every API reads, and no later than what was asked for.
+        let since = Timestamp::from_second(since).unwrap_or(Timestamp::MIN);
+        log::info!("fetching what changed since {since}");
+        self.mark.incremental = true;
+        let want = Want {
+            since: Some(since.to_string()),
+            limit: self.request.limit,
+            deadline: self.deadline,
+        };
+        self.pages = Pages::new(self.api, want)?;
+        Ok(())
+    }
+
+    /// Fetch threads. Where a watermark is to be trusted pages are read one after the other: between pages that are read
+    /// at once a row can move from one that is still to come to one that was read already, and nobody would come back
+    /// for it.
+    pub(super) fn fetch_threads(&self) -> u32 {
+        if self.mark.name.is_some() {
+            1
+        } else {
+            self.api.pagination.concurrency
+        }
+    }
+
+    /// Moves the watermark, if everything before its new place has been seen and stored. Returns a remark when not.
+    pub(super) fn move_watermark(&mut self, flow: &Flow, complete: bool) -> Option<String> {
+        let name = self.mark.name.as_ref()?;
+        let stats = self.pages.stats();
+        let asked_to = self.request.since.is_none()
+            && self.request.limit.is_none()
+            && self.request.purpose != Purpose::DryRun;
+        let waiting = self.spool.files().map_or(true, |files| !files.is_empty());
+        if !(asked_to && complete && stats.complete && self.mark.certain) || waiting {
+            return None;
+        }
+        if let Some((from, to)) = stats.fell {
+            return Some(format!(
+                "the source had {from} records when the run began and {to} later: as a row may have slipped through \
+                 between two pages, the watermark stays where it was, and the next run fetches again"
+            ));
+        }
+        let field = self.api.incremental.as_ref()?.field.join(".");
+        let Some(latest) = flow.latest_change else {
+            return (flow.undated > 0).then(|| {
+                format!(
+                    "no record says in `{field}` when it was changed: the watermark stays where it was; if its times are \
+                     not RFC 3339, map the field: `{field}: {{ to: changedAt, type: datetime, format: …, timezone: …, \
+                     column: false }}`"
+                )
+            });
+        };
+        if flow.undated > 0 {
+            log::warn!(
+                "{} records do not say in `{field}` when they were changed; the watermark is made of the others",
+                flow.undated
+            );
+        }
+        let latest = latest
+            .min(self.began_at)
+            .min(stats.first_asked_at.unwrap_or(i64::MAX));
+        let before = self.mark.before.as_deref();
+        if before.is_some_and(|before| micros(before, name).is_ok_and(|before| before >= latest)) {
+            return None;
+        }
+        let after = Timestamp::from_microsecond(latest).ok()?.to_string();
+        let connection = self.connection.as_mut()?;
+        match store::state::advance(connection, self.database, name, before, &after, self.id) {
+            Ok(true) => {
+                self.mark.after = Some(after);
+                None
+            }
+            Ok(false) => Some(
+                "another run has moved the watermark meanwhile; it stays where that run put it"
+                    .to_owned(),
+            ),
+            Err(error) => Some(format!(
+                "the watermark could not be moved, and the next run fetches the same again: {error}"
+            )),
+        }
+    }
+
+    /// Notes for a run without the database what this one knows.
+    pub(super) fn remember(&self, complete: bool, flow: &Flow) {
+        if self.connection.is_none() {
+            return;
+        }
+        let path = cache::path(&self.plan.state_dir);
+        let mut known = self.known.clone();
+        if self.mark.certain {
+            known.watermark = self.mark.name.clone().zip(self.mark.after.clone());
+        }
+        let full = complete && !self.mark.incremental && self.request.purpose == Purpose::Sync;
+        known.last_complete = full
+            .then_some(flow.ledger.fetched)
+            .or(self.brake.previous)
+            .or(known.last_complete);
+        if known != self.known
+            && let Err(error) = known.save(&path)
+        {
+            log::warn!("cannot note the watermark in {}: {error}", path.display());
+        }
+    }
+}
+
+/// A stored watermark as microseconds since 1970-01-01T00:00:00Z.
+fn micros(stored: &str, name: &str) -> Result<i64, Misconfigured> {
+    stored
+        .parse::<Timestamp>()
+        .map(Timestamp::as_microsecond)
+        .map_err(|_| {
+            Misconfigured(format!(
+                "`{name}` in sync_state is not a time such as 2026-01-31T00:00:00Z: correct it, or run `datasync sync --full`"
+            ))
+        })
+}

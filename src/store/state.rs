@@ -1,0 +1,66 @@
+//! `sync_state`: small values that outlive a run, the watermark above all. Knows nothing of what they mean.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::connect::{Connection, Param};
+use super::error::StoreError;
+use super::log::target;
+use super::quote_table;
+use crate::config::plan::Database;
+
+/// A stored value of `sync_state`, for example the watermark.
+pub fn read(
+    conn: &mut Connection,
+    db: &Database,
+    name: &str,
+) -> Result<Option<String>, StoreError> {
+    const WHAT: &str = "reading the stored state";
+    let sql = format!(
+        "SELECT value FROM {} WHERE target = $1 AND name = $2",
+        quote_table(&db.log_schema, "sync_state")
+    );
+    let rows = conn.query(
+        WHAT,
+        &sql,
+        &[(&target(db), Type::TEXT), (&name, Type::TEXT)],
+    )?;
+    rows.first()
+        .map(|row| row.try_get(0))
+        .transpose()
+        .map_err(|error| StoreError::from_driver(WHAT, &error))
+}
+
+/// Moves a value of `sync_state`, only if it still is what this run read. False: somebody else moved it.
+pub fn advance(
+    conn: &mut Connection,
+    db: &Database,
+    name: &str,
+    before: Option<&str>,
+    after: &str,
+    run_id: Uuid,
+) -> Result<bool, StoreError> {
+    let table = quote_table(&db.log_schema, "sync_state");
+    let sql = match before {
+        None => format!(
+            "INSERT INTO {table} (target, name, value, run_id, updated_at) VALUES ($1, $2, $3, $4, clock_timestamp()) \
+             ON CONFLICT (target, name) DO NOTHING"
+        ),
+        Some(_) => format!(
+            "UPDATE {table} SET value = $3, run_id = $4, updated_at = clock_timestamp() \
+             WHERE target = $1 AND name = $2 AND value = $5"
+        ),
+    };
+    let target = target(db);
+    let mut params: Vec<Param<'_>> = vec![
+        (&target, Type::TEXT),
+        (&name, Type::TEXT),
+        (&after, Type::TEXT),
+        (&run_id, Type::UUID),
+    ];
+    if before.is_some() {
+        params.push((&before, Type::TEXT));
+    }
+    conn.execute("moving the stored state", &sql, &params)
+        .map(|moved| moved == 1)
+}

@@ -201,7 +201,10 @@ impl StoreError {
             };
             format!(
                 "{what}: the database reported {} (SQLSTATE {sqlstate}); {}",
-                said.chars().filter(|c| !c.is_control()).collect::<String>(),
+                said.split(char::is_control)
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(" "),
                 hint(kind)
             )
         };

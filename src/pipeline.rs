@@ -45,7 +45,7 @@ pub use shape::Sheet;
 pub use write::{Target, Task};
 
 /// What batches may take in memory between shaping and their fate, bytes.
-const BUDGET: usize = 12 << 20;
+const BUDGET: usize = 5 << 20;
 /// How often the calling thread looks at signals and at the pool when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
 /// How long the pool is watched before it grows or shrinks.

@@ -329,6 +329,10 @@ impl Batch {
                     .is_none_or(|rejected| *rejected < (row.requested_at, row.sequence));
             }
         }
+        // It may wait for a while: what was reserved for more rows is given back.
+        self.fields.shrink_to_fit();
+        self.data.shrink_to_fit();
+        self.rows.shrink_to_fit();
         self.sealed = true;
     }
 

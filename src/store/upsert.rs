@@ -358,7 +358,7 @@ impl Writer {
             return self.upsert_owing(conn, outbox, &params, batch, picks, owed);
         }
         let found = match (self.form, &self.statements.copy) {
-            (Form::Copy, Some(copy)) => conn.copy(WHAT, copy, batch.copy(self.run_id, now))?,
+            (Form::Copy, Some(copy)) => conn.copy(WHAT, copy, &batch.copy(self.run_id, now))?,
             (Form::Copy | Form::AllNew, _) => {
                 conn.execute(WHAT, &self.statements.all_new, &params)?
             }

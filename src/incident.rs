@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -33,6 +34,10 @@ pub struct Books<'a> {
     pub samples: &'a [String],
     pub ledger: &'a Ledger,
     pub spool_files: u64,
+    /// What a single step of the evidence may take.
+    pub patience: Duration,
+    /// What may be spent on writing down what was seen.
+    pub closing: Duration,
 }
 
 /// A finished run's log row, as it is kept on disk.
@@ -80,6 +85,10 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
     let causes = causes(books);
     if !causes.is_empty() {
         let evidence = evidence(books);
+        if let Some(connection) = connection.as_deref_mut() {
+            // However long the looking took.
+            connection.set_deadline(Some(Instant::now() + books.closing));
+        }
         for cause in &causes {
             let known = others
                 .iter()
@@ -98,8 +107,12 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
             touched.push(case);
         }
     }
-    if books.exit == Exit::Success && !books.retrying && connection.is_some() {
-        let (over, still): (Vec<_>, Vec<_>) = others.into_iter().partition(|case| case.transient);
+    if matches!(books.exit, Exit::Success | Exit::Threshold)
+        && !books.retrying
+        && connection.is_some()
+    {
+        let (over, still): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|case| has_passed(books, case));
         others = still;
         touched.extend(over.into_iter().map(|case| recovered(case, books.run_id)));
     }
@@ -184,20 +197,38 @@ fn causes(books: &Books<'_>) -> Vec<Cause> {
     causes
 }
 
+/// Whether a run that ended like this shows that the cause of a case has passed. One that had nothing but too many
+/// rejections has still read all of the source and written to the database.
+fn has_passed(books: &Books<'_>, case: &Case) -> bool {
+    let braked = books
+        .failures
+        .iter()
+        .any(|(_, fingerprint, _)| fingerprint.starts_with("brake:"));
+    let ends = ["api:", "database:"];
+    case.transient
+        && (books.exit == Exit::Success
+            || (!braked && ends.iter().any(|end| case.fingerprint.starts_with(end))))
+}
+
 /// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.
 fn evidence(books: &Books<'_>) -> Evidence {
     let mut checks = Vec::new();
     let looks = !books.failures.is_empty();
     if let Some(api) = books.plan.api.as_ref().filter(|_| looks) {
+        let mut hasty = api.clone();
+        hasty.fetch.timeout = hasty.fetch.timeout.min(books.patience);
         let found = crate::api::check(
-            api,
+            &hasty,
             &books.plan.mapping,
             books.plan.alerts.api_response_time,
         );
         checks.extend(found.iter().map(|check| CheckFound::new("api", check)));
     }
     if let Some(database) = books.plan.database.as_ref().filter(|_| looks) {
-        let found = store::check(database, &books.plan.mapping);
+        let mut hasty = database.clone();
+        hasty.connection_timeout = hasty.connection_timeout.min(books.patience);
+        hasty.statement_timeout = hasty.statement_timeout.min(books.patience);
+        let found = store::check(&hasty, &books.plan.mapping);
         checks.extend(
             found
                 .checks

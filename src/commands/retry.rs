@@ -1,5 +1,7 @@
 //! `datasync retry`: the checks, the spool, what failed, and the case.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
@@ -14,7 +16,7 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::run::{self, Purpose, Request};
 use crate::signals::Signals;
-use crate::spool::Spool;
+use crate::spool::{self, Spool};
 use crate::store::{self, Connection};
 
 pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
@@ -25,7 +27,10 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     let signals = Signals::listen().context("cannot listen for signals")?;
     let shelf = Shelf::new(&plan.state_dir);
     let database = plan.database()?;
-    let mut connection = Connection::open(database, database.connection_timeout).ok();
+    let (mut connection, away) = match Connection::open(database, database.connection_timeout) {
+        Ok(connection) => (Some(connection), None),
+        Err(error) => (None, Some(error)),
+    };
     let cases = chosen(plan, &shelf, connection.as_mut(), args.case.as_deref())?;
     let waiting = Spool::open(&plan.state_dir, plan.spool_max_bytes)
         .map_err(|error| Misconfigured(error.to_string()))?
@@ -39,6 +44,11 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         _ => 0,
     };
     if cases.is_empty() && waiting == 0 && untold == 0 && !args.rejected {
+        if let Some(error) = away {
+            // Its cases and rejections are not known: that is not "nothing to do".
+            return Err(anyhow::Error::new(error)
+                .context("nothing waits on disk, but the database cannot be asked for its cases"));
+        }
         if !global.quiet {
             super::print(match global.output {
                 Output::Json => "{\"status\":\"success\",\"nothing_to_do\":true,\"exit_code\":0}\n",
@@ -49,6 +59,9 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
 
     let found = look(plan)?;
+    if let Some(asked) = signals.asked() {
+        return Ok((asked, None));
+    }
     let api_ok = found.iter().all(|check| check.ok || check.of != "api");
     let database_ok = found.iter().all(|check| check.ok || check.of != "database");
     let who = incident::who();
@@ -62,7 +75,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
     drop(connection);
 
-    let fetch = cases.iter().any(needs_fetch);
+    let fetch = cases.iter().any(|case| needs_fetch(case, plan));
     let request = Request {
         purpose: Purpose::Retry {
             // With the API away the spool can still be brought home.
@@ -85,6 +98,14 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
 
     let mut connection = Connection::open(database, database.connection_timeout).ok();
+    let outcome = Outcome {
+        plan,
+        exit,
+        errors: &report.errors_by_type,
+        fetched: fetch && api_ok,
+        waiting: spool::glance(&plan.state_dir)?.files,
+    };
+    let mut closed = Vec::new();
     for case in &cases {
         // The run may have added to it.
         let open = incident::open_cases(connection.as_mut(), plan, &shelf)?;
@@ -92,12 +113,13 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
             .into_iter()
             .find(|open| open.id == case.id)
             .unwrap_or_else(|| case.clone());
-        if exit == Exit::Success {
+        if outcome.has_settled(&case) {
             case.close(
                 Closing::Resolved,
                 &who,
-                &format!("run {} succeeded", report.run_id),
+                &format!("run {} succeeded in it", report.run_id),
             );
+            closed.push(case.clone());
         } else {
             let why = report.problems.first().or(report.alerts.first()).cloned();
             case.retry_failed(
@@ -115,7 +137,13 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     if report.case_id.is_none() && exit != Exit::Success {
         report.case_id = cases.first().map(|case| case.id.clone());
     }
-    show(global, &report, exit, &cases, (api_ok, database_ok))?;
+    show(
+        global,
+        &report,
+        exit,
+        (&cases, &closed),
+        (api_ok, database_ok),
+    )?;
     Ok((exit, Some(report)))
 }
 
@@ -172,7 +200,7 @@ fn note_checks(case: &mut Case, found: &[CheckFound]) {
 }
 
 /// Replaying the spool is enough only where everything had been fetched and the database alone had failed.
-fn needs_fetch(case: &Case) -> bool {
+fn needs_fetch(case: &Case, plan: &Plan) -> bool {
     let fetched = case
         .evidence
         .ledger
@@ -181,14 +209,46 @@ fn needs_fetch(case: &Case) -> bool {
     let stored_late = case.fingerprint.starts_with("database:")
         || case.fingerprint == "api:write_back"
         || case.fingerprint == "threshold:sync_failure_rate";
-    !stored_late || fetched == 0
+    // With the strategy `stop` the fetch had ended with the database.
+    !stored_late || fetched == 0 || !plan.on_failure.continue_on_database_failure
+}
+
+/// What a retry has come to, as far as cases care.
+struct Outcome<'a> {
+    plan: &'a Plan,
+    exit: Exit,
+    /// Fingerprints of what went wrong, among others.
+    errors: &'a BTreeMap<String, u64>,
+    /// The source was read.
+    fetched: bool,
+    /// Files left in the spool.
+    waiting: u64,
+}
+
+impl Outcome<'_> {
+    /// Whether this case is over. One cause that is still there does not keep the case of another open: the exit code is
+    /// the worst of them (1, 6, 4, 3, 5), so what ranks below it has not happened.
+    fn has_settled(&self, case: &Case) -> bool {
+        if self.exit == Exit::Success {
+            return true;
+        }
+        let database_ok = matches!(self.exit, Exit::Api | Exit::Threshold) && self.waiting == 0;
+        let api_ok = self.exit == Exit::Threshold && self.fetched;
+        match case.fingerprint.split(':').next() {
+            Some("database") => database_ok && (api_ok || !needs_fetch(case, self.plan)),
+            Some("threshold") if !needs_fetch(case, self.plan) => database_ok,
+            Some("api") => api_ok,
+            Some("threshold" | "brake") => api_ok && !self.errors.contains_key(&case.fingerprint),
+            _ => false,
+        }
+    }
 }
 
 fn show(
     global: &Global,
     report: &Report,
     exit: Exit,
-    cases: &[Case],
+    (cases, closed): (&[Case], &[Case]),
     (api_ok, database_ok): (bool, bool),
 ) -> Result<()> {
     if global.output == Output::Json {
@@ -206,8 +266,8 @@ fn show(
         return Ok(());
     }
     super::sync::show(global, report, exit)?;
-    if !global.quiet && exit == Exit::Success {
-        for case in cases {
+    if !(global.quiet && exit == Exit::Success) {
+        for case in closed {
             super::print(&format!(
                 "Case {} is closed: {}\n",
                 case.id, case.fingerprint

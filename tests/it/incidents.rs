@@ -215,6 +215,82 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
     );
 }
 
+/// The database was away, and the token is wrong by the time it is back: two causes, and one of them is over.
+#[test]
+fn a_case_closes_when_its_own_cause_is_over_whatever_else_is_wrong() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let good = api(300);
+    let place = hasty(Workplace::connected(good.url(), &database));
+    cluster.stop("fast");
+    let (_, report) = place.sync(&[]);
+    let database_case = report["case_id"].as_str().unwrap().to_owned();
+    cluster.start();
+    let broken = Server::new().always(Fault::Status(403)).start();
+    let place = place.with_api(broken.url());
+    let (finished, report) = place.sync(&[]);
+    finished.expect(3);
+    assert_eq!(report["replayed"], 300);
+    let api_case = report["case_id"].as_str().unwrap().to_owned();
+    assert_ne!(api_case, database_case);
+    let retried = place.run(&["retry"]);
+    retried
+        .expect(3)
+        .says(&format!("Case {database_case} is closed"));
+    let state: Vec<String> =
+        database.list("SELECT concat_ws(' ', fingerprint, status) FROM sync_cases ORDER BY 1");
+    assert_eq!(
+        state,
+        [
+            "api:unauthorized open",
+            "database:unreachable closed",
+            "threshold:sync_failure_rate closed"
+        ]
+    );
+    // And the other when the token is right again, though now too many are rejected.
+    let mut records = texts(20);
+    records.extend((0..20).map(|i| {
+        format!(
+            r#"{{"external_id":"LOW-{i}","full_name":"Low","contact_email":"l@example.com","quality_score":10}}"#
+        )
+    }));
+    let poor = Server::new().records(records).start();
+    let place = place.with_api(poor.url());
+    place
+        .run(&["retry"])
+        .expect(5)
+        .says(&format!("Case {api_case} is closed"));
+}
+
+#[test]
+fn a_run_that_only_rejects_too_much_shows_that_the_api_is_back() {
+    let database = Database::new();
+    let broken = Server::new().always(Fault::Status(500)).start();
+    let place = hasty(Workplace::connected(broken.url(), &database));
+    place.sync(&[]).0.expect(3);
+    let poor = Server::new()
+        .records([
+            r#"{"external_id":"LOW","full_name":"Low","contact_email":"l@example.com","quality_score":1}"#,
+        ])
+        .start();
+    place.with_api(poor.url()).sync(&[]).0.expect(5);
+    assert_eq!(
+        database.list("SELECT concat_ws(' ', fingerprint, status, document->>'closing') FROM sync_cases ORDER BY 1"),
+        ["api:status closed recovered", "threshold:rejection_rate open"]
+    );
+}
+
+#[test]
+fn retry_without_a_database_does_not_claim_that_there_is_nothing_to_do() {
+    let database = Database::new();
+    let api = api(5);
+    let place = hasty(Workplace::connected(api.url(), &database)).env("DB_PORT", "1");
+    place
+        .run(&["retry"])
+        .expect(4)
+        .says("cannot be asked for its cases");
+}
+
 #[test]
 fn stored_rejections_are_decided_again_by_todays_rules() {
     let database = Database::new();

@@ -12,3 +12,17 @@ pub mod server;
 pub use command::Workplace;
 
 pub use http::TOKEN;
+
+/// Says that a test could not do what it is for, past the test harness, which would swallow it. With
+/// `DATASYNC_TEST_ALL=1` that is a failure.
+pub fn not_run(what: &str) {
+    use std::io::Write as _;
+    assert!(
+        std::env::var_os("DATASYNC_TEST_ALL").is_none(),
+        "NOT RUN: {what}"
+    );
+    // The harness swallows what eprintln! writes.
+    std::io::stderr()
+        .write_all(format!("NOT RUN: {what}\n").as_bytes())
+        .unwrap();
+}

@@ -1,15 +1,24 @@
 //! The built-in functions. A call that fits no meaning is null, as the standard has it.
 
-use std::sync::Arc;
+mod conversion;
+mod lists;
+mod text;
 
 use jiff::civil;
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, MathematicalOps, RoundingStrategy};
 
+pub use self::conversion::temporal_literal;
+use self::conversion::{date, date_and_time, duration, months_between, number, time};
+pub use self::lists::sum;
+use self::lists::{
+    distinct, extreme, flatten, get_entries, insert_before, junction, listed, mean, median, mode,
+    reduce, remove, spread, stddev, sublist,
+};
+use self::text::{matches, replace, split, string_join, substring};
 use super::ast::Arithmetic;
-use super::eval::arithmetic;
-use super::temporal::{self, DateTime, ParsedDuration, Time, Zone};
-use super::value::{Kind, Value, equal, order};
+use super::temporal::{DateTime, Zone};
+use super::value::{Kind, Value, equal};
 
 /// A built-in function.
 #[derive(Debug)]
@@ -233,22 +242,30 @@ fn to_i64(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// A list of one counts as its item where a single value is wanted, as the standard has it.
+fn single(value: &Value) -> &Value {
+    match value {
+        Value::List(items) if items.len() == 1 => &items[0],
+        other => other,
+    }
+}
+
 fn on_text(arguments: &[Value], then: impl Fn(&str) -> Value) -> Value {
-    match &arguments[0] {
+    match single(&arguments[0]) {
         Value::Text(text) => then(text),
         _ => Value::Null,
     }
 }
 
 fn on_texts(arguments: &[Value], then: impl Fn(&str, &str) -> Value) -> Value {
-    match (&arguments[0], &arguments[1]) {
+    match (single(&arguments[0]), single(&arguments[1])) {
         (Value::Text(a), Value::Text(b)) => then(a, b),
         _ => Value::Null,
     }
 }
 
 fn on_number(arguments: &[Value], then: impl Fn(Decimal) -> Option<Decimal>) -> Value {
-    match &arguments[0] {
+    match single(&arguments[0]) {
         Value::Number(number) => then(*number).map_or(Value::Null, Value::Number),
         _ => Value::Null,
     }
@@ -264,7 +281,7 @@ fn on_list(arguments: &[Value], then: impl Fn(&[Value]) -> Value) -> Value {
 }
 
 fn on_date(arguments: &[Value], then: impl Fn(civil::Date) -> Value) -> Value {
-    match &arguments[0] {
+    match single(&arguments[0]) {
         Value::Date(date) => then(*date),
         Value::DateTime(moment) => then(moment.local.date()),
         _ => Value::Null,
@@ -287,523 +304,6 @@ fn same(a: &Value, b: &Value) -> bool {
         _ => a.kind() == b.kind() && equal(a, b) == Some(true),
     }
 }
-
-// ── conversion ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/// `@"…"`: whatever temporal value the text is.
-pub fn temporal_literal(text: &str) -> Value {
-    if let Some(date) = temporal::parse_date(text) {
-        return Value::Date(date);
-    }
-    if text.contains('T') && !text.trim_start_matches('-').starts_with('P') {
-        return temporal::parse_date_time(text).map_or(Value::Null, Value::DateTime);
-    }
-    if let Some(time) = temporal::parse_time(text) {
-        return Value::Time(time);
-    }
-    duration(&[Value::text(text)])
-}
-
-fn date(arguments: &[Value]) -> Value {
-    match arguments {
-        [Value::Text(text), Value::Null, Value::Null] => {
-            temporal::parse_date(text).map_or(Value::Null, Value::Date)
-        }
-        [Value::DateTime(moment), Value::Null, Value::Null] => Value::Date(moment.local.date()),
-        [Value::Date(date), Value::Null, Value::Null] => Value::Date(*date),
-        [year, month, day] => (|| {
-            civil::Date::new(
-                i16::try_from(integer(year)?).ok()?,
-                i8::try_from(integer(month)?).ok()?,
-                i8::try_from(integer(day)?).ok()?,
-            )
-            .ok()
-        })()
-        .map_or(Value::Null, Value::Date),
-        _ => Value::Null,
-    }
-}
-
-fn time(arguments: &[Value]) -> Value {
-    let whole = arguments[1..].iter().all(Value::is_null);
-    match &arguments[0] {
-        Value::Text(text) if whole => temporal::parse_time(text).map_or(Value::Null, Value::Time),
-        Value::DateTime(moment) if whole => Value::Time(Time {
-            clock: moment.local.time(),
-            zone: moment.zone.clone(),
-        }),
-        Value::Time(_) if whole => arguments[0].clone(),
-        Value::Date(_) if whole => Value::Time(Time {
-            clock: civil::Time::midnight(),
-            zone: Zone::Offset(0),
-        }),
-        Value::Number(_) => (|| {
-            let Value::Number(second) = &arguments[2] else {
-                return None;
-            };
-            let nanos = (second.fract() * Decimal::from(1_000_000_000)).to_i32()?;
-            let clock = civil::Time::new(
-                i8::try_from(integer(&arguments[0])?).ok()?,
-                i8::try_from(integer(&arguments[1])?).ok()?,
-                second.trunc().to_i8()?,
-                nanos,
-            )
-            .ok()?;
-            let zone = match &arguments[3] {
-                Value::Null => Zone::Local,
-                Value::Duration(nanos) => {
-                    let seconds = i32::try_from(nanos / 1_000_000_000).ok()?;
-                    if seconds.abs() > 14 * 3600 {
-                        return None;
-                    }
-                    Zone::Offset(seconds)
-                }
-                _ => return None,
-            };
-            Some(Value::Time(Time { clock, zone }))
-        })()
-        .unwrap_or_default(),
-        _ => Value::Null,
-    }
-}
-
-fn date_and_time(arguments: &[Value]) -> Value {
-    match (&arguments[0], &arguments[1]) {
-        (Value::Text(text), Value::Null) => {
-            temporal::parse_date_time(text).map_or(Value::Null, Value::DateTime)
-        }
-        (Value::DateTime(_), Value::Null) => arguments[0].clone(),
-        (Value::Date(date), Value::Null) => Value::DateTime(DateTime {
-            local: date.to_datetime(civil::Time::midnight()),
-            zone: Zone::Local,
-        }),
-        (Value::Date(_) | Value::DateTime(_), Value::Time(time)) => {
-            let date = match &arguments[0] {
-                Value::Date(date) => *date,
-                Value::DateTime(moment) => moment.local.date(),
-                _ => return Value::Null,
-            };
-            Value::DateTime(DateTime {
-                local: date.to_datetime(time.clock),
-                zone: time.zone.clone(),
-            })
-        }
-        (Value::DateTime(moment), Value::Text(zone)) => {
-            // The same instant, read in another zone.
-            temporal::named_zone(zone)
-                .and_then(|zone| moment.in_zone(zone))
-                .map_or(Value::Null, Value::DateTime)
-        }
-        _ => Value::Null,
-    }
-}
-
-fn duration(arguments: &[Value]) -> Value {
-    match &arguments[0] {
-        Value::Text(text) => match temporal::parse_duration(text) {
-            Some(ParsedDuration::Months(months)) => Value::Months(months),
-            Some(ParsedDuration::Nanos(nanos)) => Value::Duration(nanos),
-            None => Value::Null,
-        },
-        Value::Duration(_) | Value::Months(_) => arguments[0].clone(),
-        _ => Value::Null,
-    }
-}
-
-fn months_between(arguments: &[Value]) -> Value {
-    let date = |value: &Value| match value {
-        Value::Date(date) => Some(date.to_datetime(civil::Time::midnight())),
-        Value::DateTime(moment) => Some(moment.local),
-        _ => None,
-    };
-    let (Some(from), Some(to)) = (date(&arguments[0]), date(&arguments[1])) else {
-        return Value::Null;
-    };
-    let count = |moment: civil::DateTime| i64::from(moment.year()) * 12 + i64::from(moment.month());
-    // The time of day has no say.
-    let mut months = count(to) - count(from);
-    if months > 0 && to.day() < from.day() {
-        months -= 1;
-    } else if months < 0 && to.day() > from.day() {
-        months += 1;
-    }
-    Value::Months(months)
-}
-
-fn number(arguments: &[Value]) -> Value {
-    let Value::Text(text) = &arguments[0] else {
-        return match &arguments[0] {
-            Value::Number(_) => arguments[0].clone(),
-            _ => Value::Null,
-        };
-    };
-    let separator = |value: &Value, allowed: &[&str]| match value {
-        Value::Null => Some(None),
-        Value::Text(text) if allowed.contains(&&**text) => Some(Some(text.to_string())),
-        _ => None,
-    };
-    let (Some(grouping), Some(point)) = (
-        separator(&arguments[1], &[" ", ",", "."]),
-        separator(&arguments[2], &[",", "."]),
-    ) else {
-        return Value::Null;
-    };
-    if grouping.is_some() && grouping == point {
-        return Value::Null;
-    }
-    let mut plain = text.to_string();
-    if let Some(grouping) = grouping {
-        plain = plain.replace(&grouping, "");
-    }
-    if let Some(point) = point {
-        plain = plain.replace(&point, ".");
-    }
-    if plain.contains('_') {
-        return Value::Null;
-    }
-    plain
-        .parse::<Decimal>()
-        .or_else(|_| Decimal::from_scientific(&plain))
-        .map_or(Value::Null, Value::Number)
-}
-
-// ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/// The range of items that a start position (from 1, or from the end with a minus) and a length mean.
-fn span(length: usize, start: &Value, count: &Value) -> Option<std::ops::Range<usize>> {
-    let total = to_i64(length);
-    let start = match integer(start)? {
-        0 => return None,
-        start if start > 0 => start - 1,
-        start => total.checked_add(start)?,
-    };
-    let end = match count {
-        Value::Null => total,
-        count => start.checked_add(integer(count)?)?,
-    };
-    let clamp = |position: i64| usize::try_from(position.clamp(0, total)).ok();
-    let (start, end) = (clamp(start)?, clamp(end)?);
-    Some(start..end.max(start))
-}
-
-fn substring(arguments: &[Value]) -> Value {
-    on_text(arguments, |text| {
-        let chars: Vec<char> = text.chars().collect();
-        span(chars.len(), &arguments[1], &arguments[2]).map_or(Value::Null, |span| {
-            Value::text(&chars[span].iter().collect::<String>())
-        })
-    })
-}
-
-fn regex(pattern: &Value, flags: &Value) -> Option<regex::Regex> {
-    let Value::Text(pattern) = pattern else {
-        return None;
-    };
-    let mut builder;
-    let flags = match flags {
-        Value::Null => "",
-        Value::Text(flags) => flags,
-        _ => return None,
-    };
-    if flags.contains('q') {
-        builder = regex::RegexBuilder::new(&regex::escape(pattern));
-    } else {
-        builder = regex::RegexBuilder::new(pattern);
-    }
-    for flag in flags.chars() {
-        match flag {
-            'i' => builder.case_insensitive(true),
-            's' => builder.dot_matches_new_line(true),
-            'm' => builder.multi_line(true),
-            'x' => builder.ignore_whitespace(true),
-            'q' => &mut builder,
-            _ => return None,
-        };
-    }
-    builder.size_limit(1 << 20).build().ok()
-}
-
-fn matches(arguments: &[Value]) -> Value {
-    on_text(arguments, |text| {
-        regex(&arguments[1], &arguments[2])
-            .map_or(Value::Null, |regex| Value::Boolean(regex.is_match(text)))
-    })
-}
-
-fn replace(arguments: &[Value]) -> Value {
-    let Value::Text(replacement) = &arguments[2] else {
-        return Value::Null;
-    };
-    on_text(arguments, |text| {
-        let Some(regex) = regex(&arguments[1], &arguments[3]) else {
-            return Value::Null;
-        };
-        // `$1a` means group 1 and an `a`; the regex library would read it as the group named `1a`.
-        let mut braced = String::with_capacity(replacement.len());
-        let mut chars = replacement.chars().peekable();
-        while let Some(c) = chars.next() {
-            if c == '$' && chars.peek().is_some_and(char::is_ascii_digit) {
-                braced.push_str("${");
-                while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-                    braced.push(digit);
-                }
-                braced.push('}');
-            } else if c == '\\' && chars.peek() == Some(&'$') {
-                chars.next();
-                braced.push_str("$$");
-            } else {
-                braced.push(c);
-            }
-        }
-        Value::text(&regex.replace_all(text, braced.as_str()))
-    })
-}
-
-fn split(arguments: &[Value]) -> Value {
-    on_text(arguments, |text| {
-        regex(&arguments[1], &Value::Null).map_or(Value::Null, |regex| {
-            Value::list(regex.split(text).map(Value::text).collect())
-        })
-    })
-}
-
-fn string_join(arguments: &[Value]) -> Value {
-    let delimiter = match &arguments[1] {
-        Value::Null => "",
-        Value::Text(text) => text,
-        _ => return Value::Null,
-    };
-    on_list(arguments, |items| {
-        let mut parts = Vec::new();
-        for item in items {
-            match item {
-                Value::Text(text) => parts.push(&**text),
-                Value::Null => {}
-                _ => return Value::Null,
-            }
-        }
-        Value::text(&parts.join(delimiter))
-    })
-}
-
-// ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/// `min([1, 2])` and `min(1, 2)` mean the same.
-fn spread(arguments: &[Value]) -> Vec<Value> {
-    match arguments {
-        [Value::List(items)] => items.to_vec(),
-        _ => arguments.to_vec(),
-    }
-}
-
-fn listed(value: &Value) -> Vec<Value> {
-    match value {
-        Value::List(items) => items.to_vec(),
-        single => vec![single.clone()],
-    }
-}
-
-fn extreme(arguments: &[Value], wanted: std::cmp::Ordering) -> Value {
-    let items = spread(arguments);
-    let mut best: Option<Value> = None;
-    for item in items {
-        match &best {
-            None if item.kind().is_ordered() => best = Some(item),
-            None => return Value::Null,
-            Some(current) => match order(&item, current) {
-                Some(order) if order == wanted => best = Some(item),
-                Some(_) => {}
-                None => return Value::Null,
-            },
-        }
-    }
-    best.unwrap_or_default()
-}
-
-/// The sum of numbers or of durations; null for none, or for anything else among them.
-pub fn sum(items: &[Value]) -> Value {
-    reduce(items, Arithmetic::Add)
-}
-
-fn reduce(items: &[Value], operator: Arithmetic) -> Value {
-    let Some((first, rest)) = items.split_first() else {
-        return Value::Null;
-    };
-    if !matches!(
-        first,
-        Value::Number(_) | Value::Duration(_) | Value::Months(_)
-    ) {
-        return Value::Null;
-    }
-    rest.iter().fold(first.clone(), |total, item| {
-        arithmetic(operator, &total, item)
-    })
-}
-
-fn mean(arguments: &[Value]) -> Value {
-    let items = spread(arguments);
-    let count = Value::integer(to_i64(items.len()));
-    arithmetic(Arithmetic::Divide, &sum(&items), &count)
-}
-
-fn numbers(arguments: &[Value]) -> Option<Vec<Decimal>> {
-    spread(arguments)
-        .iter()
-        .map(|item| match item {
-            Value::Number(number) => Some(*number),
-            _ => None,
-        })
-        .collect()
-}
-
-fn median(arguments: &[Value]) -> Value {
-    let Some(mut items) = numbers(arguments) else {
-        return Value::Null;
-    };
-    items.sort();
-    let middle = items.len() / 2;
-    match items.len() {
-        0 => Value::Null,
-        length if length % 2 == 1 => Value::Number(items[middle]),
-        _ => items[middle - 1]
-            .checked_add(items[middle])
-            .map_or(Value::Null, |sum| Value::Number(sum / Decimal::TWO)),
-    }
-}
-
-fn stddev(arguments: &[Value]) -> Value {
-    (|| {
-        let items = numbers(arguments)?;
-        if items.len() < 2 {
-            return None;
-        }
-        let count = Decimal::from(items.len());
-        let mut total = Decimal::ZERO;
-        for item in &items {
-            total = total.checked_add(*item)?;
-        }
-        let mean = total.checked_div(count)?;
-        let mut squares = Decimal::ZERO;
-        for item in &items {
-            let difference = item.checked_sub(mean)?;
-            squares = squares.checked_add(difference.checked_mul(difference)?)?;
-        }
-        squares.checked_div(count - Decimal::ONE)?.sqrt()
-    })()
-    .map_or(Value::Null, Value::Number)
-}
-
-fn mode(arguments: &[Value]) -> Value {
-    let Some(mut items) = numbers(arguments) else {
-        return Value::Null;
-    };
-    items.sort();
-    let mut counted: Vec<(Decimal, usize)> = Vec::new();
-    for item in items {
-        match counted.last_mut() {
-            Some((last, count)) if *last == item => *count += 1,
-            _ => counted.push((item, 1)),
-        }
-    }
-    let most = counted.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    Value::list(
-        counted
-            .into_iter()
-            .filter(|(_, count)| *count == most)
-            .map(|(item, _)| Value::Number(item))
-            .collect(),
-    )
-}
-
-fn junction(arguments: &[Value], decisive: bool) -> Value {
-    let mut unknown = false;
-    for item in spread(arguments) {
-        match item.truth() {
-            Some(truth) if truth == decisive => return Value::Boolean(decisive),
-            Some(_) => {}
-            None => unknown = true,
-        }
-    }
-    if unknown {
-        Value::Null
-    } else {
-        Value::Boolean(!decisive)
-    }
-}
-
-fn sublist(arguments: &[Value]) -> Value {
-    on_list(arguments, |items| {
-        span(items.len(), &arguments[1], &arguments[2])
-            .map_or(Value::Null, |span| Value::list(items[span].to_vec()))
-    })
-}
-
-fn position(length: usize, value: &Value) -> Option<usize> {
-    let index = match integer(value)? {
-        0 => return None,
-        position if position > 0 => position - 1,
-        position => to_i64(length) + position,
-    };
-    usize::try_from(index).ok().filter(|index| *index < length)
-}
-
-fn insert_before(arguments: &[Value]) -> Value {
-    on_list(arguments, |items| {
-        position(items.len(), &arguments[1]).map_or(Value::Null, |index| {
-            let mut items = items.to_vec();
-            items.insert(index, arguments[2].clone());
-            Value::list(items)
-        })
-    })
-}
-
-fn remove(arguments: &[Value]) -> Value {
-    on_list(arguments, |items| {
-        position(items.len(), &arguments[1]).map_or(Value::Null, |index| {
-            let mut items = items.to_vec();
-            items.remove(index);
-            Value::list(items)
-        })
-    })
-}
-
-fn distinct(items: impl Iterator<Item = Value>) -> Vec<Value> {
-    let mut kept: Vec<Value> = Vec::new();
-    for item in items {
-        if !kept.iter().any(|other| equal(other, &item) == Some(true)) {
-            kept.push(item);
-        }
-    }
-    kept
-}
-
-fn flatten(items: &[Value], flat: &mut Vec<Value>, depth: u32) {
-    for item in items {
-        match item {
-            Value::List(inner) if depth < 100 => flatten(inner, flat, depth + 1),
-            other => flat.push(other.clone()),
-        }
-    }
-}
-
-fn get_entries(arguments: &[Value]) -> Value {
-    match &arguments[0] {
-        Value::Context(entries) => Value::list(
-            entries
-                .iter()
-                .map(|(key, value)| {
-                    Value::Context(Arc::from([
-                        (Arc::from("key"), Value::Text(Arc::clone(key))),
-                        (Arc::from("value"), value.clone()),
-                    ]))
-                })
-                .collect(),
-        ),
-        _ => Value::Null,
-    }
-}
-
-// ── numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 fn rounded(arguments: &[Value], strategy: RoundingStrategy) -> Value {
     let Value::Number(number) = &arguments[0] else {
@@ -863,8 +363,6 @@ fn parity(arguments: &[Value], odd: bool) -> Value {
         _ => Value::Null,
     }
 }
-
-// ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// This moment in UTC, as records are.
 fn now() -> civil::DateTime {

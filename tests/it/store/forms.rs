@@ -33,7 +33,7 @@ fn write(bench: &mut Bench, at: i64, rows: &[(String, String)]) -> [u64; 6] {
 
 #[test]
 fn what_is_new_is_copied_and_what_is_there_is_only_looked_at() {
-    let database = Database::new();
+    let database = Database::undistributed();
     watch_statements(&database);
     let mut bench = Bench::new(&database, &customers());
     assert_eq!(
@@ -88,7 +88,7 @@ fn a_copy_that_meets_a_known_key_writes_the_batch_all_the_same() {
 
 #[test]
 fn a_number_with_another_scale_is_the_same_number() {
-    let database = Database::new();
+    let database = Database::undistributed();
     watch_statements(&database);
     let mut bench = Bench::new(&database, &customers());
     bench.rows(
@@ -114,7 +114,7 @@ fn a_number_with_another_scale_is_the_same_number() {
 
 #[test]
 fn a_key_column_that_is_ordered_by_a_language_is_written_right() {
-    let database = Database::new();
+    let database = Database::undistributed();
     database.run("ALTER TABLE customers ALTER customer_id TYPE varchar(100) COLLATE \"und-x-icu\"");
     let rows = [
         ("B", "x", "1"),

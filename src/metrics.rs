@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 
 use crate::exit::Exit;
 use crate::histogram::Histogram;
-use crate::report::{Report, Status, rows};
+use crate::report::{Report, Status, rows, write_back_rows};
 use exposition::{Former, Kind, Page, series};
 
 /// Every threshold and brake that an alert can be about.
@@ -272,6 +272,12 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
         report.map(|report| floats(retries(report))),
     );
     out.gauges(
+        "datasync_last_run_write_back_messages",
+        "Messages to the API about records of the last run, and earlier ones that waited, by what became of them.",
+        "outcome",
+        report.map(|report| floats(messages(report))),
+    );
+    out.gauges(
         "datasync_last_run_rejections",
         "Records the last run rejected, by reason.",
         "reason",
@@ -335,6 +341,12 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
         "side",
         retries(report),
     );
+    out.counter(
+        "datasync_write_back_messages_total",
+        "Messages to the API that have found their end, by what became of them.",
+        "outcome",
+        messages(report).filter(|(outcome, _)| *outcome != "kept"),
+    );
     out.histogram(
         "datasync_api_response_seconds",
         "Time from request to the end of the answer, for every request to the API, failed ones included.",
@@ -350,6 +362,13 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
 /// The ledger without `fetched`, which is their sum.
 fn outcomes(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
     rows(&report.ledger).into_iter().skip(1)
+}
+
+/// The ledger of write-back without `due`, which is their sum; nothing where it is off.
+fn messages(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
+    let rows = report.write_back.as_ref().map(write_back_rows);
+    let rows = rows.into_iter().flat_map(|rows| rows.into_iter().skip(1));
+    rows.map(|(name, count, _)| (name, count))
 }
 
 fn retries(report: &Report) -> [(&'static str, u64); 2] {

@@ -18,7 +18,8 @@ use anyhow::{Context as _, Result};
 
 use crate::exit::Exit;
 use crate::histogram::Histogram;
-use crate::report::{Report, Status, rows};
+use crate::record::WriteBackLedger;
+use crate::report::{Report, Status, rows, write_back_rows};
 use exposition::{Former, Kind, Page, series};
 
 /// Every threshold and brake that an alert can be about.
@@ -251,6 +252,14 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
         "outcome",
         report.map(|report| floats(outcomes(report))),
     );
+    if let Some(ledger) = report.and_then(|report| report.write_back) {
+        out.gauges(
+            "datasync_last_run_write_back_messages",
+            "Messages the API was to be told at the end of the last run, by what became of them.",
+            "outcome",
+            Some(floats(told(&ledger))),
+        );
+    }
     out.gauges(
         "datasync_last_run_stage_seconds",
         "Time the last run spent in each stage; stages overlap.",
@@ -317,6 +326,15 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
         "reason",
         counts(&report.rejections_by_reason),
     );
+    if let Some(ledger) = &report.write_back {
+        // What is kept is due again: it is no total.
+        out.counter(
+            "datasync_write_back_messages_total",
+            "Messages the API was told, by what became of them.",
+            "outcome",
+            told(ledger).filter(|(outcome, _)| *outcome != "kept"),
+        );
+    }
     // A run that ended before its report has no other error than its exit.
     let early = match ended.exit {
         Exit::Configuration => Some(("configuration", 1)),
@@ -350,6 +368,14 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
 /// The ledger without `fetched`, which is their sum.
 fn outcomes(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
     rows(&report.ledger).into_iter().skip(1)
+}
+
+/// The ledger of write-back without `due`, which is their sum.
+fn told(ledger: &WriteBackLedger) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    write_back_rows(ledger)
+        .into_iter()
+        .skip(1)
+        .map(|(name, count, _)| (name, count))
 }
 
 fn retries(report: &Report) -> [(&'static str, u64); 2] {

@@ -145,12 +145,20 @@ pub(super) fn write_back_fields(fields: &Section<'_>, drafts: &Drafts) -> Vec<(S
         let Some(external) = fields.text(&entry.key) else {
             continue;
         };
-        if result.iter().any(|(before, _)| *before == external) {
-            fields.wrong(
-                &entry.key,
-                format!("`{external}` is sent twice"),
-                "external names are unique",
-            );
+        let within = |inner: &str, outer: &str| {
+            inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        if let Some((before, _)) = result.iter().find(|(before, _)| {
+            *before == external || within(before, &external) || within(&external, before)
+        }) {
+            let message = if *before == external {
+                format!("`{external}` is sent twice")
+            } else {
+                format!("`{external}` and `{before}` cannot both be sent: one is part of the other")
+            };
+            fields.wrong(&entry.key, message, "external names are unique");
         }
         result.push((external, entry.key.clone()));
     }

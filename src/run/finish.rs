@@ -316,6 +316,7 @@ impl Run<'_> {
             watermark_after: report.watermark.after.clone(),
             exit_code: i32::from(self.exit.code()),
             case_id: report.case_id.clone(),
+            write_back: report.write_back,
             api_retries: report.api_retries,
             db_retries: report.db_retries,
             stage_seconds: [

@@ -4,8 +4,9 @@
 //! what was fetched now, so that the API is never told something older than what it has just told us. A message is removed
 //! from the outbox only after its answer; killed in between, the next run sends it again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, unbounded};
@@ -14,10 +15,12 @@ use super::Run;
 use crate::api::{ApiError, Class, Sender, Sent};
 use crate::config::plan::{WriteBack, WriteBackOutcome};
 use crate::exit::Exit;
+use crate::incident;
 use crate::pipeline::Flow;
 use crate::record::WriteBackLedger;
+use crate::store::lease::{self, Asked, Heartbeat};
 use crate::store::outbox::{self, Waiting};
-use crate::store::{Connection, StoreError};
+use crate::store::{self, Connection, StoreError};
 
 /// Messages read from the outbox, sent and removed together.
 const AT_ONCE: i64 = 200;
@@ -91,7 +94,7 @@ impl Run<'_> {
         let mut delivery = Delivery::default();
         // That of the run may have been idle for hours.
         let sent = match Connection::open(self.database, self.database.connection_timeout) {
-            Ok(mut connection) => self.deliver(update, &mut connection, &mut delivery),
+            Ok(mut connection) => self.deliver_alone(update, &mut connection, &mut delivery),
             Err(error) => {
                 delivery.store_error = Some(error);
                 Ok(())
@@ -107,6 +110,63 @@ impl Run<'_> {
         );
         self.delivery = Some(delivery);
         sent
+    }
+
+    /// One run at a time sends: two could have an older and a newer message of one record in flight at once. Shards of a
+    /// run come to this at about the same time.
+    fn deliver_alone(
+        &self,
+        update: &WriteBack,
+        connection: &mut Connection,
+        delivery: &mut Delivery,
+    ) -> Result<()> {
+        let lease = format!("{} write-back", store::log::target(self.database));
+        match outbox::extent(connection, self.database, None) {
+            Ok((0, _)) => return Ok(()),
+            Ok((due, _)) => {
+                delivery.ledger.due = due;
+                delivery.ledger.kept = due;
+            }
+            Err(error) => {
+                delivery.store_error = Some(error);
+                return Ok(());
+            }
+        }
+        match self.take_turn(connection, &lease) {
+            // What waits is being sent by another run, or by the next.
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
+            Err(error) => {
+                delivery.store_error = Some(error);
+                return Ok(());
+            }
+        }
+        let heartbeat = Heartbeat::start(self.database, &lease, self.id, Arc::default())
+            .context("cannot start the heartbeat of the lease")?;
+        let sent = self.deliver(update, connection, delivery);
+        drop(heartbeat);
+        if let Err(error) = lease::release(connection, self.database, &lease, self.id) {
+            log::info!("{error}");
+        }
+        sent
+    }
+
+    /// Waits for the lease of sending; false when the run has to end before.
+    fn take_turn(&self, connection: &mut Connection, lease: &str) -> Result<bool, StoreError> {
+        let who = incident::who();
+        loop {
+            match lease::acquire(connection, self.database, lease, self.id, &who)? {
+                Asked::Granted { .. } => return Ok(true),
+                Asked::Held(holder) => log::debug!("run {} is sending", holder.run_id),
+            }
+            let late = self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline);
+            if late || self.signals.asked().is_some() {
+                return Ok(false);
+            }
+            std::thread::sleep(TICK);
+        }
     }
 
     fn deliver(

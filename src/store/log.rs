@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::quote_table;
 use super::upsert::{count, signed, single};
 use crate::config::plan::Database;
-use crate::record::Ledger;
+use crate::record::{Ledger, WriteBackLedger};
 
 /// What is known of a run when it starts.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -62,6 +62,9 @@ pub struct RunEnd {
     /// Fetch, transform, decide, write.
     #[serde(default)]
     pub stage_seconds: [f64; 4],
+    /// Where write-back is on.
+    #[serde(default)]
+    pub write_back: Option<WriteBackLedger>,
 }
 
 /// A complete run before this one.
@@ -140,7 +143,7 @@ pub fn finish(
          updated = $7, unchanged = $8, superseded = $9, duplicates = $10, rejected = $11, spooled = $12, \
          replayed = $13, flagged = $14, pages = $15, complete = $16, error_message = $17, watermark_after = $18, \
          exit_code = $19::bigint::integer, case_id = $20, api_retries = $21, db_retries = $22, fetch_seconds = $23, \
-         transform_seconds = $24, decide_seconds = $25, write_seconds = $26 WHERE sync_id = $1",
+         transform_seconds = $24, decide_seconds = $25, write_seconds = $26, write_back = $27::text::json WHERE sync_id = $1",
         quote_table(&db.log_schema, &db.log_table)
     );
     let l = &end.ledger;
@@ -175,6 +178,8 @@ pub fn finish(
     let retries = [end.api_retries, end.db_retries].map(signed);
     params.extend(retries.iter().map(|count| (count as _, Type::INT8)));
     params.extend(end.stage_seconds.iter().map(|s| (s as _, Type::FLOAT8)));
+    let write_back = end.write_back.and_then(|l| serde_json::to_string(&l).ok());
+    params.push((&write_back, Type::TEXT));
     conn.execute("completing the run's log row", &sql, &params)
         .map(|_changed| ())
 }

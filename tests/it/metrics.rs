@@ -523,3 +523,34 @@ fn a_textfile_that_cannot_be_written_is_a_warning_and_changes_nothing() {
     assert_eq!(format!("{}{}", finished.stdout, finished.stderr), "");
     expect(&read(&place), "datasync_runs_total{exit_code=\"0\"}", 1.0);
 }
+
+#[test]
+fn what_was_written_back_is_counted_where_it_is_on() {
+    let database = Database::new();
+    let api = Server::new()
+        .records(texts(10))
+        .script(|request| {
+            (request.method == "PUT").then(|| Reply::Instead(204, Vec::new(), String::new()))
+        })
+        .start();
+    let place = place(&api, &database);
+    place.run(&["sync"]).expect(0);
+    assert!(
+        read(&place)
+            .keys()
+            .all(|series| !series.contains("write_back"))
+    );
+    place.edit("mappings.yaml", "enabled: false", "enabled: true");
+    place.edit(
+        "mappings.yaml",
+        "when: [inserted, updated]",
+        "when: [unchanged]",
+    );
+    for run in [1.0, 2.0] {
+        place.run(&["sync"]).expect(0);
+        let figures = read(&place);
+        let last = "datasync_last_run_write_back_messages{outcome=\"sent\"}";
+        let all = "datasync_write_back_messages_total{outcome=\"sent\"}";
+        assert_eq!((figures[last], figures[all]), (9.0, 9.0 * run));
+    }
+}

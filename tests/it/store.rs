@@ -1131,6 +1131,7 @@ fn the_run_log_the_watermark_and_the_retention() {
         watermark_after: Some("2025".to_owned()),
         exit_code: 0,
         case_id: None,
+        write_back: None,
         api_retries: 0,
         db_retries: 0,
         stage_seconds: [0.1, 0.2, 0.3, 0.4],

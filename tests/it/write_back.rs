@@ -2,15 +2,17 @@
 //! nothing is forgotten and nothing foreign is overwritten.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+mod answers;
+mod interrupted;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::Workplace;
-use crate::support::command::finish;
 use crate::support::http::{Reply, Request, Running, Server};
 use crate::support::postgres::Database;
 
@@ -114,6 +116,11 @@ fn what_was_committed_is_told_once_and_what_did_not_change_is_not() {
         "told before it was committed"
     );
     assert!(waiting(&database).is_empty());
+    assert_eq!(
+        database.one("SELECT write_back->>'sent' FROM sync_log"),
+        "250",
+        "the log says the same"
+    );
     let first = &puts(&api)[0];
     assert_eq!(first.headers["content-type"], "application/json");
     assert!(first.headers["authorization"].starts_with("Bearer "));
@@ -180,293 +187,6 @@ fn the_outcomes_in_when_decide_who_is_told() {
 }
 
 #[test]
-fn a_record_that_changed_meanwhile_is_not_overwritten_and_the_case_says_what_differs() {
-    let database = Database::new();
-    let changed = |request: &Request| {
-        // The version that was read is 1, but W-0002 is at 2 by now; W-0003 is at 2 because our own first try arrived.
-        let id = request.path.rsplit('/').next().unwrap();
-        if id == "W-0001" || request.headers["if-match"] == "\"2\"" {
-            says(200)
-        } else {
-            says(412)
-        }
-    };
-    let api = Server::new()
-        .records(texts(3))
-        .script(move |request| match (request.method.as_str(), request.path.as_str()) {
-            ("PUT", _) => Some(changed(request)),
-            ("GET", "/api/v1/data/W-0002") => Some(Reply::Instead(
-                200,
-                Vec::new(),
-                json!({"data": serde_json::from_str::<Value>(&text("W-0002", "canary name", 2)).unwrap()})
-                    .to_string(),
-            )),
-            ("GET", "/api/v1/data/W-0003") => {
-                Some(Reply::Instead(200, Vec::new(), text("W-0003", "Name 3", 2)))
-            }
-            _ => None,
-        })
-        .start();
-    let workplace = place(&api, &database).env("RUST_LOG", "trace");
-    workplace.edit(
-        "mappings.yaml",
-        "when: [inserted, updated]",
-        "when: [inserted, updated]\n        if_match: version",
-    );
-    let (finished, report) = workplace.sync(&[]);
-    finished.expect(3);
-    assert_eq!(ledger(&report), [3, 2, 1, 0, 0]);
-    assert_eq!(report["status"], "success", "what was fetched is safe");
-    assert!(waiting(&database).is_empty());
-    assert_eq!(puts(&api)[0].headers["if-match"], "\"1\"");
-    let id = report["case_id"].as_str().unwrap();
-    let case = workplace.run(&["case", "show", id]);
-    case.expect(0).says("W-0002 (full_name)");
-    for text in [&finished.stdout, &finished.stderr, &case.stdout] {
-        assert!(!text.contains("canary"), "{text}");
-    }
-
-    // The next run reads what the API has now, tells it with the new version, and closes the case.
-    let mut records = texts(3);
-    records[1] = text("W-0002", "canary name", 2);
-    let api = server(records, move |request| changed(request));
-    let workplace = workplace.with_api(api.url());
-    let (finished, report) = workplace.sync(&[]);
-    finished.expect(0);
-    assert_eq!(ledger(&report), [1, 1, 0, 0, 0]);
-    workplace
-        .run(&["case", "list", "--output", "json"])
-        .says("recovered");
-}
-
-#[test]
-fn a_record_the_api_no_longer_has_is_let_go_and_a_wrong_address_is_not_taken_for_that() {
-    let database = Database::new();
-    let api = server(texts(20), |request| {
-        says(if request.path.ends_with("W-0005") {
-            404
-        } else {
-            200
-        })
-    });
-    let workplace = place(&api, &database);
-    let (finished, report) = workplace.sync(&[]);
-    finished.expect(3).says("W-0005");
-    assert_eq!(ledger(&report), [20, 19, 0, 1, 0]);
-    assert!(waiting(&database).is_empty());
-    assert_eq!(report["errors_by_type"]["api:write_back_gone"], 1);
-
-    // Nothing was ever taken at this address: all of them stay.
-    let database = Database::new();
-    let api = server(texts(40), |_| says(404));
-    let workplace = place(&api, &database);
-    let (finished, report) = workplace.sync(&[]);
-    finished.expect(3).says("404");
-    assert_eq!(ledger(&report), [40, 0, 0, 0, 40]);
-    assert!(
-        puts(&api).len() < 20,
-        "a wrong address is not tried for ever"
-    );
-    assert_eq!(waiting(&database).len(), 40);
-}
-
-#[test]
-fn a_failure_that_passes_is_tried_again_by_the_same_rules_as_fetching() {
-    let database = Database::new();
-    let asked = AtomicU32::new(0);
-    let api = server(texts(12), move |_| {
-        match asked.fetch_add(1, Ordering::SeqCst) {
-            0 => says(503),
-            3 => Reply::Instead(429, vec![("Retry-After", "0".to_owned())], String::new()),
-            5 => says(500),
-            _ => says(200),
-        }
-    });
-    let (finished, report) = place(&api, &database).sync(&[]);
-    finished.expect(0);
-    assert_eq!(ledger(&report), [12, 12, 0, 0, 0]);
-    assert_eq!(puts(&api).len(), 15);
-    assert_eq!(report["api_retries"], 3);
-}
-
-#[test]
-fn while_the_api_is_away_messages_are_kept_and_retry_sends_them_without_fetching() {
-    let database = Database::new();
-    let away = Arc::new(AtomicBool::new(true));
-    let down = Arc::clone(&away);
-    let api = server(texts(60), move |_| {
-        says(if down.load(Ordering::SeqCst) {
-            503
-        } else {
-            200
-        })
-    });
-    let workplace = place(&api, &database);
-    let (finished, report) = workplace.sync(&[]);
-    finished.expect(3).says("kept for the next run");
-    assert_eq!(ledger(&report), [60, 0, 0, 0, 60]);
-    assert!(
-        puts(&api).len() <= 40,
-        "a dead API is left in peace: {}",
-        puts(&api).len()
-    );
-    assert_eq!(
-        database.one("SELECT concat_ws(' ', status, complete, exit_code) FROM sync_log"),
-        "SUCCESS t 3",
-        "what was fetched is complete all the same"
-    );
-    let id = report["case_id"].as_str().unwrap().to_owned();
-
-    away.store(false, Ordering::SeqCst);
-    let before = api.requests().len();
-    let retried = workplace.run(&["retry", "--output", "json"]);
-    retried.expect(0);
-    assert_eq!(ledger(&retried.json()), [60, 60, 0, 0, 0]);
-    assert!(waiting(&database).is_empty());
-    let pages = api.requests()[before..]
-        .iter()
-        .filter(|r| r.method == "GET")
-        .count();
-    assert!(pages <= 1, "only check-api reads a page: {pages}");
-    let case = workplace
-        .run(&["case", "show", &id, "--output", "json"])
-        .json();
-    assert_eq!(case["closing"], "resolved");
-    workplace.run(&["retry"]).expect(0).says("Nothing to do");
-}
-
-#[test]
-fn a_message_that_still_waits_is_replaced_by_what_was_fetched_later() {
-    let database = Database::new();
-    let api = server(texts(3), |_| says(503));
-    let workplace = place(&api, &database);
-    workplace.sync(&[]).0.expect(3);
-    let mut records = texts(3);
-    records[1] = text("W-0002", "Newer", 2);
-    let api = server(records, |_| says(200));
-    let workplace = workplace.with_api(api.url());
-    let (finished, report) = workplace.sync(&[]);
-    finished.expect(0);
-    assert_eq!(ledger(&report), [3, 3, 0, 0, 0]);
-    let bodies: Vec<String> = puts(&api)
-        .into_iter()
-        .filter(|request| request.path.ends_with("W-0002"))
-        .map(|request| request.body)
-        .collect();
-    assert_eq!(bodies.len(), 1);
-    assert!(
-        bodies[0].contains("Newer"),
-        "never what is older than what the API has said: {bodies:?}"
-    );
-}
-
-/// Kills the child whose id is known by then, once.
-fn killer() -> (Arc<AtomicU32>, impl Fn() + Send + Sync) {
-    let child = Arc::new(AtomicU32::new(0));
-    let target = Arc::clone(&child);
-    let kill = move || {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while target.load(Ordering::SeqCst) == 0 && Instant::now() < deadline {
-            std::thread::yield_now();
-        }
-        let id = target.load(Ordering::SeqCst).to_string();
-        std::process::Command::new("kill")
-            .args(["-9", &id])
-            .status()
-            .unwrap();
-    };
-    (child, kill)
-}
-
-#[test]
-fn killed_while_it_tells_nothing_is_forgotten() {
-    for at in [1, 2, 90, 205] {
-        let database = Database::new();
-        let (child, kill) = killer();
-        let asked = AtomicU32::new(0);
-        let api = server(texts(230), move |_| {
-            if asked.fetch_add(1, Ordering::SeqCst) + 1 == at {
-                kill();
-            }
-            says(200)
-        });
-        let workplace = place(&api, &database);
-        let started = workplace.start(&["sync"]);
-        child.store(started.id(), Ordering::SeqCst);
-        assert_eq!(finish(started).code, -9, "killed at PUT {at}");
-        let owed: BTreeSet<String> = waiting(&database).into_iter().collect();
-        let sent = told(&api);
-        for row in database.list("SELECT customer_id FROM customers") {
-            assert!(
-                owed.contains(&row) || sent.contains_key(&row),
-                "{row} is forgotten"
-            );
-        }
-        let (finished, report) = workplace.sync(&["--wait", "40s"]);
-        finished.expect(0);
-        assert_eq!(ledger(&report)[4], 0);
-        assert_eq!(told(&api).len(), 230, "killed at PUT {at}");
-        assert!(waiting(&database).is_empty());
-    }
-}
-
-#[test]
-fn killed_between_the_commit_and_the_first_put_everything_is_told_by_the_next_run() {
-    let database = Database::new();
-    let (child, kill) = killer();
-    let (client, armed) = (Mutex::new(database.client()), AtomicBool::new(true));
-    let api = Server::new()
-        .records(texts(600))
-        .latency(Duration::from_millis(5))
-        .script(move |request| {
-            if request.method == "PUT" {
-                return Some(says(200));
-            }
-            // The last page: some batches are committed by then, or soon will be.
-            if request.param("page") == Some("6") && armed.swap(false, Ordering::SeqCst) {
-                let deadline = Instant::now() + Duration::from_secs(20);
-                let count = "SELECT count(*) FROM customers";
-                while client
-                    .lock()
-                    .unwrap()
-                    .query_one(count, &[])
-                    .unwrap()
-                    .get::<_, i64>(0)
-                    == 0
-                    && Instant::now() < deadline
-                {
-                    std::thread::yield_now();
-                }
-                kill();
-            }
-            None
-        })
-        .start();
-    let workplace = place(&api, &database);
-    workplace.edit("mappings.yaml", "batch_size: 5000", "batch_size: 50");
-    let started = workplace.start(&["sync"]);
-    child.store(started.id(), Ordering::SeqCst);
-    assert_eq!(finish(started).code, -9);
-    let committed = database.list("SELECT customer_id FROM customers ORDER BY 1");
-    assert!(!committed.is_empty());
-    assert_eq!(
-        waiting(&database),
-        committed,
-        "both are in the same transaction"
-    );
-    assert!(puts(&api).is_empty());
-
-    // `retry` knows of them without a case.
-    let retried = workplace.run(&["retry", "--output", "json"]);
-    retried.expect(0);
-    assert_eq!(told(&api).len(), committed.len());
-    let (finished, _) = workplace.sync(&[]);
-    finished.expect(0);
-    assert_eq!(told(&api).len(), 600);
-    assert_eq!(puts(&api).len(), 600, "and nobody twice");
-}
-
-#[test]
 fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
     let database = Database::new();
     let api = server(texts(40), |_| says(200));
@@ -501,90 +221,6 @@ fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
     assert_eq!(ledger(&report)[0], 1);
     assert_eq!(report["messages"][0]["id"], "W-0003");
     assert!(puts(&api).is_empty());
-}
-
-#[test]
-fn whatever_is_in_an_id_it_stays_one_segment_of_the_path() {
-    let database = Database::new();
-    let ids = [
-        "a/b",
-        "../../admin",
-        "q?x=1#f",
-        "100%",
-        "Zoë 李",
-        "@evil.example",
-        "..",
-    ];
-    let records = ids.map(|id| text(id, "Name", 1)).to_vec();
-    let api = server(records, |_| says(200));
-    let workplace = place(&api, &database);
-    let (finished, report) = workplace.sync(&[]);
-    // `..` has no address of its own: it is kept and said, and hurts nobody else.
-    finished.expect(3).says("makes no address");
-    assert_eq!(ledger(&report), [7, 6, 0, 0, 1]);
-    assert_eq!(waiting(&database), [".."]);
-    let mut paths: Vec<String> = puts(&api).into_iter().map(|request| request.path).collect();
-    paths.sort();
-    assert_eq!(
-        paths,
-        [
-            "/api/v1/data/%40evil.example",
-            "/api/v1/data/..%2F..%2Fadmin",
-            "/api/v1/data/100%25",
-            "/api/v1/data/Zo%C3%AB%20%E6%9D%8E",
-            "/api/v1/data/a%2Fb",
-            "/api/v1/data/q%3Fx%3D1%23f",
-        ]
-    );
-    assert!(puts(&api).iter().all(|request| request.query.is_empty()));
-}
-
-#[test]
-fn a_redirect_is_not_followed_and_the_other_origin_hears_nothing() {
-    let database = Database::new();
-    let other = Server::new().start();
-    let location = format!("{}/api/v1/data/W-0001", other.url());
-    let api = server(texts(5), move |_| {
-        Reply::Instead(307, vec![("Location", location.clone())], String::new())
-    });
-    let (finished, report) = place(&api, &database).sync(&[]);
-    finished.expect(3).says("redirects are not followed");
-    assert_eq!(ledger(&report), [5, 0, 0, 0, 5]);
-    assert!(other.requests().is_empty());
-    assert!(puts(&api).len() <= 4, "no more than were in flight");
-}
-
-#[test]
-fn no_secret_and_no_value_gets_out_when_it_fails() {
-    let database = Database::new();
-    let record =
-        text("W-0001", "canary-name-1a", 1).replace("u@example.com", "canary.mail-2b@example.com");
-    let records = vec![record, text("W-0002", "canary-name-1a", 1)];
-    let api = Server::new()
-        .records(records)
-        .token(Some("canary-token-3c"))
-        .script(|request| {
-            (request.method == "PUT").then(|| {
-                let body = format!("no: {} canary-answer-4d", request.body);
-                Reply::Instead(422, vec![("X-Why", "canary-header-5e".to_owned())], body)
-            })
-        })
-        .start();
-    let workplace = place(&api, &database)
-        .env("API_TOKEN", "canary-token-3c")
-        .env("RUST_LOG", "trace");
-    let (finished, report) = workplace.sync(&[]);
-    finished.expect(3).says("422");
-    assert_eq!(ledger(&report), [2, 0, 0, 0, 2], "a refusal is kept");
-    let case = workplace.run(&["case", "show", report["case_id"].as_str().unwrap()]);
-    for text in [
-        &finished.stdout,
-        &finished.stderr,
-        &case.stdout,
-        &case.stderr,
-    ] {
-        assert!(!text.contains("canary"), "{text}");
-    }
 }
 
 #[test]
@@ -639,40 +275,6 @@ fn fetching_and_telling_share_one_pace() {
         0,
         "the limit never had to be enforced"
     );
-}
-
-#[test]
-fn a_signal_keeps_what_was_not_told_and_opens_no_case() {
-    let database = Database::new();
-    let child = Arc::new(AtomicU32::new(0));
-    let (target, asked) = (Arc::clone(&child), AtomicU32::new(0));
-    let api = server(texts(150), move |_| {
-        if asked.fetch_add(1, Ordering::SeqCst) == 10 {
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while target.load(Ordering::SeqCst) == 0 && Instant::now() < deadline {
-                std::thread::yield_now();
-            }
-            let id = target.load(Ordering::SeqCst).to_string();
-            std::process::Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(20));
-        says(200)
-    });
-    let workplace = place(&api, &database);
-    let started = workplace.start(&["sync", "--output", "json"]);
-    child.store(started.id(), Ordering::SeqCst);
-    let finished = finish(started);
-    finished.expect(143);
-    let report = finished.json();
-    let [due, sent, .., kept] = ledger(&report);
-    assert!(due == 150 && sent > 0 && kept > 0, "{report}");
-    assert_eq!(waiting(&database).len() as u64, kept);
-    assert_eq!(report["case_id"], Value::Null);
-    workplace.sync(&[]).0.expect(0);
-    assert_eq!(told(&api).len(), 150);
 }
 
 #[test]

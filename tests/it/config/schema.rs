@@ -39,7 +39,7 @@ const IN_A_LANGUAGE: [&str; 5] = [
 ];
 
 /// Values that do not go together, and names that something else must have.
-const BETWEEN_VALUES: [&str; 33] = [
+const BETWEEN_VALUES: [&str; 34] = [
     "column-of-our-own",
     "column-primary-key",
     "column-twice",
@@ -56,6 +56,7 @@ const BETWEEN_VALUES: [&str; 33] = [
     "min-of-text",
     "min-over-max",
     "notification-unknown",
+    "outgoing-nested",
     "outgoing-twice",
     "outgoing-unmapped",
     "pool",

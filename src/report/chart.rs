@@ -246,20 +246,15 @@ pub fn response_times(answers: &Histogram, alert_seconds: f64) -> String {
         tick *= factors.next().unwrap_or(10.0);
     }
     let (median, slow) = (answers.quantile(0.5), answers.quantile(0.95));
-    let mut marks = vec![(median, "median"), (slow, "95 % within")];
+    // The slowest on top, each label to the left of its line: a line that begins further down crosses none of them.
+    let mut marks = vec![(slow, "95 % within"), (median, "median")];
     if alert_seconds.log2() <= last {
-        marks.push((alert_seconds, "alert above"));
+        marks.insert(0, (alert_seconds, "alert above"));
     }
     for (row, (seconds, name)) in marks.into_iter().enumerate() {
         let at = x(seconds).clamp(area.left, area.right);
         let y = 16.0 + 20.0 * row as f64;
-        // The median's label stands to the left of its line, the others to the right: they keep out of each other's way.
-        let to_left = if row == 0 {
-            at - area.left > LABEL
-        } else {
-            area.right - at < LABEL
-        };
-        let (anchor, dx) = if to_left {
+        let (anchor, dx) = if at - area.left > LABEL {
             ("end", -6.0)
         } else {
             ("start", 6.0)

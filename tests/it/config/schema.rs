@@ -105,7 +105,12 @@ fn mappings_yaml_opens_with_the_line_that_editors_look_for() {
 #[test]
 fn every_file_that_loads_fits_the_schema() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    for path in ["mappings.yaml", "fixtures/config/convention.yaml"] {
+    for path in [
+        "mappings.yaml",
+        "demo/mappings.yaml",
+        "benches/throughput/mappings.yaml",
+        "fixtures/config/convention.yaml",
+    ] {
         let problems: Vec<String> = validator
             .iter_errors(&yaml(path).unwrap())
             .map(|error| format!("{}: {error}", error.instance_path()))

@@ -31,8 +31,13 @@ pub(super) fn write(path: &Path, html: &str) {
     }
 }
 
-/// The page of a run, whatever came of it.
-pub(super) fn of_run(plan: &Plan, done: &Result<(Report, Exit)>, show_values: bool) -> String {
+/// The page of a run, whatever came of it. `late`: its deadline is over, and nobody is asked anything any more.
+pub(super) fn of_run(
+    plan: &Plan,
+    done: &Result<(Report, Exit)>,
+    show_values: bool,
+    late: bool,
+) -> String {
     let (report, exit, ended) = match done {
         Ok((report, exit)) => (Some(report), *exit, None),
         Err(error) => (None, exit::of(error), Some(format!("{error:#}"))),
@@ -40,6 +45,8 @@ pub(super) fn of_run(plan: &Plan, done: &Result<(Report, Exit)>, show_values: bo
     // With the database away, asking it once more would only cost the time that a call may take.
     let past = if exit == Exit::Database {
         Err(anyhow!("the database has just failed"))
+    } else if late {
+        Err(anyhow!("the deadline is over"))
     } else {
         super::history::past_runs(plan, PAST)
     };

@@ -1,5 +1,7 @@
 //! `datasync sync`: one run, and its report.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Result};
 
 use super::watch::watched;
@@ -46,9 +48,13 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
         full: args.full,
         since: args.since,
     };
+    let started = Instant::now();
     let done = run::sync(plan, &request, &signals, progress);
     if let Some(path) = &args.page.report {
-        let html = super::report::of_run(plan, &done, args.page.show_values);
+        let late = args
+            .deadline
+            .is_some_and(|deadline| started.elapsed() >= deadline);
+        let html = super::report::of_run(plan, &done, args.page.show_values, late);
         super::report::write(path, &html);
     }
     let (report, exit) = done?;

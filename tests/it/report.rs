@@ -269,6 +269,41 @@ fn a_page_is_left_when_the_tables_do_not_fit_or_another_run_is_at_work() {
 }
 
 #[test]
+fn a_page_is_left_when_a_run_is_terminated_or_its_deadline_comes() {
+    let slow = Server::new()
+        .records(texts(100, 90))
+        .max_page_size(5)
+        .latency(Duration::from_millis(300))
+        .start();
+    let database = Database::new();
+    let place = Workplace::connected(slow.url(), &database);
+    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    let run = place.start(&["sync", "--report", "run.html"]);
+    while slow.requests().len() < 3 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = run.id().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(finish(run).code, 143);
+    assert!(page(&place, "run.html").contains("exit 143: terminated"));
+
+    place
+        .run(&["sync", "--report", "run.html", "--deadline", "700ms"])
+        .expect(3);
+    let html = page(&place, "run.html");
+    assert!(
+        html.contains("exit 3") && html.contains("the deadline is over"),
+        "{html}"
+    );
+}
+
+#[test]
 fn a_source_without_records_leaves_a_page_too() {
     let api = Server::new().records(Vec::<String>::new()).start();
     let database = Database::new();

@@ -171,6 +171,7 @@ pub fn lint(
             if let Err(problems) = verdict::check_literals(&model, root, &program) {
                 of_problems(problems, &mut lint)?;
             }
+            let literals = lint.findings.len();
             let told: Vec<usize> = lint
                 .findings
                 .iter()
@@ -179,7 +180,15 @@ pub fn lint(
             for (index, node) in program.nodes.iter().enumerate() {
                 if let NodeLogic::Table(table) = &node.logic {
                     let known = lint.findings.len();
-                    Linter::new(&node.name, table).run(&mut lint);
+                    let linter = Linter::new(&node.name, table);
+                    if index + 1 == program.nodes.len() {
+                        for finding in &mut lint.findings[..literals] {
+                            if let [row] = finding.rows[..] {
+                                finding.example = linter.example_in(&[row - 1]);
+                            }
+                        }
+                    }
+                    linter.run(&mut lint);
                     if index + 1 == program.nodes.len() {
                         // An output that decides nothing has been told already.
                         let mut position = 0;
@@ -427,7 +436,15 @@ impl<'t> Linter<'t> {
                     column.name,
                     expected.name()
                 );
-                self.find(Check::Type, Severity::Error, &[row], None, message, remedy);
+                let example = self.example_beside(row, self.group_of(index));
+                self.find(
+                    Check::Type,
+                    Severity::Error,
+                    &[row],
+                    Some(example),
+                    message,
+                    remedy,
+                );
             }
         }
         for (index, output) in table.outputs.iter().enumerate() {
@@ -444,11 +461,12 @@ impl<'t> Linter<'t> {
                         kind.name(),
                         output.kind.name()
                     );
+                    let example = self.example_in(&[row]);
                     self.find(
                         Check::Type,
                         Severity::Error,
                         &[row],
-                        None,
+                        example,
                         message,
                         "correct the output entry, or the column's typeRef",
                     );
@@ -534,11 +552,12 @@ impl<'t> Linter<'t> {
                     ),
                     None => continue,
                 };
+                let example = self.example_beside(row, group);
                 self.find(
                     Check::Empty,
                     Severity::Warning,
                     &[row],
-                    None,
+                    Some(example),
                     message,
                     remedy,
                 );
@@ -573,11 +592,12 @@ impl<'t> Linter<'t> {
                     output.name.as_deref().unwrap_or("result"),
                     known.join(", ")
                 );
+                let example = self.example_in(&[row]);
                 self.find(
                     Check::UnknownOutput,
                     Severity::Error,
                     &[row],
-                    None,
+                    example,
                     message,
                     "write one of the listed values, or add this one to them",
                 );
@@ -609,11 +629,12 @@ impl<'t> Linter<'t> {
                             self.rule_name(row),
                             kind.name()
                         );
+                        let example = self.example_in(&[row]);
                         self.find(
                             Check::Aggregation,
                             Severity::Warning,
                             &[row],
-                            None,
+                            example,
                             message,
                             "yield a number, or use COLLECT without an aggregation",
                         );
@@ -627,11 +648,12 @@ impl<'t> Linter<'t> {
                     "the hit policy {} orders by the listed output values, and no output lists any: rows decide",
                     table.hit.name()
                 );
+                let example = (0..table.rules.len()).find_map(|row| self.example_in(&[row]));
                 self.find(
                     Check::Aggregation,
                     Severity::Warning,
                     &[],
-                    None,
+                    example,
                     message,
                     "list the output values, the most important first",
                 );
@@ -723,6 +745,41 @@ impl<'t> Linter<'t> {
         let sets = self.common(rules)?;
         let values = self.sample(&sets);
         Some(self.example_of(&values))
+    }
+
+    /// A record that the rule would match, if it were not for its cells in one group.
+    fn example_beside(
+        &self,
+        row: usize,
+        group: usize,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        let sets: Vec<Bits> = self
+            .grid
+            .axes
+            .iter()
+            .zip(&self.grid.cells)
+            .enumerate()
+            .map(|(other, (axis, cells))| {
+                let Some(axis) = axis else {
+                    return Bits::all(2);
+                };
+                cells[row]
+                    .as_ref()
+                    .filter(|_| other != group)
+                    .map(|set| set.and(&axis.live))
+                    .filter(|set| !set.is_empty())
+                    .unwrap_or_else(|| axis.live.clone())
+            })
+            .collect();
+        self.example_of(&self.sample(&sets))
+    }
+
+    /// The group a column belongs to.
+    fn group_of(&self, column: usize) -> usize {
+        self.groups
+            .iter()
+            .position(|group| group.contains(&column))
+            .unwrap_or_default()
     }
 
     /// A value for every group, from its set; not null where there is another.

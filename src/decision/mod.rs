@@ -109,6 +109,8 @@ impl Decision {
         let frame = &mut scratch.frame;
         frame.values.clear();
         frame.values.resize(self.program.slots, Value::Null);
+        // What one record may cost; the scratch is kept from record to record.
+        frame.work = 0;
         for slot in &self.program.used {
             if let Some(cell) = facts.get(*slot) {
                 frame.values[*slot] = Value::of_cell(cell);

@@ -1,8 +1,10 @@
 //! The built-in functions. A call that fits no meaning is null, as the standard has it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use jiff::civil;
+use regex::{Regex, RegexBuilder};
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, MathematicalOps, RoundingStrategy};
 
@@ -233,22 +235,30 @@ fn to_i64(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// A list of one counts as its item where a single value is wanted, as the standard has it.
+fn single(value: &Value) -> &Value {
+    match value {
+        Value::List(items) if items.len() == 1 => &items[0],
+        other => other,
+    }
+}
+
 fn on_text(arguments: &[Value], then: impl Fn(&str) -> Value) -> Value {
-    match &arguments[0] {
+    match single(&arguments[0]) {
         Value::Text(text) => then(text),
         _ => Value::Null,
     }
 }
 
 fn on_texts(arguments: &[Value], then: impl Fn(&str, &str) -> Value) -> Value {
-    match (&arguments[0], &arguments[1]) {
+    match (single(&arguments[0]), single(&arguments[1])) {
         (Value::Text(a), Value::Text(b)) => then(a, b),
         _ => Value::Null,
     }
 }
 
 fn on_number(arguments: &[Value], then: impl Fn(Decimal) -> Option<Decimal>) -> Value {
-    match &arguments[0] {
+    match single(&arguments[0]) {
         Value::Number(number) => then(*number).map_or(Value::Null, Value::Number),
         _ => Value::Null,
     }
@@ -264,7 +274,7 @@ fn on_list(arguments: &[Value], then: impl Fn(&[Value]) -> Value) -> Value {
 }
 
 fn on_date(arguments: &[Value], then: impl Fn(civil::Date) -> Value) -> Value {
-    match &arguments[0] {
+    match single(&arguments[0]) {
         Value::Date(date) => then(*date),
         Value::DateTime(moment) => then(moment.local.date()),
         _ => Value::Null,
@@ -495,32 +505,87 @@ fn substring(arguments: &[Value]) -> Value {
     })
 }
 
-fn regex(pattern: &Value, flags: &Value) -> Option<regex::Regex> {
-    let Value::Text(pattern) = pattern else {
+thread_local! {
+    /// The expressions used last. Cells bring the same few for every record, and building one costs far more than using it.
+    static EXPRESSIONS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Most regular expressions that a thread keeps.
+const MAX_EXPRESSIONS: usize = 32;
+
+/// A regular expression and what it was made of: pattern and flags.
+type Kept = (Arc<str>, Arc<str>, Option<Regex>);
+
+/// A regular expression in the dialect of XPath; none when it is none.
+fn regex(pattern: &Value, flags: &Value) -> Option<Regex> {
+    let Value::Text(pattern) = single(pattern) else {
         return None;
     };
-    let mut builder;
     let flags = match flags {
-        Value::Null => "",
-        Value::Text(flags) => flags,
+        Value::Null => Arc::from(""),
+        Value::Text(flags) => Arc::clone(flags),
         _ => return None,
     };
-    if flags.contains('q') {
-        builder = regex::RegexBuilder::new(&regex::escape(pattern));
+    EXPRESSIONS.with_borrow_mut(|kept| {
+        if let Some((_, _, regex)) = kept
+            .iter()
+            .find(|(text, with, _)| text == pattern && *with == flags)
+        {
+            return regex.clone();
+        }
+        let regex = build_regex(pattern, &flags);
+        if kept.len() == MAX_EXPRESSIONS {
+            kept.remove(0);
+        }
+        kept.push((Arc::clone(pattern), flags, regex.clone()));
+        regex
+    })
+}
+
+fn build_regex(pattern: &str, flags: &str) -> Option<Regex> {
+    let text = if flags.contains('q') {
+        regex::escape(pattern)
     } else {
-        builder = regex::RegexBuilder::new(pattern);
-    }
+        translated(pattern, flags.contains('x'))
+    };
+    let mut builder = RegexBuilder::new(&text);
+    // A dot means neither end of a line.
+    builder.crlf(true).size_limit(1 << 20);
     for flag in flags.chars() {
         match flag {
             'i' => builder.case_insensitive(true),
             's' => builder.dot_matches_new_line(true),
             'm' => builder.multi_line(true),
-            'x' => builder.ignore_whitespace(true),
-            'q' => &mut builder,
+            'x' | 'q' => &mut builder,
             _ => return None,
         };
     }
-    builder.size_limit(1 << 20).build().ok()
+    builder.build().ok()
+}
+
+/// From the dialect of XPath to that of the regex library: `[a-z-[aeiou]]` takes characters away, and `x` lets white
+/// space be written outside of brackets.
+fn translated(pattern: &str, spaced: bool) -> String {
+    let mut text = String::with_capacity(pattern.len());
+    let mut depth = 0_u32;
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            c if spaced && depth == 0 && c.is_ascii_whitespace() => continue,
+            '\\' => {
+                text.push(c);
+                while spaced && depth == 0 && chars.next_if(char::is_ascii_whitespace).is_some() {}
+                text.extend(chars.next());
+                continue;
+            }
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            '-' if depth > 0 && chars.peek() == Some(&'[') => text.push('-'),
+            _ => {}
+        }
+        text.push(c);
+    }
+    text
 }
 
 fn matches(arguments: &[Value]) -> Value {

@@ -555,6 +555,9 @@ pub fn holds(test: &Test, input: &Value, frame: &mut Frame) -> Option<bool> {
         }
         Test::Value(expr) => {
             let value = operand_of(expr, input, frame);
+            if value.is_null() && matches!(expr, Expr::Range(_)) {
+                return None;
+            }
             is_or_is_in(input, &value)
         }
         Test::Truth(expr) => {

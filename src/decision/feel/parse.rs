@@ -78,6 +78,10 @@ impl Scope {
     /// Reads an expression.
     pub fn expression(&mut self, text: &str) -> Result<Expr, FeelError> {
         let mut parser = Parser::new(text, self)?;
+        // Some modelers mark an expression by a leading `=`.
+        if !parser.peek("==") {
+            parser.take("=");
+        }
         let expr = parser.expr(0)?;
         parser.end("an operator or the end")?;
         let used = parser.next_slot;
@@ -1212,6 +1216,10 @@ impl<'t, 's> Parser<'t, 's> {
             return Ok(expr);
         }
         let value = eval::constant(&expr);
+        if value.is_null() && !self.scope.strict && matches!(expr, Expr::Range(_)) {
+            // Whether a value is in it cannot be said, which is not the same as being no null.
+            return Ok(expr);
+        }
         if self.scope.strict && value.is_null() {
             let problem = match &expr {
                 Expr::Range(_) => "the ends of this interval are not of one ordered type",

@@ -359,9 +359,17 @@ pub fn parse_date_time(text: &str) -> Option<DateTime> {
             zone: Zone::Local,
         });
     };
+    let date = parse_date(date)?;
+    // ISO 8601 may call the end of a day 24:00:00.
+    if let Some(zone) = time.strip_prefix("24:00:00") {
+        return Some(DateTime {
+            local: date.tomorrow().ok()?.to_datetime(civil::Time::midnight()),
+            zone: parse_zone(zone)?,
+        });
+    }
     let time = parse_time(time)?;
     Some(DateTime {
-        local: parse_date(date)?.to_datetime(time.clock),
+        local: date.to_datetime(time.clock),
         zone: time.zone,
     })
 }

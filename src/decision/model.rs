@@ -261,7 +261,8 @@ impl DecisionModel {
 fn foreign_language(attribute: Option<&str>) -> Option<String> {
     let language = attribute?.trim();
     let lower = language.to_ascii_lowercase();
-    let feel = lower.is_empty() || lower == "feel" || lower.contains("/feel");
+    // Also `feel-scala`, as an engine calls its own FEEL.
+    let feel = lower.is_empty() || lower.starts_with("feel") || lower.contains("/feel");
     (!feel).then(|| language.to_owned())
 }
 

@@ -413,7 +413,7 @@ impl<'m> Compiler<'m> {
             return true;
         };
         let message = format!(
-            "the expression language `{language}` is not supported: write it in FEEL, and remove the attribute expressionLanguage"
+            "the expression language `{language}` is not supported: write it in FEEL (`=` for `==`, `and` for `&&`, `or` for `||`, `not(…)` for `!`, text in double quotes, names without `${{…}}`), and remove the attribute expressionLanguage"
         );
         self.problem(place, text.line, message);
         if let Some(problem) = self.problems.pop() {

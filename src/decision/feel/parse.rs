@@ -207,11 +207,11 @@ impl<'t, 's> Parser<'t, 's> {
     fn expected<T>(&self, what: &str) -> Parsed<T> {
         let rest = self.rest();
         for (foreign, advice) in [
-            ("==", "`==` is not FEEL: write `=`"),
-            ("&&", "`&&` is not FEEL: write `and`"),
-            ("||", "`||` is not FEEL: write `or`"),
-            ("${", "`${…}` is not FEEL: write the name alone"),
-            ("#{", "`#{…}` is not FEEL: write the name alone"),
+            ("==", "`==` is JUEL, not FEEL: write `=`"),
+            ("&&", "`&&` is JUEL, not FEEL: write `and`"),
+            ("||", "`||` is JUEL, not FEEL: write `or`"),
+            ("${", "`${…}` is JUEL, not FEEL: write the name alone"),
+            ("#{", "`#{…}` is JUEL, not FEEL: write the name alone"),
             ("'", "text is written in double quotes in FEEL: \"…\""),
             ("%", "`%` is not FEEL: write `modulo(a, b)`"),
         ] {
@@ -383,6 +383,18 @@ impl<'t, 's> Parser<'t, 's> {
         self.skip_space();
         if self.rest().starts_with("==") {
             return self.expected("");
+        }
+        if self.scope.strict
+            && let Some(operand) = self.rest().strip_prefix("!=")
+        {
+            let operand = operand.trim();
+            return self.fail(
+                if operand.starts_with('=') || operand.contains([',', '\n', '&', '|']) {
+                    "`!=` before a value is JUEL, not FEEL: write `not(…)`".to_owned()
+                } else {
+                    format!("`!=` before a value is JUEL, not FEEL: write `not({operand})`")
+                },
+            );
         }
         for (symbol, comparison) in [
             ("<=", Comparison::AtMost),

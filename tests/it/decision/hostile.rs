@@ -123,9 +123,15 @@ fn a_long_chain_and_a_circle_of_decisions_do_not_overflow() {
 #[test]
 fn other_languages_are_refused_by_name_with_the_feel_way() {
     for (text, advice) in [
-        ("== 5", "write `=`"),
+        ("== 5", "`==` is JUEL, not FEEL: write `=`"),
         ("? == 5", "write `=`"),
-        ("!= 5 && ? > 1", "write `and`"),
+        (
+            "!= 5",
+            "`!=` before a value is JUEL, not FEEL: write `not(5)`",
+        ),
+        ("!= \"lead\"", "write `not(\"lead\")`"),
+        ("!= 5 && ? > 1", "write `not(…)`"),
+        ("? != 5 && ? > 1", "write `and`"),
         ("? > 1 || ? < 0", "write `or`"),
         ("!(? > 1)", "write `not(…)`"),
         ("${qualityScore > 5}", "write the name alone"),
@@ -138,12 +144,36 @@ fn other_languages_are_refused_by_name_with_the_feel_way() {
             "{text}: {problem}"
         );
     }
-    let xml = cell("> 5").replace("<inputEntry>", "<inputEntry expressionLanguage=\"juel\">");
-    let problem = refused(&xml);
-    assert!(
-        problem.contains("`juel`") && problem.contains("FEEL"),
-        "{problem}"
-    );
+    for language in ["juel", "javascript", "groovy", "http://www.java.com/java"] {
+        let place = format!("expressionLanguage=\"{language}\"");
+        let xml = cell("> 5").replace("<inputEntry>", &format!("<inputEntry {place}>"));
+        let problem = refused(&xml);
+        assert!(
+            problem.contains(&format!("`{language}`"))
+                && problem.contains("write it in FEEL (`=` for `==`"),
+            "{problem}"
+        );
+        let xml = cell("> 5").replace("<definitions ", &format!("<definitions {place} "));
+        assert!(
+            refused(&xml).contains(&format!("`{language}`")),
+            "{language}"
+        );
+    }
+    for language in [
+        "feel",
+        "FEEL",
+        "feel-scala-unary-tests",
+        "https://www.omg.org/spec/DMN/20191111/FEEL/",
+    ] {
+        let xml = cell("> 5").replace(
+            "<inputEntry>",
+            &format!("<inputEntry expressionLanguage=\"{language}\">"),
+        );
+        assert!(
+            Decision::compile(&xml, "t.dmn.xml", None, FACTS).is_ok(),
+            "{language}"
+        );
+    }
 }
 
 #[test]

@@ -356,3 +356,103 @@ fn what_cannot_be_analysed_is_noted_and_not_guessed() {
         report.notes
     );
 }
+
+#[test]
+fn every_finding_on_rules_shows_a_record_and_names_the_rule_and_a_remedy() {
+    let tables = [
+        scores().verdict("\"80\"", "VALID").verdict("-", "INVALID"),
+        scores()
+            .verdict("[80..50]", "VALID")
+            .verdict("-", "INVALID"),
+        scores().verdict("> 50", "OK").verdict("<= 50", "INVALID"),
+        TableFile::deciding("UNIQUE")
+            .output("points: number", "1, 2")
+            .input("qualityScore: number")
+            .rule("> 50 => \"VALID\" | \"PROCESS\" | 3")
+            .rule("<= 50 => \"INVALID\" | \"REJECT\" | \"none\""),
+        TableFile::deciding("FIRST")
+            .input("qualityScore: number")
+            .verdict("> 50", "VALID")
+            .verdict("> 60", "VALID")
+            .verdict("<= 50", "INVALID"),
+        scores()
+            .verdict("< 50", "INVALID")
+            .verdict("[50..60)", "VALID")
+            .verdict("[50..60)", "VALID")
+            .verdict("(60..70)", "VALID"),
+    ];
+    let mut seen = std::collections::HashSet::new();
+    for table in &tables {
+        let report = look(table);
+        assert!(!report.findings.is_empty(), "{}", table.xml());
+        for finding in report.findings {
+            seen.insert(finding.check.name());
+            let example = finding
+                .example
+                .as_ref()
+                .unwrap_or_else(|| panic!("{finding}"));
+            assert!(example.contains_key("qualityScore"), "{finding}");
+            assert!(!finding.remedy.is_empty() && finding.line > 0, "{finding}");
+            for (rule, row) in finding.rules.iter().zip(&finding.rows) {
+                let name = format!("rule {row} ({rule})");
+                assert!(finding.message.contains(&name), "{name}: {finding}");
+            }
+            if finding.check != Check::Gap {
+                assert!(!finding.rules.is_empty(), "{finding}");
+            }
+        }
+    }
+    let mut seen: Vec<&str> = seen.into_iter().collect();
+    seen.sort_unstable();
+    assert_eq!(
+        seen,
+        [
+            "duplicate",
+            "empty",
+            "gap",
+            "mergeable",
+            "overlap",
+            "shadowed",
+            "type",
+            "unknown_output"
+        ]
+    );
+}
+
+#[test]
+fn a_record_shown_for_an_unknown_output_gets_it() {
+    let table = scores().verdict("> 50", "OK").verdict("<= 50", "INVALID");
+    let finding = one(&table, Check::UnknownOutput);
+    let score = finding.example.unwrap()["qualityScore"].as_f64().unwrap();
+    assert!(score > 50.0, "{score}");
+}
+
+#[test]
+fn a_table_that_takes_too_long_is_analysed_as_far_as_it_goes_and_says_so() {
+    // Every rule leaves a corner free in another column: telling all gaps would take forever.
+    let mut random = fastrand::Rng::with_seed(3);
+    let names: Vec<String> = (0..24).map(|column| format!("c{column}")).collect();
+    let mut table = TableFile::deciding("FIRST");
+    for name in &names {
+        table = table.input(&format!("{name}: number"));
+    }
+    for _ in 0..400 {
+        let cells: Vec<String> = (0..24)
+            .map(|_| {
+                let low = random.i32(0..1000);
+                format!("not([{low}..{}])", low + 1)
+            })
+            .collect();
+        table = table.verdict(&cells.join(" | "), "VALID");
+    }
+    let facts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let report = lint(&table.xml(), "t.dmn.xml", None, &facts).unwrap();
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("stopped before its end")),
+        "{:?}",
+        report.notes
+    );
+}

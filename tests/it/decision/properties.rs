@@ -49,7 +49,7 @@ fn test(kind: usize, random: &mut Rng) -> String {
         8 => format!("{one}, {two}"),
         9 => format!("? > {one} and ? <= {two}"),
         10 => "null".to_owned(),
-        11 => format!("!= {one}"),
+        11 => format!("? != {one}"),
         _ => one,
     }
 }

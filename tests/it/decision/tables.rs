@@ -291,3 +291,80 @@ fn the_decision_that_decides_can_be_named() {
         );
     }
 }
+
+#[test]
+fn what_one_record_costs_is_not_held_against_the_next() {
+    let table = TableFile::deciding("FIRST")
+        .input("count(for i in 1..1000 return i): number")
+        .verdict("1000", "VALID")
+        .verdict("-", "INVALID");
+    let decision = Decision::compile(&table.xml(), "t", None, FACTS).unwrap();
+    let facts = [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null];
+    let mut scratch = Scratch::default();
+    for record in 0..300 {
+        let verdict = decision.decide(&facts, &mut scratch);
+        assert_eq!(verdict.validation, Validation::Valid, "record {record}");
+    }
+}
+
+#[test]
+fn types_of_the_files_own_bring_their_allowed_values() {
+    let xml = TableFile::deciding("FIRST")
+        .input("qualityScore: tScore")
+        .input("recordType: tKind")
+        .rule("> 50 | \"lead\" => \"VALID\" | \"PROCESS\"")
+        .rule("- | - => \"INVALID\" | \"REJECT\"")
+        .xml()
+        .replace(
+            "<decision ",
+            "<itemDefinition name=\"tScore\"><typeRef>number</typeRef><allowedValues><text>[0..100]</text></allowedValues></itemDefinition><itemDefinition name=\"tKind\"><typeRef>string</typeRef><allowedValues><text>\"lead\", \"partner\"</text></allowedValues></itemDefinition><decision ",
+        );
+    let decision = Decision::compile(&xml, "t", None, FACTS).unwrap();
+    let mut scratch = Scratch::default();
+    for (score, kind, class) in [
+        ("60", "lead", "decided"),
+        ("101", "lead", "value_not_allowed"),
+        ("60", "martian", "value_not_allowed"),
+    ] {
+        let facts = [
+            Cell::Null,
+            Cell::Null,
+            Cell::Text(kind.into()),
+            decimal(score),
+            Cell::Null,
+        ];
+        assert_eq!(
+            decision.decide(&facts, &mut scratch).class,
+            class,
+            "{score} {kind}"
+        );
+    }
+}
+
+#[test]
+fn priorities_go_output_by_output() {
+    let table = TableFile::new("OUTPUT ORDER")
+        .input("x: number")
+        .output("risk", "\"high\", \"low\"")
+        .output("speed", "\"fast\", \"slow\"")
+        .rule("- => \"low\" | \"fast\"")
+        .rule("- => \"high\" | \"slow\"")
+        .rule("- => \"high\" | \"fast\"");
+    assert_eq!(
+        result(&table.xml(), "1"),
+        "[{risk: \"high\", speed: \"fast\"}, {risk: \"high\", speed: \"slow\"}, {risk: \"low\", speed: \"fast\"}]"
+    );
+}
+
+#[test]
+fn empty_aggregations_are_zero_or_null() {
+    for (hit, expected) in [
+        ("C+", "null"),
+        ("C#", "0"),
+        ("C<", "null"),
+        ("C>", "null"),
+        ("C", "null"),
+    ] {
+        assert_eq!(result(&points(hit).xml(), "-1"), expected, "{hit}");
+    }
+}

@@ -151,13 +151,17 @@ impl Expr {
                 Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Power,
                 pair,
             ) if pair.iter().all(|side| side.kind() == Kind::Number) => Kind::Number,
-            Self::Arithmetic(Arithmetic::Add | Arithmetic::Subtract, pair)
-                if pair[0].kind() == pair[1].kind()
-                    && matches!(pair[0].kind(), Kind::Number | Kind::Text) =>
-            {
-                pair[0].kind()
+            // Each side is asked once: asking twice at every level takes forever in a long chain.
+            Self::Arithmetic(Arithmetic::Add | Arithmetic::Subtract, pair) => {
+                match (pair[0].kind(), pair[1].kind()) {
+                    (left @ (Kind::Number | Kind::Text), right) if left == right => left,
+                    _ => Kind::Any,
+                }
             }
-            Self::If(parts) if parts[1].kind() == parts[2].kind() => parts[1].kind(),
+            Self::If(parts) => {
+                let (then, otherwise) = (parts[1].kind(), parts[2].kind());
+                if then == otherwise { then } else { Kind::Any }
+            }
             Self::Negate(inner) => inner.kind(),
             _ => Kind::Any,
         }

@@ -93,6 +93,29 @@ fn twenty_thousand_levels_are_refused_everywhere() {
 }
 
 #[test]
+fn long_chains_and_deep_conditions_are_read_at_once() {
+    // Both were found by fuzzing: the type of each level was worked out twice from the level below.
+    let chain = format!("qualityScore{}", " - qualityScore / 2".repeat(200));
+    let deep = format!(
+        "{}1{}",
+        "if qualityScore > 1 then 2 else (".repeat(25),
+        ")".repeat(25)
+    );
+    for text in [chain, deep] {
+        let xml = cell(&format!("> {text}"));
+        assert!(
+            Decision::compile(&xml, "t.dmn.xml", None, FACTS).is_ok(),
+            "{text}"
+        );
+        let xml = cell(&text);
+        assert!(
+            Decision::compile(&xml, "t.dmn.xml", None, FACTS).is_ok(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_hundred_megabytes_are_refused_without_reading_them() {
     let mut xml = SHIPPED.replace("</definitions>", "<!--");
     xml.push_str(&"x".repeat(100 * 1024 * 1024));

@@ -516,7 +516,7 @@ const MAX_EXPRESSIONS: usize = 32;
 /// A regular expression and what it was made of: pattern and flags.
 type Kept = (Arc<str>, Arc<str>, Option<Regex>);
 
-/// A regular expression in the dialect of XPath; none when it is none.
+/// A regular expression in the dialect of `XPath`; none when it is none.
 fn regex(pattern: &Value, flags: &Value) -> Option<Regex> {
     let Value::Text(pattern) = single(pattern) else {
         return None;
@@ -563,7 +563,7 @@ fn build_regex(pattern: &str, flags: &str) -> Option<Regex> {
     builder.build().ok()
 }
 
-/// From the dialect of XPath to that of the regex library: `[a-z-[aeiou]]` takes characters away, and `x` lets white
+/// From the dialect of `XPath` to that of the regex library: `[a-z-[aeiou]]` takes characters away, and `x` lets white
 /// space be written outside of brackets.
 fn translated(pattern: &str, spaced: bool) -> String {
     let mut text = String::with_capacity(pattern.len());

@@ -1,0 +1,311 @@
+//! Checks that look at one cell or one rule: types, cells nothing satisfies, unknown outputs, aggregations.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Check, Linter, Severity};
+use crate::decision::bits::Bits;
+use crate::decision::feel::ast::{Expr, Test};
+use crate::decision::feel::value::{Kind, Value, equal};
+use crate::decision::grid::{self, Axis};
+use crate::decision::table::{Aggregation, HitPolicy};
+
+impl Linter<'_> {
+    /// Values of the wrong type. Returns the cells (rule, column) so that they are not called empty as well.
+    pub(super) fn types(&mut self) -> HashSet<(usize, usize)> {
+        let table = self.table;
+        let mut mistyped = HashSet::new();
+        for (index, column) in table.inputs.iter().enumerate() {
+            let mut expected = column.kind;
+            if expected == Kind::Any {
+                // Undeclared and mixed: the type most cells have.
+                let mut counts: HashMap<Kind, usize> = HashMap::new();
+                for rule in &table.rules {
+                    grid::constants(&rule.tests[index], &mut |value| {
+                        if !value.is_null() {
+                            *counts.entry(value.kind()).or_default() += 1;
+                        }
+                    });
+                }
+                if counts.len() < 2 || column.collection {
+                    continue;
+                }
+                expected = counts
+                    .into_iter()
+                    .max_by_key(|(kind, count)| (*count, std::cmp::Reverse(kind.name())))
+                    .map_or(Kind::Any, |(kind, _)| kind);
+            }
+            if column.collection || matches!(expected, Kind::List | Kind::Context | Kind::Range) {
+                continue;
+            }
+            for (row, rule) in table.rules.iter().enumerate() {
+                let mut found: Option<(Kind, String)> = None;
+                grid::constants(&rule.tests[index], &mut |value| {
+                    if !value.is_null() && value.kind() != expected {
+                        found = Some((value.kind(), value.literal()));
+                    }
+                });
+                for test in &rule.tests[index] {
+                    if let Test::Value(expr) | Test::Compare(_, expr) = test
+                        && expr.constant().is_none()
+                        && !matches!(expr.kind(), Kind::Any | Kind::List | Kind::Range)
+                        && expr.kind() != expected
+                    {
+                        found = Some((expr.kind(), rule.texts[index].to_string()));
+                    }
+                }
+                let Some((kind, text)) = found else {
+                    continue;
+                };
+                mistyped.insert((row, index));
+                let remedy = match (expected, kind) {
+                    (Kind::Date, Kind::Text) => "write a date: date(\"2026-01-31\")",
+                    (Kind::DateTime, _) => {
+                        "write a date and time: date and time(\"2026-01-31T00:00:00Z\")"
+                    }
+                    (Kind::Text, _) => "write text in double quotes",
+                    (_, Kind::Text) => "write it without quotes, or correct the column's typeRef",
+                    _ => "correct the cell, or the column's typeRef",
+                };
+                let message = format!(
+                    "{}: `{text}` is a {} in the column `{}`, which holds a {}: it can never match",
+                    self.rule_name(row),
+                    kind.name(),
+                    column.name,
+                    expected.name()
+                );
+                let example = self.example_beside(row, self.group_of(index));
+                self.find(
+                    Check::Type,
+                    Severity::Error,
+                    &[row],
+                    Some(example),
+                    message,
+                    remedy,
+                );
+            }
+        }
+        for (index, output) in table.outputs.iter().enumerate() {
+            if output.kind == Kind::Any {
+                continue;
+            }
+            for (row, rule) in table.rules.iter().enumerate() {
+                let kind = rule.outputs[index].kind();
+                if kind != Kind::Any && kind != output.kind {
+                    let message = format!(
+                        "{}: the output `{}` is a {}, where its column holds a {}",
+                        self.rule_name(row),
+                        output.name.as_deref().unwrap_or("result"),
+                        kind.name(),
+                        output.kind.name()
+                    );
+                    let example = self.example_in(&[row]);
+                    self.find(
+                        Check::Type,
+                        Severity::Error,
+                        &[row],
+                        example,
+                        message,
+                        "correct the output entry, or the column's typeRef",
+                    );
+                }
+            }
+        }
+        mistyped
+    }
+
+    /// Cells, or alternatives of a cell, that no value satisfies.
+    pub(super) fn empty(&mut self, mistyped: &HashSet<(usize, usize)>) {
+        let table = self.table;
+        for group in 0..self.groups.len() {
+            for row in 0..table.rules.len() {
+                let rule = &table.rules[row];
+                let columns = self.groups[group].clone();
+                if columns
+                    .iter()
+                    .any(|column| mistyped.contains(&(row, *column)))
+                {
+                    continue;
+                }
+                let Some(axis) = &self.grid.axes[group] else {
+                    continue;
+                };
+                let whole = self.grid.cells[group][row]
+                    .as_ref()
+                    .is_some_and(|set| set.and(&axis.live).is_empty());
+                let mut dead: Option<(String, bool)> = None;
+                for column in &columns {
+                    for test in &rule.tests[*column] {
+                        let Some(set) = axis.set_of(std::slice::from_ref(test)) else {
+                            continue;
+                        };
+                        if set.and(&axis.live).is_empty() {
+                            // A value that exists, and that the allowed values leave out.
+                            let exists = set.iter().any(|segment| axis.sample(segment).is_some());
+                            let text = if rule.tests[*column].len() == 1 {
+                                rule.texts[*column].to_string()
+                            } else {
+                                axis_text(test, axis, &set)
+                            };
+                            dead = Some((text, exists));
+                        }
+                    }
+                }
+                let name = self.column_name(group).to_owned();
+                let (message, remedy) = match dead {
+                    Some((text, true)) => (
+                        format!(
+                            "{}: `{text}` in `{name}` is none of the column's allowed values ({}){}",
+                            self.rule_name(row),
+                            columns
+                                .iter()
+                                .find_map(|column| table.inputs[*column].allowed_text.as_deref())
+                                .unwrap_or_default(),
+                            if whole {
+                                ": the rule can never match"
+                            } else {
+                                ""
+                            }
+                        ),
+                        "correct the value, or add it to the allowed values",
+                    ),
+                    Some((text, false)) => (
+                        format!(
+                            "{}: no value of `{name}` satisfies `{text}`{}",
+                            self.rule_name(row),
+                            if whole {
+                                ": the rule can never match"
+                            } else {
+                                ""
+                            }
+                        ),
+                        "correct the ends of the interval",
+                    ),
+                    None if whole => (
+                        format!(
+                            "{}: its cells for `{name}` exclude each other: the rule can never match",
+                            self.rule_name(row)
+                        ),
+                        "correct one of the cells, or remove the rule",
+                    ),
+                    None => continue,
+                };
+                let example = self.example_beside(row, group);
+                self.find(
+                    Check::Empty,
+                    Severity::Warning,
+                    &[row],
+                    Some(example),
+                    message,
+                    remedy,
+                );
+            }
+        }
+    }
+
+    /// Outputs that are none of the listed ones.
+    pub(super) fn outputs(&mut self) {
+        let table = self.table;
+        for (index, output) in table.outputs.iter().enumerate() {
+            if output.values.is_empty() {
+                continue;
+            }
+            for row in 0..table.rules.len() {
+                let Expr::Const(value) = &table.rules[row].outputs[index] else {
+                    continue;
+                };
+                if value.is_null()
+                    || output
+                        .values
+                        .iter()
+                        .any(|known| equal(known, value) == Some(true))
+                {
+                    continue;
+                }
+                let known: Vec<String> = output.values.iter().map(Value::literal).collect();
+                let message = format!(
+                    "{}: the output {} of `{}` is none of its listed values ({})",
+                    self.rule_name(row),
+                    value.literal(),
+                    output.name.as_deref().unwrap_or("result"),
+                    known.join(", ")
+                );
+                let example = self.example_in(&[row]);
+                self.find(
+                    Check::UnknownOutput,
+                    Severity::Error,
+                    &[row],
+                    example,
+                    message,
+                    "write one of the listed values, or add this one to them",
+                );
+            }
+        }
+    }
+
+    /// Sums of what cannot be added up, and priorities that are not given.
+    pub(super) fn aggregation(&mut self) {
+        let table = self.table;
+        match table.hit {
+            HitPolicy::Collect(Some(
+                aggregation @ (Aggregation::Sum | Aggregation::Min | Aggregation::Max),
+            )) => {
+                for row in 0..table.rules.len() {
+                    let kind = table.rules[row].outputs[0].kind();
+                    let fits = match aggregation {
+                        Aggregation::Sum => {
+                            matches!(
+                                kind,
+                                Kind::Any | Kind::Number | Kind::Duration | Kind::Months
+                            )
+                        }
+                        _ => kind == Kind::Any || kind.is_ordered(),
+                    };
+                    if !fits {
+                        let message = format!(
+                            "{}: a {} cannot be aggregated by this table's hit policy",
+                            self.rule_name(row),
+                            kind.name()
+                        );
+                        let example = self.example_in(&[row]);
+                        self.find(
+                            Check::Aggregation,
+                            Severity::Warning,
+                            &[row],
+                            example,
+                            message,
+                            "yield a number, or use COLLECT without an aggregation",
+                        );
+                    }
+                }
+            }
+            HitPolicy::Priority | HitPolicy::OutputOrder
+                if table.outputs.iter().all(|output| output.values.is_empty()) =>
+            {
+                let message = format!(
+                    "the hit policy {} orders by the listed output values, and no output lists any: rows decide",
+                    table.hit.name()
+                );
+                let example = (0..table.rules.len()).find_map(|row| self.example_in(&[row]));
+                self.find(
+                    Check::Aggregation,
+                    Severity::Warning,
+                    &[],
+                    example,
+                    message,
+                    "list the output values, the most important first",
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn axis_text(test: &Test, axis: &Axis, set: &Bits) -> String {
+    match test {
+        Test::Value(Expr::Const(value)) => value.literal(),
+        Test::Compare(comparison, Expr::Const(value)) => {
+            format!("{} {}", comparison.symbol(), value.literal())
+        }
+        _ => axis.text_of(set),
+    }
+}

@@ -1,0 +1,325 @@
+//! Checks of what rules cover together: shadowed rules and gaps, searched column by column within bounds.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Check, Linter, MAX_WORK, Severity};
+use crate::decision::bits::Bits;
+use crate::decision::feel::eval::Frame;
+use crate::decision::grid::{Axis, Grid};
+use crate::decision::table::HitPolicy;
+
+/// Most gaps that are told one by one.
+const MAX_GAPS: usize = 20;
+
+/// Most input columns that are searched for gaps.
+const MAX_COLUMNS: usize = 64;
+
+/// Does a set of rules cover a region? Column by column; segments that the same rules accept are looked at once.
+struct Cover {
+    /// By group, then segment: the rules that accept it. Unknown cells count as accepting.
+    rules: Vec<Vec<Bits>>,
+    /// From this group on, the rules that accept everything.
+    tails: Vec<Bits>,
+    work: u64,
+}
+
+impl Linter<'_> {
+    /// Rules whose records are all taken by others that come before them.
+    pub(super) fn shadows(&mut self) {
+        let table = self.table;
+        let count = table.rules.len();
+        let order: Vec<usize> = match table.hit {
+            HitPolicy::First => (0..count).collect(),
+            HitPolicy::Priority => {
+                table.by_priority(&(0..count).collect::<Vec<_>>(), &mut Frame::default())
+            }
+            _ => return,
+        };
+        if table.hit == HitPolicy::Priority
+            && !table.rules.iter().all(|rule| {
+                rule.outputs
+                    .iter()
+                    .all(|output| output.constant().is_some())
+            })
+        {
+            return;
+        }
+        let mut cover = Cover::of(&self.grid, count);
+        let mut before = Bits::none(count);
+        for rule in order {
+            let within: Option<Vec<Bits>> = (0..self.groups.len())
+                .map(|group| {
+                    let cell = self.grid.cells[group][rule].as_ref()?;
+                    Some(match &self.grid.axes[group] {
+                        Some(axis) => cell.and(&axis.live),
+                        None => Bits::all(2),
+                    })
+                })
+                .collect();
+            if let Some(within) = within
+                && within.iter().all(|set| !set.is_empty())
+                && !before.is_empty()
+                && !cover.spent()
+            {
+                let mut rivals = before.clone();
+                for other in before.iter() {
+                    if !self.meet(other, rule, &mut cover.work) {
+                        rivals.remove(other);
+                    }
+                }
+                if let Some(true) = cover.covers(&within, &rivals) {
+                    let rivals: Vec<usize> = rivals.iter().collect();
+                    let names: Vec<String> = rivals
+                        .iter()
+                        .take(5)
+                        .map(|rival| self.rule_name(*rival))
+                        .collect();
+                    let values = self.sample(&within);
+                    let example = Some(self.example_of(&values));
+                    let message = format!(
+                        "{} can never fire: all its records are taken by {}{}",
+                        self.rule_name(rule),
+                        names.join(", "),
+                        if rivals.len() > 5 { ", …" } else { "" }
+                    );
+                    let mut rules = vec![rule];
+                    rules.extend(rivals.iter().take(5));
+                    self.find(
+                        Check::Shadowed,
+                        Severity::Warning,
+                        &rules,
+                        example,
+                        message,
+                        if table.hit == HitPolicy::First {
+                            "move it up, narrow the rules above it, or remove it"
+                        } else {
+                            "raise its output's priority, narrow the others, or remove it"
+                        },
+                    );
+                }
+            }
+            before.insert(rule);
+        }
+        if cover.spent() {
+            self.notes.push(format!(
+                "\"{}\": the search for shadowed rules stopped before its end",
+                self.name
+            ));
+        }
+    }
+
+    /// Records that no rule covers.
+    pub(super) fn gaps(&mut self) {
+        let table = self.table;
+        let has_default = table.outputs.iter().any(|output| output.default.is_some());
+        if has_default || matches!(table.hit, HitPolicy::Collect(_)) {
+            return;
+        }
+        if self.groups.len() > MAX_COLUMNS {
+            self.notes.push(format!(
+                "\"{}\": gaps are searched in tables of up to {MAX_COLUMNS} inputs",
+                self.name
+            ));
+            return;
+        }
+        let within: Vec<Bits> = self
+            .grid
+            .axes
+            .iter()
+            .map(|axis| match axis {
+                Some(axis) => {
+                    let mut set = axis.live.clone();
+                    // A null that no cell speaks of has an outcome of its own.
+                    if !axis.null_matters {
+                        set.remove(axis.null());
+                    }
+                    set
+                }
+                None => Bits::all(2),
+            })
+            .collect();
+        let mut cover = Cover::of(&self.grid, table.rules.len());
+        let mut regions = cover.uncovered(&within, &Bits::all(table.rules.len()), MAX_GAPS * 10);
+        if cover.spent() {
+            self.notes.push(format!(
+                "\"{}\": the search for gaps stopped before its end: there may be more",
+                self.name
+            ));
+        }
+        join(&mut regions);
+        let more = regions.len().saturating_sub(MAX_GAPS);
+        for region in regions.into_iter().take(MAX_GAPS) {
+            let values = self.sample(&region);
+            let message = format!(
+                "no rule covers {}",
+                self.region_text_within(&region, &within)
+            );
+            let example = Some(self.example_of(&values));
+            self.find(
+                Check::Gap,
+                Severity::Warning,
+                &[],
+                example,
+                message,
+                "add a rule for it, widen one beside it, or give the outputs defaults; until then such records are rejected",
+            );
+        }
+        if more > 0 {
+            self.notes.push(format!(
+                "\"{}\": {more} further gaps are not told one by one",
+                self.name
+            ));
+        }
+    }
+
+    /// Like [`Self::region_text`], where everything within the searched values counts as any.
+    fn region_text_within(&self, sets: &[Bits], within: &[Bits]) -> String {
+        let widened: Vec<Bits> = sets
+            .iter()
+            .zip(within)
+            .enumerate()
+            .map(|(group, (set, within))| match &self.grid.axes[group] {
+                Some(axis) if set == within => axis.live.clone(),
+                _ => set.clone(),
+            })
+            .collect();
+        self.region_text(&widened)
+    }
+}
+
+/// Joins regions that differ in one column only.
+pub(super) fn join(regions: &mut Vec<Vec<Bits>>) {
+    let mut changed = true;
+    while changed {
+        changed = false;
+        'pairs: for first in 0..regions.len() {
+            for second in first + 1..regions.len() {
+                let differing: Vec<usize> = (0..regions[first].len())
+                    .filter(|column| regions[first][*column] != regions[second][*column])
+                    .collect();
+                if differing.len() <= 1 {
+                    let other = regions.remove(second);
+                    if let Some(column) = differing.first() {
+                        regions[first][*column].add(&other[*column]);
+                    }
+                    changed = true;
+                    break 'pairs;
+                }
+            }
+        }
+    }
+}
+
+impl Cover {
+    pub(super) fn of(grid: &Grid, count: usize) -> Self {
+        let mut rules = Vec::new();
+        for (axis, cells) in grid.axes.iter().zip(&grid.cells) {
+            let segments = axis.as_ref().map_or(2, Axis::segments);
+            let mut by_segment = vec![Bits::none(count); segments];
+            for (rule, cell) in cells.iter().enumerate() {
+                match cell {
+                    Some(set) => set.iter().filter(|s| *s < segments).for_each(|segment| {
+                        by_segment[segment].insert(rule);
+                    }),
+                    None => by_segment.iter_mut().for_each(|set| set.insert(rule)),
+                }
+            }
+            rules.push(by_segment);
+        }
+        let mut tails = vec![Bits::all(count); rules.len() + 1];
+        for group in (0..rules.len()).rev() {
+            let mut tail = tails[group + 1].clone();
+            for set in &rules[group] {
+                tail = tail.and(set);
+            }
+            tails[group] = tail;
+        }
+        Self {
+            rules,
+            tails,
+            work: 0,
+        }
+    }
+
+    /// Had it to stop?
+    fn spent(&self) -> bool {
+        self.work > MAX_WORK
+    }
+
+    /// Is every part of the region covered? None when that took too long to find out.
+    pub(super) fn covers(&mut self, within: &[Bits], rules: &Bits) -> Option<bool> {
+        let found = self.uncovered(within, rules, 1);
+        if !found.is_empty() {
+            return Some(false);
+        }
+        (!self.spent()).then_some(true)
+    }
+
+    /// Parts of the region that none of the rules covers.
+    fn uncovered(&mut self, within: &[Bits], rules: &Bits, most: usize) -> Vec<Vec<Bits>> {
+        let mut found = Vec::new();
+        if within.iter().any(Bits::is_empty) {
+            return found;
+        }
+        let mut covered = HashSet::new();
+        self.search(
+            0,
+            rules.clone(),
+            within,
+            &mut Vec::new(),
+            &mut covered,
+            &mut found,
+            most,
+        );
+        found
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn search(
+        &mut self,
+        group: usize,
+        active: Bits,
+        within: &[Bits],
+        path: &mut Vec<Bits>,
+        covered: &mut HashSet<(usize, Bits)>,
+        found: &mut Vec<Vec<Bits>>,
+        most: usize,
+    ) -> bool {
+        if active.is_empty() {
+            let mut region = path.clone();
+            region.extend_from_slice(&within[group..]);
+            found.push(region);
+            return false;
+        }
+        if group == within.len() || active.meets(&self.tails[group]) {
+            return true;
+        }
+        if covered.contains(&(group, active.clone())) {
+            return true;
+        }
+        let mut parts: HashMap<Bits, Bits> = HashMap::new();
+        for segment in within[group].iter() {
+            self.work += active.words().len() as u64;
+            let accepting = active.and(&self.rules[group][segment]);
+            parts
+                .entry(accepting)
+                .or_insert_with(|| Bits::none(self.rules[group].len()))
+                .insert(segment);
+        }
+        let mut parts: Vec<(Bits, Bits)> = parts.into_iter().collect();
+        parts.sort_by_key(|(_, segments)| segments.iter().next());
+        let mut whole = true;
+        for (accepting, segments) in parts {
+            if found.len() >= most || self.spent() {
+                return false;
+            }
+            path.push(segments);
+            whole &= self.search(group + 1, accepting, within, path, covered, found, most);
+            path.pop();
+        }
+        if whole {
+            covered.insert((group, active));
+        }
+        whole
+    }
+}

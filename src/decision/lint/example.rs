@@ -1,0 +1,145 @@
+//! The records that findings show: values taken from the segments that rules accept.
+
+use std::collections::HashSet;
+
+use super::Linter;
+use crate::decision::bits::Bits;
+use crate::decision::feel::ast::Expr;
+use crate::decision::feel::eval::{self, Frame};
+use crate::decision::feel::value::{Kind, Value};
+
+impl Linter<'_> {
+    /// Where all these rules accept: by group, the segments; none where that cannot be told or there is none.
+    pub(super) fn common(&self, rules: &[usize]) -> Option<Vec<Bits>> {
+        (0..self.groups.len())
+            .map(|group| {
+                let cells = &self.grid.cells[group];
+                let Some(axis) = &self.grid.axes[group] else {
+                    // Only `-` is understood there.
+                    return rules
+                        .iter()
+                        .all(|rule| cells[*rule].is_some())
+                        .then(|| Bits::all(2));
+                };
+                let mut set = axis.live.clone();
+                for rule in rules {
+                    set = set.and(cells[*rule].as_ref()?);
+                }
+                (!set.is_empty()).then_some(set)
+            })
+            .collect()
+    }
+
+    pub(super) fn example_in(
+        &self,
+        rules: &[usize],
+    ) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let sets = self.common(rules)?;
+        let values = self.sample(&sets);
+        Some(self.example_of(&values))
+    }
+
+    /// A record that the rule would match, if it were not for its cells in one group.
+    pub(super) fn example_beside(
+        &self,
+        row: usize,
+        group: usize,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        let sets: Vec<Bits> = self
+            .grid
+            .axes
+            .iter()
+            .zip(&self.grid.cells)
+            .enumerate()
+            .map(|(other, (axis, cells))| {
+                let Some(axis) = axis else {
+                    return Bits::all(2);
+                };
+                cells[row]
+                    .as_ref()
+                    .filter(|_| other != group)
+                    .map(|set| set.and(&axis.live))
+                    .filter(|set| !set.is_empty())
+                    .unwrap_or_else(|| axis.live.clone())
+            })
+            .collect();
+        self.example_of(&self.sample(&sets))
+    }
+
+    /// The group a column belongs to.
+    pub(super) fn group_of(&self, column: usize) -> usize {
+        self.groups
+            .iter()
+            .position(|group| group.contains(&column))
+            .unwrap_or_default()
+    }
+
+    /// A value for every group, from its set; not null where there is another.
+    pub(super) fn sample(&self, sets: &[Bits]) -> Vec<Value> {
+        sets.iter()
+            .zip(&self.grid.axes)
+            .map(|(set, axis)| {
+                axis.as_ref()
+                    .and_then(|axis| {
+                        // A value that a cell mentions is easier to read than one between two of them.
+                        set.iter()
+                            .filter(|segment| *segment != axis.null())
+                            .min_by_key(|segment| (segment + 1) % 2)
+                            .or_else(|| set.contains(axis.null()).then(|| axis.null()))
+                            .and_then(|segment| axis.sample(segment))
+                    })
+                    .unwrap_or_default()
+            })
+            .collect()
+    }
+
+    pub(super) fn example_of(
+        &self,
+        values: &[Value],
+    ) -> serde_json::Map<String, serde_json::Value> {
+        values
+            .iter()
+            .enumerate()
+            .filter(|(group, _)| {
+                self.grid.axes[*group]
+                    .as_ref()
+                    .is_some_and(|axis| axis.kind != Kind::Any)
+            })
+            .map(|(group, value)| {
+                (
+                    self.column_name(group).to_owned(),
+                    serde_json::to_value(value).unwrap_or_default(),
+                )
+            })
+            .collect()
+    }
+
+    /// Do the rules match these values for real?
+    pub(super) fn matches_all(&self, rules: &[usize], values: &[Value]) -> bool {
+        let mut inputs = vec![Value::Null; self.table.inputs.len()];
+        for (group, value) in self.groups.iter().zip(values) {
+            for column in group {
+                inputs[*column] = value.clone();
+            }
+        }
+        let mut frame = Frame::default();
+        rules.iter().all(|rule| {
+            self.table.rules[*rule]
+                .tests
+                .iter()
+                .zip(&inputs)
+                .all(|(tests, input)| eval::holds_any(tests, input, &mut frame) == Some(true))
+        })
+    }
+
+    /// Are all inputs names of their own, so that any combination of values can occur?
+    pub(super) fn is_free(&self) -> bool {
+        let mut seen = HashSet::new();
+        self.groups
+            .iter()
+            .all(|group| match &self.table.inputs[group[0]].expr {
+                Expr::Slot(slot) => seen.insert(*slot),
+                _ => false,
+            })
+    }
+}

@@ -1,16 +1,18 @@
 //! Computes expressions and unary tests. What cannot be computed is null, as the standard has it; nothing here fails.
 
+mod arithmetic;
+mod lists;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rust_decimal::{Decimal, MathematicalOps};
+use rust_decimal::Decimal;
 
-use super::ast::{Arithmetic, Comparison, Expr, Iteration, Test};
+pub use self::arithmetic::arithmetic;
+use self::lists::{each, filter};
+use super::ast::{Comparison, Expr, Test};
 use super::temporal::{self, DateTime};
 use super::value::{Range, Value, equal, order};
-
-/// Most items a `for`, `some`, `every` or filter may look at for one value.
-const MAX_ITEMS: usize = 100_000;
 
 /// The values an expression can see.
 #[derive(Clone, Debug, Default)]
@@ -176,124 +178,6 @@ fn junction(items: &[Expr], decisive: bool, frame: &mut Frame) -> Value {
     }
 }
 
-/// Runs over all combinations; false when there was nothing to run over, or too much.
-fn each(
-    iterations: &[Iteration],
-    frame: &mut Frame,
-    visit: &mut dyn FnMut(&mut Frame) -> bool,
-) -> bool {
-    fn level(
-        iterations: &[Iteration],
-        frame: &mut Frame,
-        visit: &mut dyn FnMut(&mut Frame) -> bool,
-        finished: &mut bool,
-    ) -> bool {
-        let Some((first, rest)) = iterations.split_first() else {
-            return visit(frame);
-        };
-        let items: Arc<[Value]> = match (&first.to, evaluate(&first.over, frame)) {
-            (None, Value::List(items)) => items,
-            (None, Value::Range(range)) => {
-                let Some(items) = steps(&range.low, &range.high) else {
-                    *finished = false;
-                    return false;
-                };
-                Arc::from(items)
-            }
-            (None, Value::Null) => {
-                *finished = false;
-                return false;
-            }
-            (None, single) => Arc::from([single]),
-            (Some(to), from) => {
-                let Some(items) = steps(&from, &evaluate(to, frame)) else {
-                    *finished = false;
-                    return false;
-                };
-                Arc::from(items)
-            }
-        };
-        for item in items.iter() {
-            frame.work += 1;
-            if frame.work > MAX_ITEMS {
-                *finished = false;
-                return false;
-            }
-            set(frame, first.slot, item.clone());
-            if !level(rest, frame, visit, finished) {
-                return false;
-            }
-        }
-        true
-    }
-    let mut finished = true;
-    level(iterations, frame, visit, &mut finished);
-    finished
-}
-
-/// `from..to` of whole numbers or days, upwards or downwards.
-fn steps(from: &Value, to: &Value) -> Option<Vec<Value>> {
-    use rust_decimal::prelude::ToPrimitive;
-    let (from, to, make): (i64, i64, fn(i64) -> Option<Value>) = match (from, to) {
-        (Value::Number(from), Value::Number(to)) if from.is_integer() && to.is_integer() => {
-            (from.to_i64()?, to.to_i64()?, |number| {
-                Some(Value::integer(number))
-            })
-        }
-        (Value::Date(from), Value::Date(to)) => (
-            i64::from(temporal::days_of_date(*from)),
-            i64::from(temporal::days_of_date(*to)),
-            |days| temporal::date_of_days(i32::try_from(days).ok()?).map(Value::Date),
-        ),
-        _ => return None,
-    };
-    if from.abs_diff(to) >= MAX_ITEMS as u64 {
-        return None;
-    }
-    if from <= to {
-        (from..=to).map(make).collect()
-    } else {
-        (to..=from).rev().map(make).collect()
-    }
-}
-
-fn filter(item: usize, list: &Expr, condition: &Expr, frame: &mut Frame) -> Value {
-    use rust_decimal::prelude::ToPrimitive;
-    let items: Arc<[Value]> = match evaluate(list, frame) {
-        Value::List(items) => items,
-        Value::Null => return Value::list(Vec::new()),
-        single => Arc::from([single]),
-    };
-    // A number picks one item, from 1 on, or from the end with a minus.
-    if condition.kind() != super::value::Kind::Boolean {
-        set(frame, item, Value::Null);
-        if let Value::Number(position) = evaluate(condition, frame) {
-            let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
-            let index = match position.to_i64() {
-                Some(position) if position.is_positive() => position - 1,
-                Some(position) if position.is_negative() => length + position,
-                _ => return Value::Null,
-            };
-            return usize::try_from(index)
-                .ok()
-                .and_then(|index| items.get(index).cloned())
-                .unwrap_or_default();
-        }
-    }
-    let mut kept = Vec::new();
-    for value in items.iter() {
-        frame.work += 1;
-        if frame.work > MAX_ITEMS {
-            return Value::Null;
-        }
-        set(frame, item, value.clone());
-        if evaluate(condition, frame).truth() == Some(true) {
-            kept.push(value.clone());
-        }
-    }
-    Value::list(kept)
-}
-
 /// `value.name`
 pub fn member(value: &Value, name: &str) -> Value {
     let zone_offset = |zone: &temporal::Zone, date| {
@@ -370,149 +254,6 @@ fn clock_part(clock: jiff::civil::Time, name: &str) -> Value {
         "second" => Value::integer(clock.second().into()),
         _ => Value::Null,
     }
-}
-
-/// `left operator right`
-pub fn arithmetic(operator: Arithmetic, left: &Value, right: &Value) -> Value {
-    use Arithmetic::{Add, Divide, Multiply, Power, Subtract};
-    let result = match (operator, left, right) {
-        (_, Value::Number(a), Value::Number(b)) => match operator {
-            Add => a.checked_add(*b),
-            Subtract => a.checked_sub(*b),
-            Multiply => a.checked_mul(*b),
-            Divide => a.checked_div(*b),
-            Power => power(*a, *b),
-        }
-        .map(Value::Number),
-        (Add, Value::Text(a), Value::Text(b)) => Some(Value::text(&format!("{a}{b}"))),
-        (Add, Value::Duration(a), Value::Duration(b)) => a.checked_add(*b).map(Value::Duration),
-        (Subtract, Value::Duration(a), Value::Duration(b)) => {
-            a.checked_sub(*b).map(Value::Duration)
-        }
-        (Add, Value::Months(a), Value::Months(b)) => a.checked_add(*b).map(Value::Months),
-        (Subtract, Value::Months(a), Value::Months(b)) => a.checked_sub(*b).map(Value::Months),
-        (Multiply, Value::Duration(a), Value::Number(b))
-        | (Multiply, Value::Number(b), Value::Duration(a)) => {
-            scaled(*a, |a| a.checked_mul(*b)).map(Value::Duration)
-        }
-        (Divide, Value::Duration(a), Value::Number(b)) => {
-            scaled(*a, |a| a.checked_div(*b)).map(Value::Duration)
-        }
-        (Divide, Value::Duration(a), Value::Duration(b)) => {
-            let a = Decimal::try_from_i128_with_scale(*a, 0).ok();
-            let b = Decimal::try_from_i128_with_scale(*b, 0).ok();
-            a.zip(b)
-                .and_then(|(a, b)| a.checked_div(b))
-                .map(Value::Number)
-        }
-        (Multiply, Value::Months(a), Value::Number(b))
-        | (Multiply, Value::Number(b), Value::Months(a)) => {
-            months(Decimal::from(*a).checked_mul(*b))
-        }
-        (Divide, Value::Months(a), Value::Number(b)) => months(Decimal::from(*a).checked_div(*b)),
-        (Divide, Value::Months(a), Value::Months(b)) => Decimal::from(*a)
-            .checked_div(Decimal::from(*b))
-            .map(Value::Number),
-        (Add | Subtract, Value::Date(date), Value::Months(months))
-        | (Add, Value::Months(months), Value::Date(date)) => {
-            let months = if operator == Add {
-                Some(*months)
-            } else {
-                months.checked_neg()
-            };
-            months
-                .and_then(|months| temporal::plus_months(*date, months))
-                .map(Value::Date)
-        }
-        (Add | Subtract, Value::Date(date), Value::Duration(nanos))
-        | (Add, Value::Duration(nanos), Value::Date(date)) => {
-            let moment = DateTime {
-                local: date.to_datetime(jiff::civil::Time::midnight()),
-                zone: temporal::Zone::Local,
-            };
-            let nanos = if operator == Add {
-                Some(*nanos)
-            } else {
-                nanos.checked_neg()
-            };
-            nanos
-                .and_then(|nanos| moment.plus(nanos))
-                .map(|moment| Value::Date(moment.local.date()))
-        }
-        (Add | Subtract, Value::DateTime(moment), Value::Months(months))
-        | (Add, Value::Months(months), Value::DateTime(moment)) => {
-            let months = if operator == Add {
-                Some(*months)
-            } else {
-                months.checked_neg()
-            };
-            months
-                .and_then(|months| moment.plus_months(months))
-                .map(Value::DateTime)
-        }
-        (Add | Subtract, Value::DateTime(moment), Value::Duration(nanos))
-        | (Add, Value::Duration(nanos), Value::DateTime(moment)) => {
-            let nanos = if operator == Add {
-                Some(*nanos)
-            } else {
-                nanos.checked_neg()
-            };
-            nanos
-                .and_then(|nanos| moment.plus(nanos))
-                .map(Value::DateTime)
-        }
-        (Add | Subtract, Value::Time(time), Value::Duration(nanos))
-        | (Add, Value::Duration(nanos), Value::Time(time)) => {
-            let nanos = if operator == Add {
-                Some(*nanos)
-            } else {
-                nanos.checked_neg()
-            };
-            nanos.map(|nanos| Value::Time(time.plus(nanos)))
-        }
-        (Subtract, Value::Time(a), Value::Time(b)) => Some(Value::Duration(a.minus(b))),
-        (Subtract, Value::Date(_) | Value::DateTime(_), Value::Date(_) | Value::DateTime(_)) => {
-            instant(left)
-                .zip(instant(right))
-                .map(|(a, b)| Value::Duration(a - b))
-        }
-        _ => None,
-    };
-    result.unwrap_or_default()
-}
-
-fn instant(value: &Value) -> Option<i128> {
-    match value {
-        Value::Date(date) => Some(i128::from(temporal::days_of_date(*date)) * 86_400_000_000_000),
-        Value::DateTime(moment) => Some(moment.instant()),
-        _ => None,
-    }
-}
-
-fn scaled(nanos: i128, compute: impl Fn(Decimal) -> Option<Decimal>) -> Option<i128> {
-    let exact = Decimal::try_from_i128_with_scale(nanos, 0).ok()?;
-    let result = compute(exact)?.round();
-    Some(result.mantissa() / 10_i128.pow(result.scale()))
-}
-
-fn months(result: Option<Decimal>) -> Option<Value> {
-    use rust_decimal::prelude::ToPrimitive;
-    result?.trunc().to_i64().map(Value::Months)
-}
-
-fn power(base: Decimal, exponent: Decimal) -> Option<Decimal> {
-    use rust_decimal::prelude::ToPrimitive;
-    if exponent.is_integer() {
-        let exponent = exponent.to_i64()?;
-        if exponent.abs() > 10_000 {
-            return None;
-        }
-        return base.checked_powi(exponent);
-    }
-    if base.is_sign_negative() {
-        return None;
-    }
-    base.checked_powd(exponent)
 }
 
 /// `left comparison right`

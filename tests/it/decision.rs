@@ -5,6 +5,7 @@ mod build;
 mod explain;
 mod feel;
 mod hostile;
+mod kept;
 mod lint;
 mod properties;
 mod tables;

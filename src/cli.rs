@@ -170,6 +170,9 @@ pub struct SyncArgs {
     /// Fetch what changed since then (2026-01-31T00:00:00Z), and leave the watermark alone
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "full")]
     pub since: Option<jiff::Timestamp>,
+    /// Take share I of N, counted from 1, beside runs that take the others
+    #[arg(long, value_name = "I/N", value_parser = clap::value_parser!(crate::shard::Shard))]
+    pub shard: Option<crate::shard::Shard>,
     #[command(flatten)]
     pub page: PageArgs,
 }

@@ -28,3 +28,4 @@ pub mod config; // flags > environment > .env > mappings.yaml
 pub mod exit; // error → exit code
 pub mod histogram; // durations in bounded memory
 pub mod record; // the nouns
+pub mod shard; // which records are whose

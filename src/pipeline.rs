@@ -31,6 +31,7 @@ use crate::histogram::Histogram;
 use crate::progress::Progress;
 use crate::record::{Ledger, Message, Rejection};
 use crate::report::{Difference, Example, Judged};
+use crate::shard::Shard;
 use crate::spool::{Header, Spool, SpoolError};
 use crate::store::{self, Batch, BatchOutcome, Keys, StoreError};
 
@@ -77,6 +78,8 @@ pub enum Feed<'a> {
 pub struct Limits<'a> {
     /// What stops a full run.
     pub brake: Brake,
+    /// Only the records of this shard are taken; the others are none of this run's.
+    pub shard: Option<Shard>,
     /// Of all records that come, so many are taken.
     pub records: Option<u64>,
     pub batch_size: u32,
@@ -357,6 +360,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             }
             if let Feed::Api { pages, .. } = &feed
                 && let Some(total) = pages.announced_total()
+                && limits.shard.is_none()
             {
                 shown.progress.announce(total);
             }
@@ -463,7 +467,6 @@ fn shape_all(
     limits: &Limits<'_>,
 ) -> ShapeStats {
     let mut left = limits.records.unwrap_or(u64::MAX);
-    let mut watched = false;
     let mut order = InOrder::new(0);
     let mut failed = false;
     let mut shape = |page: Result<Sheet, ApiError>, shaper: &mut Shaper<'_>| match page {
@@ -472,7 +475,7 @@ fn shape_all(
         Ok(mut sheet) => {
             if let Some(stop) = sheet
                 .announced_total
-                .and_then(|total| limits.brake.on_volume(total))
+                .and_then(|total| limits.brake.on_announced(total))
             {
                 failed = true;
                 events.send(Event::Braked(stop)).unwrap_or_default();
@@ -482,15 +485,13 @@ fn shape_all(
                 .records
                 .truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= sheet.records.len() as u64;
-            shaper.add(&sheet);
-            if !watched && let Some(stop) = shaper.watch(&limits.brake) {
-                (failed, watched) = (true, true);
+            let own = shaper.add(&sheet, limits.shard);
+            if let Some(stop) = shaper.watch(&limits.brake) {
+                failed = true;
                 events.send(Event::Braked(stop)).unwrap_or_default();
             }
             // The ledger outlives this thread.
-            events
-                .send(Event::Shaped(sheet.records.len() as u64))
-                .unwrap_or_default();
+            events.send(Event::Shaped(own)).unwrap_or_default();
         }
         Err(error) => {
             failed = true;

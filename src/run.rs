@@ -6,6 +6,7 @@
 mod cache;
 mod finish;
 mod replay;
+mod shard;
 mod watermark;
 mod write_back;
 
@@ -24,6 +25,7 @@ use crate::incident;
 use crate::pipeline::{self, Feed, Flow, Job, Keep, Limits, Rules, Target, Task};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::shard::Shard;
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::lease::{self, Asked, Heartbeat};
@@ -55,6 +57,8 @@ pub struct Request {
     pub full: bool,
     /// What changed since then, whatever the watermark says.
     pub since: Option<jiff::Timestamp>,
+    /// Only the records of this share.
+    pub shard: Option<Shard>,
 }
 
 impl Request {
@@ -77,6 +81,7 @@ impl Request {
         words.extend(self.accept_drop.then(|| "--accept-drop".to_owned()));
         words.extend(self.full.then(|| "--full".to_owned()));
         words.extend(self.since.map(|since| format!("--since {since}")));
+        words.extend(self.shard.map(|shard| format!("--shard {shard}")));
         words.join(" ")
     }
 }
@@ -425,6 +430,7 @@ impl<'a> Run<'a> {
         );
         limits.records = self.request.limit;
         limits.brake = self.brake;
+        limits.shard = self.request.shard;
         let shown = pipeline::Shown {
             progress,
             accounted: &self.accounted,
@@ -449,16 +455,13 @@ impl<'a> Run<'a> {
             return pipeline::Brake::default();
         }
         let brakes = &self.plan.brakes;
-        let previous = match self.connection.as_mut() {
-            Some(connection) => store::log::previous_complete(connection, self.database, None)
-                .inspect_err(|error| log::warn!("{error}"))
-                .ok()
-                .flatten()
-                .map(|run| run.fetched),
-            None => self.known.last_complete,
-        };
+        let (previous, previous_whole) = self.volumes_before().unwrap_or_else(|error| {
+            log::warn!("{error}");
+            (None, None)
+        });
         pipeline::Brake {
             previous,
+            previous_whole,
             zero_records: brakes.zero_records,
             max_drop: brakes.max_drop,
             max_rejection: brakes.max_rejection,
@@ -483,7 +486,8 @@ impl<'a> Run<'a> {
 
     /// False: a signal came while another run held it.
     fn take_lease(&mut self) -> Result<bool> {
-        let target = store::log::target(self.database);
+        let shard = self.request.shard;
+        let target = shard::lease_name(self.database, shard);
         let who = incident::who();
         let mut until = self.request.wait.map(|wait| Instant::now() + wait);
         if let (Some(at), Some(deadline)) = (&mut until, self.deadline) {
@@ -493,7 +497,7 @@ impl<'a> Run<'a> {
             let Some(connection) = self.connection.as_mut() else {
                 return Ok(true);
             };
-            match lease::acquire(connection, self.database, &target, self.id, &who) {
+            match shard::acquire(connection, self.database, shard, self.id, &who) {
                 Ok(Asked::Granted { took_over }) => {
                     if let Some(before) = took_over {
                         log::warn!(
@@ -501,8 +505,9 @@ impl<'a> Run<'a> {
                         );
                     }
                     // Whoever holds the lease knows that no other run of this target is alive.
+                    let shard = shard.map(|shard| shard.to_string());
                     if let Err(error) =
-                        store::log::abandon(connection, self.database, None, self.id)
+                        store::log::abandon(connection, self.database, shard.as_deref(), self.id)
                     {
                         log::warn!("{error}");
                     }
@@ -575,7 +580,7 @@ impl<'a> Run<'a> {
         store::RunHeader {
             run_id: self.id,
             mode: self.mode().to_owned(),
-            shard: None,
+            shard: self.shard_name(),
             started_at: self.started_at + self.clock_offset,
             host: lease::host_name(),
             os_user: crate::config::user_name(),
@@ -625,6 +630,7 @@ fn limits<'a>(
 ) -> Limits<'a> {
     Limits {
         brake: pipeline::Brake::default(),
+        shard: None,
         records: None,
         batch_size: database.batch_size,
         min_connections: database.min_connections,

@@ -47,6 +47,7 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
         accept_drop: args.accept_drop,
         full: args.full,
         since: args.since,
+        shard: args.shard,
     };
     let started = Instant::now();
     let done = run::sync(plan, &request, &signals, progress);

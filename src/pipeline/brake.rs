@@ -2,13 +2,15 @@
 //! it does harm.
 
 /// Records that are judged before the share of rejections is looked at.
-const FIRST: u64 = 1_000;
+pub(super) const FIRST: u64 = 1_000;
 
 /// What a full run is compared with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Brake {
     /// Records of the last complete full run, when there was one.
     pub previous: Option<u64>,
+    /// The same of all shards together: what an announced total is compared with.
+    pub previous_whole: Option<u64>,
     pub zero_records: bool,
     /// Share by which the number may fall, 0 to 1.
     pub max_drop: Option<f64>,
@@ -19,7 +21,16 @@ pub struct Brake {
 impl Brake {
     /// Why a run with so many records is stopped, if it is: fingerprint and sentence.
     pub fn on_volume(&self, records: u64) -> Option<(&'static str, String)> {
-        let before = self.previous.filter(|&before| before > 0)?;
+        self.compare(self.previous, records)
+    }
+
+    /// The same by what the API announces, before anything is written.
+    pub(super) fn on_announced(&self, records: u64) -> Option<(&'static str, String)> {
+        self.compare(self.previous_whole, records)
+    }
+
+    fn compare(&self, before: Option<u64>, records: u64) -> Option<(&'static str, String)> {
+        let before = before.filter(|&before| before > 0)?;
         let advice = "look at the source; --accept-drop lets the run pass";
         if records == 0 && self.zero_records {
             return Some((
@@ -41,18 +52,18 @@ impl Brake {
         })
     }
 
-    /// The same for the rejections among the first records.
+    /// The same for the refused among the first records.
     pub(super) fn on_rejections(
         &self,
         rejected: u64,
         records: u64,
     ) -> Option<(&'static str, String)> {
         let limit = self.max_rejection.filter(|_| records >= FIRST)?;
-        let share = rejected as f64 / records as f64;
+        let share = rejected as f64 / FIRST as f64;
         (share > limit).then(|| {
             let sentence = format!(
-                "{rejected} of the first {records} records were rejected, and brakes.max_rejection is {:.1} %: look at \
-                 `datasync validate --fetch --limit {FIRST}`",
+                "{rejected} of the first {FIRST} records were rejected, and brakes.max_rejection is {:.1} %: look at \
+                 `datasync validate --fetch --limit {FIRST}`; --accept-drop lets the run pass",
                 100.0 * limit
             );
             ("brake:max_rejection", sentence)
@@ -66,6 +77,7 @@ mod tests {
 
     const BRAKE: Brake = Brake {
         previous: Some(1_000),
+        previous_whole: Some(1_000),
         zero_records: true,
         max_drop: Some(0.5),
         max_rejection: Some(0.3),

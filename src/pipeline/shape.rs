@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use crate::decision::Scratch;
 use crate::record::Rejection;
 use crate::report::Judged;
+use crate::shard::Shard;
 use crate::store::{Batch, Columns, Keys};
 use crate::transform::Shaped;
 
-use super::brake::Brake;
+use super::brake::{Brake, FIRST};
 use super::judge::{Judgement, Refusal, Rules, judge};
 use super::queue::Queue;
 
@@ -104,7 +105,9 @@ pub(super) struct Shaper<'a> {
     sequence: u64,
     scratch: Scratch,
     stats: ShapeStats,
-    rejected: u64,
+    /// Records decided, and how many of the first ones were refused.
+    decided: u64,
+    refused: u64,
 }
 
 /// The batch that is being filled.
@@ -135,7 +138,8 @@ impl<'a> Shaper<'a> {
             sequence: 0,
             scratch: Scratch::default(),
             stats: ShapeStats::default(),
-            rejected: 0,
+            decided: 0,
+            refused: 0,
         }
     }
 
@@ -144,13 +148,14 @@ impl<'a> Shaper<'a> {
         self.stats.verdicts.wanted = wanted;
     }
 
-    /// Why the run should stop by what has been rejected so far, if it should.
+    /// Why the run should stop by what was refused of its first records, if it should.
     pub(super) fn watch(&self, brake: &Brake) -> Option<(&'static str, String)> {
-        brake.on_rejections(self.rejected, self.sequence)
+        brake.on_rejections(self.refused, self.decided)
     }
 
-    /// Shapes a whole sheet and sends what is full.
-    pub(super) fn add(&mut self, sheet: &Sheet) {
+    /// Shapes a whole sheet and sends what is full. Returns how many of its records are the shard's.
+    pub(super) fn add(&mut self, sheet: &Sheet, shard: Option<Shard>) -> u64 {
+        let before = self.decided;
         let mut shaped = Shaped::new();
         for range in &sheet.records {
             let raw = &sheet.text[range.start as usize..range.end as usize];
@@ -162,9 +167,14 @@ impl<'a> Shaper<'a> {
             }
             self.stats.latest_change = self.stats.latest_change.max(shaped.changed_at);
             self.stats.undated += u64::from(shaped.changed_at.is_none());
-            self.settle(sheet, range, raw, &shaped, timed);
+            // What other shards take counts for the watermark all the same: it has been read.
+            if shard.is_none_or(|shard| shard.owns(shaped.id.as_deref())) {
+                self.settle(sheet, range, raw, &shaped, timed);
+                self.decided += 1;
+            }
             self.sequence += 1;
         }
+        self.decided - before
     }
 
     /// Decides one transformed record and puts it where it belongs.
@@ -208,7 +218,7 @@ impl<'a> Shaper<'a> {
                 self.send_if_full();
             }
             (Judgement::Refused(refusal), _) => {
-                self.rejected += 1;
+                self.refused += u64::from(self.decided < FIRST);
                 let rejection = refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
                 self.stats.verdicts.add_rejection(&rejection);
                 self.batch().push_rejection(rejection);

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::shard::Shard;
+
 /// See the file's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cache {
@@ -49,7 +51,10 @@ impl Cache {
     }
 }
 
-/// The file of the cache.
-pub(super) fn path(state_dir: &Path) -> PathBuf {
-    state_dir.join("known.json")
+/// The file of the cache: each shard has its own.
+pub(super) fn path(state_dir: &Path, shard: Option<Shard>) -> PathBuf {
+    state_dir.join(shard.map_or_else(
+        || "known.json".to_owned(),
+        |shard| format!("known-{}.json", shard.file_part()),
+    ))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Purpose, Run};
+use super::{Purpose, Run, shard};
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident;
@@ -406,7 +406,7 @@ impl Run<'_> {
         }
         // Until here it keeps others out, however long the checks and the alerts took.
         drop(self.heartbeat.take());
-        let target = store::log::target(self.database);
+        let target = shard::lease_name(self.database, self.request.shard);
         if let Some(connection) = self.connection.as_mut() {
             if let Err(error) = lease::release(connection, self.database, &target, self.id) {
                 log::info!("{error}");

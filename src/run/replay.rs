@@ -70,17 +70,10 @@ impl Run<'_> {
     /// after these records were fetched has seen all of them, and what it wrote is newer.
     fn is_outdated(&mut self, waiting: &Waiting) -> Result<bool> {
         let newest = waiting.entries.iter().map(|entry| entry.requested_at).max();
-        let (None, Some(newest), Some(connection)) =
-            (self.plan.mapping.version, newest, self.connection.as_mut())
-        else {
+        let (None, Some(newest)) = (self.plan.mapping.version, newest) else {
             return Ok(false);
         };
-        Ok(store::log::complete_run_since(
-            connection,
-            self.database,
-            None,
-            newest,
-        )?)
+        Ok(self.was_read_since(newest)?)
     }
 
     /// Judges the stored rejections again. What passes is written, under the freshness guard, and settles its

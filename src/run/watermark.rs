@@ -11,13 +11,13 @@
 use jiff::Timestamp;
 
 use super::cache::{self, Cache};
-use super::{Purpose, Run};
+use super::{Purpose, Run, shard};
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database};
 use crate::exit::Misconfigured;
 use crate::pipeline::Flow;
 use crate::report::Watermark;
-use crate::store;
+use crate::store::{self, StoreError};
 
 /// What a run knows of the watermark.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ fn cached_of(database: &Database) -> String {
 impl Run<'_> {
     /// Reads the watermark and asks for what changed since; once the lease is ours, so that nobody moves it meanwhile.
     pub(super) fn read_watermark(&mut self) -> anyhow::Result<()> {
-        let path = cache::path(&self.plan.state_dir);
+        let path = cache::path(&self.plan.state_dir, self.request.shard);
         self.known = Cache::load(&path, &cached_of(self.database));
         let (Some(name), Some(incremental)) = (self.mark.name.clone(), &self.api.incremental)
         else {
@@ -173,11 +173,27 @@ impl Run<'_> {
             .min(self.began_at)
             .min(stats.first_asked_at.unwrap_or(i64::MAX));
         let before = self.mark.before.as_deref();
+        let after = Timestamp::from_microsecond(latest).ok()?.to_string();
+        let connection = self.connection.as_mut()?;
+        if let Some(shard) = self.request.shard {
+            let marks = (before, after.as_str());
+            let (database, id) = (self.database, self.id);
+            let moved = shard::advance_together(connection, database, name, shard, marks, id)
+                .and_then(|reached| Ok((reached, store::state::read(connection, database, name)?)));
+            return match moved {
+                Ok(((reached, of), stored)) => {
+                    log::info!(
+                        "{reached} of {of} shards have seen all from this watermark; it moves when all have"
+                    );
+                    self.mark.after = stored;
+                    None
+                }
+                Err(error) => Some(not_moved(&error)),
+            };
+        }
         if before.is_some_and(|before| micros(before, name).is_ok_and(|before| before >= latest)) {
             return None;
         }
-        let after = Timestamp::from_microsecond(latest).ok()?.to_string();
-        let connection = self.connection.as_mut()?;
         match store::state::advance(connection, self.database, name, before, &after, self.id) {
             Ok(true) => {
                 self.mark.after = Some(after);
@@ -187,9 +203,7 @@ impl Run<'_> {
                 "another run has moved the watermark meanwhile; it stays where that run put it"
                     .to_owned(),
             ),
-            Err(error) => Some(format!(
-                "the watermark could not be moved, and the next run fetches the same again: {error}"
-            )),
+            Err(error) => Some(not_moved(&error)),
         }
     }
 
@@ -198,7 +212,7 @@ impl Run<'_> {
         if self.connection.is_none() {
             return;
         }
-        let path = cache::path(&self.plan.state_dir);
+        let path = cache::path(&self.plan.state_dir, self.request.shard);
         let mut known = self.known.clone();
         if self.mark.certain {
             known.watermark = self.mark.name.clone().zip(self.mark.after.clone());
@@ -214,6 +228,10 @@ impl Run<'_> {
             log::warn!("cannot note the watermark in {}: {error}", path.display());
         }
     }
+}
+
+fn not_moved(error: &StoreError) -> String {
+    format!("the watermark could not be moved, and the next run fetches the same again: {error}")
 }
 
 /// A stored watermark as microseconds since 1970-01-01T00:00:00Z.

@@ -64,3 +64,27 @@ pub fn advance(
     conn.execute("moving the stored state", &sql, &params)
         .map(|moved| moved == 1)
 }
+
+/// Sets a value of `sync_state`, whatever it was.
+pub fn put(
+    conn: &mut Connection,
+    db: &Database,
+    name: &str,
+    value: &str,
+    run_id: Uuid,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO {} (target, name, value, run_id, updated_at) VALUES ($1, $2, $3, $4, clock_timestamp()) \
+         ON CONFLICT (target, name) DO UPDATE SET value = excluded.value, run_id = excluded.run_id, \
+         updated_at = excluded.updated_at",
+        quote_table(&db.log_schema, "sync_state")
+    );
+    let params: [Param<'_>; 4] = [
+        (&target(db), Type::TEXT),
+        (&name, Type::TEXT),
+        (&value, Type::TEXT),
+        (&run_id, Type::UUID),
+    ];
+    conn.execute("setting the stored state", &sql, &params)
+        .map(|_set| ())
+}

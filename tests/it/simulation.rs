@@ -140,6 +140,7 @@ impl Parts {
             },
             limits: Limits {
                 brake: Brake::default(),
+                shard: None,
                 records: None,
                 batch_size: 3,
                 min_connections: 1,

@@ -1,0 +1,158 @@
+//! Runs that share the work: their leases, what they came to together before, and the one watermark they move.
+
+use anyhow::Result;
+
+use super::Run;
+use crate::config::plan::Database;
+use crate::shard::Shard;
+use crate::store::lease::{self, Asked};
+use crate::store::{self, Connection, StoreError};
+
+/// Between the target and the shard, in the name of a lease.
+const SHARD: &str = " shard ";
+
+/// What a run's lease is called.
+pub(super) fn lease_name(database: &Database, shard: Option<Shard>) -> String {
+    let target = store::log::target(database);
+    shard.map_or_else(|| target.clone(), |shard| format!("{target}{SHARD}{shard}"))
+}
+
+/// Asks for the lease of a shard, or of the whole. Shards of one whole work side by side; the whole, or shards of another
+/// number, do not: whoever comes second gives its lease back.
+pub(super) fn acquire(
+    connection: &mut Connection,
+    database: &Database,
+    shard: Option<Shard>,
+    run_id: uuid::Uuid,
+    who: &str,
+) -> Result<Asked, StoreError> {
+    let (target, own) = (store::log::target(database), lease_name(database, shard));
+    let asked = lease::acquire(connection, database, &own, run_id, who)?;
+    if matches!(asked, Asked::Held(_)) {
+        return Ok(asked);
+    }
+    for (name, holder) in lease::holders(connection, database, &target)? {
+        let other = name
+            .strip_prefix(&target)
+            .and_then(|rest| rest.strip_prefix(SHARD))
+            .and_then(|rest| rest.parse::<Shard>().ok());
+        let side_by_side = match (shard, other) {
+            (Some(shard), Some(other)) => shard.is_sibling_of(other),
+            _ => other.is_none() && name != target,
+        };
+        if name == own || side_by_side {
+            continue;
+        }
+        if holder.is_gone() {
+            lease::release(connection, database, &name, holder.run_id)?;
+            let other = other.map(|other| other.to_string());
+            store::log::abandon(connection, database, other.as_deref(), run_id)?;
+        } else {
+            lease::release(connection, database, &own, run_id)?;
+            return Ok(Asked::Held(holder));
+        }
+    }
+    Ok(asked)
+}
+
+impl Run<'_> {
+    /// As `sync_log` has it.
+    pub(super) fn shard_name(&self) -> Option<String> {
+        self.request.shard.map(|shard| shard.to_string())
+    }
+
+    /// Records of the last complete full run of this shard, and of the whole source.
+    pub(super) fn volumes_before(&mut self) -> Result<(Option<u64>, Option<u64>), StoreError> {
+        let shard = self.shard_name();
+        let Some(connection) = self.connection.as_mut() else {
+            let known = self.known.last_complete;
+            return Ok((known, known.filter(|_| shard.is_none())));
+        };
+        let own = store::log::previous_complete(connection, self.database, shard.as_deref())?;
+        let own = own.map(|run| run.fetched);
+        let whole = match self.request.shard {
+            None => own,
+            Some(shard) => whole(connection, self.database, shard)?.map(|(records, _)| records),
+        };
+        Ok((own, whole))
+    }
+
+    /// Has the whole source been read since then (microseconds, PostgreSQL's clock), in one run or by all shards?
+    pub(super) fn was_read_since(&mut self, moment: i64) -> Result<bool, StoreError> {
+        let Some(connection) = self.connection.as_mut() else {
+            return Ok(false);
+        };
+        if store::log::complete_run_since(connection, self.database, None, moment)? {
+            return Ok(true);
+        }
+        Ok(match self.request.shard {
+            None => false,
+            Some(shard) => whole(connection, self.database, shard)?
+                .is_some_and(|(_, started_at)| started_at > moment),
+        })
+    }
+}
+
+/// The last complete full runs of all shards: their records, and when the first of them began; none while one is missing.
+fn whole(
+    connection: &mut Connection,
+    database: &Database,
+    shard: Shard,
+) -> Result<Option<(u64, i64)>, StoreError> {
+    let (mut records, mut first) = (0, i64::MAX);
+    for shard in shard.all() {
+        let name = shard.to_string();
+        let Some(run) = store::log::previous_complete(connection, database, Some(&name))? else {
+            return Ok(None);
+        };
+        records += run.fetched;
+        first = first.min(run.started_at);
+    }
+    Ok(Some((records, first)))
+}
+
+/// The watermark's value before the first run, in a shard's row.
+const NONE: &str = "-";
+
+/// Notes how far a shard has come from the watermark `before`, and moves that when all shards have come further from the
+/// same place: as far as the slowest. Returns how many of them have, and how many there are.
+pub(super) fn advance_together(
+    connection: &mut Connection,
+    database: &Database,
+    name: &str,
+    shard: Shard,
+    (before, after): (Option<&str>, &str),
+    run_id: uuid::Uuid,
+) -> Result<(usize, usize), StoreError> {
+    let base = before.unwrap_or(NONE);
+    let row = |shard: Shard| format!("{name} {shard}");
+    // Committed before the others are looked at: of two that end together at least one sees both.
+    let value = format!("{base} {after}");
+    store::state::put(connection, database, &row(shard), &value, run_id)?;
+    let mut reached = Vec::new();
+    for other in shard.all() {
+        let value = store::state::read(connection, database, &row(other))?.unwrap_or_default();
+        if let Some((from, to)) = value.split_once(' ')
+            && from == base
+            && let Ok(to) = to.parse::<jiff::Timestamp>()
+        {
+            reached.push(to);
+        }
+    }
+    let all = shard.all().count();
+    if reached.len() == all
+        && let Some(slowest) = reached.iter().min()
+        && before.is_none_or(|before| before.parse().is_ok_and(|before| *slowest > before))
+    {
+        // False: another shard, at the same moment, has moved it.
+        store::state::advance(
+            connection,
+            database,
+            name,
+            before,
+            &slowest.to_string(),
+            run_id,
+        )?;
+    }
+    Ok((reached.len(), all))
+}

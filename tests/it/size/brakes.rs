@@ -1,0 +1,111 @@
+//! Brakes: a source that suddenly has nothing, far less than before, or what the rules refuse.
+
+use super::source::{Source, Style, incremental, stored};
+use crate::support::Workplace;
+use crate::support::http::Server;
+use crate::support::postgres::{Cluster, Database};
+
+fn text(i: u32, score: u32) -> String {
+    format!(
+        r#"{{"external_id":"B-{i:05}","full_name":"B {i}","contact_email":"b@example.com","quality_score":{score},"record_type":"lead"}}"#
+    )
+}
+
+fn rows(database: &Database) -> String {
+    database.one("SELECT count(*)::text FROM customers")
+}
+
+#[test]
+fn the_first_thousand_records_decide_whatever_the_size_of_a_page() {
+    for size in ["100", "2500"] {
+        // 400 of the first 1,000 are refused, and then none.
+        let texts = (0..2_500).map(|i| text(i, if i < 400 { 10 } else { 90 }));
+        let api = Server::new().records(texts).start();
+        let database = Database::new();
+        let place = Workplace::connected(api.url(), &database);
+        place.edit("mappings.yaml", "size: 100 ", &format!("size: {size} "));
+        place.edit(
+            "mappings.yaml",
+            "max_drop: 50%",
+            "max_drop: 50%\n  max_rejection: 30%",
+        );
+        let (finished, report) = place.sync(&[]);
+        finished
+            .expect(5)
+            .says("400 of the first 1000 records were rejected")
+            .says("--accept-drop");
+        assert_eq!(report["status"], "failed");
+        let (finished, report) = place.sync(&["--accept-drop"]);
+        finished.expect(0);
+        assert_eq!(report["ledger"]["fetched"], 2_500);
+    }
+}
+
+#[test]
+fn with_the_database_away_the_size_of_the_last_run_here_is_known() {
+    let cluster = Cluster::new(&[("synchronous_commit", "on")], &[]);
+    let database = cluster.database();
+    let full = Server::new().records((0..300).map(|i| text(i, 90))).start();
+    let place = Workplace::connected(full.url(), &database);
+    place.sync(&[]).0.expect(0);
+    cluster.stop("immediate");
+    let few = Server::new().records((0..100).map(|i| text(i, 90))).start();
+    let place = place.with_api(few.url());
+    let (finished, report) = place.sync(&[]);
+    finished.expect(4).says("the 300 of the last complete run");
+    assert_eq!(report["ledger"]["spooled"], 0, "nothing was kept of it");
+    cluster.start();
+}
+
+#[test]
+fn incremental_runs_are_small_and_a_braked_full_run_holds_the_watermark() {
+    let source = Source::new(300);
+    let api = source.serve(Style::Page, |_, _| {}).start();
+    let database = Database::new();
+    let place = incremental(api.url(), &database, "0s");
+    place.sync(&[]).0.expect(0);
+    source.lock().change(10);
+    place.sync(&[]).0.expect(0);
+    let mark = stored(&database);
+    // Two thirds are gone, and one record is newer. The API announces nothing: it is found at the end.
+    source.lock().records.retain(|id, _| *id <= 1_000);
+    source.lock().change(20);
+    let silent = source.serve(Style::Bare, |_, _| {}).start();
+    let place = place.with_api(silent.url());
+    place.sync(&["--full"]).0.expect(5).says("--accept-drop");
+    assert_eq!(stored(&database), mark);
+    place.sync(&["--full", "--accept-drop"]).0.expect(0);
+    assert!(stored(&database) > mark);
+}
+
+#[test]
+fn shards_are_compared_with_themselves_and_an_announced_total_with_their_sum() {
+    let database = Database::new();
+    let full = Server::new().records((0..400).map(|i| text(i, 90))).start();
+    for shard in ["1/2", "2/2"] {
+        let place = Workplace::connected(full.url(), &database);
+        place.sync(&["--shard", shard]).0.expect(0);
+    }
+    // Half is no more than max_drop: of the whole as of each shard.
+    let half = Server::new().records((0..230).map(|i| text(i, 90))).start();
+    let place = Workplace::connected(half.url(), &database);
+    place.sync(&["--shard", "1/2"]).0.expect(0);
+    let few = Server::new()
+        .records((500..530).map(|i| text(i, 90)))
+        .start();
+    let place = place.with_api(few.url());
+    place
+        .sync(&["--shard", "2/2"])
+        .0
+        .expect(5)
+        .says("--accept-drop");
+    assert_eq!(rows(&database), "400", "nothing was written");
+    let empty = Server::new().start();
+    let place = place.with_api(empty.url());
+    place
+        .sync(&["--shard", "2/2"])
+        .0
+        .expect(5)
+        .says("the source has no records");
+    place.sync(&["--shard", "2/2", "--accept-drop"]).0.expect(0);
+}

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -33,6 +34,8 @@ pub struct Books<'a> {
     pub samples: &'a [String],
     pub ledger: &'a Ledger,
     pub spool_files: u64,
+    /// What a single step of the evidence may take.
+    pub patience: Duration,
 }
 
 /// A finished run's log row, as it is kept on disk.
@@ -189,15 +192,20 @@ fn evidence(books: &Books<'_>) -> Evidence {
     let mut checks = Vec::new();
     let looks = !books.failures.is_empty();
     if let Some(api) = books.plan.api.as_ref().filter(|_| looks) {
+        let mut hasty = api.clone();
+        hasty.fetch.timeout = hasty.fetch.timeout.min(books.patience);
         let found = crate::api::check(
-            api,
+            &hasty,
             &books.plan.mapping,
             books.plan.alerts.api_response_time,
         );
         checks.extend(found.iter().map(|check| CheckFound::new("api", check)));
     }
     if let Some(database) = books.plan.database.as_ref().filter(|_| looks) {
-        let found = store::check(database, &books.plan.mapping);
+        let mut hasty = database.clone();
+        hasty.connection_timeout = hasty.connection_timeout.min(books.patience);
+        hasty.statement_timeout = hasty.statement_timeout.min(books.patience);
+        let found = store::check(&hasty, &books.plan.mapping);
         checks.extend(
             found
                 .checks

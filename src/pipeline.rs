@@ -52,7 +52,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long the pool is watched before it grows or shrinks.
 const WINDOW: Duration = Duration::from_millis(500);
 /// After a signal, batches have this long to finish before the rest is spooled.
-pub const GRACE: Duration = Duration::from_secs(8);
+pub const GRACE: Duration = Duration::from_secs(6);
 /// Ids of rejected records kept as evidence.
 const SAMPLES: usize = 10;
 /// Rejections of each reason kept as examples for the report, and the longest text of one, bytes.

@@ -270,7 +270,13 @@ impl<'a> Run<'a> {
     }
 
     fn open(&self) -> Result<(Connection, i64), StoreError> {
-        let mut connection = Connection::open(self.database, self.database.connection_timeout)?;
+        let mut limit = self.database.connection_timeout;
+        if let Some(deadline) = self.deadline {
+            limit = limit.min(deadline.saturating_duration_since(Instant::now()));
+        }
+        let mut connection = Connection::open_unless(&self.signals.stop, self.database, limit)?;
+        connection.set_deadline(self.deadline);
+        connection.give_up_on(Arc::clone(&self.signals.stop));
         let offset = store::log::clock_offset(&mut connection)?;
         Ok((connection, offset))
     }
@@ -281,7 +287,11 @@ impl<'a> Run<'a> {
         // A server that is just starting, or out of slots, deserves a moment.
         for pause in PATIENCE {
             match &opened {
-                Err(error) if error.class() == Class::Transient => std::thread::sleep(pause),
+                Err(error)
+                    if error.class() == Class::Transient && self.signals.asked().is_none() =>
+                {
+                    std::thread::sleep(pause);
+                }
                 _ => break,
             }
             opened = self.open();
@@ -344,7 +354,10 @@ impl<'a> Run<'a> {
     /// The run itself.
     fn go(&mut self, progress: &Progress) -> Result<Flow> {
         if !self.is_dry() {
-            self.take_lease()?;
+            if !self.take_lease()? {
+                // Told to end while it waited for its turn.
+                return Ok(Flow::default());
+            }
             alert::ping::start(&self.plan.notifications);
         }
         if self.request.purpose.fetches() {
@@ -471,14 +484,18 @@ impl<'a> Run<'a> {
         }))
     }
 
-    fn take_lease(&mut self) -> Result<()> {
+    /// False: a signal came while another run held it.
+    fn take_lease(&mut self) -> Result<bool> {
         let shard = self.request.shard;
         let target = shard::lease_name(self.database, shard);
         let who = incident::who();
-        let until = self.request.wait.map(|wait| Instant::now() + wait);
+        let mut until = self.request.wait.map(|wait| Instant::now() + wait);
+        if let (Some(at), Some(deadline)) = (&mut until, self.deadline) {
+            *at = deadline.min(*at);
+        }
         loop {
             let Some(connection) = self.connection.as_mut() else {
-                return Ok(());
+                return Ok(true);
             };
             match shard::acquire(connection, self.database, shard, self.id, &who) {
                 Ok(Asked::Granted { took_over }) => {
@@ -498,7 +515,10 @@ impl<'a> Run<'a> {
                 }
                 Ok(Asked::Held(holder)) => {
                     let patient = until.is_some_and(|until| Instant::now() < until);
-                    if !patient || self.signals.asked().is_some() {
+                    if self.signals.asked().is_some() {
+                        return Ok(false);
+                    }
+                    if !patient {
                         return Err(Busy {
                             target,
                             who: holder.who,
@@ -514,7 +534,7 @@ impl<'a> Run<'a> {
                     self.fatal = error.class() == Class::Fatal;
                     self.store_failed(&error);
                     self.connection = None;
-                    return Ok(());
+                    return Ok(true);
                 }
             }
         }
@@ -522,7 +542,7 @@ impl<'a> Run<'a> {
             Heartbeat::start(self.database, &target, self.id, Arc::clone(&self.accounted))
                 .context("cannot start the heartbeat of the lease")?;
         self.heartbeat = Some(heartbeat);
-        Ok(())
+        Ok(true)
     }
 
     fn start_log(&mut self) {

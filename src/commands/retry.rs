@@ -25,7 +25,10 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     let signals = Signals::listen().context("cannot listen for signals")?;
     let shelf = Shelf::new(&plan.state_dir);
     let database = plan.database()?;
-    let mut connection = Connection::open(database, database.connection_timeout).ok();
+    let (mut connection, away) = match Connection::open(database, database.connection_timeout) {
+        Ok(connection) => (Some(connection), None),
+        Err(error) => (None, Some(error)),
+    };
     let cases = chosen(plan, &shelf, connection.as_mut(), args.case.as_deref())?;
     let waiting = Spool::open(&plan.state_dir, plan.spool_max_bytes)
         .map_err(|error| Misconfigured(error.to_string()))?
@@ -39,6 +42,11 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         _ => 0,
     };
     if cases.is_empty() && waiting == 0 && untold == 0 && !args.rejected {
+        if let Some(error) = away {
+            // Its cases and rejections are not known: that is not "nothing to do".
+            return Err(anyhow::Error::new(error)
+                .context("nothing waits on disk, but the database cannot be asked for its cases"));
+        }
         if !global.quiet {
             super::print(match global.output {
                 Output::Json => "{\"status\":\"success\",\"nothing_to_do\":true,\"exit_code\":0}\n",
@@ -49,6 +57,9 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
 
     let found = look(plan)?;
+    if let Some(asked) = signals.asked() {
+        return Ok((asked, None));
+    }
     let api_ok = found.iter().all(|check| check.ok || check.of != "api");
     let database_ok = found.iter().all(|check| check.ok || check.of != "database");
     let who = incident::who();

@@ -146,8 +146,12 @@ impl<'a> BatchWriter<'a> {
         let session = if let Some(session) = self.session.as_mut() {
             session
         } else {
-            let limit = self.target.database.connection_timeout;
-            let mut session = Connection::open(self.target.database, limit)?;
+            let mut limit = self.target.database.connection_timeout;
+            if let Some(deadline) = self.shared.deadline {
+                limit = limit.min(deadline.saturating_duration_since(Instant::now()));
+            }
+            let mut session =
+                Connection::open_unless(&self.shared.give_up, self.target.database, limit)?;
             session.give_up_on(Arc::clone(&self.shared.give_up));
             self.session.insert(session)
         };

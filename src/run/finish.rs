@@ -1,7 +1,8 @@
 //! The end of a run: what happened becomes a status, an exit code, a report, a log row and a case.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Purpose, Run, shard};
 use crate::exit::Exit;
@@ -12,6 +13,12 @@ use crate::record::Ledger;
 use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, grouped};
 use crate::spool;
 use crate::store::{self, Connection, lease};
+
+/// Time to write down how a run ended that is out of time.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A step of the checks that are evidence for a case; of a run that is out of time.
+const EVIDENCE: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_millis(200);
 
 impl Run<'_> {
     /// Turns what happened into a status, an exit code, a log row and a case.
@@ -313,12 +320,38 @@ impl Run<'_> {
         }
     }
 
+    /// What may be spent on the last words: no run outlives its deadline, or a signal, by much.
+    fn time_to_close(&self) -> Duration {
+        let usual = self.database.statement_timeout;
+        if self.signals.asked().is_some() {
+            return usual.min(LAST_WORDS);
+        }
+        self.deadline.map_or(usual, |deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            usual.min(left.max(LAST_WORDS))
+        })
+    }
+
+    /// What a single step of the evidence may take.
+    fn time_to_look(&self) -> Duration {
+        self.deadline.map_or(EVIDENCE, |deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            EVIDENCE.min(left.max(GLANCE))
+        })
+    }
+
     /// Log row, case, lease: in the database, or on disk while it is away.
     pub(super) fn close_books(&mut self, flow: &Flow, report: &mut Report) {
+        let closing = self.time_to_close();
         if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.fatal {
             // The run's own connection may have died with the writers'; the last word is worth another try.
-            self.connection =
-                Connection::open(self.database, self.database.connection_timeout).ok();
+            let limit = self.database.connection_timeout.min(closing);
+            self.connection = Connection::open(self.database, limit).ok();
+        }
+        if let Some(connection) = &mut self.connection {
+            // The signal has been heard; what is left to write down has a moment of its own.
+            connection.give_up_on(Arc::default());
+            connection.set_deadline(Some(Instant::now() + closing));
         }
         let complete = self.is_complete(report.status);
         if let Some(remark) = self.move_watermark(flow, complete) {
@@ -336,6 +369,7 @@ impl Run<'_> {
             retrying: matches!(self.request.purpose, Purpose::Retry { .. }),
             samples: &flow.samples,
             ledger: &flow.ledger,
+            patience: self.time_to_look(),
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
         };
         let kept = incident::keep_case(&books, self.connection.as_mut());

@@ -92,7 +92,16 @@ pub(crate) fn is_socket(host: &str) -> bool {
 impl Connection {
     /// Connects and authenticates within `limit`, name resolution and TLS included.
     pub fn open(db: &Database, limit: Duration) -> Result<Self, StoreError> {
-        Self::open_as(&driver_config(db, limit), db, limit)
+        Self::open_as(&driver_config(db, limit), db, limit, None)
+    }
+
+    /// The same, but given up soon after `flag` is set: the run must end now.
+    pub fn open_unless(
+        flag: &AtomicBool,
+        db: &Database,
+        limit: Duration,
+    ) -> Result<Self, StoreError> {
+        Self::open_as(&driver_config(db, limit), db, limit, Some(flag))
     }
 
     /// Is there a pooler like pgbouncer in between? Asked by a connection of its own with a setting that PostgreSQL
@@ -100,14 +109,19 @@ impl Connection {
     pub fn is_pooled(db: &Database, limit: Duration) -> Result<bool, StoreError> {
         let mut config = driver_config(db, limit);
         config.options("-c datasync.direct=on");
-        match Self::open_as(&config, db, limit) {
+        match Self::open_as(&config, db, limit, None) {
             Ok(_direct) => Ok(false),
             Err(error) if error.sqlstate() == Some("08P01") => Ok(true),
             Err(error) => Err(error),
         }
     }
 
-    fn open_as(config: &Config, db: &Database, limit: Duration) -> Result<Self, StoreError> {
+    fn open_as(
+        config: &Config,
+        db: &Database,
+        limit: Duration,
+        give_up: Option<&AtomicBool>,
+    ) -> Result<Self, StoreError> {
         const WHAT: &str = "connecting to the database";
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -120,17 +134,16 @@ impl Connection {
                 )
             })?;
         let connector = tls::connector(db.ssl_mode, db.ssl_root_cert.as_deref())?;
-        let connected = runtime
-            .block_on(async { tokio::time::timeout(limit, config.connect(connector)).await });
+        let connected = runtime.block_on(within(limit, give_up, config.connect(connector)));
         let (client, connection) = match connected {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) => {
                 runtime.shutdown_background();
                 return Err(StoreError::from_driver(WHAT, &error));
             }
-            Err(_elapsed) => {
+            Err(waited) => {
                 runtime.shutdown_background();
-                return Err(StoreError::timeout(WHAT, limit.as_secs_f64()));
+                return Err(StoreError::timeout(WHAT, waited.as_secs_f64()));
             }
         };
         let driver = runtime.spawn(async move {

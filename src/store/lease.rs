@@ -7,7 +7,7 @@
 //! This file owns one of the three threads outside the pipeline: the heartbeat.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -250,6 +250,8 @@ pub fn release(
 #[derive(Debug)]
 pub struct Heartbeat {
     end: Option<Sender<()>>,
+    /// Set at the end, so that a database that does not answer cannot hold up the run.
+    give_up: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -262,12 +264,14 @@ impl Heartbeat {
         progress: Arc<AtomicU64>,
     ) -> std::io::Result<Self> {
         let (end, ended) = bounded::<()>(0);
+        let give_up = Arc::<AtomicBool>::default();
+        let flag = Arc::clone(&give_up);
         let (db, target) = (db.clone(), target.to_owned());
         let thread = std::thread::Builder::new().name("heartbeat".into()).spawn(move || {
             let mut connection: Option<Connection> = None;
             while matches!(ended.recv_timeout(HEARTBEAT), Err(RecvTimeoutError::Timeout)) {
                 let done = i64::try_from(progress.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-                match renew(&mut connection, &db, &target, run_id, done) {
+                match renew(&mut connection, &flag, &db, &target, run_id, done) {
                     Ok(true) => {}
                     Ok(false) => log::warn!("another run has taken the lease; this one goes on, and older data never overwrites newer"),
                     Err(error) => log::info!("the lease could not be renewed: {error}"),
@@ -276,6 +280,7 @@ impl Heartbeat {
         })?;
         Ok(Self {
             end: Some(end),
+            give_up,
             thread: Some(thread),
         })
     }
@@ -283,6 +288,7 @@ impl Heartbeat {
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
+        self.give_up.store(true, Ordering::Relaxed);
         drop(self.end.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -294,6 +300,7 @@ impl Drop for Heartbeat {
 
 fn renew(
     connection: &mut Option<Connection>,
+    give_up: &Arc<AtomicBool>,
     db: &Database,
     target: &str,
     run_id: Uuid,
@@ -304,7 +311,11 @@ fn renew(
     }
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(Connection::open(db, db.connection_timeout)?),
+        None => {
+            let mut opened = Connection::open_unless(give_up, db, db.connection_timeout)?;
+            opened.give_up_on(Arc::clone(give_up));
+            connection.insert(opened)
+        }
     };
     let table = quote_table(&db.log_schema, "sync_lease");
     let expiry = EXPIRY.as_secs_f64();

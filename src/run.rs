@@ -514,7 +514,9 @@ impl<'a> Run<'a> {
                     break;
                 }
                 Ok(Asked::Held(holder)) => {
-                    let patient = until.is_some_and(|until| Instant::now() < until);
+                    // Asking once more must fit into what is left.
+                    let again = Instant::now() + ASK_AGAIN;
+                    let patient = until.is_some_and(|until| again < until);
                     if self.signals.asked().is_some() {
                         return Ok(false);
                     }

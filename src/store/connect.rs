@@ -200,7 +200,7 @@ impl Connection {
         if limit.is_zero() {
             // Not the connection's fault, but it may hold an open transaction.
             self.dead = true;
-            return Err(StoreError::timeout(what, 0.0));
+            return Err(StoreError::out_of_time(what));
         }
         let (Some(runtime), Some(client)) = (&self.runtime, &self.client) else {
             return Err(StoreError::dead(what));

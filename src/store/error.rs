@@ -112,6 +112,7 @@ fn hint(kind: &str) -> &'static str {
         "name_resolution" => "check DB_HOST",
         "unreachable" => "check DB_HOST and DB_PORT, and that the server is running",
         "tls" => "check DB_SSLMODE and DB_SSLROOTCERT",
+        "deadline" => "give the run more time (--deadline)",
         "timeout" => "the server is too busy, stopped, or no longer reachable",
         "connection" => "the connection broke; it is tried again on a new one",
         _ => "see the log of the database server",
@@ -155,6 +156,20 @@ impl StoreError {
             format!(
                 "{what}: the database did not answer within {seconds:.1} s; {}",
                 hint("timeout")
+            ),
+        );
+        error.connection_lost = true;
+        error
+    }
+
+    /// The run has no time left for it.
+    pub(crate) fn out_of_time(what: &str) -> Self {
+        let mut error = Self::new(
+            Class::Transient,
+            "deadline",
+            format!(
+                "{what}: the deadline of the run is over; {}",
+                hint("deadline")
             ),
         );
         error.connection_lost = true;

@@ -9,6 +9,7 @@ mod concurrency;
 mod configuration;
 mod database_connection;
 mod database_content;
+mod deadlines;
 mod pagination;
 mod process;
 mod security;

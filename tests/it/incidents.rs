@@ -216,6 +216,17 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
 }
 
 #[test]
+fn retry_without_a_database_does_not_claim_that_there_is_nothing_to_do() {
+    let database = Database::new();
+    let api = api(5);
+    let place = hasty(Workplace::connected(api.url(), &database)).env("DB_PORT", "1");
+    place
+        .run(&["retry"])
+        .expect(4)
+        .says("cannot be asked for its cases");
+}
+
+#[test]
 fn stored_rejections_are_decided_again_by_todays_rules() {
     let database = Database::new();
     let mut records = texts(40);

@@ -309,7 +309,7 @@ fn row_41_a_wrong_password_or_database_needs_a_person_and_nothing_is_fetched() {
 #[test]
 fn row_42_behind_pgbouncer_in_transaction_mode_everything_works() {
     let Some(program) = bouncer::program() else {
-        eprintln!("row 42: not run, pgbouncer is not installed");
+        crate::support::not_run("row 42, needs pgbouncer");
         return;
     };
     let database = Database::new();

@@ -130,7 +130,7 @@ fn row_48_a_full_disk_is_spooled_for() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        eprintln!("row 48 needs the right to mount a small file system: NOT RUN");
+        crate::support::not_run("row 48, needs the right to mount a small file system");
         return;
     }
     let cluster = Cluster::new(&[], &[]);

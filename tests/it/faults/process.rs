@@ -9,6 +9,14 @@ use crate::support::command::{Finished, finish};
 use crate::support::http::Server;
 use crate::support::postgres::{Cluster, Database};
 
+fn kill(signal: &str, pid: u32) {
+    let status = std::process::Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
 /// Runs the program through `sh -c`, so that limits and redirections apply.
 fn through_shell(place: &Workplace, script: &str) -> Finished {
     let inner = place.command(&[]);
@@ -106,6 +114,72 @@ fn row_56_a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn row_56_a_signal_is_obeyed_within_ten_seconds_even_by_a_run_whose_database_has_gone_silent() {
+    let database = Database::new();
+    let proxy = crate::support::proxy::Proxy::start(database.port);
+    let api = Server::new()
+        .records(texts(3_000))
+        .latency(Duration::from_millis(100))
+        .start();
+    // The shipped timeouts: 60 s for a statement, 5 s to connect.
+    let place = place(&api, &database)
+        .env("DB_HOST", "127.0.0.1")
+        .env("DB_PORT", proxy.port.to_string());
+    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    let child = place.start(&["sync", "--output", "json"]);
+    while rows(&database) == "0" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    proxy.set(crate::support::proxy::Mode::BlackHole);
+    // The heartbeat comes every 5 s: let it be stuck as well.
+    std::thread::sleep(Duration::from_secs(6));
+    let asked = Instant::now();
+    kill("-TERM", child.id());
+    let finished = finish(child);
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}\n{finished}",
+        asked.elapsed()
+    );
+    finished.expect(143);
+    let report = finished.json();
+    crate::support::command::assert_balanced(&report);
+    assert!(count(&report, "spooled") > 0, "{report}");
+    assert_eq!(report["case_id"], serde_json::Value::Null);
+    proxy.set(crate::support::proxy::Mode::Forward);
+    // A killed link leaves its back end in a transaction until the server notices.
+    database.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync'",
+    );
+    place.run(&["sync"]).expect(0);
+    assert_eq!(rows(&database), "3000");
+    assert_eq!(
+        database.list("SELECT concat_ws(' ', status, exit_code) FROM sync_log ORDER BY started_at"),
+        ["PARTIAL 143", "SUCCESS 0"],
+        "the log row of the first run was kept and moved"
+    );
+}
+
+#[test]
+fn row_56_a_run_that_waits_for_its_turn_obeys_a_signal_at_once() {
+    let database = Database::new();
+    let api = Server::new().records(texts(50)).start();
+    let place = place(&api, &database);
+    database.run(
+        "INSERT INTO sync_lease (target, run_id, who, host, process, started_at, heartbeat_at, expires_at) \
+         SELECT 'public.customers', gen_random_uuid(), 'somebody', 'elsewhere', '', now(), now(), now() + interval '1 hour'",
+    );
+    let child = place.start(&["sync", "--wait", "5m"]);
+    std::thread::sleep(Duration::from_secs(1));
+    let asked = Instant::now();
+    kill("-INT", child.id());
+    finish(child).expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(3));
+    assert!(api.requests().is_empty(), "nothing was fetched");
+    assert_eq!(rows(&database), "0");
+}
+
+#[test]
 fn row_57_a_spool_without_space_is_exit_6_and_nothing_is_claimed() {
     let cluster = Cluster::new(&[], &[]);
     let database = cluster.database();
@@ -151,7 +225,7 @@ fn row_57_a_full_file_system_under_the_spool_is_exit_6() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        eprintln!("row 57 needs the right to mount a small file system: NOT RUN");
+        crate::support::not_run("row 57 on a full file system, needs the right to mount one");
         return;
     }
     cluster.stop("fast");
@@ -249,6 +323,54 @@ fn row_61_a_state_directory_that_cannot_be_written_is_told_before_fetching() {
 }
 
 #[test]
+fn row_61_a_state_directory_that_stops_being_writable_during_the_run_is_exit_6() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new()
+        .records(texts(2_000))
+        .latency(Duration::from_millis(100))
+        .start();
+    let place = place(&api, &database);
+    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    place.edit("mappings.yaml", "batch_size: 1000 ", "batch_size: 100 ");
+    cluster.stop("fast");
+    let child = place.start(&["sync", "--output", "json"]);
+    let spooled = || {
+        std::fs::read_dir(place.state().join("spool"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|file| file.path().extension().is_some_and(|ext| ext == "spool"))
+            .count()
+    };
+    while spooled() == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Not even root can write below a file.
+    let aside = place.path("aside");
+    std::fs::rename(place.state(), &aside).unwrap();
+    std::fs::write(place.state(), "in the way").unwrap();
+    let finished = finish(child);
+    finished
+        .expect(6)
+        .says("could not be kept; the next run fetches them again");
+    let report = finished.json();
+    crate::support::command::assert_balanced(&report);
+    assert!(
+        count(&report, "spooled") > 0 && count(&report, "spooled") < 2_000,
+        "{report}"
+    );
+    // What was counted as spooled is there, and all the rest comes again.
+    std::fs::remove_file(place.state()).unwrap();
+    std::fs::rename(&aside, place.state()).unwrap();
+    cluster.start();
+    let (finished, report) = place.sync(&[]);
+    finished.expect(0);
+    assert!(report["replayed"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(rows(&database), "2000");
+}
+
+#[test]
 fn row_62_a_clock_set_back_orders_nothing() {
     let faketime = [
         "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
@@ -257,7 +379,7 @@ fn row_62_a_clock_set_back_orders_nothing() {
     .into_iter()
     .find(|path| std::path::Path::new(path).exists());
     let Some(library) = faketime else {
-        eprintln!("row 62 needs libfaketime: NOT RUN");
+        crate::support::not_run("row 62, needs libfaketime (Debian: apt-get install faketime)");
         return;
     };
     let database = Database::new();

@@ -33,7 +33,7 @@ fn strace() -> Option<PathBuf> {
 }
 
 /// `sync` under strace, with its log of calls; the log is empty where strace died of the kill with its child.
-fn traced(place: &Workplace, strace: &Path, inject: Option<(&str, usize)>) -> (Finished, String) {
+fn traced(place: &Workplace, strace: &Path, inject: Option<(&str, &str)>) -> (Finished, String) {
     let inner = place.command(&["sync", "--output", "json"]);
     let log = place.path("calls");
     let mut command = Command::new(strace);
@@ -42,11 +42,11 @@ fn traced(place: &Workplace, strace: &Path, inject: Option<(&str, usize)>) -> (F
         .arg(&log);
     match inject {
         None => command.arg("-e").arg(format!("trace={}", CALLS.join(","))),
-        Some((call, nth)) => command
+        Some((call, what)) => command
             .arg("-e")
             .arg(format!("trace={call}"))
             .arg("-e")
-            .arg(format!("inject={call}:signal=KILL:when={nth}")),
+            .arg(format!("inject={call}:{what}")),
     };
     command
         .arg(inner.get_program())
@@ -116,7 +116,7 @@ fn left(place: &Workplace, folder: &str) -> Vec<String> {
 #[test]
 fn row_55_killed_at_each_system_call_of_the_spool_nothing_is_lost_and_no_help_is_needed() {
     let Some(strace) = strace() else {
-        eprintln!("row 55, at each system call: not run, strace is missing or may not trace");
+        crate::support::not_run("row 55 at each system call, needs strace and the right to trace");
         return;
     };
     let step = if std::env::var("DATASYNC_CALLS").is_ok_and(|v| v == "all") {
@@ -153,7 +153,11 @@ fn row_55_killed_at_each_system_call_of_the_spool_nothing_is_lost_and_no_help_is
             // Most files that are opened or written are none of the spool's.
             for nth in (1 + fastrand::usize(..step)..=times).step_by(step) {
                 let (place, database, port) = prepare();
-                let (killed, _) = traced(&place, &strace, Some((call, nth)));
+                let (killed, _) = traced(
+                    &place,
+                    &strace,
+                    Some((call, &format!("signal=KILL:when={nth}"))),
+                );
                 let at = format!("replaying: {replaying}, killed at {call} {nth} of {times}");
                 if killed.code != -9 {
                     // Another path through the program made fewer of them.
@@ -182,8 +186,8 @@ fn row_55_killed_at_each_system_call_of_the_spool_nothing_is_lost_and_no_help_is
 #[test]
 fn a_batch_is_synced_then_renamed_then_its_folder_synced_before_it_counts() {
     let Some(strace) = strace() else {
-        eprintln!(
-            "the order of the spool's system calls: not run, strace is missing or may not trace"
+        crate::support::not_run(
+            "the order of the spool's system calls, needs strace and the right to trace",
         );
         return;
     };
@@ -224,6 +228,49 @@ fn a_batch_is_synced_then_renamed_then_its_folder_synced_before_it_counts() {
             calls[renamed + 2]
         );
     }
+}
+
+/// Without the right to mount a full or broken file system: its answers.
+#[test]
+fn row_57_no_space_and_an_input_output_error_at_each_call_of_the_spool_are_exit_6() {
+    let Some(strace) = strace() else {
+        crate::support::not_run("row 57 at each system call, needs strace and the right to trace");
+        return;
+    };
+    let api = Server::new().records(texts(RECORDS)).page_size(20).start();
+    // The first fsync is the proof at the start that the state directory can be written.
+    for (call, first) in [("fsync", 2), ("rename", 1)] {
+        for (error, shown) in [("ENOSPC", "No space left"), ("EIO", "Input/output error")] {
+            let database = Database::new();
+            let (place, closed) = setting(api.url(), &database);
+            let place = place.env("DB_PORT", closed);
+            let inject = format!("error={error}:when={first}+");
+            let (finished, _) = traced(&place, &strace, Some((call, &inject)));
+            finished.expect(6).says(shown);
+            let report = finished.json();
+            crate::support::command::assert_balanced(&report);
+            assert_eq!(
+                count(&report, "spooled"),
+                0,
+                "{call} {error}: nothing is claimed"
+            );
+            assert_eq!(
+                left(&place, "spool"),
+                [""; 0],
+                "{call} {error}: nothing half-written"
+            );
+            let place = place.env("DB_PORT", database.port.to_string());
+            place.run(&["sync"]).expect(0);
+            assert_eq!(rows(&database), RECORDS.to_string(), "{call} {error}");
+        }
+    }
+    // A state directory that cannot be proven at the start is a matter of configuration.
+    let database = Database::new();
+    let (place, _) = setting(api.url(), &database);
+    let before = api.requests().len();
+    let (finished, _) = traced(&place, &strace, Some(("fsync", "error=EIO:when=1")));
+    finished.expect(2).says("--state-dir");
+    assert_eq!(api.requests().len(), before, "nothing was fetched");
 }
 
 /// What a kill leaves is swept even if nothing is ever spooled again.

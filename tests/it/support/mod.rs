@@ -12,3 +12,14 @@ pub mod server;
 pub use command::Workplace;
 
 pub use http::TOKEN;
+
+/// Says that a test could not do what it is for, past the test harness, which would swallow it. With
+/// `DATASYNC_TEST_ALL=1` that is a failure.
+pub fn not_run(what: &str) {
+    use std::io::Write as _;
+    assert!(
+        std::env::var_os("DATASYNC_TEST_ALL").is_none(),
+        "NOT RUN: {what}"
+    );
+    writeln!(std::io::stderr(), "NOT RUN: {what}").unwrap();
+}

@@ -367,7 +367,7 @@ fn latency(took: Duration, alert: Duration) -> Check {
         seconds: took.as_secs_f64(),
         detail,
         hint: (took > alert)
-            .then(|| "smaller pages may answer sooner; the API's side should be asked".to_owned()),
+            .then(|| "ask for smaller pages (pagination.size), or ask the API's operator; the alert is alerts.api_response_time".to_owned()),
     }
 }
 
@@ -390,9 +390,15 @@ fn clock(headers: &HeaderMap, requested_at: i64, took: Duration) -> Option<Check
 type Outcome = Result<String, (String, Option<String>)>;
 
 fn said(error: &ApiError) -> (String, Option<String>) {
+    // That this very check should be run helps nobody.
+    let hint = error
+        .hint()
+        .replace("run `datasync check-api`; ", "")
+        .replace("run `datasync check-api`, and ", "")
+        .replace("run `datasync check-api`", "look at the API's log");
     (
         error.what().to_owned(),
-        Some(error.hint().to_owned()).filter(|hint| !hint.is_empty()),
+        Some(hint).filter(|hint| !hint.is_empty()),
     )
 }
 

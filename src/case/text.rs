@@ -99,7 +99,7 @@ impl Case {
         line("  and never overwrites newer data.".into());
         if self.evidence.spool_files > 0 {
             line(format!(
-                "  {} batches wait on disk and are replayed before anything new is fetched.",
+                "  {} batches waited on disk at that moment; `sync` and `retry` replay them before anything new is fetched.",
                 self.evidence.spool_files
             ));
         }
@@ -147,7 +147,8 @@ impl Case {
         let id = &self.id;
         let check = match self.fingerprint.split_once(':') {
             Some(("api", _) | (_, "api_response_time")) => "datasync check-api",
-            Some(("database", _) | (_, "pool_exhaustion" | "sync_failure_rate")) => {
+            // Its last line is about the state directory.
+            Some(("database" | "state", _) | (_, "pool_exhaustion" | "sync_failure_rate")) => {
                 "datasync check-db"
             }
             _ => "datasync validate",

@@ -1,5 +1,7 @@
 //! `datasync retry`: the checks, the spool, what failed, and the case.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
@@ -14,7 +16,7 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::run::{self, Purpose, Request};
 use crate::signals::Signals;
-use crate::spool::Spool;
+use crate::spool::{self, Spool};
 use crate::store::{self, Connection};
 
 pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
@@ -96,6 +98,13 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
 
     let mut connection = Connection::open(database, database.connection_timeout).ok();
+    let outcome = Outcome {
+        exit,
+        errors: &report.errors_by_type,
+        fetched: fetch && api_ok,
+        waiting: spool::glance(&plan.state_dir)?.files,
+    };
+    let mut closed = Vec::new();
     for case in &cases {
         // The run may have added to it.
         let open = incident::open_cases(connection.as_mut(), plan, &shelf)?;
@@ -103,12 +112,13 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
             .into_iter()
             .find(|open| open.id == case.id)
             .unwrap_or_else(|| case.clone());
-        if exit == Exit::Success {
+        if outcome.has_settled(&case) {
             case.close(
                 Closing::Resolved,
                 &who,
-                &format!("run {} succeeded", report.run_id),
+                &format!("run {} succeeded in it", report.run_id),
             );
+            closed.push(case.clone());
         } else {
             let why = report.problems.first().or(report.alerts.first()).cloned();
             case.retry_failed(
@@ -126,7 +136,13 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     if report.case_id.is_none() && exit != Exit::Success {
         report.case_id = cases.first().map(|case| case.id.clone());
     }
-    show(global, &report, exit, &cases, (api_ok, database_ok))?;
+    show(
+        global,
+        &report,
+        exit,
+        (&cases, &closed),
+        (api_ok, database_ok),
+    )?;
     Ok((exit, Some(report)))
 }
 
@@ -195,11 +211,41 @@ fn needs_fetch(case: &Case) -> bool {
     !stored_late || fetched == 0
 }
 
+/// What a retry has come to, as far as cases care.
+struct Outcome<'a> {
+    exit: Exit,
+    /// Fingerprints of what went wrong, among others.
+    errors: &'a BTreeMap<String, u64>,
+    /// The source was read.
+    fetched: bool,
+    /// Files left in the spool.
+    waiting: u64,
+}
+
+impl Outcome<'_> {
+    /// Whether this case is over. One cause that is still there does not keep the case of another open: the exit code is
+    /// the worst of them (1, 6, 4, 3, 5), so what ranks below it has not happened.
+    fn has_settled(&self, case: &Case) -> bool {
+        if self.exit == Exit::Success {
+            return true;
+        }
+        let database_ok = matches!(self.exit, Exit::Api | Exit::Threshold) && self.waiting == 0;
+        let api_ok = self.exit == Exit::Threshold && self.fetched;
+        match case.fingerprint.split(':').next() {
+            Some("database") => database_ok && (api_ok || !needs_fetch(case)),
+            Some("threshold") if !needs_fetch(case) => database_ok,
+            Some("api") => api_ok,
+            Some("threshold" | "brake") => api_ok && !self.errors.contains_key(&case.fingerprint),
+            _ => false,
+        }
+    }
+}
+
 fn show(
     global: &Global,
     report: &Report,
     exit: Exit,
-    cases: &[Case],
+    (cases, closed): (&[Case], &[Case]),
     (api_ok, database_ok): (bool, bool),
 ) -> Result<()> {
     if global.output == Output::Json {
@@ -217,8 +263,8 @@ fn show(
         return Ok(());
     }
     super::sync::show(global, report, exit)?;
-    if !global.quiet && exit == Exit::Success {
-        for case in cases {
+    if !(global.quiet && exit == Exit::Success) {
+        for case in closed {
             super::print(&format!(
                 "Case {} is closed: {}\n",
                 case.id, case.fingerprint

@@ -352,10 +352,10 @@ impl Report {
         }
         if exit != Exit::Success {
             // Nothing was committed or kept that could be spoken of.
-            let meaning = if dry {
-                "as the problem says; nothing was written"
-            } else {
-                meaning(exit)
+            let meaning = match exit {
+                Exit::Database if dry => "the database failed; nothing was written",
+                Exit::Api if dry => "the API failed after its retries; nothing was written",
+                _ => meaning(exit),
             };
             line(format!("Exit {}: {meaning}", exit.code()));
         }

@@ -71,7 +71,7 @@ impl Run<'_> {
                 .deadline
                 .is_some_and(|deadline| Instant::now() >= deadline)
             {
-                "the deadline came before everything was written"
+                "the deadline came before everything was written; what was left waits in the spool"
             } else {
                 "the database did not take everything"
             };
@@ -90,10 +90,16 @@ impl Run<'_> {
             self.fail(Exit::Threshold, fingerprint, &sentence);
         }
         let alerts = &self.plan.alerts;
-        for (name, count, limit) in [
-            ("rejection_rate", ledger.rejected, alerts.rejection_rate),
+        for (name, fate, count, limit) in [
+            (
+                "rejection_rate",
+                "rejected",
+                ledger.rejected,
+                alerts.rejection_rate,
+            ),
             (
                 "sync_failure_rate",
+                "spooled",
                 ledger.spooled,
                 alerts.sync_failure_rate,
             ),
@@ -101,7 +107,7 @@ impl Run<'_> {
             let share = share(count, ledger.fetched);
             if share > limit {
                 let sentence = format!(
-                    "{name}: {:.1} % is more than {:.1} %",
+                    "{name}: {:.1} % of the records were {fate}, more than {:.1} %",
                     100.0 * share,
                     100.0 * limit
                 );
@@ -192,7 +198,7 @@ impl Run<'_> {
         problems.extend(stats.warnings.iter().cloned());
         if let Some((announced, received)) = stats.mismatch() {
             problems.push(format!(
-                "the API announced {announced} records and sent {received}"
+                "the API announced {announced} records and sent {received}: pages may have shifted while they were read; this run does not count as complete"
             ));
         }
         if flow.let_go > 0 {

@@ -66,7 +66,12 @@ impl Findings {
 
 /// An error of the database as a failure: what happened, and its advice apart from it.
 fn failed(error: &StoreError) -> (String, Option<String>) {
-    (error.what().to_owned(), Some(error.hint().to_owned()))
+    let hint = match error.kind() {
+        // That this very check should be run helps nobody.
+        "privilege" => "see `privileges` below",
+        _ => error.hint(),
+    };
+    (error.what().to_owned(), Some(hint.to_owned()))
 }
 
 /// Looks at the database from the outside in, and stops where nothing further can be seen.

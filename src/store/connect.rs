@@ -122,7 +122,15 @@ impl Connection {
         limit: Duration,
         give_up: Option<&AtomicBool>,
     ) -> Result<Self, StoreError> {
-        const WHAT: &str = "connecting to the database";
+        // At night the first question is where.
+        let what = if is_socket(&db.host) {
+            format!(
+                "connecting to PostgreSQL at {}/.s.PGSQL.{}",
+                db.host, db.port
+            )
+        } else {
+            format!("connecting to PostgreSQL at {} port {}", db.host, db.port)
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -130,7 +138,7 @@ impl Connection {
                 StoreError::new(
                     Class::Fatal,
                     "runtime",
-                    format!("{WHAT}: the system gives no resources for a connection: {error}"),
+                    format!("{what}: the system gives no resources for a connection: {error}"),
                 )
             })?;
         let connector = tls::connector(db.ssl_mode, db.ssl_root_cert.as_deref())?;
@@ -139,11 +147,11 @@ impl Connection {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) => {
                 runtime.shutdown_background();
-                return Err(StoreError::from_driver(WHAT, &error));
+                return Err(StoreError::from_driver(&what, &error));
             }
             Err(waited) => {
                 runtime.shutdown_background();
-                return Err(StoreError::timeout(WHAT, waited.as_secs_f64()));
+                return Err(StoreError::timeout(&what, waited.as_secs_f64()));
             }
         };
         let driver = runtime.spawn(async move {

@@ -215,6 +215,53 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
     );
 }
 
+/// The database was away, and the token is wrong by the time it is back: two causes, and one of them is over.
+#[test]
+fn a_case_closes_when_its_own_cause_is_over_whatever_else_is_wrong() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let good = api(300);
+    let place = hasty(Workplace::connected(good.url(), &database));
+    cluster.stop("fast");
+    let (_, report) = place.sync(&[]);
+    let database_case = report["case_id"].as_str().unwrap().to_owned();
+    cluster.start();
+    let broken = Server::new().always(Fault::Status(403)).start();
+    let place = place.with_api(broken.url());
+    let (finished, report) = place.sync(&[]);
+    finished.expect(3);
+    assert_eq!(report["replayed"], 300);
+    let api_case = report["case_id"].as_str().unwrap().to_owned();
+    assert_ne!(api_case, database_case);
+    let retried = place.run(&["retry"]);
+    retried
+        .expect(3)
+        .says(&format!("Case {database_case} is closed"));
+    let state: Vec<String> =
+        database.list("SELECT concat_ws(' ', fingerprint, status) FROM sync_cases ORDER BY 1");
+    assert_eq!(
+        state,
+        [
+            "api:unauthorized open",
+            "database:unreachable closed",
+            "threshold:sync_failure_rate closed"
+        ]
+    );
+    // And the other when the token is right again, though now too many are rejected.
+    let mut records = texts(20);
+    records.extend((0..20).map(|i| {
+        format!(
+            r#"{{"external_id":"LOW-{i}","full_name":"Low","contact_email":"l@example.com","quality_score":10}}"#
+        )
+    }));
+    let poor = Server::new().records(records).start();
+    let place = place.with_api(poor.url());
+    place
+        .run(&["retry"])
+        .expect(5)
+        .says(&format!("Case {api_case} is closed"));
+}
+
 #[test]
 fn retry_without_a_database_does_not_claim_that_there_is_nothing_to_do() {
     let database = Database::new();

@@ -19,6 +19,9 @@ use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::record::{Ledger, Message, WriteBackLedger};
 
+/// Records to review, and rejected ones, that the text of a dry run names.
+const LISTED: usize = 5;
+
 /// How the run ended, in the words of `sync_log` (there in capitals).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -298,15 +301,23 @@ impl Report {
                 }
             }
         }
-        for (title, judged) in [
-            ("First of those to review", &self.for_review),
-            ("First of those rejected", &self.refused),
+        let rejected: u64 = self.rejections_by_reason.values().sum();
+        for (title, judged, all) in [
+            ("First of those to review", &self.for_review, self.flagged),
+            ("First of those rejected", &self.refused, rejected),
         ] {
             if !judged.is_empty() {
                 line(title.to_owned());
             }
-            for Judged { id, reason } in judged {
+            for Judged { id, reason } in judged.iter().take(LISTED) {
                 line(format!("  {:<20}  {}", clean(id), clean(reason)));
+            }
+            if all > LISTED as u64 && !judged.is_empty() {
+                let more = grouped(all - LISTED as u64);
+                line(format!(
+                    "  … and {more} more; --output json names the first {}",
+                    judged.len()
+                ));
             }
         }
         if let Some(ledger) = &self.write_back {

@@ -21,7 +21,8 @@ fn row_69_no_credential_follows_a_redirect() {
 }
 
 #[test]
-fn row_70_no_token_password_or_customer_value_is_in_any_log_message_case_or_state_file() {
+fn row_70_no_token_password_or_customer_value_is_in_any_log_message_case_metric_alert_or_state_file()
+ {
     let canaries = [
         "canary-token-1f",
         "canary-pass-2e",
@@ -53,6 +54,17 @@ fn row_70_no_token_password_or_customer_value_is_in_any_log_message_case_or_stat
         .env("DB_USER", "canary")
         .env("DB_PASSWORD", "canary-pass-2e")
         .env("RUST_LOG", "trace");
+    let metrics = place.path("datasync.prom");
+    place.edit(
+        "mappings.yaml",
+        "# metrics: { textfile: /var/lib/node_exporter/textfile/datasync.prom }",
+        &format!("metrics: {{ textfile: {} }}", metrics.display()),
+    );
+    place.edit(
+        "mappings.yaml",
+        "# - command: [/usr/local/bin/page-ops]",
+        "- command: [sh, -c, 'cat >> alerts.json']",
+    );
     let mut said = String::new();
     let mut keep = |finished: crate::support::command::Finished| {
         said += &finished.stderr;
@@ -77,6 +89,11 @@ fn row_70_no_token_password_or_customer_value_is_in_any_log_message_case_or_stat
                 said += &std::fs::read_to_string(file.unwrap().path()).unwrap();
             }
         }
+    }
+    said += &std::fs::read_to_string(&metrics).unwrap();
+    // Written by the command that alerts are handed to.
+    if let Ok(alerts) = std::fs::read_to_string(place.path("alerts.json")) {
+        said += &alerts;
     }
     said += &database
         .list("SELECT document::text FROM sync_cases")

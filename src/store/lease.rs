@@ -309,13 +309,12 @@ fn renew(
     if connection.as_ref().is_none_or(Connection::is_dead) {
         *connection = None;
     }
-    let connection = match connection {
-        Some(connection) => connection,
-        None => {
-            let mut opened = Connection::open_unless(give_up, db, db.connection_timeout)?;
-            opened.give_up_on(Arc::clone(give_up));
-            connection.insert(opened)
-        }
+    let connection = if let Some(connection) = connection {
+        connection
+    } else {
+        let mut opened = Connection::open_unless(give_up, db, db.connection_timeout)?;
+        opened.give_up_on(Arc::clone(give_up));
+        connection.insert(opened)
     };
     let table = quote_table(&db.log_schema, "sync_lease");
     let expiry = EXPIRY.as_secs_f64();

@@ -75,7 +75,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
     drop(connection);
 
-    let fetch = cases.iter().any(needs_fetch);
+    let fetch = cases.iter().any(|case| needs_fetch(case, plan));
     let request = Request {
         purpose: Purpose::Retry {
             // With the API away the spool can still be brought home.
@@ -99,6 +99,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
 
     let mut connection = Connection::open(database, database.connection_timeout).ok();
     let outcome = Outcome {
+        plan,
         exit,
         errors: &report.errors_by_type,
         fetched: fetch && api_ok,
@@ -199,7 +200,7 @@ fn note_checks(case: &mut Case, found: &[CheckFound]) {
 }
 
 /// Replaying the spool is enough only where everything had been fetched and the database alone had failed.
-fn needs_fetch(case: &Case) -> bool {
+fn needs_fetch(case: &Case, plan: &Plan) -> bool {
     let fetched = case
         .evidence
         .ledger
@@ -208,11 +209,13 @@ fn needs_fetch(case: &Case) -> bool {
     let stored_late = case.fingerprint.starts_with("database:")
         || case.fingerprint == "api:write_back"
         || case.fingerprint == "threshold:sync_failure_rate";
-    !stored_late || fetched == 0
+    // With the strategy `stop` the fetch had ended with the database.
+    !stored_late || fetched == 0 || !plan.on_failure.continue_on_database_failure
 }
 
 /// What a retry has come to, as far as cases care.
 struct Outcome<'a> {
+    plan: &'a Plan,
     exit: Exit,
     /// Fingerprints of what went wrong, among others.
     errors: &'a BTreeMap<String, u64>,
@@ -232,8 +235,8 @@ impl Outcome<'_> {
         let database_ok = matches!(self.exit, Exit::Api | Exit::Threshold) && self.waiting == 0;
         let api_ok = self.exit == Exit::Threshold && self.fetched;
         match case.fingerprint.split(':').next() {
-            Some("database") => database_ok && (api_ok || !needs_fetch(case)),
-            Some("threshold") if !needs_fetch(case) => database_ok,
+            Some("database") => database_ok && (api_ok || !needs_fetch(case, self.plan)),
+            Some("threshold") if !needs_fetch(case, self.plan) => database_ok,
             Some("api") => api_ok,
             Some("threshold" | "brake") => api_ok && !self.errors.contains_key(&case.fingerprint),
             _ => false,

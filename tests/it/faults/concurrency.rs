@@ -209,3 +209,56 @@ fn row_54_a_lease_that_is_lost_does_not_make_a_run_wrong() {
     crate::support::command::assert_balanced(&finished.json());
     assert_eq!(rows(&database), "800");
 }
+
+#[test]
+fn a_run_that_was_killed_here_is_taken_over_at_once_and_its_log_row_says_abandoned() {
+    let api = Server::new()
+        .records(texts(800))
+        .latency(Duration::from_millis(100))
+        .start();
+    let database = Database::new();
+    let slow = place(&api, &database);
+    slow.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    let mut child = slow.start(&["sync"]);
+    while database.one("SELECT count(*)::text FROM sync_log") == "0" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    finish(child);
+    assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "1");
+    let started = Instant::now();
+    let (finished, _) = place(&api, &database).sync(&[]);
+    finished.expect(0).says("this one takes over");
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "it waited for the expiry: {:?}",
+        started.elapsed()
+    );
+    assert_eq!(
+        database.list("SELECT status FROM sync_log ORDER BY started_at"),
+        ["ABANDONED", "SUCCESS"]
+    );
+}
+
+#[test]
+fn a_run_of_another_host_that_is_not_heard_of_any_more_is_taken_over_at_its_expiry() {
+    let api = Server::new().records(texts(50)).start();
+    let database = Database::new();
+    let place = place(&api, &database);
+    database.run(
+        "INSERT INTO sync_lease (target, run_id, who, host, process, started_at, heartbeat_at, expires_at, progress) \
+         SELECT 'public.customers', gen_random_uuid(), 'ops', 'far-away', '', now(), now(), now() + interval '4 seconds', 1234",
+    );
+    // Whether it still lives cannot be known from here: who, where and how far is all there is to tell.
+    place
+        .run(&["sync"])
+        .expect(75)
+        .says("started by ops on far-away")
+        .says("1234 records so far");
+    assert!(api.requests().is_empty());
+    place
+        .run(&["sync", "--wait", "60s"])
+        .expect(0)
+        .says("this one takes over");
+    assert_eq!(rows(&database), "50");
+}

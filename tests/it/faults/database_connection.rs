@@ -234,6 +234,76 @@ fn row_38_a_restart_in_the_middle_is_survived() {
 }
 
 #[test]
+fn the_fetch_goes_on_while_the_database_is_away_and_writing_goes_on_when_it_is_back() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new()
+        .records(texts(6_000))
+        .latency(Duration::from_millis(120))
+        .start();
+    let place = quick(place(&api, &database));
+    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    place.edit("mappings.yaml", "batch_size: 1000 ", "batch_size: 20 ");
+    let child = place.start(&["sync", "--output", "json"]);
+    while rows(&database) == "0" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    cluster.stop("fast");
+    let at_the_stop = api.requests().len();
+    while api.requests().len() < at_the_stop + 15 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    cluster.start();
+    let finished = finish(child);
+    finished
+        .expect(4)
+        .says("batches go to the spool, it is probed now and then");
+    let report = finished.json();
+    crate::support::command::assert_balanced(&report);
+    assert_eq!(count(&report, "fetched"), 6_000, "the fetch never stopped");
+    assert_eq!(report["status"], "partial");
+    assert!(count(&report, "spooled") > 0, "{report}");
+    assert!(
+        count(&report, "inserted") > 2_000,
+        "it was probed again and taken up again: {report}"
+    );
+    place.run(&["retry"]).expect(0);
+    assert_eq!(rows(&database), "6000");
+}
+
+#[test]
+fn strategy_stop_ends_the_fetch_when_the_database_fails() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new()
+        .records(texts(20_000))
+        .latency(Duration::from_millis(30))
+        .start();
+    let place = quick(place(&api, &database));
+    place.edit("mappings.yaml", "log_and_continue", "stop");
+    let child = place.start(&["sync", "--output", "json"]);
+    while rows(&database) == "0" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    cluster.stop("fast");
+    let finished = finish(child);
+    finished.expect(4);
+    let report = finished.json();
+    crate::support::command::assert_balanced(&report);
+    assert!(
+        count(&report, "fetched") < 20_000,
+        "it went on fetching: {report}"
+    );
+    assert!(
+        count(&report, "spooled") > 0,
+        "what had come is kept: {report}"
+    );
+    cluster.start();
+    place.run(&["retry"]).expect(0);
+    assert_eq!(rows(&database), "20000", "a retry fetches what was not");
+}
+
+#[test]
 fn row_39_too_many_clients_is_waited_for_or_spooled_and_never_lost() {
     let cluster = Cluster::new(
         &[

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -36,6 +36,8 @@ pub struct Books<'a> {
     pub spool_files: u64,
     /// What a single step of the evidence may take.
     pub patience: Duration,
+    /// What may be spent on writing down what was seen.
+    pub closing: Duration,
 }
 
 /// A finished run's log row, as it is kept on disk.
@@ -83,6 +85,10 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
     let causes = causes(books);
     if !causes.is_empty() {
         let evidence = evidence(books);
+        if let Some(connection) = connection.as_deref_mut() {
+            // However long the looking took.
+            connection.set_deadline(Some(Instant::now() + books.closing));
+        }
         for cause in &causes {
             let known = others
                 .iter()
@@ -101,8 +107,12 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
             touched.push(case);
         }
     }
-    if books.exit == Exit::Success && !books.retrying && connection.is_some() {
-        let (over, still): (Vec<_>, Vec<_>) = others.into_iter().partition(|case| case.transient);
+    if matches!(books.exit, Exit::Success | Exit::Threshold)
+        && !books.retrying
+        && connection.is_some()
+    {
+        let (over, still): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|case| has_passed(books, case));
         others = still;
         touched.extend(over.into_iter().map(|case| recovered(case, books.run_id)));
     }
@@ -185,6 +195,19 @@ fn causes(books: &Books<'_>) -> Vec<Cause> {
         transient: true,
     }));
     causes
+}
+
+/// Whether a run that ended like this shows that the cause of a case has passed. One that had nothing but too many
+/// rejections has still read all of the source and written to the database.
+fn has_passed(books: &Books<'_>, case: &Case) -> bool {
+    let braked = books
+        .failures
+        .iter()
+        .any(|(_, fingerprint, _)| fingerprint.starts_with("brake:"));
+    let ends = ["api:", "database:"];
+    case.transient
+        && (books.exit == Exit::Success
+            || (!braked && ends.iter().any(|end| case.fingerprint.starts_with(end))))
 }
 
 /// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.

@@ -376,6 +376,7 @@ impl Run<'_> {
             samples: &flow.samples,
             ledger: &flow.ledger,
             patience: self.time_to_look(),
+            closing: self.time_to_close(),
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
         };
         let kept = incident::keep_case(&books, self.connection.as_mut());
@@ -394,6 +395,9 @@ impl Run<'_> {
             header: self.header(),
             end: self.run_end(report),
         };
+        if let Some(connection) = &mut self.connection {
+            connection.set_deadline(Some(Instant::now() + closing));
+        }
         if let Err(error) = incident::keep_log(self.connection.as_mut(), self.plan, &row) {
             log::error!("the log row could not be kept: {error:#}");
             self.exit = self.exit.worse(Exit::State);

@@ -263,6 +263,24 @@ fn a_case_closes_when_its_own_cause_is_over_whatever_else_is_wrong() {
 }
 
 #[test]
+fn a_run_that_only_rejects_too_much_shows_that_the_api_is_back() {
+    let database = Database::new();
+    let broken = Server::new().always(Fault::Status(500)).start();
+    let place = hasty(Workplace::connected(broken.url(), &database));
+    place.sync(&[]).0.expect(3);
+    let poor = Server::new()
+        .records([
+            r#"{"external_id":"LOW","full_name":"Low","contact_email":"l@example.com","quality_score":1}"#,
+        ])
+        .start();
+    place.with_api(poor.url()).sync(&[]).0.expect(5);
+    assert_eq!(
+        database.list("SELECT concat_ws(' ', fingerprint, status, document->>'closing') FROM sync_cases ORDER BY 1"),
+        ["api:status closed recovered", "threshold:rejection_rate open"]
+    );
+}
+
+#[test]
 fn retry_without_a_database_does_not_claim_that_there_is_nothing_to_do() {
     let database = Database::new();
     let api = api(5);

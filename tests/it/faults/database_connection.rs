@@ -243,7 +243,7 @@ fn the_fetch_goes_on_while_the_database_is_away_and_writing_goes_on_when_it_is_b
         .start();
     let place = quick(place(&api, &database));
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
-    place.edit("mappings.yaml", "batch_size: 1000 ", "batch_size: 20 ");
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 20 ");
     let child = place.start(&["sync", "--output", "json"]);
     while rows(&database) == "0" {
         std::thread::sleep(Duration::from_millis(10));

@@ -86,7 +86,7 @@ fn a_database_that_goes_silent_is_given_up_at_the_deadline_and_what_came_is_spoo
     assert!(count(&report, "spooled") > 0, "{report}");
     proxy.set(Mode::Forward);
     database.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync' AND datname = current_database()",
     );
     place.run(&["sync"]).expect(0);
     assert_eq!(rows(&database), "2000");

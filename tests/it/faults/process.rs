@@ -149,7 +149,7 @@ fn row_56_a_signal_is_obeyed_within_ten_seconds_even_by_a_run_whose_database_has
     proxy.set(crate::support::proxy::Mode::Forward);
     // A killed link leaves its back end in a transaction until the server notices.
     database.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync' AND datname = current_database()",
     );
     place.run(&["sync"]).expect(0);
     assert_eq!(rows(&database), "3000");
@@ -332,7 +332,7 @@ fn row_61_a_state_directory_that_stops_being_writable_during_the_run_is_exit_6()
         .start();
     let place = place(&api, &database);
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
-    place.edit("mappings.yaml", "batch_size: 1000 ", "batch_size: 100 ");
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 100 ");
     cluster.stop("fast");
     let child = place.start(&["sync", "--output", "json"]);
     let spooled = || {

@@ -3,13 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_postgres::types::Type;
-
 use super::connect::{Connection, is_socket};
 use super::error::StoreError;
 use super::schema::{self, Layout, Misfit, Part, SchemaError};
 use super::upsert::{count, single, text};
-use super::{lease, log, quote, quote_table};
+use super::{lease, log, privileges, quote, quote_table};
 use crate::config::plan::{Database, Mapping, SslMode};
 use crate::record::Check;
 
@@ -29,16 +27,16 @@ const BESIDE_THE_POOL: u64 = 2;
 const OF_CONFIGURATION: [&str; 6] = ["citus", "tables", "columns", "key", "lengths", "privileges"];
 
 /// What one step found: detail and maybe a hint, or detail and hint of a failure.
-type Found = Result<(String, Option<String>), (String, Option<String>)>;
+pub(super) type Found = Result<(String, Option<String>), (String, Option<String>)>;
 
 /// Found in order, with nothing to add.
 #[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
-fn well(detail: impl Into<String>) -> Found {
+pub(super) fn well(detail: impl Into<String>) -> Found {
     Ok((detail.into(), None))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
-fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
+pub(super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
     Err((detail.into(), Some(hint.into())))
 }
 
@@ -65,7 +63,7 @@ impl Findings {
 }
 
 /// An error of the database as a failure: what happened, and its advice apart from it.
-fn failed(error: &StoreError) -> (String, Option<String>) {
+pub(super) fn failed(error: &StoreError) -> (String, Option<String>) {
     let hint = match error.kind() {
         // That this very check should be run helps nobody.
         "privilege" => "see `privileges` below",
@@ -120,7 +118,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
             findings.note("citus", started.elapsed(), found);
         }
         findings.tables(&mut conn, db, mapping);
-        findings.step("privileges", || privileges(&mut conn, db));
+        findings.step("privileges", || privileges::missing(&mut conn, db));
         findings.step("connections", || connections(&mut conn, db));
         findings.step("lease", || leases(&mut conn, db));
         findings.misconfigured = !conn.is_dead()
@@ -399,130 +397,6 @@ fn writable(conn: &mut Connection) -> Found {
         ),
         _ => well(state),
     }
-}
-
-const MISSING_PRIVILEGES: &str = "
-SELECT t.name, t.privilege FROM unnest($1::text[], $2::text[]) AS t(name, privilege)
-WHERE to_regclass(t.name) IS NOT NULL AND NOT has_table_privilege(to_regclass(t.name), t.privilege)";
-
-const MISSING_SEQUENCES: &str = "
-SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend d
-JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
-WHERE d.refobjid = to_regclass($1) AND d.deptype = 'a' AND NOT has_sequence_privilege(s.oid, 'USAGE')";
-
-/// One privilege that is missing, and the statement that gives it.
-struct Missing {
-    what: String,
-    grant: String,
-}
-
-fn privileges(conn: &mut Connection, db: &Database) -> Found {
-    let mut missing: Vec<Missing> = Vec::new();
-    let role = quote(&db.user);
-    for schema in [&db.schema, &db.log_schema] {
-        let allowed = conn
-            .query(
-                "reading privileges",
-                "SELECT coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1), true)",
-                &[(schema, Type::TEXT)],
-            )
-            .and_then(single)
-            .map_err(|error| failed(&error))?;
-        if !allowed.try_get::<_, bool>(0).unwrap_or(false) {
-            let grant = format!("GRANT USAGE ON SCHEMA {} TO {role};", quote(schema));
-            if !missing.iter().any(|known| known.grant == grant) {
-                let what = format!("USAGE on schema {schema}");
-                missing.push(Missing { what, grant });
-            }
-        }
-    }
-    if missing.is_empty() {
-        missing = table_privileges(conn, db, &role).map_err(|error| failed(&error))?;
-    }
-    if missing.is_empty() {
-        return well(format!("{} has all that are needed", db.user));
-    }
-    let (what, grants): (Vec<_>, Vec<_>) = missing
-        .into_iter()
-        .map(|missing| (missing.what, missing.grant))
-        .unzip();
-    bad(
-        format!("{} lacks {}", db.user, what.join(", ")),
-        grants.join(
-            "
-",
-        ),
-    )
-}
-
-fn table_privileges(
-    conn: &mut Connection,
-    db: &Database,
-    role: &str,
-) -> Result<Vec<Missing>, StoreError> {
-    let target = quote_table(&db.schema, &db.table);
-    let mut tables = vec![(target.clone(), log::target(db), "SELECT, INSERT, UPDATE")];
-    let outbox = (!db.owed.is_empty()).then_some("sync_outbox");
-    for table in [
-        db.log_table.as_str(),
-        "sync_batches",
-        "sync_rejections",
-        "sync_cases",
-        "sync_state",
-        "sync_lease",
-    ]
-    .into_iter()
-    .chain(outbox)
-    {
-        tables.push((
-            quote_table(&db.log_schema, table),
-            format!("{}.{table}", db.log_schema),
-            "SELECT, INSERT, UPDATE, DELETE",
-        ));
-    }
-    let (mut names, mut wanted) = (Vec::new(), Vec::new());
-    for (quoted, _, privileges) in &tables {
-        for privilege in privileges.split(", ") {
-            names.push(quoted.clone());
-            wanted.push(privilege);
-        }
-    }
-    let rows = conn.query(
-        "reading privileges",
-        MISSING_PRIVILEGES,
-        &[(&names, Type::TEXT_ARRAY), (&wanted, Type::TEXT_ARRAY)],
-    )?;
-    let mut lacking: Vec<(&str, &str)> = Vec::new();
-    for row in &rows {
-        lacking.push((text(row, 0)?, text(row, 1)?));
-    }
-    let mut missing = Vec::new();
-    for (quoted, shown, _) in &tables {
-        let privileges: Vec<&str> = lacking
-            .iter()
-            .filter(|(table, _)| table == quoted)
-            .map(|(_, privilege)| *privilege)
-            .collect();
-        if !privileges.is_empty() {
-            let list = privileges.join(", ");
-            missing.push(Missing {
-                what: format!("{list} on {shown}"),
-                grant: format!("GRANT {list} ON {quoted} TO {role};"),
-            });
-        }
-    }
-    for row in &conn.query(
-        "reading privileges",
-        MISSING_SEQUENCES,
-        &[(&target, Type::TEXT)],
-    )? {
-        let sequence = text(row, 0)?;
-        missing.push(Missing {
-            what: format!("USAGE on sequence {sequence}"),
-            grant: format!("GRANT USAGE ON SEQUENCE {sequence} TO {role};"),
-        });
-    }
-    Ok(missing)
 }
 
 /// Slots that are free to this role now, our own included. `pg_stat_database` counts everybody's back ends for everybody;

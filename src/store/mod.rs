@@ -16,6 +16,7 @@ pub mod history; // past runs, read back
 pub mod lease; // one run at a time for one target
 pub mod log; // sync_log, retention
 pub mod outbox; // what the API has still to be told
+mod privileges; // what the role may do, and the GRANT to type
 pub mod rejections; // open rejections, to be decided again
 pub mod schema; // schema.sql, and the table against the mapping
 pub mod state; // sync_state: the watermark

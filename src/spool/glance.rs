@@ -1,0 +1,68 @@
+//! A look at the state directory for checks and dry runs: what waits there, and whether a run could write. Touches nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::SpoolError;
+
+/// What lies in a state directory, for whoever only wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Files that wait to be replayed, and their bytes.
+    pub files: u64,
+    pub bytes: u64,
+    /// When the oldest of them was written, microseconds since 1970-01-01T00:00:00Z.
+    pub oldest: Option<i64>,
+    /// Damaged files that were set aside.
+    pub quarantined: u64,
+}
+
+/// Looks at a state directory without touching it: what waits there, and whether a run could write.
+pub fn glance(state_dir: &Path) -> Result<Glance, SpoolError> {
+    let mut seen = Glance::default();
+    let list = |folder: &Path| -> Result<Vec<PathBuf>, SpoolError> {
+        let unreadable = |e| SpoolError::new("cannot read", folder, e);
+        match fs::read_dir(folder) {
+            Ok(entries) => entries
+                .map(|entry| entry.map(|entry| entry.path()).map_err(unreadable))
+                .collect(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(unreadable(e)),
+        }
+    };
+    let spool = state_dir.join("spool");
+    for path in list(&spool)? {
+        if path.extension().is_some_and(|ext| ext == "spool") {
+            seen.files += 1;
+            // One that is gone by now was replayed by somebody.
+            seen.bytes += fs::metadata(&path).map_or(0, |data| data.len());
+            let created = path
+                .file_name()
+                .and_then(|name| name.to_str()?.split('-').next()?.parse().ok());
+            seen.oldest = match (seen.oldest, created) {
+                (Some(a), Some(b)) => Some(std::cmp::min::<i64>(a, b)),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+    seen.quarantined = list(&state_dir.join("quarantine"))?.len() as u64;
+    // What is not there yet is created by the first run, in the nearest folder that is.
+    let there = spool
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(state_dir);
+    rustix::fs::access(
+        there,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )
+    .and_then(|()| {
+        if there.is_dir() {
+            Ok(())
+        } else {
+            Err(rustix::io::Errno::NOTDIR)
+        }
+    })
+    .map_err(|e| SpoolError::new("cannot write to", there, e.into()))?;
+    Ok(seen)
+}

@@ -18,7 +18,6 @@ use anyhow::{Context as _, Result};
 
 use crate::exit::Exit;
 use crate::histogram::Histogram;
-use crate::record::WriteBackLedger;
 use crate::report::{Report, Status, rows, write_back_rows};
 use exposition::{Former, Kind, Page, series};
 
@@ -252,14 +251,6 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
         "outcome",
         report.map(|report| floats(outcomes(report))),
     );
-    if let Some(ledger) = report.and_then(|report| report.write_back) {
-        out.gauges(
-            "datasync_last_run_write_back_messages",
-            "Messages the API was to be told at the end of the last run, by what became of them.",
-            "outcome",
-            Some(floats(told(&ledger))),
-        );
-    }
     out.gauges(
         "datasync_last_run_stage_seconds",
         "Time the last run spent in each stage; stages overlap.",
@@ -279,6 +270,12 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
         "Requests and batches the last run had to send again.",
         "side",
         report.map(|report| floats(retries(report))),
+    );
+    out.gauges(
+        "datasync_last_run_write_back_messages",
+        "Messages to the API about records of the last run, and earlier ones that waited, by what became of them.",
+        "outcome",
+        report.map(|report| floats(messages(report))),
     );
     out.gauges(
         "datasync_last_run_rejections",
@@ -326,15 +323,6 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
         "reason",
         counts(&report.rejections_by_reason),
     );
-    if let Some(ledger) = &report.write_back {
-        // What is kept is due again: it is no total.
-        out.counter(
-            "datasync_write_back_messages_total",
-            "Messages the API was told, by what became of them.",
-            "outcome",
-            told(ledger).filter(|(outcome, _)| *outcome != "kept"),
-        );
-    }
     // A run that ended before its report has no other error than its exit.
     let early = match ended.exit {
         Exit::Configuration => Some(("configuration", 1)),
@@ -353,6 +341,12 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
         "side",
         retries(report),
     );
+    out.counter(
+        "datasync_write_back_messages_total",
+        "Messages to the API that have found their end, by what became of them.",
+        "outcome",
+        messages(report).filter(|(outcome, _)| *outcome != "kept"),
+    );
     out.histogram(
         "datasync_api_response_seconds",
         "Time from request to the end of the answer, for every request to the API, failed ones included.",
@@ -370,12 +364,11 @@ fn outcomes(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
     rows(&report.ledger).into_iter().skip(1)
 }
 
-/// The ledger of write-back without `due`, which is their sum.
-fn told(ledger: &WriteBackLedger) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-    write_back_rows(ledger)
-        .into_iter()
-        .skip(1)
-        .map(|(name, count, _)| (name, count))
+/// The ledger of write-back without `due`, which is their sum; nothing where it is off.
+fn messages(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
+    let rows = report.write_back.as_ref().map(write_back_rows);
+    let rows = rows.into_iter().flat_map(|rows| rows.into_iter().skip(1));
+    rows.map(|(name, count, _)| (name, count))
 }
 
 fn retries(report: &Report) -> [(&'static str, u64); 2] {

@@ -375,6 +375,45 @@ fn the_alert_rules_are_well_formed_and_fire_when_they_should() {
 }
 
 #[test]
+fn write_back_has_its_own_small_ledger() {
+    let database = Database::new();
+    // The first is gone, the second cannot be told now, the others are well.
+    let api = Server::new()
+        .records(texts(20))
+        .script(|request| {
+            let status = match request.path.rsplit('-').next() {
+                _ if request.method != "PUT" => return None,
+                Some("00001") => 404,
+                Some("00002") => 503,
+                _ => 204,
+            };
+            Some(Reply::Instead(status, Vec::new(), "{}".to_owned()))
+        })
+        .start();
+    let place = place(&api, &database);
+    place.edit("mappings.yaml", "enabled: false", "enabled: true");
+    place.edit(
+        "mappings.yaml",
+        "method: PUT",
+        "method: PUT\n        retry: { initial: 5ms, max: 20ms }",
+    );
+    let report = place.run(&["sync", "--output", "json"]).json();
+    let metrics = read(&place);
+    for outcome in ["sent", "conflicts", "gone", "kept"] {
+        let count = report["write_back"][outcome].as_f64().unwrap();
+        let series = format!("datasync_last_run_write_back_messages{{outcome=\"{outcome}\"}}");
+        expect(&metrics, &series, count);
+        let total = format!("datasync_write_back_messages_total{{outcome=\"{outcome}\"}}");
+        if outcome == "kept" {
+            assert!(!metrics.contains_key(&total), "it may still be sent");
+        } else {
+            expect(&metrics, &total, count);
+        }
+    }
+    assert!(report["write_back"]["gone"] == 1 && report["write_back"]["kept"] != 0);
+}
+
+#[test]
 fn the_path_may_stand_in_mappings_yaml_or_in_dotenv() {
     let database = Database::new();
     let api = api(10);
@@ -514,4 +553,9 @@ fn what_was_written_back_is_counted_where_it_is_on() {
         let all = "datasync_write_back_messages_total{outcome=\"sent\"}";
         assert_eq!((figures[last], figures[all]), (9.0, 9.0 * run));
     }
+    // A run that comes to nothing loses no count.
+    place.write("mappings.yaml", "version: [");
+    place.run(&["sync"]).expect(2);
+    let total = "datasync_write_back_messages_total{outcome=\"sent\"}";
+    expect(&read(&place), total, 18.0);
 }

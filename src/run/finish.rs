@@ -250,7 +250,9 @@ impl Run<'_> {
             db_statements: flow.db_seconds.clone(),
             crossed,
             examples: flow.examples.clone(),
-            whole: self.fetched_at_all && self.request.limit.is_none(),
+            whole: self.fetched_at_all
+                && self.request.limit.is_none()
+                && self.request.since.is_none(),
         }
     }
 

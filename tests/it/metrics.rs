@@ -553,4 +553,9 @@ fn what_was_written_back_is_counted_where_it_is_on() {
         let all = "datasync_write_back_messages_total{outcome=\"sent\"}";
         assert_eq!((figures[last], figures[all]), (9.0, 9.0 * run));
     }
+    // A run that comes to nothing loses no count.
+    place.write("mappings.yaml", "version: [");
+    place.run(&["sync"]).expect(2);
+    let total = "datasync_write_back_messages_total{outcome=\"sent\"}";
+    expect(&read(&place), total, 18.0);
 }

@@ -26,6 +26,8 @@ pub struct Source {
     url: String,
     records: u64,
     page_size: u64,
+    /// Pages in flight.
+    concurrency: u32,
     /// All customers in the order of [`COLUMNS`], without a header.
     csv: PathBuf,
     columns: Columns,
@@ -34,7 +36,12 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(url: String, records: u64, page_size: u64) -> anyhow::Result<Self> {
+    pub fn new(
+        url: String,
+        records: u64,
+        page_size: u64,
+        concurrency: u32,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("a folder for the CSV file")?;
         let csv = folder.path().join("customers.csv");
         let mut file = BufWriter::new(fs::File::create(&csv)?);
@@ -49,6 +56,7 @@ impl Source {
             url,
             records,
             page_size,
+            concurrency,
             csv,
             columns,
             _folder: folder,
@@ -158,6 +166,7 @@ fn datasync(
         .env("API_BASE_URL", &source.url)
         .env("API_TOKEN", "not-checked")
         .env("PAGE_SIZE", source.page_size.to_string())
+        .env("CONCURRENCY", source.concurrency.to_string())
         .env("NO_PROXY", "127.0.0.1")
         .env("DB_HOST", &database.host)
         .env("DB_PORT", database.port.to_string())

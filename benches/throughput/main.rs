@@ -64,7 +64,7 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "latency",
-        title: "100,000 records, 1,000 a page, 20 ms away",
+        title: "100,000 records, 1,000 a page, 20 ms away, 8 in flight",
         records: 100_000,
         page_size: 1_000,
         latency: Duration::from_millis(20),
@@ -110,7 +110,7 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "distant",
-        title: "100,000 records, 1,000 a page, 100 ms away",
+        title: "100,000 records, 1,000 a page, 100 ms away, 8 in flight",
         records: 100_000,
         page_size: 1_000,
         latency: Duration::from_millis(100),
@@ -174,7 +174,9 @@ fn prepare(suite: &Suite) -> anyhow::Result<Source> {
             pages.answer(request, size, latency)
         })
     });
-    Source::new(url, suite.records, suite.page_size)
+    // The default where pages are near, 8 where they are far.
+    let concurrency = if suite.latency.is_zero() { 4 } else { 8 };
+    Source::new(url, suite.records, suite.page_size, concurrency)
 }
 
 fn main() -> anyhow::Result<()> {

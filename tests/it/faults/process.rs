@@ -284,6 +284,7 @@ fn row_60_a_torn_or_flipped_spool_file_is_quarantined_and_reported() {
     let database = cluster.database();
     let api = Server::new().records(texts(400)).start();
     let place = place(&api, &database);
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 100 ");
     cluster.stop("fast");
     place.sync(&[]).0.expect(4);
     let mut files: Vec<_> = std::fs::read_dir(place.state().join("spool"))

@@ -63,9 +63,15 @@ pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
     }
 }
 
-/// Sends alerts to those they concern, in order, each channel by itself so that one that hangs holds up no other.
-pub fn send(plan: &Plan, run_id: &str, alerts: &[(Event, &Case)]) -> Vec<Delivery> {
-    let deadline = Instant::now() + TOTAL;
+/// Sends alerts to those they concern, in order, each channel by itself so that one that hangs holds up no other. It is
+/// over after `limit`, if there is one, and after ten seconds anyway.
+pub fn send(
+    plan: &Plan,
+    run_id: &str,
+    alerts: &[(Event, &Case)],
+    limit: Option<Duration>,
+) -> Vec<Delivery> {
+    let deadline = Instant::now() + limit.unwrap_or(TOTAL).min(TOTAL);
     let mut deliveries = vec![Delivery::default(); alerts.len()];
     std::thread::scope(|scope| {
         let mut at_work = Vec::new();

@@ -126,26 +126,31 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
     // A retry that succeeded closes the others in a moment; who ends a run by a signal is waiting.
     let asked = matches!(books.exit, Exit::Interrupted | Exit::Terminated);
     if !(asked || books.retrying && books.exit == Exit::Success) {
-        tell(plan, books.run_id, connection, &shelf, touched);
+        let limit = Some(books.closing);
+        tell(plan, books.run_id, connection, &shelf, touched, limit);
     }
     kept
 }
 
-/// Sends the alerts that are due for these cases, and notes in them what became of it. Nothing of it changes how a run
-/// ends.
+/// Sends the alerts that are due for these cases, and notes in them what became of it; each of the two may take as long
+/// as `limit` says. Nothing of it changes how a run ends.
 pub fn tell(
     plan: &Plan,
     run_id: &str,
     mut connection: Option<&mut Connection>,
     shelf: &Shelf,
     cases: Vec<Case>,
+    limit: Option<Duration>,
 ) {
     let due: Vec<_> = cases
         .into_iter()
         .filter_map(|case| Some((alert::due(&case, plan.alerts.reminder)?, case)))
         .collect();
     let alerts: Vec<_> = due.iter().map(|(event, case)| (*event, case)).collect();
-    let deliveries = alert::send(plan, run_id, &alerts);
+    let deliveries = alert::send(plan, run_id, &alerts, limit);
+    if let (Some(connection), Some(limit)) = (connection.as_deref_mut(), limit) {
+        connection.set_deadline(Some(Instant::now() + limit));
+    }
     for ((_, mut case), delivery) in due.into_iter().zip(deliveries) {
         let mut changed = delivery.heard;
         if delivery.heard {
@@ -396,7 +401,7 @@ pub fn move_shelved(connection: &mut Connection, plan: &Plan, run_id: &str) -> R
         .iter()
         .filter_map(|case| Some((alert::due(case, None)?, case)))
         .collect();
-    for failure in alert::send(plan, run_id, &over)
+    for failure in alert::send(plan, run_id, &over, None)
         .iter()
         .flat_map(|d| &d.failed)
     {

@@ -130,7 +130,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         incident::keep(connection.as_mut(), plan, &shelf, &case)?;
         if !case.is_open() {
             let connection = connection.as_mut();
-            incident::tell(plan, &report.run_id, connection, &shelf, vec![case]);
+            incident::tell(plan, &report.run_id, connection, &shelf, vec![case], None);
         }
     }
     report.open_cases = incident::open_cases(connection.as_mut(), plan, &shelf)?.len() as u64;

@@ -385,6 +385,24 @@ fn channels_that_hang_are_given_up_and_hold_up_no_other() {
 }
 
 #[test]
+fn a_run_that_is_out_of_time_leaves_the_alert_little_of_it() {
+    let database = Database::new();
+    let slow = Server::new()
+        .always(Fault::Delay(Duration::from_mins(1)))
+        .start();
+    let hanging = ear().always(Fault::Delay(Duration::from_mins(1))).start();
+    let place = place(&slow, &database, &hanging);
+    let finished = place.run(&["sync", "--deadline", "1s"]);
+    finished
+        .expect(3)
+        .says("webhook 1 of alert_ops_team: no answer within");
+    assert_eq!(hanging.requests().len(), 1, "no time for another try");
+    // The note was kept in the case nevertheless.
+    let document = database.one("SELECT document::text FROM sync_cases");
+    assert!(document.contains("no answer within"), "{document}");
+}
+
+#[test]
 fn a_command_that_fails_or_is_not_there_is_noted() {
     let database = Database::new();
     let broken = broken();

@@ -7,11 +7,13 @@
 //! The calling thread alone owns the ledger, the spool and the progress bar. Every channel is bounded, so a stalled
 //! database holds back the fetch instead of filling the memory. Every thread is joined; a panic in one is an error of
 //! the run. Batches are consecutive records; one goes to a writer only when no earlier batch with one of its keys is out
-//! still, so versions of one record never race. A page in flight holds one of a fixed number of tokens until it has been shaped in its turn, so pages that
-//! overtake a slow one are bounded too.
+//! still, so versions of one record never race. A page in flight holds one of a fixed number of tokens until it has been
+//! shaped in its turn, so pages that overtake a slow one are bounded too.
 
+mod book;
 mod brake;
 mod judge;
+mod pool;
 mod queue;
 mod rejected;
 mod shape;
@@ -32,9 +34,11 @@ use crate::progress::Progress;
 use crate::record::{Ledger, Message, Rejection};
 use crate::report::{Difference, Example, Judged};
 use crate::shard::Shard;
-use crate::spool::{Header, Spool, SpoolError};
-use crate::store::{self, Batch, BatchOutcome, Keys, StoreError};
+use crate::spool::{Spool, SpoolError};
+use crate::store::{Batch, Keys, StoreError};
 
+use book::{Book, EXAMPLES, SAMPLES};
+use pool::{Change, Pool};
 use queue::{Claim, CloseOnDrop, DoneOnDrop, Queue};
 use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
 use write::{BatchWriter, Breaker, Fate, Shared};
@@ -49,15 +53,8 @@ pub use write::{Target, Task};
 const BUDGET: usize = 5 << 20;
 /// How often the calling thread looks at signals and at the pool when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
-/// How long the pool is watched before it grows or shrinks.
-const WINDOW: Duration = Duration::from_millis(500);
 /// After a signal, batches have this long to finish before the rest is spooled.
 pub const GRACE: Duration = Duration::from_secs(6);
-/// Ids of rejected records kept as evidence.
-const SAMPLES: usize = 10;
-/// Rejections of each reason kept as examples for the report, and the longest text of one, bytes.
-const EXAMPLES: usize = 3;
-const LONGEST_EXAMPLE: usize = 16 << 10;
 
 /// Where records come from.
 #[derive(Debug)]
@@ -525,326 +522,5 @@ fn reason(rejection: &Rejection) -> String {
     match (rejection.reason.as_str(), rejection.rules.first()) {
         ("decision", Some(rule)) => format!("decision {rule}"),
         (reason, _) => reason.to_owned(),
-    }
-}
-
-/// The account of the run: the only place where counts become the ledger.
-struct Book<'a> {
-    flow: Flow,
-    keep: Option<Keep<'a>>,
-    limits: &'a Limits<'a>,
-    target: &'a Target<'a>,
-    shared: &'a Shared,
-}
-
-impl Book<'_> {
-    fn enter(&mut self, event: Event) {
-        match event {
-            Event::Shaped(records) => self.flow.ledger.fetched += records,
-            Event::FetchFailed(error) => {
-                log::error!("{error}");
-                self.flow.api_error.get_or_insert(error);
-            }
-            Event::Settled(Fate::Written(batch, outcome, differences)) => {
-                self.written(&batch, &outcome, differences);
-            }
-            Event::Settled(Fate::Refused(batch, error)) => self.refused(&batch, error),
-            Event::Braked(stop) => {
-                log::error!("{}", stop.1);
-                self.flow.braked.get_or_insert(stop);
-            }
-            Event::Ended => {}
-        }
-    }
-
-    fn written(
-        &mut self,
-        batch: &Batch,
-        outcome: &BatchOutcome,
-        differences: Vec<store::Difference>,
-    ) {
-        let ledger = &mut self.flow.ledger;
-        ledger.inserted += outcome.inserted;
-        ledger.updated += outcome.updated;
-        ledger.unchanged += outcome.unchanged;
-        ledger.superseded += outcome.superseded;
-        ledger.duplicates += outcome.duplicates;
-        ledger.rejected += outcome.rejected;
-        self.flow.flagged += batch.flagged();
-        self.flow.resolved += outcome.resolved;
-        self.flow.write_seconds += outcome.seconds;
-        self.flow
-            .db_seconds
-            .record(Duration::from_secs_f64(outcome.seconds));
-        if let Task::Compare {
-            differences: wanted,
-        } = self.target.task
-        {
-            let room = wanted.saturating_sub(self.flow.differences.len());
-            let shown = differences.into_iter().take(room);
-            self.flow.differences.extend(shown.map(|d| Difference {
-                id: d.key,
-                fields: d.fields,
-            }));
-            let room = wanted.saturating_sub(self.flow.messages.len());
-            let messages = outcome.messages.iter().take(room).cloned();
-            self.flow.messages.extend(messages);
-        }
-        for rejection in batch.rejections() {
-            let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
-            self.rejected(
-                id,
-                &reason(rejection),
-                if rejection.loggable {
-                    &rejection.message
-                } else {
-                    "see sync_rejections"
-                },
-            );
-            self.example(&reason(rejection), || Example {
-                id: id.to_owned(),
-                message: rejection.message.clone(),
-                loggable: rejection.loggable,
-                payload: Some(&rejection.payload)
-                    .filter(|payload| payload.len() <= LONGEST_EXAMPLE)
-                    .cloned(),
-                fields: rejection
-                    .errors
-                    .iter()
-                    .map(|error| error.field.to_string())
-                    .collect(),
-            });
-        }
-        for refused in &outcome.refused {
-            self.rejected(&refused.record_id, "database", &refused.to_string());
-            self.example("database", || Example {
-                id: refused.record_id.clone(),
-                message: refused.to_string(),
-                loggable: true,
-                payload: None,
-                fields: Vec::new(),
-            });
-        }
-    }
-
-    fn example(&mut self, reason: &str, make: impl FnOnce() -> Example) {
-        match self.flow.examples.get_mut(reason) {
-            Some(examples) if examples.len() < EXAMPLES => examples.push(make()),
-            Some(_) => {}
-            None => {
-                self.flow.examples.insert(reason.to_owned(), vec![make()]);
-            }
-        }
-    }
-
-    fn rejected(&mut self, id: &str, reason: &str, message: &str) {
-        *self
-            .flow
-            .rejections_by_reason
-            .entry(reason.to_owned())
-            .or_default() += 1;
-        if self.flow.samples.len() < SAMPLES {
-            self.flow.samples.push(id.to_owned());
-        }
-        self.limits.rejections.add(id, reason, message);
-    }
-
-    fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
-        if let Some(error) = error {
-            self.flow.pool_exhausted |= error.sqlstate() == Some("53300");
-            if self.flow.store_error.is_none() {
-                log::error!("{error}");
-                self.flow.store_error = Some(error);
-            }
-            if !self.limits.continue_on_database_failure {
-                self.shared.give_up.store(true, Ordering::Relaxed);
-            }
-        }
-        let records = batch.len() as u64;
-        self.flow.batches_refused += 1;
-        let kept = match &mut self.keep {
-            _ if self.flow.spool_error.is_some() => false,
-            None => true,
-            Some(Keep { spool, config_hash }) => {
-                let header = Header {
-                    run_id: self.target.run_id.to_string(),
-                    batch: batch.number,
-                    config_hash: (*config_hash).to_owned(),
-                    created: jiff::Timestamp::now().as_microsecond(),
-                };
-                match spool.keep(
-                    &header,
-                    batch
-                        .records()
-                        .map(|record| (record.requested_at, record.raw)),
-                ) {
-                    Ok(path) => {
-                        log::warn!(
-                            "{records} records of batch {} kept in {}",
-                            batch.number,
-                            path.display()
-                        );
-                        true
-                    }
-                    Err(error) => {
-                        log::error!("{error}");
-                        self.flow.spool_error = Some(error);
-                        self.shared.give_up.store(true, Ordering::Relaxed);
-                        false
-                    }
-                }
-            }
-        };
-        if kept {
-            self.flow.ledger.spooled += records;
-        } else {
-            self.flow.let_go += records;
-        }
-    }
-
-    /// No more pages are wanted.
-    fn must_stop(&self) -> bool {
-        self.flow.spool_error.is_some()
-            || self.flow.braked.is_some()
-            || (self.flow.store_error.is_some() && !self.limits.continue_on_database_failure)
-    }
-
-    fn close(mut self, stats: ShapeStats, pool: &Pool) -> Flow {
-        // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
-        self.flow.ledger.fetched -= self.flow.let_go.min(self.flow.ledger.fetched);
-        let verdicts = stats.verdicts;
-        if matches!(self.target.task, Task::Compare { .. }) && self.target.layout.is_none() {
-            // Nothing came back from the database; the verdicts are known all the same.
-            self.flow.flagged = verdicts.flagged;
-            self.flow.rejections_by_reason = verdicts.rejected;
-        }
-        self.flow.for_review = verdicts.for_review;
-        self.flow.refused = verdicts.refused;
-        self.flow.transform_seconds = stats.transform;
-        self.flow.decide_seconds = stats.decide;
-        self.flow.latest_change = stats.latest_change;
-        self.flow.undated = stats.undated;
-        self.flow.db_retries = self.shared.retries.load(Ordering::Relaxed);
-        self.flow.writers = pool.largest;
-        self.flow.pool_exhausted = pool.exhausted;
-        self.flow.pool_wait_seconds = pool.waited.as_secs_f64();
-        self.flow
-    }
-}
-
-/// How many writers there are. It grows by one while batches wait, and takes the last one back when one more did not make
-/// the run faster: on a machine that is busy already, more connections are slower.
-#[derive(Debug)]
-struct Pool {
-    size: u32,
-    max: u32,
-    largest: u32,
-    exhausted: bool,
-    waited: Duration,
-    window: Instant,
-    accounted: u64,
-    /// Records a second before the last growth, while it is on trial.
-    trial: Option<f64>,
-    /// Windows to sit out after a growth that did not pay.
-    rest: u32,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Change {
-    None,
-    Grow,
-    Shrink,
-}
-
-impl Pool {
-    /// One more writer must bring this much more.
-    const WORTH: f64 = 1.1;
-    const REST: u32 = 20;
-
-    fn new(size: u32, max: u32) -> Self {
-        Self {
-            size,
-            max,
-            largest: size,
-            exhausted: false,
-            waited: Duration::ZERO,
-            window: Instant::now(),
-            accounted: 0,
-            trial: None,
-            rest: 0,
-        }
-    }
-
-    fn tick(&mut self, queue: &Queue<Keys, Batch>, accounted: u64) -> Change {
-        let elapsed = self.window.elapsed();
-        if elapsed < WINDOW {
-            return Change::None;
-        }
-        let pressed = queue.take_pressure();
-        self.waited += pressed;
-        let rate = accounted.saturating_sub(self.accounted) as f64 / elapsed.as_secs_f64();
-        self.window = Instant::now();
-        self.accounted = accounted;
-        self.judge(rate, pressed * 2 > elapsed)
-    }
-
-    /// After a window: `rate` records a second, and whether shaping waited for writers most of the time.
-    fn judge(&mut self, rate: f64, pressed: bool) -> Change {
-        if self
-            .trial
-            .take()
-            .is_some_and(|before| rate < before * Self::WORTH)
-        {
-            self.rest = Self::REST;
-            self.size -= 1;
-            return Change::Shrink;
-        }
-        self.rest = self.rest.saturating_sub(1);
-        if !pressed || self.rest > 0 {
-            return Change::None;
-        }
-        if self.size == self.max {
-            self.exhausted = true;
-            return Change::None;
-        }
-        self.trial = Some(rate);
-        self.size += 1;
-        self.largest = self.largest.max(self.size);
-        Change::Grow
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pool_grows_while_it_pays_and_takes_back_what_does_not() {
-        let mut pool = Pool::new(2, 4);
-        assert_eq!(pool.judge(100.0, false), Change::None, "nobody waits");
-        assert_eq!(pool.judge(100.0, true), Change::Grow);
-        assert_eq!(
-            pool.judge(150.0, true),
-            Change::Grow,
-            "the third paid, batches still wait"
-        );
-        assert_eq!(
-            pool.judge(151.0, true),
-            Change::Shrink,
-            "the fourth did not"
-        );
-        assert_eq!(
-            pool.judge(150.0, true),
-            Change::None,
-            "and is not tried again at once"
-        );
-        assert_eq!((pool.size, pool.largest, pool.exhausted), (3, 4, false));
-    }
-
-    #[test]
-    fn a_pool_at_its_maximum_with_batches_waiting_is_exhausted() {
-        let mut pool = Pool::new(2, 2);
-        assert_eq!(pool.judge(100.0, true), Change::None);
-        assert!(pool.exhausted);
     }
 }

@@ -120,6 +120,8 @@ pub struct Batch {
 
 /// What the encoded fields of one batch may take.
 const MOST_BYTES: usize = 1 << 31;
+/// The texts of a rejection are there so many times while it is stored: as they are, put together, and on their way.
+const REJECTION_COPIES: usize = 4;
 /// Text of more than this is not taken whole into an index.
 const LONGEST_KEY: usize = 500;
 
@@ -264,9 +266,10 @@ impl Batch {
     pub fn push_rejection(&mut self, rejection: Rejection) {
         let key = self.push_key(&rejection.key);
         self.rejected.push(key);
-        self.texts += size_of::<Rejection>()
-            + rejection.payload.len()
+        let texts = rejection.payload.len()
+            + rejection.message.len()
             + rejection.explanation.as_ref().map_or(0, String::len);
+        self.texts += size_of::<Rejection>() + REJECTION_COPIES * texts;
         self.rejections.push(rejection);
         self.sealed = false;
     }

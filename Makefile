@@ -18,7 +18,7 @@ test: lint ## Run every check and test; installs PostgreSQL if there is none
 	. scripts/postgres.sh && pg_require && promtool_offer && bouncer_offer && PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
 		if bouncer_found; then TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(NO_DATABASE); fi
 
-soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (half an hour)
+soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (ten minutes)
 	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 \
 		DATASYNC_ROUNDS=600 DATASYNC_CALLS=all $(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving::
 

@@ -90,7 +90,9 @@ fn data_fault(sqlstate: &str) -> &'static str {
 /// What to do next, by kind.
 fn hint(kind: &str) -> &'static str {
     match kind {
-        "deadlock" | "serialization" | "rolled_back" => "it is retried",
+        "deadlock" | "serialization" | "rolled_back" => {
+            "another session writes the same rows at the same time; what was not written is kept and tried again"
+        }
         "lock_timeout" => {
             "another session holds a lock on these rows; look into pg_stat_activity for one that is idle in transaction"
         }
@@ -304,6 +306,16 @@ impl StoreError {
     /// Somebody else was in the way (a transaction, or all connection slots): the same work may succeed at once.
     pub fn is_conflict(&self) -> bool {
         matches!(self.sqlstate(), Some("40001" | "40P01" | "53300" | "55P03"))
+    }
+
+    /// Did another transaction and this one wait for each other?
+    pub fn is_deadlock(&self) -> bool {
+        self.kind == "deadlock"
+    }
+
+    /// Did another transaction hold a lock for too long?
+    pub fn is_lock_timeout(&self) -> bool {
+        self.kind == "lock_timeout"
     }
 
     /// PostgreSQL's code, when PostgreSQL reported it.

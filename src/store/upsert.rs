@@ -4,13 +4,14 @@
 //! makes the transaction provable: when it is there, the batch is; an aborted transaction cannot insert it.
 
 mod compare;
+mod contended;
 mod owing;
 mod probe;
 mod rejections;
 mod statements;
 
 use std::ops::Range;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -116,6 +117,9 @@ pub struct Writer {
     open: Option<OpenKeys>,
     /// Where messages to the API are entered; none = write-back is off.
     outbox: Option<Outbox>,
+    lock_timeout: Duration,
+    /// Somebody else writes the same rows in another order: a dead-lock said so.
+    contended: bool,
 }
 
 /// How rows were counted by one statement.
@@ -160,6 +164,8 @@ impl Writer {
             all_new: 0,
             open: None,
             outbox: None,
+            lock_timeout: db.lock_timeout,
+            contended: false,
         }
     }
 
@@ -206,6 +212,7 @@ impl Writer {
             _ => Err(error),
         });
         if let Err(error) = &outcome {
+            self.contended |= error.is_deadlock();
             let logged = error.constraint() == Some(BATCH_LOG_KEY);
             conn.roll_back();
             if logged {
@@ -217,6 +224,17 @@ impl Writer {
         let mut outcome = outcome?;
         outcome.seconds = started.elapsed().as_secs_f64();
         Ok(outcome)
+    }
+
+    fn begin(&self, conn: &mut Connection, bisect: bool) -> Result<(), StoreError> {
+        let extra = if bisect {
+            // What is deferred would be reported at COMMIT, where no row can be told from another.
+            format!("{LOOKUPS_ONLY} SET CONSTRAINTS ALL IMMEDIATE;")
+        } else {
+            LOOKUPS_ONLY.to_owned()
+        };
+        let mode = if self.distributed { FOR_WORKERS } else { "" };
+        conn.begin("beginning a batch", mode, &extra)
     }
 
     fn write_once(
@@ -232,14 +250,12 @@ impl Writer {
                 "a batch was written before it was sealed: this is a bug",
             ));
         }
-        let extra = if bisect {
-            // What is deferred would be reported at COMMIT, where no row can be told from another.
-            format!("{LOOKUPS_ONLY} SET CONSTRAINTS ALL IMMEDIATE;")
+        // On Citus no row can be locked alone.
+        if self.contended && !self.distributed {
+            self.begin_with_locks(conn, batch, bisect)?;
         } else {
-            LOOKUPS_ONLY.to_owned()
-        };
-        let mode = if self.distributed { FOR_WORKERS } else { "" };
-        conn.begin("beginning a batch", mode, &extra)?;
+            self.begin(conn, bisect)?;
+        }
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
         let mut owed = Vec::new();

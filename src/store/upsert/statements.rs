@@ -18,6 +18,9 @@ pub(super) struct Statements {
     pub(super) all_new: String,
     pub(super) differing: String,
     pub(super) superseded: String,
+    /// Locks the stored rows of some keys, in their order and in the opposite one.
+    pub(super) lock_ascending: String,
+    pub(super) lock_descending: String,
     pub(super) compare: String,
     pub(super) differences: String,
     pub(super) owing: String,
@@ -214,6 +217,14 @@ impl Statements {
                 String::new()
             }
         );
+        let lock = |direction: &str| {
+            format!(
+                "SELECT FROM {table} WHERE {key_column} = ANY($1::{}[]::{}[]) ORDER BY {key_column} {direction} \
+                 FOR NO KEY UPDATE",
+                key.wire.sql(),
+                key.cast
+            )
+        };
         let rejections = quote_table(&db.log_schema, "sync_rejections");
         let reject = format!(
             "INSERT INTO {rejections} AS r (target, key, record_id, payload, reason, message, errors, rules, \
@@ -249,6 +260,8 @@ impl Statements {
             all_new,
             differing,
             superseded,
+            lock_ascending: lock("ASC"),
+            lock_descending: lock("DESC"),
             compare,
             differences,
             owing,

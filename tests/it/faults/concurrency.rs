@@ -10,11 +10,16 @@ use crate::support::postgres::{Cluster, Database};
 
 #[test]
 fn row_49_a_dead_lock_with_a_hostile_session_is_retried() {
+    const UNTIL_SOMEBODY_WAITS: &str = "DO $$ BEGIN FOR n IN 1..30 LOOP PERFORM pg_stat_clear_snapshot(); \
+         EXIT WHEN EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'); \
+         PERFORM pg_sleep(0.001); END LOOP; END $$";
     let api = Server::new().records(texts(400)).start();
     let database = Database::new();
     let place = place(&api, &database);
+    place.edit("mappings.yaml", "min_connections: 2", "min_connections: 4");
+    place.edit("mappings.yaml", "batch_size: 5000", "batch_size: 100");
     place.sync(&[]).0.expect(0);
-    // Every row changes, and somebody updates pairs of rows in the opposite order meanwhile.
+    // Every row changes, and somebody updates pairs of rows meanwhile: in the opposite order, and now and then in ours.
     let changed: Vec<String> = texts(400)
         .iter()
         .map(|text| text.replace("\"lead\"", "\"partner\""))
@@ -30,10 +35,13 @@ fn row_49_a_dead_lock_with_a_hostile_session_is_retried() {
             let mut i = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 i = (i + 37) % 390;
+                let (mut one, mut other) = (i + 9, i);
+                if i % 3 == 0 {
+                    std::mem::swap(&mut one, &mut other);
+                }
                 let sql = format!(
-                    "BEGIN; UPDATE customers SET updated_at = updated_at WHERE customer_id = 'F-{:05}'; \
-                     SELECT pg_sleep(0.01); UPDATE customers SET updated_at = updated_at WHERE customer_id = 'F-{i:05}'; COMMIT",
-                    i + 9
+                    "BEGIN; UPDATE customers SET updated_at = updated_at WHERE customer_id = 'F-{one:05}'; {UNTIL_SOMEBODY_WAITS}; \
+                     UPDATE customers SET updated_at = updated_at WHERE customer_id = 'F-{other:05}'; COMMIT",
                 );
                 if client.batch_execute(&sql).is_err() {
                     client.batch_execute("ROLLBACK").unwrap();
@@ -46,6 +54,10 @@ fn row_49_a_dead_lock_with_a_hostile_session_is_retried() {
     hostile.join().unwrap();
     finished.expect(0);
     assert_eq!(count(&report, "updated"), 400, "{report}");
+    assert!(
+        report["db_retries"].as_u64().unwrap() >= 1,
+        "no dead-lock came about: {report}"
+    );
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! Writing beside a session that takes the same rows in another order.
+//!
+//! Sorted keys keep datasync's own writers apart, but not somebody else's transaction: of two that wait for each other
+//! PostgreSQL ends the one that began to wait first, which may be the batch again and again. So after one dead-lock the
+//! stored rows of a batch are locked before anything is written, now in one direction and now in the other, and waited
+//! for so briefly that nobody is ended.
+
+use std::time::{Duration, Instant};
+
+use super::super::batch::Batch;
+use super::super::connect::Connection;
+use super::super::error::StoreError;
+use super::Writer;
+
+const WHAT: &str = "locking rows that another session writes as well";
+/// Far below PostgreSQL's `deadlock_timeout`, which is one second unless somebody changed it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+impl Writer {
+    /// Begins the transaction of a batch with all of its stored rows locked. Tries as long as one lock may be waited for
+    /// (`database.lock_timeout`); then the error is the one of waiting for a lock.
+    pub(super) fn begin_with_locks(
+        &self,
+        conn: &mut Connection,
+        batch: &Batch,
+        bisect: bool,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
+        let keys = batch.column(batch.columns().key, &rows);
+        let patience = |limit: Duration| {
+            let milliseconds = limit.as_millis().max(1);
+            format!("SET LOCAL lock_timeout = {milliseconds}")
+        };
+        let until = Instant::now() + self.lock_timeout;
+        // The dead-lock was met in ascending order.
+        for sql in [
+            &self.statements.lock_descending,
+            &self.statements.lock_ascending,
+        ]
+        .into_iter()
+        .cycle()
+        {
+            self.begin(conn, bisect)?;
+            conn.run(WHAT, &patience(PATIENCE.min(self.lock_timeout)))?;
+            match conn.query(WHAT, sql, &[(&keys, keys.ty())]) {
+                Ok(_) => return conn.run(WHAT, &patience(self.lock_timeout)),
+                Err(error) if error.is_lock_timeout() && Instant::now() < until => {
+                    conn.run(WHAT, "ROLLBACK")?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -2,8 +2,8 @@
 //! came about.
 
 /// One bar of a group: its name, and the seconds of the first load and of the next one.
-pub struct Bar {
-    pub name: &'static str,
+pub struct Bar<'a> {
+    pub name: &'a str,
     pub first: Option<f64>,
     pub again: Option<f64>,
 }
@@ -17,7 +17,7 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.t{font-we
 .a{fill:#2f6feb}.b{fill:#8fb4f8}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.a{fill:#4c8dff}.b{fill:#2b4f8f}}";
 
 /// All groups, each scaled to its own longest bar, as one SVG document.
-pub fn svg(groups: &[(String, Vec<Bar>)]) -> String {
+pub fn svg(groups: &[(String, Vec<Bar<'_>>)]) -> String {
     let mut body = String::new();
     let mut y = 24.0;
     for (title, bars) in groups {

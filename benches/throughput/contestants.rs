@@ -1,5 +1,5 @@
-//! Who loads the records: datasync; psql, as one would do it by hand; and loaders that have their rows in memory already
-//! and do nothing but write, to show what PostgreSQL takes. It must not measure more than its own load.
+//! Who loads the records: datasync; psql, as one would do it by hand; loaders that have their rows in memory already and do
+//! nothing but write, to show what PostgreSQL takes; and other tools. It must not measure more than its own load.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,13 +7,14 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, thread};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use postgres::types::{ToSql, Type};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::database::{self, Database};
+use crate::datasync::{self, Setting};
 use crate::measure::{self, Measured};
+use crate::peers::Peer;
 use crate::records::{COLUMNS, Customer};
 
 /// Rows in one statement of the streaming loaders, and their connections.
@@ -23,11 +24,11 @@ const CONNECTIONS: usize = 2;
 /// The records in every form that a contestant takes.
 pub struct Source {
     /// Base URL of the page server.
-    url: String,
-    records: u64,
-    page_size: u64,
+    pub url: String,
+    pub records: u64,
+    pub page_size: u64,
     /// Pages in flight.
-    concurrency: u32,
+    pub concurrency: u32,
     /// All customers in the order of [`COLUMNS`], without a header.
     csv: PathBuf,
     columns: Columns,
@@ -99,10 +100,10 @@ pub enum Phase {
 }
 
 /// Who loads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Contestant {
     /// The program, from start to exit.
-    Datasync,
+    Datasync(Setting),
     /// `\copy` into a temporary table, then INSERT … ON CONFLICT, in one transaction.
     Psql,
     /// Typed arrays, INSERT … SELECT FROM unnest … ON CONFLICT … WHERE the content differs.
@@ -111,82 +112,66 @@ pub enum Contestant {
     AntiJoin,
     /// COPY straight into the table: what an append costs. It cannot be run twice.
     Copy,
+    /// Another tool.
+    Peer(Peer),
 }
 
 impl Contestant {
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
-            Self::Datasync => "datasync sync",
+            Self::Datasync(setting) => setting.name(),
             Self::Psql => "psql \\copy + INSERT … ON CONFLICT",
             Self::Unnest => "unnest, 5,000 rows × 2 connections",
             Self::AntiJoin => "the same with an anti-join",
             Self::Copy => "COPY straight into the table",
+            Self::Peer(peer) => &peer.name,
         }
     }
 
     /// Can it be run again?
-    pub const fn upserts(self) -> bool {
-        !matches!(self, Self::Copy)
+    pub const fn upserts(&self) -> bool {
+        match self {
+            Self::Datasync(Setting::Rejected | Setting::Spooled | Setting::Stalled)
+            | Self::Copy => false,
+            Self::Datasync(_) | Self::Psql | Self::Unnest | Self::AntiJoin | Self::Peer(_) => true,
+        }
     }
 
-    /// Loads all records once.
+    /// Are the rows in the table afterwards?
+    pub const fn stores(&self) -> bool {
+        match self {
+            Self::Datasync(setting) => setting.stores(),
+            _ => true,
+        }
+    }
+
+    /// Makes the database ready, which is not measured.
+    pub fn prepare(&self, database: &Database) -> anyhow::Result<()> {
+        match self {
+            Self::Peer(peer) => peer.prepare(database),
+            _ => Ok(()),
+        }
+    }
+
+    /// Loads all records once; None when it cannot on this machine, or not in this phase.
     pub fn load(
-        self,
+        &self,
         database: &Database,
         source: &Source,
         state: &Path,
         phase: Phase,
-    ) -> anyhow::Result<Measured> {
+    ) -> anyhow::Result<Option<Measured>> {
         match self {
-            Self::Datasync => datasync(database, source, state, phase),
-            Self::Psql => psql(database, source, &upsert_script(&source.csv)),
-            Self::Copy => psql(database, source, &copy_script(&source.csv)),
-            Self::Unnest => stream(database, &source.columns, &unnest_statement(false)),
-            Self::AntiJoin => stream(database, &source.columns, &unnest_statement(true)),
+            Self::Datasync(setting) => {
+                datasync::load(*setting, database, source, state, phase).map(Some)
+            }
+            Self::Psql => psql(database, source, &upsert_script(&source.csv)).map(Some),
+            Self::Copy => psql(database, source, &copy_script(&source.csv)).map(Some),
+            Self::Unnest => stream(database, &source.columns, &unnest_statement(false)).map(Some),
+            Self::AntiJoin => stream(database, &source.columns, &unnest_statement(true)).map(Some),
+            Self::Peer(peer) => peer.load(database, source, phase),
         }
     }
-}
-
-fn datasync(
-    database: &Database,
-    source: &Source,
-    state: &Path,
-    phase: Phase,
-) -> anyhow::Result<Measured> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_datasync"));
-    command
-        .args(["sync", "--full", "--output", "json"])
-        .arg("--mappings")
-        .arg(folder.join("benches/throughput/mappings.yaml"))
-        .arg("--decisions")
-        .arg(folder.join("decisions.dmn.xml"))
-        .env("DATASYNC_ENV_FILE", "/dev/null")
-        .env("DATASYNC_STATE_DIR", state)
-        .env("API_BASE_URL", &source.url)
-        .env("API_TOKEN", "not-checked")
-        .env("PAGE_SIZE", source.page_size.to_string())
-        .env("CONCURRENCY", source.concurrency.to_string())
-        .env("NO_PROXY", "127.0.0.1")
-        .env("DB_HOST", &database.host)
-        .env("DB_PORT", database.port.to_string())
-        .env("DB_NAME", database::NAME)
-        .env("DB_USER", &database.user)
-        .env("DB_PASSWORD", &database.password)
-        .env("DB_SSLMODE", "disable");
-    let (measured, stdout) = measure::command(&mut command)?;
-    let report: Value = serde_json::from_slice(&stdout).context("the JSON report")?;
-    let fate = match phase {
-        Phase::First => "inserted",
-        Phase::Again => "unchanged",
-    };
-    let count = report["ledger"][fate].as_u64();
-    ensure!(
-        count == Some(source.records),
-        "{fate}: {count:?} of {}",
-        source.records
-    );
-    Ok(measured)
 }
 
 fn psql(database: &Database, source: &Source, script: &str) -> anyhow::Result<Measured> {
@@ -201,7 +186,7 @@ fn psql(database: &Database, source: &Source, script: &str) -> anyhow::Result<Me
         .env("PGDATABASE", database::NAME)
         .env("PGUSER", &database.user)
         .env("PGPASSWORD", &database.password);
-    Ok(measure::command(&mut command)?.0)
+    Ok(measure::command(&mut command, 0)?.0)
 }
 
 /// The types that the columns arrive in; the score becomes numeric on the way into the table.

@@ -96,21 +96,23 @@ impl Database {
         Ok(u64::try_from(row.get::<_, i64>(0))?)
     }
 
-    /// Runs a load and adds what PostgreSQL says about it.
+    /// Runs a load, if it can be, and adds what PostgreSQL says about it.
     pub fn measured(
         &mut self,
-        load: impl FnOnce(&Self) -> anyhow::Result<Measured>,
-    ) -> anyhow::Result<Measured> {
+        load: impl FnOnce(&Self) -> anyhow::Result<Option<Measured>>,
+    ) -> anyhow::Result<Option<Measured>> {
         // Full-page images after a checkpoint are part of the cost, for everyone alike.
         self.admin.batch_execute("CHECKPOINT")?;
         let (wal_before, dead_before) = self.counters()?;
-        let measured = load(self)?;
+        let Some(measured) = load(self)? else {
+            return Ok(None);
+        };
         let (wal_after, dead_after) = self.counters()?;
-        Ok(Measured {
+        Ok(Some(Measured {
             wal_bytes: wal_after.saturating_sub(wal_before),
             dead_rows: dead_after.saturating_sub(dead_before),
             ..measured
-        })
+        }))
     }
 
     /// Position of the write-ahead log in bytes, and versions of customers that were updated or deleted so far.

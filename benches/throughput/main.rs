@@ -1,21 +1,24 @@
 //! Throughput and memory of the real program beside what PostgreSQL itself can take: same machine, same rows, in turn.
 //!
 //! `make bench` runs it next to a private cluster (`scripts/with-postgres`), which it finds in `DB_*` and `PG_BIN`. Suites
-//! are chosen by name, all but the long ones without one: `scripts/with-postgres cargo bench --bench throughput -- load` (`rounds=1` for a
-//! quick look).
-//! It prints one table a suite and writes `target/bench/throughput.json` and `.svg`. It must not reach into the crate: datasync is
-//! measured as its users run it, from start to exit, with everything on.
+//! are chosen by name, all but the long ones without one: `scripts/with-postgres cargo bench --bench throughput -- load`
+//! (`rounds=1` for a quick look). Other tools that are found on the machine take part (`peers.rs`). It prints one table a suite
+//! and writes `target/bench/throughput.json` and `.svg`. It must not reach into the crate: datasync is measured as its users run
+//! it, from start to exit, with everything on.
 
 mod chart;
 mod contestants;
 mod database;
+mod datasync;
 #[path = "../../examples/http/mod.rs"]
 #[allow(dead_code)] // the demo API uses the rest
 mod http;
 mod measure;
+mod peers;
 mod records;
 mod report;
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::Duration;
 use std::{env, io, thread};
@@ -23,6 +26,7 @@ use std::{env, io, thread};
 use anyhow::{Context, bail, ensure};
 use contestants::{Contestant, Source};
 use database::Database;
+use datasync::Setting;
 use measure::Measured;
 use report::Report;
 
@@ -37,6 +41,8 @@ struct Suite {
     rounds: usize,
     /// The first is what the others are compared with.
     contestants: &'static [Contestant],
+    /// Other tools take part, where there are any.
+    peers: bool,
     /// Takes so long that it is run only when it is named.
     long: bool,
 }
@@ -49,7 +55,8 @@ const SUITES: &[Suite] = &[
         page_size: 1_000,
         latency: Duration::ZERO,
         rounds: 5,
-        contestants: &[Contestant::Psql, Contestant::Datasync],
+        contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
+        peers: true,
         long: false,
     },
     Suite {
@@ -59,7 +66,8 @@ const SUITES: &[Suite] = &[
         page_size: 100,
         latency: Duration::ZERO,
         rounds: 5,
-        contestants: &[Contestant::Psql, Contestant::Datasync],
+        contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
+        peers: false,
         long: false,
     },
     Suite {
@@ -69,7 +77,8 @@ const SUITES: &[Suite] = &[
         page_size: 1_000,
         latency: Duration::from_millis(20),
         rounds: 5,
-        contestants: &[Contestant::Psql, Contestant::Datasync],
+        contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
+        peers: false,
         long: false,
     },
     Suite {
@@ -79,7 +88,8 @@ const SUITES: &[Suite] = &[
         page_size: 1_000,
         latency: Duration::ZERO,
         rounds: 5,
-        contestants: &[Contestant::Psql, Contestant::Datasync],
+        contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
+        peers: true,
         long: false,
     },
     Suite {
@@ -94,8 +104,9 @@ const SUITES: &[Suite] = &[
             Contestant::AntiJoin,
             Contestant::Copy,
             Contestant::Psql,
-            Contestant::Datasync,
+            Contestant::Datasync(Setting::Plain),
         ],
+        peers: false,
         long: false,
     },
     Suite {
@@ -105,7 +116,8 @@ const SUITES: &[Suite] = &[
         page_size: 1_000,
         latency: Duration::ZERO,
         rounds: 1,
-        contestants: &[Contestant::Datasync],
+        contestants: &[Contestant::Datasync(Setting::Plain)],
+        peers: false,
         long: true,
     },
     Suite {
@@ -115,7 +127,40 @@ const SUITES: &[Suite] = &[
         page_size: 1_000,
         latency: Duration::from_millis(100),
         rounds: 5,
-        contestants: &[Contestant::Datasync],
+        contestants: &[Contestant::Datasync(Setting::Plain)],
+        peers: false,
+        long: false,
+    },
+    Suite {
+        name: "pools",
+        title: "1,000,000 records, pools of 2, 4 and 10, and two shards at once",
+        records: 1_000_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        rounds: 5,
+        contestants: &[
+            Contestant::Datasync(Setting::Plain),
+            Contestant::Datasync(Setting::Pool(2)),
+            Contestant::Datasync(Setting::Pool(4)),
+            Contestant::Datasync(Setting::Pool(10)),
+            Contestant::Datasync(Setting::Shards),
+        ],
+        peers: false,
+        long: false,
+    },
+    Suite {
+        name: "memory",
+        title: "1,000,000 records that are not stored at once, or not at all",
+        records: 1_000_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        rounds: 1,
+        contestants: &[
+            Contestant::Datasync(Setting::Stalled),
+            Contestant::Datasync(Setting::Spooled),
+            Contestant::Datasync(Setting::Rejected),
+        ],
+        peers: false,
         long: false,
     },
 ];
@@ -129,11 +174,16 @@ struct Runs {
 
 fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::Result<Report> {
     let source = prepare(suite)?;
-    let mut runs: Vec<Runs> = suite.contestants.iter().map(|_| Runs::default()).collect();
+    let mut contestants = suite.contestants.to_vec();
+    if suite.peers {
+        contestants.extend(peers::found()?.into_iter().map(Contestant::Peer));
+    }
+    let mut runs: Vec<Runs> = contestants.iter().map(|_| Runs::default()).collect();
     // In turn, so that a noisy minute hits all alike.
     for round in 1..=rounds {
-        for (contestant, runs) in suite.contestants.iter().zip(&mut runs) {
+        for (contestant, runs) in contestants.iter().zip(&mut runs) {
             database.recreate()?;
+            contestant.prepare(database)?;
             let state = tempfile::tempdir().context("a folder for the state")?;
             let mut load = |phase| {
                 database
@@ -142,22 +192,33 @@ fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::R
                         format!("{} in round {round} of {}", contestant.name(), suite.name)
                     })
             };
-            runs.first.push(load(contestants::Phase::First)?);
+            let Some(first) = load(contestants::Phase::First)? else {
+                continue;
+            };
+            runs.first.push(first);
             if contestant.upserts() {
-                runs.again.push(load(contestants::Phase::Again)?);
+                runs.again.extend(load(contestants::Phase::Again)?);
             }
             let rows = database.rows()?;
-            ensure!(
-                rows == suite.records,
-                "{} left {rows} rows of {}",
-                contestant.name(),
+            let expected = if contestant.stores() {
                 suite.records
+            } else {
+                0
+            };
+            ensure!(
+                rows == expected,
+                "{} left {rows} rows of {expected}",
+                contestant.name()
             );
         }
     }
     let mut report = Report::new(suite.name, suite.title, suite.records, suite.page_size);
-    for (contestant, runs) in suite.contestants.iter().zip(&runs) {
-        report.add(contestant.name(), &runs.first, &runs.again);
+    for (contestant, runs) in contestants.iter().zip(&runs) {
+        if runs.first.is_empty() {
+            writeln!(io::stdout(), "{}: not on this machine", contestant.name())?;
+        } else {
+            report.add(contestant.name(), &runs.first, &runs.again);
+        }
     }
     Ok(report)
 }

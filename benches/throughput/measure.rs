@@ -1,12 +1,12 @@
 //! What a load cost: time, CPU and memory of a child process from /proc (elsewhere than on Linux they stay unknown), WAL
 //! and row versions from PostgreSQL. It must not know what is measured.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::Serialize;
 
 /// One load.
@@ -22,14 +22,42 @@ pub struct Measured {
     pub wal_bytes: u64,
     /// Row versions that died meanwhile.
     pub dead_rows: u64,
+    /// Records that had the fate they should have, as far as the loader tells.
+    pub records: Option<u64>,
+    /// What it says of its connections.
+    pub pool: Option<Pool>,
 }
+
+/// The connections of a load.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Pool {
+    /// The most there were.
+    pub connections: u64,
+    /// How long rows waited for one.
+    pub wait_seconds: f64,
+    /// All were busy while rows waited.
+    pub exhausted: bool,
+}
+
+/// The command ended otherwise than it should have.
+#[derive(Debug)]
+pub struct WrongExit(pub ExitStatus);
+
+impl std::fmt::Display for WrongExit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for WrongExit {}
 
 /// How often a child's memory is looked at. What is read is the kernel's own high-water mark, so only growth in the very
 /// last interval can be missed.
-const SAMPLE: Duration = Duration::from_millis(2);
+const SAMPLE: Duration = Duration::from_millis(10);
 
-/// Runs a command to its end and returns what it cost and what it wrote to stdout; a failure is an error.
-pub fn command(command: &mut Command) -> anyhow::Result<(Measured, Vec<u8>)> {
+/// Runs a command to its end and returns what it cost and what it wrote to stdout. Another exit code than `expected` is an
+/// error, [`WrongExit`].
+pub fn command(command: &mut Command, expected: i32) -> anyhow::Result<(Measured, Vec<u8>)> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let cpu_before = children_cpu_seconds();
     let started = Instant::now();
@@ -52,7 +80,9 @@ pub fn command(command: &mut Command) -> anyhow::Result<(Measured, Vec<u8>)> {
         (output, seconds)
     });
     let output = output?;
-    ensure!(output.status.success(), "{}", output.status);
+    if output.status.code() != Some(expected) {
+        return Err(WrongExit(output.status).into());
+    }
     let cpu_after = children_cpu_seconds();
     let measured = Measured {
         seconds,

@@ -24,7 +24,7 @@ pub struct Report {
 /// One contestant: every run, and the medians.
 #[derive(Debug, Serialize)]
 struct Line {
-    name: &'static str,
+    name: String,
     first: Option<Summary>,
     again: Option<Summary>,
     first_runs: Vec<Measured>,
@@ -41,6 +41,8 @@ struct Summary {
     peak_rss_bytes: Option<u64>,
     wal_bytes: f64,
     dead_rows: f64,
+    /// Most connections, and the seconds rows waited for one.
+    pool: Option<(u64, f64)>,
 }
 
 impl Summary {
@@ -57,6 +59,15 @@ impl Summary {
             peak_rss_bytes: runs.iter().filter_map(|run| run.peak_rss_bytes).max(),
             wal_bytes: median(runs.iter().map(|run| whole(run.wal_bytes))),
             dead_rows: median(runs.iter().map(|run| whole(run.dead_rows))),
+            pool: runs
+                .iter()
+                .filter_map(|run| run.pool)
+                .map(|pool| pool.connections)
+                .max()
+                .map(|most| {
+                    let waits = runs.iter().filter_map(|run| run.pool);
+                    (most, median(waits.map(|pool| pool.wait_seconds)))
+                }),
         })
     }
 }
@@ -78,11 +89,11 @@ impl Report {
     }
 
     /// Adds a contestant; the first one added is what the others are compared with.
-    pub fn add(&mut self, name: &'static str, first: &[Measured], again: &[Measured]) {
+    pub fn add(&mut self, name: &str, first: &[Measured], again: &[Measured]) {
         let reference = self.contestants.first();
         let seconds = |summary: Option<Summary>| summary.map(|summary| summary.seconds);
         let line = Line {
-            name,
+            name: name.to_owned(),
             first: Summary::new(first, reference.and_then(|line| seconds(line.first))),
             again: Summary::new(again, reference.and_then(|line| seconds(line.again))),
             first_runs: first.to_vec(),
@@ -91,13 +102,13 @@ impl Report {
         self.contestants.push(line);
     }
 
-    fn bars(&self) -> (String, Vec<chart::Bar>) {
+    fn bars(&self) -> (String, Vec<chart::Bar<'_>>) {
         let seconds = |summary: Option<Summary>| summary.map(|summary| summary.seconds);
         let bars = self
             .contestants
             .iter()
             .map(|line| chart::Bar {
-                name: line.name,
+                name: &line.name,
                 first: seconds(line.first),
                 again: seconds(line.again),
             })
@@ -114,17 +125,26 @@ impl Report {
         writeln!(out, "\n{}: {} (median of {rounds})", self.suite, self.title)?;
         writeln!(
             out,
-            "{:<36} {:<7} {:>9} {:>7} {:>8} {:>9} {:>9} {:>9}",
-            "", "", "seconds", "ratio", "CPU s", "peak MiB", "WAL MiB", "dead rows"
+            "{:<36} {:<7} {:>9} {:>7} {:>8} {:>9} {:>9} {:>9} {:>6} {:>8}",
+            "",
+            "",
+            "seconds",
+            "ratio",
+            "CPU s",
+            "peak MiB",
+            "WAL MiB",
+            "dead rows",
+            "conns",
+            "waited s"
         )?;
         for line in &self.contestants {
             for (phase, summary) in [("first", line.first), ("again", line.again)] {
                 let Some(summary) = summary else { continue };
-                let name = if phase == "first" { line.name } else { "" };
+                let name = if phase == "first" { &line.name } else { "" };
                 let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
                 writeln!(
                     out,
-                    "{name:<36} {phase:<7} {:>9.3} {:>7.2} {:>8} {:>9} {:>9.1} {:>9.0}",
+                    "{name:<36} {phase:<7} {:>9.3} {:>7.2} {:>8} {:>9} {:>9.1} {:>9.0} {:>6} {:>8}",
                     summary.seconds,
                     summary.ratio,
                     or_dash(summary.cpu_seconds.map(|seconds| format!("{seconds:.2}"))),
@@ -135,6 +155,8 @@ impl Report {
                     ),
                     summary.wal_bytes / MIB,
                     summary.dead_rows,
+                    or_dash(summary.pool.map(|(connections, _)| connections.to_string())),
+                    or_dash(summary.pool.map(|(_, waited)| format!("{waited:.2}"))),
                 )?;
             }
         }

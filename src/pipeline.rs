@@ -20,8 +20,8 @@ mod shape;
 mod write;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -35,7 +35,7 @@ use crate::record::{Ledger, Message, Rejection};
 use crate::report::{Difference, Example, Judged};
 use crate::shard::Shard;
 use crate::spool::{Spool, SpoolError};
-use crate::store::{Batch, Keys, StoreError};
+use crate::store::{Batch, Connection, Keys, StoreError};
 
 use book::{Book, EXAMPLES, SAMPLES};
 use pool::{Change, Pool};
@@ -109,6 +109,8 @@ pub struct Job<'a> {
     pub keep: Option<Keep<'a>>,
     /// Number of the last batch of this run, moved on: with the run's id it names a transaction.
     pub next_batch: &'a mut u64,
+    /// The run's own connection, which a writer may use meanwhile. None afterwards: none has survived.
+    pub connection: &'a mut Option<Connection>,
     pub shown: Shown<'a>,
 }
 
@@ -215,10 +217,12 @@ impl Claim for Keys {
     }
 }
 
-enum Event {
+enum Event<'a> {
     /// Records of a page, in page order, that have been shaped.
     Shaped(u64),
-    Settled(Fate),
+    /// With what it weighs, and its keys, which are held until its fate has been entered: a batch that waits to be spooled
+    /// is in memory as well.
+    Settled(Fate, DoneOnDrop<'a, Keys, Batch>),
     FetchFailed(ApiError),
     /// Fingerprint and sentence.
     Braked((&'static str, String)),
@@ -227,9 +231,9 @@ enum Event {
 }
 
 /// Tells the calling thread that a thread has ended, a panic included.
-struct EndOnDrop(Sender<Event>);
+struct EndOnDrop<'a>(Sender<Event<'a>>);
 
-impl Drop for EndOnDrop {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         // The calling thread leaves only after it has heard of every end.
         self.0.send(Event::Ended).unwrap_or_default();
@@ -249,6 +253,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         ref limits,
         keep,
         next_batch,
+        connection,
         ref shown,
     } = job;
     let most_writers = limits.max_connections.max(1);
@@ -259,8 +264,9 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         give_up: Arc::default(),
         retries: AtomicU64::new(0),
         deadline: limits.deadline,
+        spare: Mutex::new(connection.take()),
     };
-    let (events, inbox) = bounded::<Event>(64);
+    let (events, inbox) = bounded::<Event<'_>>(64);
     let (pages_in, pages_out) = bounded::<(u64, Result<Sheet, ApiError>)>(4);
     let fetchers = match feed {
         Feed::Api { threads, .. } => (*threads).max(1),
@@ -278,10 +284,11 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         }
     };
 
-    std::thread::scope(|scope| {
+    let flow = std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        // When a thread cannot be started the others must not wait for ever.
+        // When a thread cannot be started the others must not wait for ever: neither for work nor for this one.
         let _close = CloseOnDrop(&queue);
+        let inbox = inbox;
 
         for number in 0..fetchers {
             let (pages_in, permit) = (pages_in.clone(), returned.clone());
@@ -310,11 +317,13 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                 let _end = EndOnDrop(events.clone());
                 let mut writer = BatchWriter::new(target, shared);
                 while let Some((ticket, batch)) = queue.take() {
-                    let _done = DoneOnDrop(queue, ticket);
-                    if events.send(Event::Settled(writer.settle(batch))).is_err() {
+                    let held = DoneOnDrop(queue, ticket);
+                    let fate = writer.settle(batch);
+                    if events.send(Event::Settled(fate, held)).is_err() {
                         return Err(anyhow!("the ledger is gone"));
                     }
                 }
+                writer.go_home();
                 Ok(())
             };
             spawn(scope, format!("write-{number}"), work)
@@ -382,7 +391,12 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         }
         shown.update(&book.flow.ledger);
         Ok(book.close(stats, &pool))
-    })
+    });
+    *connection = shared
+        .spare
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    flow
 }
 
 fn spawn<'scope, T: Send + 'scope>(
@@ -460,7 +474,7 @@ fn shape_all(
     mut shaper: Shaper<'_>,
     pages: &Receiver<(u64, Result<Sheet, ApiError>)>,
     permits: &Sender<()>,
-    events: &Sender<Event>,
+    events: &Sender<Event<'_>>,
     limits: &Limits<'_>,
 ) -> ShapeStats {
     let mut left = limits.records.unwrap_or(u64::MAX);

@@ -333,6 +333,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A writer may have used it, and another may come back.
+    fn take_back(&mut self, connection: Option<Connection>) {
+        self.connection = connection.map(|mut connection| {
+            connection.set_deadline(self.deadline);
+            connection.give_up_on(Arc::clone(&self.signals.stop));
+            connection
+        });
+    }
+
     fn fail(&mut self, exit: Exit, fingerprint: &str, sentence: &str) {
         self.exit = self.exit.worse(exit);
         self.failures
@@ -435,6 +444,7 @@ impl<'a> Run<'a> {
             progress,
             accounted: &self.accounted,
         };
+        let mut connection = self.connection.take();
         let fetched = pipeline::run(Job {
             feed,
             rules,
@@ -442,9 +452,11 @@ impl<'a> Run<'a> {
             limits,
             keep,
             next_batch: &mut next_batch,
+            connection: &mut connection,
             shown,
         });
         self.next_batch = next_batch;
+        self.take_back(connection);
         flow.absorb(fetched?);
         Ok(flow)
     }

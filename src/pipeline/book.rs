@@ -27,17 +27,17 @@ pub(super) struct Book<'a> {
 }
 
 impl Book<'_> {
-    pub(super) fn enter(&mut self, event: Event) {
+    pub(super) fn enter(&mut self, event: Event<'_>) {
         match event {
             Event::Shaped(records) => self.flow.ledger.fetched += records,
             Event::FetchFailed(error) => {
                 log::error!("{error}");
                 self.flow.api_error.get_or_insert(error);
             }
-            Event::Settled(Fate::Written(batch, outcome, differences)) => {
+            Event::Settled(Fate::Written(batch, outcome, differences), _held) => {
                 self.written(&batch, &outcome, differences);
             }
-            Event::Settled(Fate::Refused(batch, error)) => self.refused(&batch, error),
+            Event::Settled(Fate::Refused(batch, error), _held) => self.refused(&batch, error),
             Event::Braked(stop) => {
                 log::error!("{}", stop.1);
                 self.flow.braked.get_or_insert(stop);
@@ -161,12 +161,11 @@ impl Book<'_> {
                     config_hash: (*config_hash).to_owned(),
                     created: jiff::Timestamp::now().as_microsecond(),
                 };
-                match spool.keep(
-                    &header,
-                    batch
-                        .records()
-                        .map(|record| (record.requested_at, record.raw)),
-                ) {
+                let entries: Vec<_> = batch
+                    .records()
+                    .map(|record| (record.requested_at, record.raw))
+                    .collect();
+                match spool.keep(&header, &entries) {
                     Ok(path) => {
                         log::warn!(
                             "{records} records of batch {} kept in {}",

@@ -1,5 +1,7 @@
 //! One writer: takes batches, commits them over its own connection, and hands back what the database did not take.
 //!
+//! The first that has something to write takes the connection that the run has already, so a small run makes do with it.
+//!
 //! A batch that failed is tried once more on a new connection. Before that the batch log is asked whether the first try
 //! had committed after all, so a lost reply to COMMIT is never written, or counted, twice.
 
@@ -40,7 +42,7 @@ pub struct Target<'a> {
     pub composer: Option<&'a store::Composer>,
 }
 
-/// What writers share: the breaker and the end of the run.
+/// What writers share: the breaker, the end of the run, and a connection.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) breaker: Breaker,
@@ -48,6 +50,15 @@ pub(super) struct Shared {
     pub(super) give_up: Arc<AtomicBool>,
     pub(super) retries: AtomicU64,
     pub(super) deadline: Option<Instant>,
+    /// One that nobody uses at the moment: the run's own, until a writer takes it and after it has gone home.
+    pub(super) spare: Mutex<Option<Connection>>,
+}
+
+impl Shared {
+    /// A connection is whole whatever happened to a thread that looked for one.
+    fn spare(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A batch's fate.
@@ -85,6 +96,21 @@ impl<'a> BatchWriter<'a> {
             session: None,
             writer,
         }
+    }
+
+    /// Leaves its connection to whoever comes after.
+    pub(super) fn go_home(self) {
+        let session = self.session.filter(|session| !session.is_dead());
+        let mut spare = self.shared.spare();
+        // Taking leave of a surplus one needs no lock.
+        let surplus = if spare.is_none() {
+            *spare = session;
+            None
+        } else {
+            session
+        };
+        drop(spare);
+        drop(surplus);
     }
 
     pub(super) fn settle(&mut self, batch: Batch) -> Fate {
@@ -150,8 +176,11 @@ impl<'a> BatchWriter<'a> {
             if let Some(deadline) = self.shared.deadline {
                 limit = limit.min(deadline.saturating_duration_since(Instant::now()));
             }
-            let mut session =
-                Connection::open_unless(&self.shared.give_up, self.target.database, limit)?;
+            let spare = self.shared.spare().take();
+            let mut session = match spare.filter(|spare| !spare.is_dead()) {
+                Some(spare) => spare,
+                None => Connection::open_unless(&self.shared.give_up, self.target.database, limit)?,
+            };
             session.give_up_on(Arc::clone(&self.shared.give_up));
             self.session.insert(session)
         };

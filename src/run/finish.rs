@@ -412,9 +412,7 @@ impl Run<'_> {
                 log::info!("{error}");
             }
             if self.exit == Exit::Success {
-                let retention = self.plan.retention;
-                let trimmed = store::log::trim(connection, self.database, retention)
-                    .and_then(|_| store::cases::trim(connection, self.database, retention));
+                let trimmed = store::log::trim(connection, self.database, self.plan.retention);
                 if let Err(error) = trimmed {
                     log::warn!("old rows could not be trimmed: {error}");
                 }

@@ -144,6 +144,7 @@ impl Run<'_> {
             accounted: &self.accounted,
         };
         let mut next_batch = self.next_batch;
+        let mut connection = self.connection.take();
         let flow = pipeline::run(Job {
             feed: Feed::Sheets(sheets),
             rules,
@@ -151,9 +152,11 @@ impl Run<'_> {
             limits,
             keep: None,
             next_batch: &mut next_batch,
+            connection: &mut connection,
             shown,
         });
         self.next_batch = next_batch;
+        self.take_back(connection);
         flow
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Knows the columns, not what a case means: it takes and gives JSON text.
 
-use std::time::Duration;
-
 use tokio_postgres::types::Type;
 
 use super::connect::Connection;
@@ -93,21 +91,6 @@ pub fn find(
     id: &str,
 ) -> Result<Option<String>, StoreError> {
     Ok(documents(connection, db, "WHERE id = $1", &[(&id, Type::TEXT)])?.pop())
-}
-
-/// Deletes closed cases that have outlived the retention.
-pub fn trim(
-    connection: &mut Connection,
-    db: &Database,
-    retention: Duration,
-) -> Result<u64, StoreError> {
-    let table = quote_table(&db.log_schema, "sync_cases");
-    let seconds = retention.as_secs_f64();
-    connection.execute(
-        "trimming closed cases",
-        &format!("DELETE FROM {table} WHERE status = 'closed' AND closed_at < clock_timestamp() - make_interval(secs => $1)"),
-        &[(&seconds, Type::FLOAT8)],
-    )
 }
 
 fn documents(

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -249,6 +250,22 @@ impl Connection {
         self.call(what, async |client| client.execute_typed(sql, params).await)
     }
 
+    /// Several statements with the same typed parameters, each a transaction of its own, in one round trip. Rows touched in
+    /// all.
+    pub(crate) fn execute_each(
+        &mut self,
+        what: &str,
+        statements: &[String],
+        params: &[Param<'_>],
+    ) -> Result<u64, StoreError> {
+        self.call(what, async |client| {
+            let work = statements
+                .iter()
+                .map(|sql| client.execute_typed(sql, params));
+            join_all(work).await.into_iter().sum()
+        })
+    }
+
     /// `COPY … FROM STDIN`: the number of rows it stored. What is prepared for it is closed before the next statement, so
     /// a pooler that hands the session to another client at COMMIT hands over a clean one.
     pub(crate) fn copy(&mut self, what: &str, sql: &str, data: &Bytes) -> Result<u64, StoreError> {
@@ -307,7 +324,7 @@ impl Connection {
         params: &[Param<'_>],
     ) -> Result<u64, StoreError> {
         self.call(what, async |client| {
-            let (last, committed) = both(
+            let (last, committed) = join(
                 client.execute_typed(sql, params),
                 client.batch_execute("COMMIT"),
             )
@@ -349,34 +366,6 @@ async fn within<T>(
             return Err(started.elapsed());
         }
     }
-}
-
-/// Two requests in flight at once, sent in this order.
-async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
-    let mut first = std::pin::pin!(first);
-    let mut second = std::pin::pin!(second);
-    let (mut a, mut b) = (None, None);
-    std::future::poll_fn(move |context| {
-        use std::task::Poll;
-        if a.is_none()
-            && let Poll::Ready(value) = first.as_mut().poll(context)
-        {
-            a = Some(value);
-        }
-        if b.is_none()
-            && let Poll::Ready(value) = second.as_mut().poll(context)
-        {
-            b = Some(value);
-        }
-        match (a.take(), b.take()) {
-            (Some(x), Some(y)) => Poll::Ready((x, y)),
-            (x, y) => {
-                (a, b) = (x, y);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }
 
 impl Drop for Connection {

@@ -14,7 +14,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::connect::Connection;
+use super::connect::{Connection, Param};
 use super::error::StoreError;
 use super::quote_table;
 use crate::config::plan::Database;
@@ -145,26 +145,24 @@ pub fn acquire(
     // Whoever changed the row since we read it wins: the condition names the run that we saw.
     let before = took_over.unwrap_or_default();
     let expiry = EXPIRY.as_secs_f64();
-    let granted = connection.execute(
-        WHAT,
-        &format!(
-            "INSERT INTO {table} AS held (target, run_id, who, host, process, started_at, heartbeat_at, expires_at, progress) \
+    let sql = format!(
+        "INSERT INTO {table} AS held (target, run_id, who, host, process, started_at, heartbeat_at, expires_at, progress) \
              SELECT $1, $2, $3, $4, $5, t.now, t.now, t.now + make_interval(secs => $6), 0 \
              FROM (SELECT clock_timestamp() AS now) AS t \
              ON CONFLICT (target) DO UPDATE SET run_id = excluded.run_id, who = excluded.who, host = excluded.host, \
              process = excluded.process, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, \
              expires_at = excluded.expires_at, progress = excluded.progress WHERE held.run_id = $7"
-        ),
-        &[
-            (&target, Type::TEXT),
-            (&run_id, Type::UUID),
-            (&who, Type::TEXT),
-            (&host, Type::TEXT),
-            (&process.0, Type::TEXT),
-            (&expiry, Type::FLOAT8),
-            (&before, Type::UUID),
-        ],
-    )?;
+    );
+    let params: [Param<'_>; 7] = [
+        (&target, Type::TEXT),
+        (&run_id, Type::UUID),
+        (&who, Type::TEXT),
+        (&host, Type::TEXT),
+        (&process.0, Type::TEXT),
+        (&expiry, Type::FLOAT8),
+        (&before, Type::UUID),
+    ];
+    let granted = connection.execute(WHAT, &sql, &params)?;
     if granted == 1 {
         return Ok(Asked::Granted { took_over });
     }
@@ -181,24 +179,8 @@ pub fn holder(
     db: &Database,
     target: &str,
 ) -> Result<Option<Holder>, StoreError> {
-    let table = quote_table(&db.log_schema, "sync_lease");
-    let rows = connection.query(
-        "reading the lease",
-        &format!(
-            "SELECT run_id, who, host, process, progress, expires_at < clock_timestamp(), \
-             to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM {table} WHERE target = $1"
-        ),
-        &[(&target, Type::TEXT)],
-    )?;
-    Ok(rows.first().map(|row| Holder {
-        run_id: row.get(0),
-        who: row.get(1),
-        host: row.get(2),
-        process: row.get(3),
-        progress: row.get(4),
-        expired: row.get(5),
-        since: row.get(6),
-    }))
+    let mut found = held(connection, db, "target = $1", target)?;
+    Ok(found.pop().map(|(_, holder)| holder))
 }
 
 /// All who hold leases of `target`, whole or of a shard, with the target's name as the lease has it.
@@ -207,26 +189,38 @@ pub fn holders(
     db: &Database,
     target: &str,
 ) -> Result<Vec<(String, Holder)>, StoreError> {
-    const WHAT: &str = "reading the leases";
+    let which = "target = $1 OR (starts_with(target, $1) AND substr(target, length($1) + 1, 1) !~ '[[:alnum:]_]')";
+    held(connection, db, which, target)
+}
+
+fn held(
+    connection: &mut Connection,
+    db: &Database,
+    which: &str,
+    target: &str,
+) -> Result<Vec<(String, Holder)>, StoreError> {
+    const WHAT: &str = "reading the lease";
     let table = quote_table(&db.log_schema, "sync_lease");
-    let names = connection.query(
-        WHAT,
-        &format!(
-            "SELECT target FROM {table} WHERE target = $1 OR (starts_with(target, $1) \
-             AND substr(target, length($1) + 1, 1) !~ '[[:alnum:]_]') ORDER BY 1"
-        ),
-        &[(&target, Type::TEXT)],
-    )?;
-    let mut found = Vec::new();
-    for row in &names {
-        let name: String = row
-            .try_get(0)
-            .map_err(|error| StoreError::from_driver(WHAT, &error))?;
-        if let Some(holder) = holder(connection, db, &name)? {
-            found.push((name, holder));
-        }
-    }
-    Ok(found)
+    let sql = format!(
+        "SELECT target, run_id, who, host, process, progress, expires_at < clock_timestamp(), \
+         to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM {table} WHERE {which} ORDER BY 1"
+    );
+    let rows = connection.query(WHAT, &sql, &[(&target, Type::TEXT)])?;
+    rows.iter()
+        .map(|row| {
+            let holder = Holder {
+                run_id: row.try_get(1)?,
+                who: row.try_get(2)?,
+                host: row.try_get(3)?,
+                process: row.try_get(4)?,
+                progress: row.try_get(5)?,
+                expired: row.try_get(6)?,
+                since: row.try_get(7)?,
+            };
+            Ok((row.try_get(0)?, holder))
+        })
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(|error| StoreError::from_driver(WHAT, &error))
 }
 
 /// Gives the lease back. A lease that is not ours any more stays with its holder.
@@ -237,12 +231,10 @@ pub fn release(
     run_id: Uuid,
 ) -> Result<(), StoreError> {
     let table = quote_table(&db.log_schema, "sync_lease");
+    let sql = format!("DELETE FROM {table} WHERE target = $1 AND run_id = $2");
+    let params: [Param<'_>; 2] = [(&target, Type::TEXT), (&run_id, Type::UUID)];
     connection
-        .execute(
-            "giving the lease back",
-            &format!("DELETE FROM {table} WHERE target = $1 AND run_id = $2"),
-            &[(&target, Type::TEXT), (&run_id, Type::UUID)],
-        )
+        .execute("giving the lease back", &sql, &params)
         .map(|_| ())
 }
 

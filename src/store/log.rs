@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::connect::Connection;
+use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::StoreError;
 use super::quote_table;
@@ -108,26 +108,23 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
         quote_table(&db.log_schema, &db.log_table)
     );
     let process = i64::from(run.process_id);
-    conn.execute(
-        "starting the run's log row",
-        &sql,
-        &[
-            (&run.run_id, Type::UUID),
-            (&Micros(run.started_at), Type::TIMESTAMPTZ),
-            (&target(db), Type::TEXT),
-            (&run.mode, Type::TEXT),
-            (&run.shard, Type::TEXT),
-            (&run.host, Type::TEXT),
-            (&run.os_user, Type::TEXT),
-            (&process, Type::INT8),
-            (&run.version, Type::TEXT),
-            (&run.config_hash, Type::TEXT),
-            (&run.watermark_before, Type::TEXT),
-            (&run.command, Type::TEXT),
-            (&run.source, Type::TEXT),
-        ],
-    )
-    .map(|_new| ())
+    let params: [Param<'_>; 13] = [
+        (&run.run_id, Type::UUID),
+        (&Micros(run.started_at), Type::TIMESTAMPTZ),
+        (&target(db), Type::TEXT),
+        (&run.mode, Type::TEXT),
+        (&run.shard, Type::TEXT),
+        (&run.host, Type::TEXT),
+        (&run.os_user, Type::TEXT),
+        (&process, Type::INT8),
+        (&run.version, Type::TEXT),
+        (&run.config_hash, Type::TEXT),
+        (&run.watermark_before, Type::TEXT),
+        (&run.command, Type::TEXT),
+        (&run.source, Type::TEXT),
+    ];
+    conn.execute("starting the run's log row", &sql, &params)
+        .map(|_new| ())
 }
 
 /// Completes the run's row; makes it when the start could not be written.
@@ -137,7 +134,7 @@ pub fn finish(
     run: &RunHeader,
     end: &RunEnd,
 ) -> Result<(), StoreError> {
-    start(conn, db, run)?;
+    const WHAT: &str = "completing the run's log row";
     let sql = format!(
         "UPDATE {} SET status = $2, completed_at = $3, records_processed = $4, records_failed = $5, inserted = $6, \
          updated = $7, unchanged = $8, superseded = $9, duplicates = $10, rejected = $11, spooled = $12, \
@@ -164,7 +161,7 @@ pub fn finish(
     .map(signed);
     let completed = Micros(end.completed_at);
     let exit = i64::from(end.exit_code);
-    let mut params: Vec<super::connect::Param<'_>> = vec![
+    let mut params: Vec<Param<'_>> = vec![
         (&run.run_id, Type::UUID),
         (&end.status, Type::TEXT),
         (&completed, Type::TIMESTAMPTZ),
@@ -180,8 +177,11 @@ pub fn finish(
     params.extend(end.stage_seconds.iter().map(|s| (s as _, Type::FLOAT8)));
     let write_back = end.write_back.and_then(|l| serde_json::to_string(&l).ok());
     params.push((&write_back, Type::TEXT));
-    conn.execute("completing the run's log row", &sql, &params)
-        .map(|_changed| ())
+    if conn.execute(WHAT, &sql, &params)? == 0 {
+        start(conn, db, run)?;
+        conn.execute(WHAT, &sql, &params)?;
+    }
+    Ok(())
 }
 
 /// Marks runs of this target and shard that were killed: whoever holds the lease knows that none of them is alive.
@@ -246,11 +246,11 @@ pub fn complete_run_since(
     Ok(previous_complete(conn, db, shard)?.is_some_and(|run| run.started_at > moment))
 }
 
-/// Deletes what has outlived the retention: batch log, closed rejections and old runs. Returns the number of rows.
+/// Deletes what has outlived the retention: batch log, closed rejections, old runs and closed cases. Returns the number of
+/// rows.
 pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result<u64, StoreError> {
     let seconds = signed(retention.as_secs());
-    let mut deleted = 0;
-    for (table, condition) in [
+    let outlived = [
         ("sync_batches", "committed_at <"),
         (
             "sync_rejections",
@@ -260,12 +260,13 @@ pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result
             db.log_table.as_str(),
             "completed_at IS NOT NULL AND started_at <",
         ),
-    ] {
-        let sql = format!(
+        ("sync_cases", "status = 'closed' AND closed_at <"),
+    ]
+    .map(|(table, condition)| {
+        format!(
             "DELETE FROM {} WHERE {condition} clock_timestamp() - make_interval(secs => $1::bigint)",
             quote_table(&db.log_schema, table)
-        );
-        deleted += conn.execute("trimming old rows", &sql, &[(&seconds, Type::INT8)])?;
-    }
-    Ok(deleted)
+        )
+    });
+    conn.execute_each("trimming old rows", &outlived, &[(&seconds, Type::INT8)])
 }

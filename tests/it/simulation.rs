@@ -155,6 +155,7 @@ impl Parts {
                 config_hash: "simulation",
             }),
             next_batch: &mut next_batch,
+            connection: &mut None,
             shown: Shown {
                 progress: &progress,
                 accounted: &accounted,

@@ -51,6 +51,8 @@ pub use write::{Target, Task};
 
 /// What batches may take in memory between shaping and their fate, bytes.
 const BUDGET: usize = 5 << 20;
+/// Empty batches kept for their room.
+const EMPTIES: usize = 2;
 /// How often the calling thread looks at signals and at the pool when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
 /// After a signal, batches have this long to finish before the rest is spooled.
@@ -267,6 +269,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         spare: Mutex::new(connection.take()),
     };
     let (events, inbox) = bounded::<Event<'_>>(64);
+    let (empties, emptied) = bounded::<Batch>(EMPTIES);
     let (pages_in, pages_out) = bounded::<(u64, Result<Sheet, ApiError>)>(4);
     let fetchers = match feed {
         Feed::Api { threads, .. } => (*threads).max(1),
@@ -303,7 +306,14 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             spawn(scope, "shape".to_owned(), move || {
                 let _end = EndOnDrop(events.clone());
                 let _close = CloseOnDrop(queue);
-                let mut shaper = Shaper::new(rules, columns, queue, limits.batch_size, next_batch);
+                let mut shaper = Shaper::new(
+                    rules,
+                    columns,
+                    queue,
+                    emptied,
+                    limits.batch_size,
+                    next_batch,
+                );
                 if let Task::Compare { differences } = target.task {
                     shaper.show_verdicts(differences);
                 }
@@ -340,6 +350,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             limits,
             target,
             shared: &shared,
+            empties,
         };
         let mut grace: Option<Instant> = None;
         // Shaping and the writers.

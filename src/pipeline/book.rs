@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
 use super::pool::Pool;
 use super::shape::ShapeStats;
 use super::write::{Fate, Shared};
@@ -24,6 +26,8 @@ pub(super) struct Book<'a> {
     pub(super) limits: &'a Limits<'a>,
     pub(super) target: &'a Target<'a>,
     pub(super) shared: &'a Shared,
+    /// Where batches go whose fate has been entered.
+    pub(super) empties: Sender<Batch>,
 }
 
 impl Book<'_> {
@@ -34,10 +38,22 @@ impl Book<'_> {
                 log::error!("{error}");
                 self.flow.api_error.get_or_insert(error);
             }
-            Event::Settled(Fate::Written(batch, outcome, differences), _held) => {
-                self.written(&batch, &outcome, differences);
+            Event::Settled(fate, held) => {
+                let mut batch = match fate {
+                    Fate::Written(batch, outcome, differences) => {
+                        self.written(&batch, &outcome, differences);
+                        batch
+                    }
+                    Fate::Refused(batch, error) => {
+                        self.refused(&batch, error);
+                        batch
+                    }
+                };
+                drop(held);
+                batch.clear();
+                // Enough wait already, or shaping has ended.
+                drop(self.empties.try_send(*batch));
             }
-            Event::Settled(Fate::Refused(batch, error), _held) => self.refused(&batch, error),
             Event::Braked(stop) => {
                 log::error!("{}", stop.1);
                 self.flow.braked.get_or_insert(stop);

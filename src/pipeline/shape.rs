@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
+
 use crate::decision::Scratch;
 use crate::record::Rejection;
 use crate::report::Judged;
@@ -96,6 +98,8 @@ pub(super) struct Shaper<'a> {
     rules: Rules<'a>,
     columns: Arc<Columns>,
     queue: &'a Queue<Keys, Batch>,
+    /// Batches that were entered and emptied: their room is used again.
+    emptied: Receiver<Batch>,
     open: Option<Open>,
     batch_size: usize,
     /// Records at which the open batch is sent.
@@ -123,6 +127,7 @@ impl<'a> Shaper<'a> {
         rules: Rules<'a>,
         columns: Arc<Columns>,
         queue: &'a Queue<Keys, Batch>,
+        emptied: Receiver<Batch>,
         batch_size: u32,
         next_batch: &'a mut u64,
     ) -> Self {
@@ -131,6 +136,7 @@ impl<'a> Shaper<'a> {
             rules,
             columns,
             queue,
+            emptied,
             open: None,
             batch_size,
             full: batch_size.min(FIRST_BATCH),
@@ -232,10 +238,14 @@ impl<'a> Shaper<'a> {
 
     fn batch(&mut self) -> &mut Batch {
         let (columns, next, queue) = (&self.columns, &mut *self.next_batch, self.queue);
+        let emptied = &self.emptied;
         let open = self.open.get_or_insert_with(|| {
             *next += 1;
+            let room = emptied.try_recv();
+            let mut batch = room.unwrap_or_else(|_| Batch::new(Arc::clone(columns), 0));
+            batch.number = *next;
             Open {
-                batch: Batch::new(Arc::clone(columns), *next),
+                batch,
                 since: Instant::now(),
                 share: queue.share(),
             }

@@ -158,6 +158,24 @@ impl Batch {
         }
     }
 
+    /// Forgets everything but the room it has, which the next batch can use: growing anew costs more than encoding.
+    pub fn clear(&mut self) {
+        match Arc::get_mut(&mut self.keys) {
+            Some(keys) => keys.clear(),
+            // A claim on them is still out.
+            None => self.keys = Arc::default(),
+        }
+        self.rows.clear();
+        self.fields.clear();
+        self.data.clear();
+        self.rejected.clear();
+        self.texts = 0;
+        self.pages.clear();
+        self.rejections.clear();
+        self.dropped.clear();
+        self.sealed = false;
+    }
+
     /// Adds a row.
     ///
     /// `cells` are those of all mapped fields, in the mapping's order. `raw` is where the record's text is in `page`.
@@ -302,8 +320,8 @@ impl Batch {
         if self.sealed {
             return;
         }
-        let mut rows = std::mem::take(&mut self.rows);
-        rows.append(&mut self.dropped);
+        let (rows, dropped) = (&mut self.rows, &mut self.dropped);
+        rows.append(dropped);
         let keys = &self.keys;
         let key = |row: &Row| at(keys, &row.key);
         rows.sort_unstable_by(|a, b| {
@@ -312,12 +330,13 @@ impl Batch {
                 .then(b.version.cmp(&a.version))
                 .then(b.sequence.cmp(&a.sequence))
         });
-        for row in rows {
-            match self.rows.last() {
-                Some(kept) if key(kept) == key(&row) => self.dropped.push(row),
-                _ => self.rows.push(row),
+        rows.dedup_by(|row, kept| {
+            let same = key(kept) == key(row);
+            if same {
+                dropped.push(row.clone());
             }
-        }
+            same
+        });
         if !self.rejections.is_empty() {
             let mut latest: HashMap<&str, (i64, u64)> = HashMap::new();
             for rejection in &self.rejections {
@@ -332,10 +351,6 @@ impl Batch {
                     .is_none_or(|rejected| *rejected < (row.requested_at, row.sequence));
             }
         }
-        // It may wait for a while: what was reserved for more rows is given back.
-        self.fields.shrink_to_fit();
-        self.data.shrink_to_fit();
-        self.rows.shrink_to_fit();
         self.sealed = true;
     }
 
@@ -417,7 +432,7 @@ impl Batch {
     }
 
     /// All encoded fields of a row: they lie side by side.
-    fn row_data(&self, row: &Row) -> &[u8] {
+    pub(crate) fn row_data(&self, row: &Row) -> &[u8] {
         let start = self.fields[row.fields] as usize;
         let end = self
             .fields

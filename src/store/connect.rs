@@ -280,17 +280,20 @@ impl Connection {
         })
     }
 
-    /// One statement with typed parameters; its rows are shown one by one as they arrive, never held together.
-    pub(crate) fn each(
+    /// `COPY … TO STDOUT`: its messages, one a row, are shown as they arrive, never held together. COPY takes no parameters:
+    /// `before` is a query of the same transaction that puts them where it finds them.
+    pub(crate) fn copy_out(
         &mut self,
         what: &str,
+        before: (&str, &[Param<'_>]),
         sql: &str,
-        params: &[Param<'_>],
-        mut show: impl FnMut(&Row),
+        mut show: impl FnMut(&[u8]),
     ) -> Result<(), StoreError> {
         self.call(what, async |client| {
-            let params = params.iter().map(|(value, ty)| (*value, ty.clone()));
-            let mut rows = std::pin::pin!(client.query_typed_raw(sql, params).await?);
+            let set = client.query_typed(before.0, before.1);
+            let (set, rows) = join(set, client.copy_out(sql)).await;
+            set?;
+            let mut rows = std::pin::pin!(rows?);
             while let Some(row) = rows.try_next().await? {
                 show(&row);
             }

@@ -268,7 +268,7 @@ pub(crate) fn put_array<'a>(
 }
 
 /// What a binary COPY begins with: the signature, no flags, no extension.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Puts a binary COPY together from rows whose fields are already encoded and lie side by side; `constant` is appended to
 /// each, `width` counts its fields too.
@@ -290,6 +290,23 @@ pub(crate) fn copy<'a>(
     }
     out.put_i16(-1);
     out.freeze()
+}
+
+/// The fields of one row of a binary COPY, after the header: the values, None is NULL. It ends early where the row does not
+/// have the form.
+pub(crate) fn copied(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = row.get(size_of::<u16>()..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, value) = rest.split_first_chunk()?;
+        let length = i32::from_be_bytes(*length);
+        let Ok(length) = usize::try_from(length) else {
+            rest = value;
+            return Some(None);
+        };
+        let (value, after) = value.split_at_checked(length)?;
+        rest = after;
+        Some(Some(value))
+    })
 }
 
 /// A time as a parameter: microseconds since 1970-01-01T00:00:00Z.

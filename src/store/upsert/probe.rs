@@ -5,11 +5,11 @@
 //! row. It only ever proves that nothing is to be done; everything else goes to the upsert, which decides.
 
 use bytes::BytesMut;
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::super::batch::{Batch, Row};
-use super::super::connect::Connection;
-use super::super::encode::{self, Micros};
+use super::super::connect::{Connection, Param};
+use super::super::encode;
 use super::super::error::StoreError;
 use super::Writer;
 
@@ -17,6 +17,8 @@ use super::Writer;
 const READ_PER_ROW: usize = 2;
 /// A walk is worth it when it proves one row in so many.
 const WORTH: usize = 2;
+/// A version on the wire: its length, and a time.
+const VERSION: usize = size_of::<i32>() + size_of::<i64>();
 /// Batches to go without after a walk that was not; doubled each time.
 const LONGEST_PAUSE: u32 = 256;
 
@@ -37,19 +39,6 @@ impl Pace {
             self.next_pause = (self.next_pause * 2).clamp(1, LONGEST_PAUSE);
             self.pause = self.next_pause;
         }
-    }
-}
-
-/// A value as it came.
-struct Raw<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
     }
 }
 
@@ -84,7 +73,7 @@ impl Writer {
     ) -> Result<Vec<u32>, StoreError> {
         let rows = batch.rows();
         let all = 0..u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let (Some(sql), Some(first), Some(last)) =
+        let (Some(walk), Some(first), Some(last)) =
             (&self.statements.walk, rows.first(), rows.last())
         else {
             return Ok(all.collect());
@@ -94,30 +83,35 @@ impl Writer {
             return Ok(all.collect());
         }
         let (first, last) = (batch.key_value(first), batch.key_value(last));
-        let limit = i64::try_from(rows.len() * READ_PER_ROW).unwrap_or(i64::MAX);
-        let key = self.statements.key_type.clone();
+        let key = &self.statements.key_type;
+        let keys: [Param<'_>; 2] = [(&first, key.clone()), (&last, key.clone())];
         let mut proven = vec![false; rows.len()];
         let mut next = 0;
-        conn.each(
+        let mut head = encode::COPY_HEADER.len();
+        conn.copy_out(
             "looking at stored rows",
-            sql,
-            &[(&first, key.clone()), (&last, key), (&limit, Type::INT8)],
-            |stored| {
-                let Ok(Raw(key)) = stored.try_get(0) else {
-                    return;
-                };
+            (&walk.between, &keys),
+            &walk.copy(rows.len() * READ_PER_ROW),
+            |message| {
+                // The first row comes with the header.
+                let stored = message.get(std::mem::take(&mut head)..).unwrap_or_default();
                 // Mostly both go in step; where the collation orders otherwise, the row is searched for.
-                let found = if rows
-                    .get(next)
-                    .is_some_and(|row| batch.key_bytes(row) == key)
-                {
-                    Ok(next)
-                } else {
-                    rows.binary_search_by(|row| batch.key_bytes(row).cmp(key))
+                let index = match rows.get(next) {
+                    Some(row) if self.is_stored(batch, row, stored) => next,
+                    _ => {
+                        let key = encode::copied(stored).nth(batch.columns().key).flatten();
+                        let Some(key) = key else { return };
+                        let found = rows.binary_search_by(|row| batch.key_bytes(row).cmp(key));
+                        let Ok(index) = found else { return };
+                        if !self.is_stored(batch, &rows[index], stored) {
+                            next = index + 1;
+                            return;
+                        }
+                        index
+                    }
                 };
-                let Ok(index) = found else { return };
                 next = index + 1;
-                proven[index] = self.is_stored(batch, index, stored);
+                proven[index] = true;
             },
         )?;
         let count = proven.iter().filter(|proven| **proven).count();
@@ -128,19 +122,37 @@ impl Writer {
             .collect())
     }
 
-    /// Is the row stored with this content, by a version that is not newer? What cannot be told is none.
-    fn is_stored(&self, batch: &Batch, index: usize, stored: &tokio_postgres::Row) -> bool {
-        let row = &batch.rows()[index];
+    /// Is this row of a COPY the row with its content, by a version that is not newer? What cannot be told is not.
+    fn is_stored(&self, batch: &Batch, row: &Row, stored: &[u8]) -> bool {
+        // Versions are times; what was stored without one is older than any.
+        let as_new = |stored: Option<[u8; 8]>| {
+            stored.is_none_or(|stored| {
+                encode::from_postgres_micros(i64::from_be_bytes(stored)) <= row.version
+            })
+        };
+        // Mostly both are the same bytes, but for the version at the end.
+        let theirs = stored.get(size_of::<u16>()..).unwrap_or_default();
+        if let (Some((own, own_version)), Some((theirs, version))) = (
+            batch.row_data(row).split_last_chunk::<VERSION>(),
+            theirs.split_last_chunk::<VERSION>(),
+        ) && own == theirs
+            && let Some(stored) = version.last_chunk()
+        {
+            return as_new(Some(*stored)) && (!self.version_is_content || own_version == version);
+        }
         let version = self.columns.len() - 1;
-        let content = (0..version).chain(self.version_is_content.then_some(version));
-        let same = content.into_iter().all(|column| {
-            stored
-                .try_get::<_, Option<Raw<'_>>>(column + 1)
-                .is_ok_and(|value| batch.holds(row, column, value.map(|Raw(bytes)| bytes)))
+        let mut fields = 0;
+        let same = encode::copied(stored).enumerate().all(|(column, stored)| {
+            fields += 1;
+            let holds = || column <= version && batch.holds(row, column, stored);
+            if column == version {
+                let time = stored.map(<[u8; 8]>::try_from).transpose();
+                time.is_ok_and(as_new) && (!self.version_is_content || holds())
+            } else {
+                holds()
+            }
         });
-        same && stored
-            .try_get::<_, Option<Micros>>(version + 1)
-            .is_ok_and(|stored| stored.is_none_or(|Micros(stored)| stored <= row.version))
+        same && fields == self.columns.len()
     }
 }
 

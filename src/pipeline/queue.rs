@@ -85,11 +85,12 @@ impl<K: Claim, T> Queue<K, T> {
         self.budget / (self.lock().writers as usize + 2)
     }
 
-    /// Waits for room and adds work. Something may always wait: what is heavier than the budget goes alone.
+    /// Waits for room and adds work. What is heavier than the budget goes alone.
     pub(super) fn push(&self, claim: K, weight: usize, work: T) {
         let mut state = self.lock();
         let full = |state: &State<K, T>| {
-            !state.waiting.is_empty() && state.weight() + weight > self.budget
+            let others = state.weight();
+            others > 0 && others + weight > self.budget
         };
         if full(&state) {
             let since = Instant::now();
@@ -227,14 +228,19 @@ mod tests {
         let queue = Queue::new(100, 2);
         queue.push("a", 60, 1);
         let (ticket, _) = queue.take().expect("some work");
-        queue.push("b", 500, 2);
         std::thread::scope(|scope| {
-            let third = scope.spawn(|| queue.push("c", 10, 3));
-            let (heavy, work) = queue.take().expect("something may always wait");
-            assert_eq!(work, 2);
+            let heavy = scope.spawn(|| queue.push("b", 500, 2));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!heavy.is_finished(), "it waits until it is alone");
             queue.done(ticket);
+            heavy.join().expect("no panic");
+            let light = scope.spawn(|| queue.push("c", 10, 3));
+            let (heavy, work) = queue.take().expect("some work");
+            assert_eq!(work, 2);
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!light.is_finished(), "what is out has its weight");
             queue.done(heavy);
-            third.join().expect("no panic");
+            light.join().expect("no panic");
         });
         assert_eq!(queue.take().map(|(_, work)| work), Some(3));
         assert_eq!(queue.share(), 25);

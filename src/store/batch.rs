@@ -95,6 +95,18 @@ pub struct Kept<'a> {
     pub sequence: u64,
 }
 
+/// The encoded fields that follow each row of a COPY: who writes, and when.
+pub(crate) struct CopyConstant(Vec<u8>);
+
+impl CopyConstant {
+    pub(crate) fn new(run_id: Uuid, now: Micros) -> Self {
+        let mut fields = Vec::new();
+        encode::put_fixed(&mut fields, run_id.as_bytes());
+        encode::put_time(&mut fields, now);
+        Self(fields)
+    }
+}
+
 /// What one transaction takes.
 #[derive(Debug)]
 pub struct Batch {
@@ -441,13 +453,10 @@ impl Batch {
         &self.data[start..end]
     }
 
-    /// All rows as a binary COPY, each followed by the same two fields: who writes, and when.
-    pub(crate) fn copy(&self, run_id: Uuid, now: Micros) -> Bytes {
-        let mut constant = Vec::new();
-        encode::put_fixed(&mut constant, run_id.as_bytes());
-        encode::put_time(&mut constant, now);
+    /// All rows as a binary COPY, in pieces. `constant` follows each.
+    pub(crate) fn copy<'a>(&'a self, constant: &'a CopyConstant) -> impl Iterator<Item = Bytes> {
         let rows = self.rows.iter().map(|row| self.row_data(row));
-        encode::copy(self.columns.width() + 2, &constant, rows)
+        encode::copy(self.columns.width() + 2, &constant.0, rows)
     }
 
     /// The type a column travels as.

@@ -28,9 +28,6 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// The server's own `statement_timeout` comes first, so that its error is heard; this is what it may come late.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Bytes of a COPY that are handed over at once.
-const COPY_PIECE: usize = 64 << 10;
-
 /// How often a waiting call looks whether it should give up.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
@@ -268,13 +265,16 @@ impl Connection {
 
     /// `COPY … FROM STDIN`: the number of rows it stored. What is prepared for it is closed before the next statement, so
     /// a pooler that hands the session to another client at COMMIT hands over a clean one.
-    pub(crate) fn copy(&mut self, what: &str, sql: &str, data: &Bytes) -> Result<u64, StoreError> {
+    pub(crate) fn copy(
+        &mut self,
+        what: &str,
+        sql: &str,
+        pieces: impl Iterator<Item = Bytes>,
+    ) -> Result<u64, StoreError> {
         self.call(what, async |client| {
             let mut sink = std::pin::pin!(client.copy_in(sql).await?);
-            // In pieces: each is copied once more on its way.
-            let mut rest = data.clone();
-            while !rest.is_empty() {
-                sink.feed(rest.split_to(rest.len().min(COPY_PIECE))).await?;
+            for piece in pieces {
+                sink.feed(piece).await?;
             }
             sink.finish().await
         })

@@ -270,26 +270,37 @@ pub(crate) fn put_array<'a>(
 /// What a binary COPY begins with: the signature, no flags, no extension.
 pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// Puts a binary COPY together from rows whose fields are already encoded and lie side by side; `constant` is appended to
-/// each, `width` counts its fields too.
+/// Bytes of a COPY that are handed over at once: each is copied once more on its way.
+const COPY_PIECE: usize = 64 << 10;
+
+/// A binary COPY in pieces, made as they are asked for, from rows of encoded fields, each followed by the same constant ones.
 pub(crate) fn copy<'a>(
     width: usize,
-    constant: &[u8],
-    rows: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
-) -> Bytes {
+    constant: &'a [u8],
+    mut rows: impl Iterator<Item = &'a [u8]>,
+) -> impl Iterator<Item = Bytes> {
     // A table has at most 1,600 columns.
     let width = u16::try_from(width).unwrap_or(u16::MAX);
-    let fields: usize = rows.clone().map(<[u8]>::len).sum();
-    let each = size_of::<u16>() + constant.len();
-    let mut out = BytesMut::with_capacity(COPY_HEADER.len() + fields + rows.len() * each + 2);
-    out.extend_from_slice(COPY_HEADER);
-    for row in rows {
-        out.put_u16(width);
-        out.extend_from_slice(row);
-        out.extend_from_slice(constant);
-    }
-    out.put_i16(-1);
-    out.freeze()
+    let mut head = COPY_HEADER;
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let mut piece = BytesMut::with_capacity(COPY_PIECE + COPY_PIECE / 16);
+        piece.extend_from_slice(std::mem::take(&mut head));
+        while piece.len() < COPY_PIECE {
+            let Some(row) = rows.next() else {
+                ended = true;
+                piece.put_i16(-1);
+                break;
+            };
+            piece.put_u16(width);
+            piece.extend_from_slice(row);
+            piece.extend_from_slice(constant);
+        }
+        Some(piece.freeze())
+    })
 }
 
 /// The fields of one row of a binary COPY, after the header: the values, None is NULL. It ends early where the row does not

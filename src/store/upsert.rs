@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::{Batch, ColumnArray, rejection_key};
+use super::batch::{Batch, ColumnArray, CopyConstant, rejection_key};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
@@ -374,7 +374,10 @@ impl Writer {
             return self.upsert_owing(conn, outbox, &params, batch, picks, owed);
         }
         let found = match (self.form, &self.statements.copy) {
-            (Form::Copy, Some(copy)) => conn.copy(WHAT, copy, &batch.copy(self.run_id, now))?,
+            (Form::Copy, Some(copy)) => {
+                let written_by = CopyConstant::new(self.run_id, now);
+                conn.copy(WHAT, copy, batch.copy(&written_by))?
+            }
             (Form::Copy | Form::AllNew, _) => {
                 conn.execute(WHAT, &self.statements.all_new, &params)?
             }

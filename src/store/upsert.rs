@@ -34,9 +34,11 @@ pub use compare::Difference;
 
 /// A batch-log row that is already there carries this constraint's name.
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
-/// The planner takes a batch for reason enough to read the whole table; lookups by the unique key are always right.
+/// The planner takes a batch for reason enough to read the whole table, or, of a table that has grown since it was last
+/// analysed, to go through a copy of it for each row; lookups by the unique key are always right.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off;";
+     SET LOCAL enable_material = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+     SET LOCAL jit = off;";
 /// Follows BEGIN on Citus: the settings of the transaction are for the workers as well.
 const FOR_WORKERS: &str = "; SET LOCAL citus.propagate_set_commands = 'local'";
 

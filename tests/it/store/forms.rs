@@ -180,3 +180,34 @@ fn two_batches_are_known_to_share_a_key() {
     assert!(!both.meets(&filled(&["a", "c", "e", "y"], &["z"])));
     assert!(!both.meets(&filled(&[], &[])));
 }
+
+#[test]
+fn rejections_are_looked_up_by_their_key_however_many_there_are() {
+    let database = Database::undistributed();
+    let mut bench = Bench::new(&database, &customers());
+    // Nobody analyses the table meanwhile, as in a run that rejects everything.
+    for batch_number in 0..12 {
+        let mut batch = bench.batch();
+        for sequence in 0..500 {
+            batch.push_rejection(rejection(
+                &format!("r{batch_number:02}-{sequence:03}"),
+                T0,
+                sequence,
+            ));
+        }
+        bench.write(batch).unwrap();
+    }
+    drop(bench);
+    // A back end reports what it did when it ends.
+    while database.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'datasync'") != "0" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let read: u64 = database
+        .one("SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'sync_rejections'")
+        .parse()
+        .unwrap();
+    assert!(
+        read <= 2 * 12 * 500,
+        "6,000 rejections were stored and {read} entries of the indexes read for it"
+    );
+}

@@ -1,0 +1,257 @@
+//! What is said of an exchange that failed: its cause, found by the types of the errors and the status of the answer, and
+//! what to do next. Whether it is tried again is not decided here.
+
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
+
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Method, StatusCode, Url};
+
+use super::super::body;
+use super::super::error::{ApiError, Kind, printable};
+use super::super::quota;
+use super::super::retry;
+use super::super::tls;
+use super::resolver::Unresolved;
+use super::{CONNECT_TIMEOUT, Client, Reached};
+
+impl Client {
+    /// An answer that is no success.
+    pub(super) fn refused(&self, status: StatusCode, headers: &HeaderMap) -> ApiError {
+        let code = status.as_u16();
+        let named = status
+            .canonical_reason()
+            .map_or_else(|| code.to_string(), |reason| format!("{code} {reason}"));
+        let from = self.from();
+        let (kind, what, hint) = match code {
+            412 => (
+                Kind::Changed,
+                format!("the record has changed at the API since it was read: {named} from {from}"),
+                "the next run reads it again",
+            ),
+            401 => (
+                Kind::Unauthorized,
+                format!("the API refused the token: {named} from {from}"),
+                "check API_TOKEN: is it complete, current, and meant for this API?",
+            ),
+            403 => (
+                Kind::Unauthorized,
+                format!("the API does not allow this: {named} from {from}"),
+                if self.method == Method::GET {
+                    "check API_TOKEN: the token is known, but may not read this endpoint"
+                } else {
+                    "check API_TOKEN: the token is known, but may not write to this endpoint"
+                },
+            ),
+            404 | 410 => (
+                Kind::Status,
+                format!("the API answered {named} for {from}"),
+                "check API_BASE_URL and the endpoint's path in mappings.yaml",
+            ),
+            407 => (
+                Kind::Status,
+                format!("the proxy answered {named} for {from}"),
+                "check the credentials in HTTP_PROXY / HTTPS_PROXY, or set NO_PROXY",
+            ),
+            429 => (
+                Kind::RateLimited,
+                format!("the API asks to slow down: {named} from {from}"),
+                "lower pagination.concurrency or set max_requests_per_second",
+            ),
+            300..=399 => (
+                Kind::Redirect,
+                format!(
+                    "the API redirects ({named}) from {from} to {}",
+                    self.target(headers)
+                ),
+                "redirects are not followed, so that the token stays where it belongs; if the API has moved, change API_BASE_URL",
+            ),
+            500..=599 => (
+                Kind::Status,
+                format!("the API answered {named} for {from}"),
+                "the trouble is on the API's side: run `datasync check-api`, and try again later",
+            ),
+            _ => (
+                Kind::Status,
+                format!("the API answered {named} for {from}"),
+                "check the endpoint's path, parameters and headers in mappings.yaml",
+            ),
+        };
+        ApiError::new(kind, what, hint)
+            .with_status(code)
+            .with_retry_after(retry::asked(headers).or_else(|| {
+                // A limit that is used up is as good as a Retry-After.
+                quota::told(headers)
+                    .filter(|quota| code == 429 && quota.remaining == 0)
+                    .map(|quota| quota.resets_in)
+            }))
+    }
+
+    /// Host a redirect points to.
+    fn target(&self, headers: &HeaderMap) -> String {
+        let location = headers
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| Url::parse(&self.shown).ok()?.join(text).ok());
+        location.map_or_else(
+            || "an unreadable address".to_owned(),
+            |url| printable(&url.origin().ascii_serialization(), 120),
+        )
+    }
+
+    /// `host (through the proxy …)`, for messages.
+    fn from(&self) -> String {
+        match &self.proxy {
+            Some(proxy) => format!("{} (through the proxy {proxy})", self.shown),
+            None => self.shown.clone(),
+        }
+    }
+
+    pub(super) fn timed_out(&self, reached: Reached) -> ApiError {
+        let limit = self.timeout.as_secs_f64();
+        let from = self.from();
+        let what = match reached {
+            Reached::Nothing => format!("no answer from {from} within {limit} s"),
+            Reached::Body(bytes) => format!(
+                "the answer from {from} was not complete within {limit} s ({} of the body received)",
+                body::size(bytes)
+            ),
+        };
+        ApiError::new(
+            Kind::Timeout,
+            what,
+            "run `datasync check-api`; if the API is just slow, raise the endpoint's timeout or ask for smaller pages",
+        )
+    }
+
+    pub(super) fn broken_body(&self, error: &reqwest::Error, received: u64) -> ApiError {
+        ApiError::new(
+            match kind_of(error) {
+                (Kind::Connection, _) => Kind::Truncated,
+                (kind, _) => kind,
+            },
+            format!(
+                "the connection to {} ended in the middle of the page ({} received)",
+                self.from(),
+                body::size(received)
+            ),
+            "run `datasync check-api`; look at the API's log and at proxies in between",
+        )
+    }
+
+    /// A failure before the headers of the answer were complete.
+    pub(super) fn transport(&self, error: &reqwest::Error) -> ApiError {
+        let from = self.from();
+        let (kind, detail) = kind_of(error);
+        let (what, hint) = match kind {
+            Kind::Dns => (
+                format!("the name in {from} could not be resolved"),
+                "check API_BASE_URL and this machine's name resolution",
+            ),
+            Kind::Refused => (
+                format!("nobody listens at {from}: connection refused"),
+                "check host and port in API_BASE_URL, and whether the API is up",
+            ),
+            Kind::Unreachable => (
+                format!("there is no route to {from}"),
+                "check the network of this machine and API_BASE_URL",
+            ),
+            Kind::Timeout => (
+                format!(
+                    "no connection to {from} within {} s",
+                    CONNECT_TIMEOUT.min(self.timeout).as_secs_f64()
+                ),
+                "the host does not answer: check the firewall, the network, and host and port in API_BASE_URL",
+            ),
+            Kind::Tls => (
+                format!("no secure connection to {from}: {detail}"),
+                tls::hint(&detail),
+            ),
+            Kind::Reset => (
+                format!("{from} closed the connection before it answered"),
+                "run `datasync check-api`; look at the API's log and at proxies in between",
+            ),
+            Kind::HeadersTooLarge => (
+                format!("the headers of the answer from {from} are too large"),
+                "the API or a proxy sends far more headers than HTTP clients accept; its operator has to look",
+            ),
+            Kind::NotHttp => (
+                format!("the answer from {from} is not HTTP"),
+                "check scheme and port in API_BASE_URL: is this the API, and is it http or https?",
+            ),
+            _ => (
+                format!("the connection to {from} failed"),
+                "run `datasync check-api`",
+            ),
+        };
+        ApiError::new(kind, what, hint)
+    }
+}
+
+/// Finds the cause in the chain of an error by type. The second part is shown only for TLS: the texts of the others may
+/// carry a URL.
+fn kind_of(error: &reqwest::Error) -> (Kind, String) {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut found = Kind::Connection;
+    while let Some(error) = cause {
+        if let Some(kind) = kind_of_link(error) {
+            match kind {
+                (Kind::Connection, _) => {}
+                // hyper wraps what the socket reported: the deeper cause is the better one.
+                (Kind::Reset, _) => found = Kind::Reset,
+                specific => return specific,
+            }
+        }
+        cause = match error.downcast_ref::<io::Error>() {
+            // `source()` of a wrapping io::Error skips the error it wraps.
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    if found == Kind::Connection && error.is_timeout() {
+        found = Kind::Timeout;
+    }
+    (found, String::new())
+}
+
+fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<(Kind, String)> {
+    let plain = |kind| Some((kind, String::new()));
+    if error.is::<Unresolved>() {
+        return plain(Kind::Dns);
+    }
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some((Kind::Tls, printable(&tls.to_string(), 300)));
+    }
+    if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
+        // hyper's own predicate for this comes only with its server half; a test keeps the text honest.
+        return if hyper.is_parse() && hyper.to_string().contains("too large") {
+            plain(Kind::HeadersTooLarge)
+        } else if hyper.is_parse() {
+            plain(Kind::NotHttp)
+        } else if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
+            plain(Kind::Reset)
+        } else {
+            None
+        };
+    }
+    match error.downcast_ref::<io::Error>()?.kind() {
+        ErrorKind::ConnectionRefused => plain(Kind::Refused),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => plain(Kind::Unreachable),
+        ErrorKind::TimedOut => plain(Kind::Timeout),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            plain(Kind::Reset)
+        }
+        // Within a body: shorter than its length or without its last chunk.
+        ErrorKind::UnexpectedEof => plain(Kind::Reset),
+        _ => None,
+    }
+}
+
+/// The text of the deepest cause.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut inner = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    printable(&inner.to_string(), 200)
+}

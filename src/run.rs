@@ -5,8 +5,10 @@
 
 mod cache;
 mod finish;
+mod prepare;
 mod replay;
 mod shard;
+mod start;
 mod watermark;
 mod write_back;
 
@@ -14,33 +16,28 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::alert;
-use crate::api::{Pages, Want};
+use crate::api::Pages;
 use crate::config::plan::{Api, Database, Plan};
 use crate::decision::Decision;
-use crate::exit::{Busy, Exit, Misconfigured};
-use crate::incident;
+use crate::exit::{Busy, Exit};
 use crate::pipeline::{self, Feed, Flow, Job, Keep, Limits, Rules, Target, Task};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::shard::Shard;
 use crate::signals::Signals;
 use crate::spool::Spool;
-use crate::store::lease::{self, Asked, Heartbeat};
-use crate::store::{self, Class, Columns, Composer, Connection, Layout, StoreError};
-use crate::transform::{Outgoing, Transform};
+use crate::store::lease::Heartbeat;
+use crate::store::{Columns, Composer, Connection, Layout, StoreError};
+use crate::transform::Transform;
 
 use cache::Cache;
 use watermark::Mark;
 
 /// Differences that a dry run shows.
 const SHOWN_DIFFERENCES: usize = 20;
-/// Pauses before the database is asked again at the start.
-const PATIENCE: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
-/// How often `--wait` asks for the lease again.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What was asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -190,149 +187,7 @@ struct Run<'a> {
     fatal: bool,
 }
 
-impl<'a> Run<'a> {
-    /// Everything that can be wrong before anything is touched.
-    fn prepare(plan: &'a Plan, request: &'a Request, signals: &'a Signals) -> Result<Self> {
-        let started = Instant::now();
-        let run_id = uuid::Uuid::now_v7();
-        crate::logging::set_run_id(&run_id.to_string());
-        for warning in &plan.warnings {
-            log::info!("{warning}");
-        }
-        let (api, database) = (plan.api()?, plan.database()?);
-        let mut transform =
-            Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
-        match &api.incremental {
-            Some(incremental) => transform
-                .watch(&incremental.field, &plan.mapping)
-                .map_err(|error| Misconfigured(format!("{error:#}")))?,
-            None if request.since.is_some() => {
-                let why = "--since needs `incremental` at the endpoint in mappings.yaml: which parameter of the API takes the time?";
-                return Err(Misconfigured(why.to_owned()).into());
-            }
-            None => {}
-        }
-        let decision = crate::commands::load_decision(plan, &transform)?;
-        let columns = Columns::new(&plan.mapping).ok_or_else(|| {
-            Misconfigured("the conflict key is mapped with `column: false`".to_owned())
-        })?;
-        let spool = if request.purpose == Purpose::DryRun {
-            Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
-        } else {
-            Spool::open(&plan.state_dir, plan.spool_max_bytes).map_err(|error| {
-                Misconfigured(format!("{error}; name another folder with --state-dir"))
-            })?
-        };
-        let deadline = request.deadline.map(|limit| started + limit);
-        let want = Want {
-            since: None,
-            limit: request.limit,
-            deadline,
-        };
-        let mut run = Self {
-            plan,
-            api,
-            database,
-            request,
-            signals,
-            id: run_id,
-            started,
-            started_at: jiff::Timestamp::now().as_microsecond(),
-            deadline,
-            transform,
-            decision,
-            columns: Arc::new(columns),
-            composer: composer(plan, api)?,
-            delivery: None,
-            spool,
-            pages: Pages::new(api, want)?,
-            connection: None,
-            layout: None,
-            clock_offset: 0,
-            began_at: i64::MIN,
-            mark: Mark::new(api),
-            known: Cache::default(),
-            heartbeat: None,
-            accounted: Arc::default(),
-            fetched_at_all: false,
-            brake: pipeline::Brake::default(),
-            braked: false,
-            rejections: pipeline::RejectionLog::new(plan.on_failure.rejection_log_level),
-            replayed: 0,
-            next_batch: 0,
-            exit: Exit::Success,
-            failures: Vec::new(),
-            remarks: Vec::new(),
-            fatal: false,
-        };
-        run.connect()?;
-        Ok(run)
-    }
-
-    fn open(&self) -> Result<(Connection, i64), StoreError> {
-        let mut limit = self.database.connection_timeout;
-        if let Some(deadline) = self.deadline {
-            limit = limit.min(deadline.saturating_duration_since(Instant::now()));
-        }
-        let mut connection = Connection::open_unless(&self.signals.stop, self.database, limit)?;
-        connection.set_deadline(self.deadline);
-        connection.give_up_on(Arc::clone(&self.signals.stop));
-        let offset = store::log::clock_offset(&mut connection)?;
-        Ok((connection, offset))
-    }
-
-    /// Looks at the database. That it is away is not an error here; that its tables do not fit is.
-    fn connect(&mut self) -> Result<()> {
-        let mut opened = self.open();
-        // A server that is just starting, or out of slots, deserves a moment.
-        for pause in PATIENCE {
-            match &opened {
-                Err(error)
-                    if error.class() == Class::Transient && self.signals.asked().is_none() =>
-                {
-                    std::thread::sleep(pause);
-                }
-                _ => break,
-            }
-            opened = self.open();
-        }
-        let (mut connection, offset) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.fatal = error.class() == Class::Fatal;
-                self.store_failed(&error);
-                return Ok(());
-            }
-        };
-        let began_at = jiff::Timestamp::now().as_microsecond() + offset;
-        match store::inspect(&mut connection, self.database, &self.plan.mapping) {
-            Ok(layout) => {
-                for (index, field) in self.plan.mapping.fields.iter().enumerate() {
-                    let width = field
-                        .column
-                        .as_deref()
-                        .and_then(|column| layout.max_characters(column));
-                    if let Some(characters) = width {
-                        self.transform.limit_length(index, characters)?;
-                    }
-                }
-                self.layout = Some(layout);
-                self.clock_offset = offset;
-                self.began_at = began_at;
-                self.connection = Some(connection);
-                Ok(())
-            }
-            Err(store::SchemaError::Store(error)) => {
-                self.fatal = error.class() == Class::Fatal;
-                self.store_failed(&error);
-                Ok(())
-            }
-            Err(problems @ store::SchemaError::Mismatch(_)) => {
-                Err(Misconfigured(problems.to_string()).into())
-            }
-        }
-    }
-
+impl Run<'_> {
     /// A writer may have used it, and another may come back.
     fn take_back(&mut self, connection: Option<Connection>) {
         self.connection = connection.map(|mut connection| {
@@ -495,142 +350,6 @@ impl<'a> Run<'a> {
             format!("nothing was fetched: {waiting} batches of earlier runs wait in the spool until the database is back")
         }))
     }
-
-    /// False: a signal came while another run held it.
-    fn take_lease(&mut self) -> Result<bool> {
-        let shard = self.request.shard;
-        let target = shard::lease_name(self.database, shard);
-        let who = incident::who();
-        let mut until = self.request.wait.map(|wait| Instant::now() + wait);
-        if let (Some(at), Some(deadline)) = (&mut until, self.deadline) {
-            *at = deadline.min(*at);
-        }
-        loop {
-            let Some(connection) = self.connection.as_mut() else {
-                return Ok(true);
-            };
-            match shard::acquire(connection, self.database, shard, self.id, &who) {
-                Ok(Asked::Granted { took_over }) => {
-                    if let Some(before) = took_over {
-                        log::warn!(
-                            "run {before} ended without giving its lease back; this one takes over"
-                        );
-                    }
-                    // Whoever holds the lease knows that no other run of this target is alive.
-                    let shard = shard.map(|shard| shard.to_string());
-                    if let Err(error) =
-                        store::log::abandon(connection, self.database, shard.as_deref(), self.id)
-                    {
-                        log::warn!("{error}");
-                    }
-                    break;
-                }
-                Ok(Asked::Held(holder)) => {
-                    // Asking once more must fit into what is left.
-                    let again = Instant::now() + ASK_AGAIN;
-                    let patient = until.is_some_and(|until| again < until);
-                    if self.signals.asked().is_some() {
-                        return Ok(false);
-                    }
-                    if !patient {
-                        return Err(Busy {
-                            target,
-                            who: holder.who,
-                            host: holder.host,
-                            since: holder.since,
-                            progress: u64::try_from(holder.progress).unwrap_or_default(),
-                        }
-                        .into());
-                    }
-                    std::thread::sleep(ASK_AGAIN);
-                }
-                Err(error) => {
-                    self.fatal = error.class() == Class::Fatal;
-                    self.store_failed(&error);
-                    self.connection = None;
-                    return Ok(true);
-                }
-            }
-        }
-        let heartbeat =
-            Heartbeat::start(self.database, &target, self.id, Arc::clone(&self.accounted))
-                .context("cannot start the heartbeat of the lease")?;
-        self.heartbeat = Some(heartbeat);
-        Ok(true)
-    }
-
-    fn start_log(&mut self) {
-        let header = self.header();
-        let Some(connection) = self.connection.as_mut() else {
-            return;
-        };
-        if let Err(error) = store::log::start(connection, self.database, &header) {
-            self.store_failed(&error);
-            self.connection = None;
-        }
-    }
-
-    const fn mode(&self) -> &'static str {
-        if matches!(self.request.purpose, Purpose::Retry { .. }) {
-            "retry"
-        } else {
-            self.scope()
-        }
-    }
-
-    /// How much of the source is asked for.
-    const fn scope(&self) -> &'static str {
-        if self.mark.incremental {
-            "incremental"
-        } else {
-            "full"
-        }
-    }
-
-    /// What is known of the run when it starts.
-    fn header(&self) -> store::RunHeader {
-        store::RunHeader {
-            run_id: self.id,
-            mode: self.mode().to_owned(),
-            shard: self.shard_name(),
-            started_at: self.started_at + self.clock_offset,
-            host: lease::host_name(),
-            os_user: crate::config::user_name(),
-            process_id: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config_hash: self.plan.config_hash.clone(),
-            watermark_before: self.mark.before.clone(),
-            command: Some(self.request.command()),
-            source: Some({
-                let mut address = self.api.base_url.clone();
-                let path = address.path().trim_end_matches('/').to_owned() + &self.api.fetch.path;
-                address.set_path(&path);
-                address.to_string()
-            }),
-        }
-    }
-
-    /// Brings home what was kept on disk while the database was away: log rows and cases.
-    fn move_shelved(&mut self) {
-        let Some(connection) = self.connection.as_mut() else {
-            return;
-        };
-        if let Err(error) = incident::move_shelved(connection, self.plan, &self.id.to_string()) {
-            log::warn!(
-                "what was noted while the database was away stays on disk for now: {error:#}"
-            );
-        }
-    }
-}
-
-/// Makes the messages of write-back, where it is on.
-fn composer(plan: &Plan, api: &Api) -> Result<Option<Composer>> {
-    let Some(update) = &api.update else {
-        return Ok(None);
-    };
-    let outgoing = Outgoing::new(&plan.mapping, update)
-        .map_err(|error| Misconfigured(format!("{error:#}")))?;
-    Ok(Some(Composer::new(move |raw| outgoing.compose(raw))))
 }
 
 fn limits<'a>(

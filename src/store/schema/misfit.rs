@@ -1,0 +1,288 @@
+//! Where the database does not fit the mapping, and what to do about it: every disagreement with its remedy to type.
+//! Which of them are looked for, and when, is [`super::inspect`]'s business.
+
+use tokio_postgres::types::Type;
+
+use super::super::batch::Columns;
+use super::super::connect::Connection;
+use super::super::encode::Wire;
+use super::super::error::StoreError;
+use super::super::upsert::{single, text};
+use super::super::{quote, quote_table};
+use super::{Found, SCHEMA_SQL, UNIQUE_SQL};
+use crate::config::plan::{Database, Kind};
+
+const CAST_SQL: &str = "
+SELECT EXISTS (SELECT 1 FROM pg_cast WHERE castsource = to_regtype($1) AND casttarget = to_regtype($2))";
+
+/// Why a table cannot take the mapped records.
+#[derive(Debug)]
+pub enum SchemaError {
+    /// The database could not be asked.
+    Store(StoreError),
+    /// The tables do not fit: everything that was found.
+    Mismatch(Vec<Misfit>),
+}
+
+/// One way in which the database does not fit the mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    pub part: Part,
+    /// What is wrong, in one sentence.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// What a misfit is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A table is missing, or the database cannot hold the text at all.
+    Tables,
+    /// A column is missing, of a type that does not fit, or left empty against its will.
+    Columns,
+    /// The conflict key.
+    Key,
+}
+
+impl Misfit {
+    pub(super) fn new(part: Part, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            part,
+            problem: problem.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+impl std::fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Mismatch(problems) => {
+                f.write_str("the database does not fit the mapping:")?;
+                problems
+                    .iter()
+                    .try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+impl From<StoreError> for SchemaError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+pub(super) fn missing_tables(
+    conn: &mut Connection,
+    db: &Database,
+) -> Result<Vec<Misfit>, StoreError> {
+    let mut names = vec![
+        db.log_table.as_str(),
+        "sync_batches",
+        "sync_rejections",
+        "sync_cases",
+        "sync_state",
+        "sync_lease",
+    ];
+    if !db.owed.is_empty() {
+        names.push("sync_outbox");
+    }
+    let quoted: Vec<String> = names
+        .iter()
+        .map(|name| quote_table(&db.log_schema, name))
+        .collect();
+    let rows = conn.query(
+        "looking for the sync tables",
+        "SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass(u.name) IS NULL ORDER BY 1",
+        &[(&quoted, Type::TEXT_ARRAY)],
+    )?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| row.try_get::<_, i64>(0).ok())
+        .filter_map(|n| names.get(usize::try_from(n - 1).ok()?))
+        .map(|name| {
+            Misfit::new(
+                Part::Tables,
+                format!("table {}.{name} does not exist", db.log_schema),
+                "type: datasync check-db --apply-schema",
+            )
+        })
+        .collect())
+}
+
+/// Columns that a later version of schema.sql has given the log of runs.
+pub(super) fn missing_log_columns(
+    conn: &mut Connection,
+    db: &Database,
+) -> Result<Option<Misfit>, StoreError> {
+    let columns: Vec<&str> = SCHEMA_SQL
+        .lines()
+        .filter_map(|line| line.strip_prefix("ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS "))
+        .filter_map(|rest| rest.split_whitespace().next())
+        .collect();
+    let table = quote_table(&db.log_schema, &db.log_table);
+    let rows = conn.query(
+        "looking at the log of runs",
+        "SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass($2) IS NOT NULL \
+         AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass($2) AND a.attname = u.name) ORDER BY 1",
+        &[(&columns, Type::TEXT_ARRAY), (&table, Type::TEXT)],
+    )?;
+    let missing: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row.try_get::<_, i64>(0).ok())
+        .filter_map(|n| columns.get(usize::try_from(n - 1).ok()?).copied())
+        .collect();
+    Ok((!missing.is_empty()).then(|| {
+        Misfit::new(
+            Part::Tables,
+            format!(
+                "table {}.{} lacks {}",
+                db.log_schema,
+                db.log_table,
+                missing.join(", ")
+            ),
+            "type: datasync check-db --apply-schema",
+        )
+    }))
+}
+
+pub(super) fn missing_column(field: &str, column: &str, table: &str, found: &[Found]) -> Misfit {
+    let nearest = found
+        .iter()
+        .map(|known| (distance(column, &known.name), &known.name))
+        .min()
+        .filter(|(distance, _)| *distance <= column.chars().count().max(3) / 2)
+        .map_or_else(String::new, |(_, name)| {
+            format!("the nearest is {name} (`column: {name}`); ")
+        });
+    Misfit::new(
+        Part::Columns,
+        format!("field {field}: table {table} has no column {column}"),
+        format!(
+            "{nearest}add the column, or keep the field for decisions only with `column: false`"
+        ),
+    )
+}
+
+pub(super) fn missing_kept(name: &str, ty: &str, table: &str, shown: &str) -> Misfit {
+    Misfit::new(
+        Part::Columns,
+        format!("table {shown} has no column {name}, which datasync fills"),
+        format!("type: ALTER TABLE {table} ADD COLUMN {name} {ty}"),
+    )
+}
+
+/// Why a field's values cannot become the column's.
+pub(super) fn misfit(
+    conn: &mut Connection,
+    field: &str,
+    kind: Kind,
+    wire: Wire,
+    column: &Found,
+) -> Result<Option<Misfit>, StoreError> {
+    if column.generated {
+        return Ok(Some(Misfit::new(
+            Part::Columns,
+            format!(
+                "field {field}: column {} is always generated by the database and cannot be written",
+                column.name
+            ),
+            "give the field another column, or `column: false`",
+        )));
+    }
+    // Text becomes anything by its input function, anything becomes text by its output function.
+    if column.is_text || column.typname == wire.typname() || wire == Wire::Text {
+        return Ok(None);
+    }
+    let row = single(conn.query(
+        "looking for a cast",
+        CAST_SQL,
+        &[(&wire.typname(), Type::TEXT), (&column.cast, Type::TEXT)],
+    )?)?;
+    let castable: bool = row
+        .try_get(0)
+        .map_err(|error| StoreError::from_driver("looking for a cast", &error))?;
+    Ok((!castable).then(|| {
+        Misfit::new(
+            Part::Columns,
+            format!(
+                "field {field} is of type {}, but column {} is {}: PostgreSQL cannot make one of the other",
+                format!("{kind:?}").to_lowercase(),
+                column.name,
+                column.type_name
+            ),
+            "change the field's type in mappings.yaml, or the column's with ALTER TABLE",
+        )
+    }))
+}
+
+pub(super) fn key_problems(
+    conn: &mut Connection,
+    db: &Database,
+    wanted: &Columns,
+    table: &str,
+    shown: &str,
+) -> Result<Vec<Misfit>, StoreError> {
+    let mut problems = Vec::new();
+    let key = &wanted.mapped[wanted.key].column;
+    if *key != db.conflict_key {
+        problems.push(Misfit::new(
+            Part::Key,
+            format!(
+                "conflict_key is {} but the mapping's key field feeds column {key}",
+                db.conflict_key
+            ),
+            "correct database.tables.customers.conflict_key in mappings.yaml",
+        ));
+    }
+    let unique = conn.query(
+        "reading the table's unique keys",
+        UNIQUE_SQL,
+        &[(&table, Type::TEXT)],
+    )?;
+    let mut names = Vec::new();
+    for row in &unique {
+        names.push(text(row, 0)?);
+    }
+    if !names.contains(&db.conflict_key.as_str()) {
+        problems.push(Misfit::new(
+            Part::Key,
+            format!(
+                "column {} of {shown} is the conflict key but not unique by itself",
+                db.conflict_key
+            ),
+            format!(
+                "type: ALTER TABLE {table} ADD UNIQUE ({})",
+                quote(&db.conflict_key)
+            ),
+        ));
+    }
+    Ok(problems)
+}
+
+/// Edits (insert, delete, replace) between two names.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,5 +1,5 @@
 //! Rows 63 to 68, through the real program; every single mistake has its golden file in fixtures/config and its test in
-//! `config.rs` and `decision.rs`.
+//! `config/mistakes.rs` and `decision.rs`.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

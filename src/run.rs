@@ -29,7 +29,7 @@ use crate::shard::Shard;
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::lease::{self, Asked, Heartbeat};
-use crate::store::{self, Class, Columns, Composer, Connection, Layout, StoreError};
+use crate::store::{self, Class, Columns, Composer, Connection, Layout, Opening, StoreError};
 use crate::transform::{Outgoing, Transform};
 
 use cache::Cache;
@@ -166,6 +166,8 @@ struct Run<'a> {
     pages: Pages,
     /// For the run's own statements (log, lease, cases); writers have theirs. None while the database is away.
     connection: Option<Connection>,
+    /// Another one, for the writers.
+    opening: Option<Opening>,
     layout: Option<Layout>,
     clock_offset: i64,
     /// When the database was first seen: its clock, microseconds since 1970-01-01T00:00:00Z.
@@ -247,6 +249,7 @@ impl<'a> Run<'a> {
             spool,
             pages: Pages::new(api, want)?,
             connection: None,
+            opening: None,
             layout: None,
             clock_offset: 0,
             began_at: i64::MIN,
@@ -305,6 +308,10 @@ impl<'a> Run<'a> {
             }
         };
         let began_at = jiff::Timestamp::now().as_microsecond() + offset;
+        if self.database.min_connections > 1 && self.request.purpose.fetches() {
+            // While the tables are looked at; whoever needs it finds out whether it could be had.
+            self.opening = Opening::begin(self.database, self.database.connection_timeout).ok();
+        }
         match store::inspect(&mut connection, self.database, &self.plan.mapping) {
             Ok(layout) => {
                 for (index, field) in self.plan.mapping.fields.iter().enumerate() {
@@ -333,9 +340,18 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A writer may have used it, and another may come back.
-    fn take_back(&mut self, connection: Option<Connection>) {
-        self.connection = connection.map(|mut connection| {
+    /// The connections that writers may have for a while.
+    const fn spare(&mut self) -> pipeline::Spare {
+        pipeline::Spare {
+            open: self.connection.take(),
+            opening: self.opening.take(),
+        }
+    }
+
+    /// Writers may have used them, and others may come back.
+    fn take_back(&mut self, spare: pipeline::Spare) {
+        self.opening = spare.opening;
+        self.connection = spare.open.map(|mut connection| {
             connection.set_deadline(self.deadline);
             connection.give_up_on(Arc::clone(&self.signals.stop));
             connection
@@ -399,6 +415,7 @@ impl<'a> Run<'a> {
         }
         self.brake = self.brake();
         self.fetched_at_all = true;
+        let mut spare = self.spare();
         let feed = Feed::Api {
             api: self.api,
             pages: &self.pages,
@@ -444,7 +461,6 @@ impl<'a> Run<'a> {
             progress,
             accounted: &self.accounted,
         };
-        let mut connection = self.connection.take();
         let fetched = pipeline::run(Job {
             feed,
             rules,
@@ -452,11 +468,11 @@ impl<'a> Run<'a> {
             limits,
             keep,
             next_batch: &mut next_batch,
-            connection: &mut connection,
+            spare: &mut spare,
             shown,
         });
         self.next_batch = next_batch;
-        self.take_back(connection);
+        self.take_back(spare);
         flow.absorb(fetched?);
         Ok(flow)
     }

@@ -4,8 +4,7 @@
 //! It connects `case` (the model), `store` (where cases and log rows live) and the checks (the evidence).
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use crate::config::plan::{Database, Plan};
 use crate::exit::Exit;
 use crate::record::Ledger;
 use crate::store::{self, CaseRow, Connection, RunEnd, RunHeader, StoreError};
+use crate::whole;
 
 /// What is known when a run ends.
 #[derive(Debug)]
@@ -342,24 +342,8 @@ pub fn keep_log(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) 
     let folder = plan.state_dir.join("log");
     let path = folder.join(format!("{}.json", row.header.run_id));
     let text = serde_json::to_vec(row).context("cannot write the log row down")?;
-    let write = || -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
-        let temporary = path.with_extension("tmp");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        fs::File::open(&folder)?.sync_all()
-    };
-    write().with_context(|| format!("cannot keep the log row in {}", path.display()))
+    whole::keep(&folder, &path, &text)
+        .with_context(|| format!("cannot keep the log row in {}", path.display()))
 }
 
 /// Moves log rows and cases from the state directory into the database. What was moved and not yet removed (a crash in

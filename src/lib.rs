@@ -29,3 +29,4 @@ pub mod exit; // error → exit code
 pub mod histogram; // durations in bounded memory
 pub mod record; // the nouns
 pub mod shard; // which records are whose
+pub mod whole; // files replaced as a whole

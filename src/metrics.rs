@@ -9,8 +9,7 @@ mod exposition;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use anyhow::{Context as _, Result};
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::report::{Report, Status, rows, write_back_rows};
+use crate::whole;
 use exposition::{Former, Kind, Page, series};
 
 /// Every threshold and brake that an alert can be about.
@@ -61,7 +61,8 @@ pub fn keep(path: &Path, ended: &Ended<'_>) -> Result<()> {
     };
     let now = jiff::Timestamp::now().as_duration().as_secs_f64();
     let text = page(&Former::parse(&former), ended, now);
-    replace(path, &text).with_context(|| cannot(path))
+    // Another user's collector reads it; nothing in it is secret.
+    whole::replace(path, text.as_bytes(), 0o644).with_context(|| cannot(path))
 }
 
 fn cannot(path: &Path) -> String {
@@ -80,27 +81,6 @@ fn lock(folder: &Path) -> Option<fs::File> {
             _ => return Some(file),
         }
     }
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    // The collector reads `*.prom` only.
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || {
-        // Another user's collector reads it; nothing in it is secret.
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            .open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| {
-        // The half-written file is of no use; that it cannot be removed changes nothing.
-        fs::remove_file(&temporary).unwrap_or_default();
-    })
 }
 
 /// The file after a run that ended at `now`, seconds since 1970.

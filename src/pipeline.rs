@@ -35,7 +35,7 @@ use crate::record::{Ledger, Message, Rejection};
 use crate::report::{Difference, Example, Judged};
 use crate::shard::Shard;
 use crate::spool::{Spool, SpoolError};
-use crate::store::{Batch, Connection, Keys, StoreError};
+use crate::store::{Batch, Keys, StoreError};
 
 use book::{Book, EXAMPLES, SAMPLES};
 use pool::{Change, Pool};
@@ -47,7 +47,7 @@ pub use brake::Brake;
 pub use judge::{Judgement, Rules, judge};
 pub use rejected::RejectionLog;
 pub use shape::Sheet;
-pub use write::{Target, Task};
+pub use write::{Spare, Target, Task};
 
 /// What batches may take in memory between shaping and their fate, bytes.
 const BUDGET: usize = 5 << 20;
@@ -111,8 +111,8 @@ pub struct Job<'a> {
     pub keep: Option<Keep<'a>>,
     /// Number of the last batch of this run, moved on: with the run's id it names a transaction.
     pub next_batch: &'a mut u64,
-    /// The run's own connection, which a writer may use meanwhile. None afterwards: none has survived.
-    pub connection: &'a mut Option<Connection>,
+    /// Connections that writers may use meanwhile, the run's own first. None is open afterwards: none has survived.
+    pub spare: &'a mut Spare,
     pub shown: Shown<'a>,
 }
 
@@ -255,7 +255,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         ref limits,
         keep,
         next_batch,
-        connection,
+        spare,
         ref shown,
     } = job;
     let most_writers = limits.max_connections.max(1);
@@ -266,7 +266,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         give_up: Arc::default(),
         retries: AtomicU64::new(0),
         deadline: limits.deadline,
-        spare: Mutex::new(connection.take()),
+        spare: Mutex::new(std::mem::take(spare)),
     };
     let (events, inbox) = bounded::<Event<'_>>(64);
     let (empties, emptied) = bounded::<Batch>(EMPTIES);
@@ -403,7 +403,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         shown.update(&book.flow.ledger);
         Ok(book.close(stats, &pool))
     });
-    *connection = shared
+    *spare = shared
         .spare
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);

@@ -30,7 +30,7 @@ use crate::shard::Shard;
 use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::lease::Heartbeat;
-use crate::store::{Columns, Composer, Connection, Layout, StoreError};
+use crate::store::{Columns, Composer, Connection, Layout, Opening, StoreError};
 use crate::transform::Transform;
 
 use cache::Cache;
@@ -163,6 +163,8 @@ struct Run<'a> {
     pages: Pages,
     /// For the run's own statements (log, lease, cases); writers have theirs. None while the database is away.
     connection: Option<Connection>,
+    /// Another one, for the writers.
+    opening: Option<Opening>,
     layout: Option<Layout>,
     clock_offset: i64,
     /// When the database was first seen: its clock, microseconds since 1970-01-01T00:00:00Z.
@@ -188,9 +190,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// A writer may have used it, and another may come back.
-    fn take_back(&mut self, connection: Option<Connection>) {
-        self.connection = connection.map(|mut connection| {
+    /// The connections that writers may have for a while.
+    const fn spare(&mut self) -> pipeline::Spare {
+        pipeline::Spare {
+            open: self.connection.take(),
+            opening: self.opening.take(),
+        }
+    }
+
+    /// Writers may have used them, and others may come back.
+    fn take_back(&mut self, spare: pipeline::Spare) {
+        self.opening = spare.opening;
+        self.connection = spare.open.map(|mut connection| {
             connection.set_deadline(self.deadline);
             connection.give_up_on(Arc::clone(&self.signals.stop));
             connection
@@ -254,6 +265,7 @@ impl Run<'_> {
         }
         self.brake = self.brake();
         self.fetched_at_all = true;
+        let mut spare = self.spare();
         let feed = Feed::Api {
             api: self.api,
             pages: &self.pages,
@@ -299,7 +311,6 @@ impl Run<'_> {
             progress,
             accounted: &self.accounted,
         };
-        let mut connection = self.connection.take();
         let fetched = pipeline::run(Job {
             feed,
             rules,
@@ -307,11 +318,11 @@ impl Run<'_> {
             limits,
             keep,
             next_batch: &mut next_batch,
-            connection: &mut connection,
+            spare: &mut spare,
             shown,
         });
         self.next_batch = next_batch;
-        self.take_back(connection);
+        self.take_back(spare);
         flow.absorb(fetched?);
         Ok(flow)
     }

@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::whole::sync_folder;
+
 pub use glance::{Glance, glance};
 
 const MAGIC: &[u8; 8] = b"DSPOOL1\n";
@@ -347,10 +349,6 @@ fn own(file: &File, path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 fn checksum(parts: &[&[u8]]) -> u32 {

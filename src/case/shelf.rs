@@ -1,11 +1,12 @@
 //! Cases in the state directory, while the database is away: one file a case, written so that it survives a power cut.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+
+use crate::whole;
 
 use super::{Case, Step};
 
@@ -26,24 +27,8 @@ impl Shelf {
     pub fn put(&self, case: &Case) -> Result<()> {
         let text = serde_json::to_vec_pretty(case).context("cannot write a case down")?;
         let path = self.path(&case.id);
-        let write = || -> io::Result<()> {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.folder)?;
-            let temporary = path.with_extension("tmp");
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            fs::File::open(&self.folder)?.sync_all()
-        };
-        write().with_context(|| format!("cannot keep the case in {}", path.display()))
+        whole::keep(&self.folder, &path, &text)
+            .with_context(|| format!("cannot keep the case in {}", path.display()))
     }
 
     /// Every case on the shelf. One that cannot be read is reported and stays where it is.

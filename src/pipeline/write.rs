@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::plan;
 use crate::store::{
-    self, Batch, BatchOutcome, Class, Columns, Connection, Difference, Layout, StoreError, Writer,
+    self, Batch, BatchOutcome, Class, Columns, Connection, Difference, Layout, Opening, StoreError,
+    Writer,
 };
 
 /// Tries of a batch whose failure is a conflict with somebody else's transaction (dead-lock, serialisation).
@@ -50,15 +51,38 @@ pub(super) struct Shared {
     pub(super) give_up: Arc<AtomicBool>,
     pub(super) retries: AtomicU64,
     pub(super) deadline: Option<Instant>,
-    /// One that nobody uses at the moment: the run's own, until a writer takes it and after it has gone home.
-    pub(super) spare: Mutex<Option<Connection>>,
+    /// Connections that nobody uses at the moment.
+    pub(super) spare: Mutex<Spare>,
 }
 
 impl Shared {
-    /// A connection is whole whatever happened to a thread that looked for one.
-    fn spare(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
+    /// They are whole whatever happened to a thread that looked for one.
+    fn spare(&self) -> std::sync::MutexGuard<'_, Spare> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn take_spare(&self) -> Option<Connection> {
+        let mut spare = self.spare();
+        let open = spare.open.take();
+        let opening = if open.is_none() {
+            spare.opening.take()
+        } else {
+            None
+        };
+        // Others need not wait for it.
+        drop(spare);
+        open.or_else(|| opening?.wait())
+            .filter(|connection| !connection.is_dead())
+    }
+}
+
+/// Connections at hand.
+#[derive(Debug, Default)]
+pub struct Spare {
+    /// The run's own, until a writer takes it and after it has gone home.
+    pub open: Option<Connection>,
+    /// One that was begun when the run began, for whoever comes second.
+    pub opening: Option<Opening>,
 }
 
 /// A batch's fate.
@@ -103,8 +127,8 @@ impl<'a> BatchWriter<'a> {
         let session = self.session.filter(|session| !session.is_dead());
         let mut spare = self.shared.spare();
         // Taking leave of a surplus one needs no lock.
-        let surplus = if spare.is_none() {
-            *spare = session;
+        let surplus = if spare.open.is_none() {
+            spare.open = session;
             None
         } else {
             session
@@ -176,8 +200,7 @@ impl<'a> BatchWriter<'a> {
             if let Some(deadline) = self.shared.deadline {
                 limit = limit.min(deadline.saturating_duration_since(Instant::now()));
             }
-            let spare = self.shared.spare().take();
-            let mut session = match spare.filter(|spare| !spare.is_dead()) {
+            let mut session = match self.shared.take_spare() {
                 Some(spare) => spare,
                 None => Connection::open_unless(&self.shared.give_up, self.target.database, limit)?,
             };

@@ -3,14 +3,14 @@
 //! It may be missing or behind: then more is fetched than needed, or a brake does not know what to compare with. Nothing
 //! that is decided for good depends on it.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::shard::Shard;
+use crate::whole;
 
 /// See the file's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,16 +38,7 @@ impl Cache {
 
     /// Replaces the file as a whole, or not at all.
     pub(super) fn save(&self, path: &Path) -> io::Result<()> {
-        let temporary = path.with_extension("tmp");
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+        whole::replace(path, &serde_json::to_vec(self)?, 0o600)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Misconfigured};
 use crate::pipeline;
 use crate::signals::Signals;
 use crate::spool::Spool;
-use crate::store::{self, Class, Columns, Composer, Connection, StoreError};
+use crate::store::{self, Class, Columns, Composer, Connection, Opening, StoreError};
 use crate::transform::{Outgoing, Transform};
 
 /// Pauses before the database is asked again at the start.
@@ -82,6 +82,7 @@ impl<'a> Run<'a> {
             spool,
             pages: Pages::new(api, want)?,
             connection: None,
+            opening: None,
             layout: None,
             clock_offset: 0,
             began_at: i64::MIN,
@@ -140,6 +141,10 @@ impl<'a> Run<'a> {
             }
         };
         let began_at = jiff::Timestamp::now().as_microsecond() + offset;
+        if self.database.min_connections > 1 && self.request.purpose.fetches() {
+            // While the tables are looked at; whoever needs it finds out whether it could be had.
+            self.opening = Opening::begin(self.database, self.database.connection_timeout).ok();
+        }
         match store::inspect(&mut connection, self.database, &self.plan.mapping) {
             Ok(layout) => {
                 for (index, field) in self.plan.mapping.fields.iter().enumerate() {

@@ -119,6 +119,7 @@ impl Run<'_> {
 
     /// Runs records that are at hand through the flow.
     pub(super) fn write_sheets(&mut self, sheets: Vec<Sheet>, progress: &Progress) -> Result<Flow> {
+        let mut spare = self.spare();
         let target = Target {
             database: self.database,
             columns: Arc::clone(&self.columns),
@@ -144,7 +145,6 @@ impl Run<'_> {
             accounted: &self.accounted,
         };
         let mut next_batch = self.next_batch;
-        let mut connection = self.connection.take();
         let flow = pipeline::run(Job {
             feed: Feed::Sheets(sheets),
             rules,
@@ -152,11 +152,11 @@ impl Run<'_> {
             limits,
             keep: None,
             next_batch: &mut next_batch,
-            connection: &mut connection,
+            spare: &mut spare,
             shown,
         });
         self.next_batch = next_batch;
-        self.take_back(connection);
+        self.take_back(spare);
         flow
     }
 }

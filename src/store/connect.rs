@@ -3,6 +3,8 @@
 //! The driver has no deadline of its own: with a stopped back end its calls, and even dropping it, wait for ever. So a
 //! connection owns a small runtime of its own and every call waits on it for a limited time; after a timeout or a
 //! broken link the connection is dead, and dropping it abandons the socket instead of waiting.
+//!
+//! This file owns one of the four threads outside the pipeline: the one that opens a connection ahead of its use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -342,6 +344,45 @@ impl Connection {
     pub(crate) fn roll_back(&mut self) {
         if !self.is_dead() && self.run("rolling back", "ROLLBACK").is_err() {
             self.dead = true;
+        }
+    }
+}
+
+/// A connection that is being opened while its owner does something else, on a thread of its own.
+#[derive(Debug)]
+pub struct Opening {
+    thread: Option<std::thread::JoinHandle<Result<Connection, StoreError>>>,
+    give_up: Arc<AtomicBool>,
+}
+
+impl Opening {
+    /// Begins to connect, within `limit`.
+    pub fn begin(db: &Database, limit: Duration) -> std::io::Result<Self> {
+        let give_up = Arc::<AtomicBool>::default();
+        let (flag, db) = (Arc::clone(&give_up), db.clone());
+        let thread = std::thread::Builder::new()
+            .name("connect".into())
+            .spawn(move || Connection::open_unless(&flag, &db, limit))?;
+        Ok(Self {
+            thread: Some(thread),
+            give_up,
+        })
+    }
+
+    /// Waits for it. None: it could not be opened, and whoever tries again is told why.
+    pub fn wait(mut self) -> Option<Connection> {
+        let opened = self.thread.take()?.join().ok()?;
+        opened.inspect_err(|error| log::debug!("{error}")).ok()
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.give_up.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread that opens a connection panicked");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! it (the freshness guard sees to that): it saves work and confusion. Times are PostgreSQL's clock alone, so hosts
 //! whose clocks differ agree on what has expired.
 //!
-//! This file owns one of the three threads outside the pipeline: the heartbeat.
+//! This file owns one of the four threads outside the pipeline: the heartbeat.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -26,7 +26,7 @@ pub mod upsert; // all SQL of the write path
 pub use batch::{Batch, Columns, Keys};
 pub use cases::CaseRow;
 pub use check::{Findings, check};
-pub use connect::Connection;
+pub use connect::{Connection, Opening};
 pub use error::{Class, StoreError};
 pub use history::PastRun;
 pub use log::{RunEnd, RunHeader};

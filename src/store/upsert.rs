@@ -39,6 +39,10 @@ const BATCH_LOG_KEY: &str = "sync_batches_pkey";
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL enable_material = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
      SET LOCAL jit = off;";
+/// What was counted as committed survives a crash of the server, even one that is told not to wait for its disk; how far a
+/// replica has to be is left to its operator.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'local', true) \
+     WHERE current_setting('synchronous_commit') = 'off';";
 /// Follows BEGIN on Citus: the settings of the transaction are for the workers as well.
 const FOR_WORKERS: &str = "; SET LOCAL citus.propagate_set_commands = 'local'";
 
@@ -231,9 +235,9 @@ impl Writer {
     fn begin(&self, conn: &mut Connection, bisect: bool) -> Result<(), StoreError> {
         let extra = if bisect {
             // What is deferred would be reported at COMMIT, where no row can be told from another.
-            format!("{LOOKUPS_ONLY} SET CONSTRAINTS ALL IMMEDIATE;")
+            format!("{LOOKUPS_ONLY} {DURABLE} SET CONSTRAINTS ALL IMMEDIATE;")
         } else {
-            LOOKUPS_ONLY.to_owned()
+            format!("{LOOKUPS_ONLY} {DURABLE}")
         };
         let mode = if self.distributed { FOR_WORKERS } else { "" };
         conn.begin("beginning a batch", mode, &extra)

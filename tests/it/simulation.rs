@@ -14,7 +14,8 @@ use datasync::config::plan::Plan;
 use datasync::config::{Needs, Sources, load_with};
 use datasync::decision::Decision;
 use datasync::pipeline::{
-    self, Brake, Feed, Flow, Job, Keep, Limits, RejectionLog, Rules, Sheet, Shown, Target, Task,
+    self, Brake, Feed, Flow, Job, Keep, Limits, RejectionLog, Rules, Sheet, Shown, Spare, Target,
+    Task,
 };
 use datasync::progress::Progress;
 use datasync::spool::{Opened, Spool};
@@ -155,7 +156,7 @@ impl Parts {
                 config_hash: "simulation",
             }),
             next_batch: &mut next_batch,
-            connection: &mut None,
+            spare: &mut Spare::default(),
             shown: Shown {
                 progress: &progress,
                 accounted: &accounted,

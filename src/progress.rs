@@ -1,9 +1,23 @@
 //! The progress bar: on a terminal only, on stderr, never in a log.
 
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
+
+/// The bar on the terminal, for those who print beside it.
+static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Prints on stderr while the bar is out of the way, so that neither tears the other.
+pub fn beside<T>(print: impl FnOnce() -> T) -> T {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match shown.and_then(|bar| bar.upgrade()) {
+        // A panic may have come from within the bar, which is locked then.
+        Some(bar) if !std::thread::panicking() => bar.suspend(print),
+        _ => print(),
+    }
+}
 
 /// What a run shows of itself while it goes on.
 #[derive(Debug)]
@@ -18,6 +32,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
         bar.set_style(unknown_length());
         bar.enable_steady_tick(Duration::from_millis(120));
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
         Self(bar)
     }
 
@@ -35,11 +50,6 @@ impl Progress {
         if rejected > 0 {
             self.0.set_message(format!("{rejected} rejected"));
         }
-    }
-
-    /// Prints through the bar, so that a log line does not tear it.
-    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.0.suspend(print)
     }
 
     /// Takes the bar away.

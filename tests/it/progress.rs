@@ -1,10 +1,11 @@
-//! The progress bar: on a real terminal and only there, and gone at the end.
+//! The progress bar: on a real terminal and only there, never through a line of the log, and gone at the end.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use rustix::termios::Winsize;
 
 use crate::support::Workplace;
 use crate::support::command::{Finished, finish};
-use crate::support::http::Server;
+use crate::support::http::{Reply, Server};
 use crate::support::postgres::Database;
 
 /// Wide enough for every line of the log.
@@ -219,6 +220,41 @@ fn a_terminal_shows_a_bar_while_the_run_goes_on_and_nothing_of_it_afterwards() {
     assert!(written.contains("/500 records "), "{written:?}");
     assert!(written.contains(" left"), "{written:?}");
     assert_eq!(screen(&written), [""; 0], "{written:?}");
+}
+
+#[test]
+fn a_line_of_the_log_is_whole_and_no_piece_of_the_bar_stays_beside_it() {
+    let terminal = Terminal::open();
+    let seen = terminal.seen();
+    let refused = AtomicBool::new(false);
+    let api = Server::new()
+        .records(texts(300))
+        .script(move |request| {
+            if request.param("page") == Some("1") {
+                return None;
+            }
+            seen.wait_for("/300 records ");
+            let first = !refused.swap(true, Ordering::SeqCst);
+            first.then(|| Reply::Instead(503, Vec::new(), String::new()))
+        })
+        .start();
+    let database = Database::new();
+    let place = Workplace::connected(api.url(), &database);
+    place.edit("mappings.yaml", "initial: 500ms", "initial: 5ms");
+    let (finished, written) = terminal.start(&place, &["-v", "sync"]).finish();
+    finished.expect(0);
+    assert!(written.contains("/300 records "), "{written:?}");
+    let lines = screen(&written);
+    assert!(lines.iter().any(|line| line.contains("503")), "{lines:#?}");
+    for line in &lines {
+        let (time, rest) = line.split_once(' ').unwrap_or_default();
+        assert!(
+            time.parse::<jiff::Timestamp>().is_ok()
+                && (rest.starts_with("WARN  ") || rest.starts_with("INFO  "))
+                && !rest.contains("/s  "),
+            "not a line of the log: {line:?}\n{lines:#?}"
+        );
+    }
 }
 
 #[test]

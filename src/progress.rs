@@ -1,10 +1,13 @@
 //! The progress bar: on a terminal only, on stderr, never in a log.
 
+use std::fmt::Write;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
+use indicatif::{
+    HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar,
+};
 
 /// The bar on the terminal, for those who print beside it.
 static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
@@ -59,13 +62,26 @@ impl Progress {
 }
 
 fn known_length() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{bar:30} {human_pos}/{human_len} records  {per_sec}  {eta} left  {msg}",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = "{bar:30} {human_pos}/{human_len} records  {rate}  {left}  {msg}";
+    ProgressStyle::with_template(style)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
+        .with_key("left", left)
 }
 
 fn unknown_length() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {human_pos} records  {per_sec}  {msg}")
+    ProgressStyle::with_template("{spinner} {human_pos} records  {rate}  {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("rate", rate)
+}
+
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
+}
+
+/// Nobody can tell how long it will take before anything is done.
+fn left(state: &ProgressState, out: &mut dyn Write) {
+    if state.pos() > 0 {
+        write!(out, "{:#} left", HumanDuration(state.eta())).unwrap_or_default();
+    }
 }

@@ -207,18 +207,30 @@ fn a_terminal_shows_a_bar_while_the_run_goes_on_and_nothing_of_it_afterwards() {
         .script(move |request| {
             seen.wait_for(match request.param("page") {
                 Some("1") => " 0 records ",
-                _ => "/500 records ",
+                Some("2") => " 0/500 records ",
+                _ => " 200/500 records ",
             });
             None
         })
         .start();
     let database = Database::new();
     let place = Workplace::connected(api.url(), &database);
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 200 ");
     let (finished, written) = terminal.start(&place, &["sync"]).finish();
     finished.expect(0).says("Synced: 500 records");
-    assert!(written.contains(" 0 records "), "{written:?}");
-    assert!(written.contains("/500 records "), "{written:?}");
-    assert!(written.contains(" left"), "{written:?}");
+    assert!(written.contains(" 0 records  0/s "), "{written:?}");
+    let shown = |count: &str| {
+        let mut frames: Vec<&str> = written.split('\r').collect();
+        frames.retain(|frame| frame.contains(count));
+        assert!(!frames.is_empty(), "no {count}: {written:?}");
+        frames
+    };
+    for frame in shown(" 0/500 records  0/s ") {
+        assert!(!frame.contains("left"), "nobody can tell yet: {frame:?}");
+    }
+    for frame in shown(" 200/500 records ") {
+        assert!(frame.contains(" left "), "{frame:?}");
+    }
     assert_eq!(screen(&written), [""; 0], "{written:?}");
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::cli::{Global, LogFormat};
+use crate::progress;
 use crate::report::clean;
 
 /// Lines kept for `--quiet` and for whoever wants the last of them.
@@ -156,10 +157,12 @@ fn told(payload: &dyn std::any::Any) -> String {
 
 /// A closed stderr must not change the outcome of a run.
 fn print(line: &str) {
-    io::stderr()
-        .lock()
-        .write_all(line.as_bytes())
-        .unwrap_or_default();
+    progress::beside(|| {
+        io::stderr()
+            .lock()
+            .write_all(line.as_bytes())
+            .unwrap_or_default();
+    });
 }
 
 impl Logger {

@@ -1,9 +1,26 @@
 //! The progress bar: on a terminal only, on stderr, never in a log.
 
+use std::fmt::Write;
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar,
+};
+
+/// The bar on the terminal, for those who print beside it.
+static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Prints on stderr while the bar is out of the way, so that neither tears the other.
+pub fn beside<T>(print: impl FnOnce() -> T) -> T {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match shown.and_then(|bar| bar.upgrade()) {
+        // A panic may have come from within the bar, which is locked then.
+        Some(bar) if !std::thread::panicking() => bar.suspend(print),
+        _ => print(),
+    }
+}
 
 /// What a run shows of itself while it goes on.
 #[derive(Debug)]
@@ -18,6 +35,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
         bar.set_style(unknown_length());
         bar.enable_steady_tick(Duration::from_millis(120));
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
         Self(bar)
     }
 
@@ -37,11 +55,6 @@ impl Progress {
         }
     }
 
-    /// Prints through the bar, so that a log line does not tear it.
-    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.0.suspend(print)
-    }
-
     /// Takes the bar away.
     pub fn finish(self) {
         self.0.finish_and_clear();
@@ -49,13 +62,26 @@ impl Progress {
 }
 
 fn known_length() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{bar:30} {human_pos}/{human_len} records  {per_sec}  {eta} left  {msg}",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = "{bar:30} {human_pos}/{human_len} records  {rate}  {left}  {msg}";
+    ProgressStyle::with_template(style)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
+        .with_key("left", left)
 }
 
 fn unknown_length() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {human_pos} records  {per_sec}  {msg}")
+    ProgressStyle::with_template("{spinner} {human_pos} records  {rate}  {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("rate", rate)
+}
+
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
+}
+
+/// Nobody can tell how long it will take before anything is done.
+fn left(state: &ProgressState, out: &mut dyn Write) {
+    if state.pos() > 0 {
+        write!(out, "{:#} left", HumanDuration(state.eta())).unwrap_or_default();
+    }
 }

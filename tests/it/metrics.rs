@@ -488,6 +488,122 @@ fn a_terminated_run_and_one_over_a_threshold_are_written_too() {
 }
 
 #[test]
+fn an_interrupted_run_is_written_with_what_it_did_and_claims_no_success() {
+    let database = Database::new();
+    let slow = Server::new()
+        .records(texts(400))
+        .latency(std::time::Duration::from_millis(300))
+        .start();
+    let place = place(&slow, &database);
+    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    let child = place.start(&["sync", "--output", "json"]);
+    while slow.requests().len() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let finished = crate::support::command::finish(child);
+    finished.expect(130);
+    let report = finished.json();
+    crate::support::command::assert_balanced(&report);
+    let metrics = read(&place);
+    expect(&metrics, "datasync_last_run_exit_code", 130.0);
+    expect(&metrics, "datasync_runs_total{exit_code=\"130\"}", 1.0);
+    expect(&metrics, "datasync_runs_total{exit_code=\"0\"}", 0.0);
+    expect(
+        &metrics,
+        "datasync_last_run_outcome{outcome=\"partial\"}",
+        1.0,
+    );
+    let fetched = report["ledger"]["fetched"].as_f64().unwrap();
+    assert!(fetched > 0.0 && fetched < 400.0, "{report}");
+    expect(&metrics, "datasync_last_run_fetched_records", fetched);
+    let inserted = report["ledger"]["inserted"].as_f64().unwrap();
+    expect(&metrics, &outcome("inserted"), inserted);
+    expect(&metrics, "datasync_open_cases", 0.0);
+    expect(&metrics, SUCCESS, 0.0);
+}
+
+#[test]
+fn a_run_whose_spool_is_full_says_what_is_kept_and_what_was_not() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = api(9_000);
+    let place = place(&api, &database);
+    place.edit(
+        "mappings.yaml",
+        "spool: { max_bytes: 1GiB }",
+        "spool: { max_bytes: 1MiB }",
+    );
+    place.edit("mappings.yaml", "size: 100 ", "size: 1000 ");
+    cluster.stop("fast");
+    let (finished, report) = place.sync(&[]);
+    finished.expect(6).says("the spool is full");
+    let metrics = read(&place);
+    expect(&metrics, "datasync_last_run_exit_code", 6.0);
+    expect(&metrics, "datasync_runs_total{exit_code=\"6\"}", 1.0);
+    expect(&metrics, "datasync_errors_total{type=\"state:spool\"}", 1.0);
+    let spooled = report["ledger"]["spooled"].as_f64().unwrap();
+    assert!(spooled > 0.0 && spooled < 9_000.0, "{report}");
+    expect(&metrics, &outcome("spooled"), spooled);
+    let kept: Vec<u64> = std::fs::read_dir(place.state().join("spool"))
+        .unwrap()
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .collect();
+    expect(&metrics, "datasync_spool_files", kept.len() as f64);
+    expect(
+        &metrics,
+        "datasync_spool_bytes",
+        kept.iter().sum::<u64>() as f64,
+    );
+    expect(&metrics, SUCCESS, 0.0);
+}
+
+#[test]
+fn a_ledger_that_does_not_balance_is_an_internal_error_and_counted_as_one() {
+    let database = Database::new();
+    // Somebody else takes a message away while the API refuses all of them: it is neither told nor kept.
+    let thief = std::sync::Mutex::new(database.client());
+    let api = Server::new()
+        .records(texts(20))
+        .script(move |request| {
+            if request.method != "PUT" {
+                return None;
+            }
+            thief
+                .lock()
+                .unwrap()
+                .execute("DELETE FROM sync_outbox WHERE record_id = 'M-00009'", &[])
+                .unwrap();
+            Some(Reply::Instead(503, Vec::new(), String::new()))
+        })
+        .start();
+    let place = place(&api, &database);
+    place.edit("mappings.yaml", "enabled: false", "enabled: true");
+    place.edit(
+        "mappings.yaml",
+        "method: PUT",
+        "method: PUT\n        retry: { initial: 5ms, max: 20ms }",
+    );
+    let (finished, report) = place.sync(&[]);
+    finished
+        .expect(1)
+        .says("the ledger of write-back does not balance: 18 messages due, 17 accounted for");
+    assert_eq!(report["exit_code"], 1);
+    let metrics = read(&place);
+    expect(&metrics, "datasync_last_run_exit_code", 1.0);
+    expect(&metrics, "datasync_runs_total{exit_code=\"1\"}", 1.0);
+    expect(
+        &metrics,
+        "datasync_errors_total{type=\"internal:write_back_ledger\"}",
+        1.0,
+    );
+    // What was fetched is committed all the same, and told as it is.
+    expect(&metrics, &outcome("inserted"), 18.0);
+    expect(&metrics, SUCCESS, 0.0);
+}
+
+#[test]
 fn a_dry_run_and_a_part_of_the_source_claim_no_success() {
     let database = Database::new();
     let api = api(100);

@@ -365,3 +365,70 @@ fn fetched_and_stored_records_are_judged_and_nothing_is_written() {
         .one("SELECT md5(string_agg(c::text || c.xmin::text, '' ORDER BY id)) FROM customers c");
     assert_eq!(before, after);
 }
+
+#[test]
+fn the_impact_of_a_changed_rule_on_what_the_api_has_is_told_without_a_database() {
+    let api = Server::new().records(texts()).page_size(2).start();
+    let place = Workplace::new().with_api(api.url());
+    place.edit("mappings.yaml", "size: 100", "size: 2");
+    std::fs::copy(place.path("decisions.dmn.xml"), place.path("old.dmn.xml")).unwrap();
+    let arguments = [
+        "validate",
+        "--fetch",
+        "--against",
+        "old.dmn.xml",
+        "--output",
+        "json",
+    ];
+    let unchanged = place.run(&arguments);
+    unchanged.expect(0);
+    let impact = &unchanged.json()["impact"];
+    assert_eq!(
+        (&impact["total"], &impact["changed"]),
+        (&5.into(), &0.into()),
+        "{impact}"
+    );
+
+    // Whoever had to be looked at is let through from 55 on, and 10 is enough to be looked at.
+    place.edit("decisions.dmn.xml", "&gt;= 80", "&gt;= 55");
+    place.edit("decisions.dmn.xml", "[50..80)", "[10..55)");
+    place.edit("decisions.dmn.xml", "&lt; 50", "&lt; 10");
+    let before = api.requests().len();
+    let changed = place.run(&arguments);
+    changed.expect(0);
+    assert_eq!(
+        api.requests().len() - before,
+        3,
+        "each page is fetched once, for both tables"
+    );
+    assert_eq!(counts(&changed.json()), [5, 4, 1, 0], "{changed}");
+    let impact = changed.json()["impact"].clone();
+    assert_eq!(
+        (&impact["total"], &impact["changed"]),
+        (&5.into(), &3.into()),
+        "{impact}"
+    );
+    let mut moved: Vec<_> = impact["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| {
+            let of = |key: &str| change[key].as_str().unwrap();
+            (of("from"), of("to"), change["ids"].to_string())
+        })
+        .collect();
+    moved.sort_unstable();
+    assert_eq!(
+        moved,
+        [
+            ("INVALID/REJECT", "WARNING/REVIEW", r#"["V-3"]"#.to_owned()),
+            (
+                "WARNING/REVIEW",
+                "VALID/PROCESS",
+                r#"["V-1","V-2"]"#.to_owned()
+            ),
+        ]
+    );
+    let strict: Vec<&str> = arguments.iter().copied().chain(["--strict"]).collect();
+    place.run(&strict).expect(5);
+}

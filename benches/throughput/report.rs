@@ -174,7 +174,12 @@ pub fn write(reports: &[Report]) -> anyhow::Result<()> {
     let file = folder.join("throughput.json");
     fs::write(&file, serde_json::to_string_pretty(reports)?)?;
     let picture = file.with_extension("svg");
-    let groups: Vec<_> = reports.iter().map(Report::bars).collect();
+    // It shows loads beside their repetition.
+    let groups: Vec<_> = reports
+        .iter()
+        .filter(|report| report.contestants.iter().any(|line| line.again.is_some()))
+        .map(Report::bars)
+        .collect();
     fs::write(&picture, chart::svg(&groups))?;
     writeln!(
         io::stdout(),

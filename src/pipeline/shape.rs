@@ -162,6 +162,7 @@ impl<'a> Shaper<'a> {
     /// Shapes a whole sheet and sends what is full. Returns how many of its records are the shard's.
     pub(super) fn add(&mut self, sheet: &Sheet, shard: Option<Shard>) -> u64 {
         let before = self.decided;
+        let mut foreign = 0;
         let mut shaped = Shaped::new();
         for range in &sheet.records {
             let raw = &sheet.text[range.start as usize..range.end as usize];
@@ -177,8 +178,14 @@ impl<'a> Shaper<'a> {
             if shard.is_none_or(|shard| shard.owns(shaped.id.as_deref())) {
                 self.settle(sheet, range, raw, &shaped, timed);
                 self.decided += 1;
+            } else {
+                foreign += raw.len();
             }
             self.sequence += 1;
+        }
+        // The page stays in memory as a whole.
+        if let Some(open) = self.open.as_mut() {
+            open.batch.carry(foreign);
         }
         self.decided - before
     }

@@ -121,7 +121,7 @@ pub struct Batch {
     keys: Arc<String>,
     /// Where the keys of the rejections are in `keys`.
     rejected: Vec<Range<u32>>,
-    /// What the rejections and the raw text of the rows take, bytes.
+    /// What the rejections, the raw text of the rows and what lies beside it in their pages take, bytes.
     texts: usize,
     pages: Vec<Arc<String>>,
     rejections: Vec<Rejection>,
@@ -285,6 +285,11 @@ impl Batch {
         }
         self.pages.push(Arc::clone(page));
         to_u32(self.pages.len() - 1)
+    }
+
+    /// Counts text that its rows keep in memory although it is not theirs, bytes.
+    pub fn carry(&mut self, bytes: usize) {
+        self.texts += bytes;
     }
 
     /// Rows that are flagged for review.

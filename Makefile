@@ -30,7 +30,7 @@ lint: ## Check the formatting, and clippy with warnings as errors
 fmt: ## Format the code
 	$(CARGO) fmt
 
-bench: ## Measure throughput and memory beside what psql and PostgreSQL can do (minutes; release build)
+bench: ## Measure throughput and memory beside what psql, PostgreSQL and other tools can do (ten minutes; release build)
 	scripts/with-postgres $(CARGO) bench --locked --bench throughput
 
 fixtures: ## Write the fixture of customer records anew

@@ -161,9 +161,9 @@ struct Run<'a> {
     delivery: Option<write_back::Delivery>,
     spool: Spool,
     pages: Pages,
-    /// For the run's own statements (log, lease, cases); writers have theirs. None while the database is away.
+    /// For the run's own statements (log, lease, cases); a writer has it meanwhile. None while the database is away.
     connection: Option<Connection>,
-    /// Another one, for the writers.
+    /// Another one, for the second writer.
     opening: Option<Opening>,
     layout: Option<Layout>,
     clock_offset: i64,

@@ -71,7 +71,7 @@ impl Shared {
         };
         // Others need not wait for it.
         drop(spare);
-        open.or_else(|| opening?.wait())
+        open.or_else(|| opening?.wait(&self.give_up, self.deadline))
             .filter(|connection| !connection.is_dead())
     }
 }
@@ -196,13 +196,14 @@ impl<'a> BatchWriter<'a> {
         let session = if let Some(session) = self.session.as_mut() {
             session
         } else {
-            let mut limit = self.target.database.connection_timeout;
-            if let Some(deadline) = self.shared.deadline {
-                limit = limit.min(deadline.saturating_duration_since(Instant::now()));
-            }
-            let mut session = match self.shared.take_spare() {
-                Some(spare) => spare,
-                None => Connection::open_unless(&self.shared.give_up, self.target.database, limit)?,
+            let mut session = if let Some(spare) = self.shared.take_spare() {
+                spare
+            } else {
+                let mut limit = self.target.database.connection_timeout;
+                if let Some(deadline) = self.shared.deadline {
+                    limit = limit.min(deadline.saturating_duration_since(Instant::now()));
+                }
+                Connection::open_unless(&self.shared.give_up, self.target.database, limit)?
             };
             session.give_up_on(Arc::clone(&self.shared.give_up));
             self.session.insert(session)

@@ -143,7 +143,9 @@ impl<'a> Run<'a> {
         let began_at = jiff::Timestamp::now().as_microsecond() + offset;
         if self.database.min_connections > 1 && self.request.purpose.fetches() {
             // While the tables are looked at; whoever needs it finds out whether it could be had.
-            self.opening = Opening::begin(self.database, self.database.connection_timeout).ok();
+            self.opening = Opening::begin(self.database, self.database.connection_timeout)
+                .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
+                .ok();
         }
         match store::inspect(&mut connection, self.database, &self.plan.mapping) {
             Ok(layout) => {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use futures_util::future::{join, join_all};
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
@@ -351,28 +352,46 @@ impl Connection {
 /// A connection that is being opened while its owner does something else, on a thread of its own.
 #[derive(Debug)]
 pub struct Opening {
-    thread: Option<std::thread::JoinHandle<Result<Connection, StoreError>>>,
+    opened: Receiver<Result<Connection, StoreError>>,
+    thread: Option<std::thread::JoinHandle<()>>,
     give_up: Arc<AtomicBool>,
 }
 
 impl Opening {
     /// Begins to connect, within `limit`.
     pub fn begin(db: &Database, limit: Duration) -> std::io::Result<Self> {
+        let (tell, opened) = bounded(1);
         let give_up = Arc::<AtomicBool>::default();
         let (flag, db) = (Arc::clone(&give_up), db.clone());
         let thread = std::thread::Builder::new()
             .name("connect".into())
-            .spawn(move || Connection::open_unless(&flag, &db, limit))?;
+            .spawn(move || {
+                // Nobody may want it any more.
+                drop(tell.send(Connection::open_unless(&flag, &db, limit)));
+            })?;
         Ok(Self {
+            opened,
             thread: Some(thread),
             give_up,
         })
     }
 
-    /// Waits for it. None: it could not be opened, and whoever tries again is told why.
-    pub fn wait(mut self) -> Option<Connection> {
-        let opened = self.thread.take()?.join().ok()?;
-        opened.inspect_err(|error| log::debug!("{error}")).ok()
+    /// Waits for it, but not beyond `until`, nor once `give_up` is set. None: it could not be had, and whoever tries again
+    /// is told why.
+    pub fn wait(self, give_up: &AtomicBool, until: Option<Instant>) -> Option<Connection> {
+        loop {
+            let slice = until.map_or(LOOK_UP, |until| {
+                LOOK_UP.min(until.saturating_duration_since(Instant::now()))
+            });
+            match self.opened.recv_timeout(slice) {
+                Ok(opened) => {
+                    return opened.inspect_err(|error| log::debug!("{error}")).ok();
+                }
+                Err(RecvTimeoutError::Timeout)
+                    if !slice.is_zero() && !give_up.load(Ordering::Relaxed) => {}
+                Err(_) => return None,
+            }
+        }
     }
 }
 

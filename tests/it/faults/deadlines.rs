@@ -121,3 +121,30 @@ fn waiting_for_another_run_ends_at_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(6));
     assert!(api.requests().is_empty());
 }
+
+#[test]
+fn a_second_connection_that_does_not_come_about_keeps_no_run_beyond_its_deadline() {
+    let database = Database::new();
+    let proxy = Proxy::start(database.port);
+    proxy.set(Mode::OnlyFirst);
+    let api = Server::new().records(texts(1_000)).start();
+    let place = place(&api, &database)
+        .env("DB_HOST", "127.0.0.1")
+        .env("DB_PORT", proxy.port.to_string());
+    place.edit("mappings.yaml", "batch_size: 5000", "batch_size: 100");
+    place.edit(
+        "mappings.yaml",
+        "connection_timeout: 5s",
+        "connection_timeout: 60s",
+    );
+    let report = bounded(&place, 4);
+    assert!(
+        count(&report, "inserted") > 0,
+        "the first one writes: {report}"
+    );
+    assert!(
+        count(&report, "spooled") > 0,
+        "what the second had: {report}"
+    );
+    assert_eq!(count(&report, "fetched"), 1_000);
+}

@@ -16,6 +16,8 @@ pub enum Mode {
     CutAtCommit,
     /// Once `INSERT` is seen, nothing goes through any more, in either direction; the link stays up.
     BlackHole,
+    /// The first connection goes through; others are accepted, and nothing comes back.
+    OnlyFirst,
 }
 
 pub struct Proxy {
@@ -33,9 +35,14 @@ impl Proxy {
         let done = Arc::new(AtomicBool::new(false));
         let (shared, ended) = (Arc::clone(&mode), Arc::clone(&done));
         std::thread::spawn(move || {
-            for client in listener.incoming() {
+            let mut left_alone = Vec::new();
+            for (number, client) in listener.incoming().enumerate() {
                 if ended.load(Ordering::SeqCst) {
                     return;
+                }
+                if number > 0 && *shared.lock().unwrap() == Mode::OnlyFirst {
+                    left_alone.push(client);
+                    continue;
                 }
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", target)))
                 else {

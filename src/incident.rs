@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::alert;
+use crate::atomic_file;
 use crate::case::{Case, Cause, CheckFound, Closing, Evidence, Shelf};
 use crate::config::plan::{Database, Plan};
 use crate::exit::Exit;
 use crate::record::Ledger;
 use crate::store::{self, CaseRow, Connection, RunEnd, RunHeader, StoreError};
-use crate::whole;
 
 /// What is known when a run ends.
 #[derive(Debug)]
@@ -342,7 +342,7 @@ pub fn keep_log(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) 
     let folder = plan.state_dir.join("log");
     let path = folder.join(format!("{}.json", row.header.run_id));
     let text = serde_json::to_vec(row).context("cannot write the log row down")?;
-    whole::keep(&folder, &path, &text)
+    atomic_file::keep(&folder, &path, &text)
         .with_context(|| format!("cannot keep the log row in {}", path.display()))
 }
 

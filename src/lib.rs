@@ -24,9 +24,9 @@ pub mod progress; // the bar on a terminal
 pub mod report; // what a run prints
 pub mod spool; // what the database did not take
 
+pub mod atomic_file; // files replaced as a whole, or not at all
 pub mod config; // flags > environment > .env > mappings.yaml
 pub mod exit; // error → exit code
 pub mod histogram; // durations in bounded memory
 pub mod record; // the nouns
 pub mod shard; // which records are whose
-pub mod whole; // files replaced as a whole

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::atomic_file;
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::report::{Report, Status, rows, write_back_rows};
-use crate::whole;
 use exposition::{Former, Kind, Page, series};
 
 /// Every threshold and brake that an alert can be about.
@@ -62,7 +62,7 @@ pub fn keep(path: &Path, ended: &Ended<'_>) -> Result<()> {
     let now = jiff::Timestamp::now().as_duration().as_secs_f64();
     let text = page(&Former::parse(&former), ended, now);
     // Another user's collector reads it; nothing in it is secret.
-    whole::replace(path, text.as_bytes(), 0o644).with_context(|| cannot(path))
+    atomic_file::replace(path, text.as_bytes(), 0o644).with_context(|| cannot(path))
 }
 
 fn cannot(path: &Path) -> String {

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::whole::sync_folder;
+use crate::atomic_file::sync_folder;
 
 pub use glance::{Glance, glance};
 

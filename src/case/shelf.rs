@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::whole;
+use crate::atomic_file;
 
 use super::{Case, Step};
 
@@ -27,7 +27,7 @@ impl Shelf {
     pub fn put(&self, case: &Case) -> Result<()> {
         let text = serde_json::to_vec_pretty(case).context("cannot write a case down")?;
         let path = self.path(&case.id);
-        whole::keep(&self.folder, &path, &text)
+        atomic_file::keep(&self.folder, &path, &text)
             .with_context(|| format!("cannot keep the case in {}", path.display()))
     }
 

@@ -248,9 +248,13 @@ impl<'a> Shaper<'a> {
         let emptied = &self.emptied;
         let open = self.open.get_or_insert_with(|| {
             *next += 1;
-            let room = emptied.try_recv();
-            let mut batch = room.unwrap_or_else(|_| Batch::new(Arc::clone(columns), 0));
-            batch.number = *next;
+            let batch = match emptied.try_recv() {
+                Ok(mut batch) => {
+                    batch.number = *next;
+                    batch
+                }
+                Err(_) => Batch::new(Arc::clone(columns), *next),
+            };
             Open {
                 batch,
                 since: Instant::now(),

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file;
 use crate::shard::Shard;
-use crate::whole;
 
 /// See the file's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Cache {
 
     /// Replaces the file as a whole, or not at all.
     pub(super) fn save(&self, path: &Path) -> io::Result<()> {
-        whole::replace(path, &serde_json::to_vec(self)?, 0o600)
+        atomic_file::replace(path, &serde_json::to_vec(self)?, 0o600)
     }
 }
 

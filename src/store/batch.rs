@@ -132,6 +132,8 @@ pub struct Batch {
 
 /// What the encoded fields of one batch may take.
 const MOST_BYTES: usize = 1 << 31;
+/// Room for encoded fields that is kept for the next batch, bytes.
+const USUAL_ROOM: usize = 2 << 20;
 /// The texts of a rejection are there so many times while it is stored: as they are, put together, and on their way.
 const REJECTION_COPIES: usize = 4;
 /// Text of more than this is not taken whole into an index.
@@ -180,6 +182,8 @@ impl Batch {
         self.rows.clear();
         self.fields.clear();
         self.data.clear();
+        // A batch of large records is an exception, and its room is given back.
+        self.data.shrink_to(USUAL_ROOM);
         self.rejected.clear();
         self.texts = 0;
         self.pages.clear();

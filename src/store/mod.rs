@@ -23,6 +23,8 @@ pub mod state; // sync_state: the watermark
 mod tls; // sslmode with libpq's meaning
 pub mod upsert; // all SQL of the write path
 
+use crate::config::plan::Database;
+
 pub use batch::{Batch, Columns, Keys};
 pub use cases::CaseRow;
 pub use check::{Findings, check};
@@ -42,4 +44,20 @@ pub(crate) fn quote(identifier: &str) -> String {
 /// `"schema"."table"`.
 pub(crate) fn quote_table(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))
+}
+
+/// The tables of the program itself, all in the schema of the audit tables; that of write-back only where it is on.
+fn own_tables(db: &Database) -> Vec<&str> {
+    let mut names = vec![
+        db.log_table.as_str(),
+        "sync_batches",
+        "sync_rejections",
+        "sync_cases",
+        "sync_state",
+        "sync_lease",
+    ];
+    if !db.owed.is_empty() {
+        names.push("sync_outbox");
+    }
+    names
 }

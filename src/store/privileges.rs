@@ -6,7 +6,7 @@ use super::check::{Found, bad, failed, well};
 use super::connect::Connection;
 use super::error::StoreError;
 use super::upsert::{single, text};
-use super::{log, quote, quote_table};
+use super::{log, own_tables, quote, quote_table};
 use crate::config::plan::Database;
 
 const MISSING_PRIVILEGES: &str = "
@@ -71,18 +71,7 @@ fn table_privileges(
 ) -> Result<Vec<Missing>, StoreError> {
     let target = quote_table(&db.schema, &db.table);
     let mut tables = vec![(target.clone(), log::target(db), "SELECT, INSERT, UPDATE")];
-    let outbox = (!db.owed.is_empty()).then_some("sync_outbox");
-    for table in [
-        db.log_table.as_str(),
-        "sync_batches",
-        "sync_rejections",
-        "sync_cases",
-        "sync_state",
-        "sync_lease",
-    ]
-    .into_iter()
-    .chain(outbox)
-    {
+    for table in own_tables(db) {
         tables.push((
             quote_table(&db.log_schema, table),
             format!("{}.{table}", db.log_schema),

@@ -8,7 +8,7 @@ use super::super::connect::Connection;
 use super::super::encode::Wire;
 use super::super::error::StoreError;
 use super::super::upsert::{single, text};
-use super::super::{quote, quote_table};
+use super::super::{own_tables, quote, quote_table};
 use super::{Found, SCHEMA_SQL, UNIQUE_SQL};
 use crate::config::plan::{Database, Kind};
 
@@ -87,17 +87,7 @@ pub(super) fn missing_tables(
     conn: &mut Connection,
     db: &Database,
 ) -> Result<Vec<Misfit>, StoreError> {
-    let mut names = vec![
-        db.log_table.as_str(),
-        "sync_batches",
-        "sync_rejections",
-        "sync_cases",
-        "sync_state",
-        "sync_lease",
-    ];
-    if !db.owed.is_empty() {
-        names.push("sync_outbox");
-    }
+    let names = own_tables(db);
     let quoted: Vec<String> = names
         .iter()
         .map(|name| quote_table(&db.log_schema, name))

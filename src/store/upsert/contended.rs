@@ -33,23 +33,21 @@ impl Writer {
         };
         let until = Instant::now() + self.lock_timeout;
         // The dead-lock was met in ascending order.
-        for sql in [
+        let (mut sql, mut other) = (
             &self.statements.lock_descending,
             &self.statements.lock_ascending,
-        ]
-        .into_iter()
-        .cycle()
-        {
+        );
+        loop {
             self.begin(conn, bisect)?;
             conn.run(WHAT, &patience(PATIENCE.min(self.lock_timeout)))?;
             match conn.query(WHAT, sql, &[(&keys, keys.ty())]) {
                 Ok(_) => return conn.run(WHAT, &patience(self.lock_timeout)),
                 Err(error) if error.is_lock_timeout() && Instant::now() < until => {
                     conn.run(WHAT, "ROLLBACK")?;
+                    std::mem::swap(&mut sql, &mut other);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 }

@@ -96,22 +96,15 @@ impl Writer {
                 // The first row comes with the header.
                 let stored = message.get(std::mem::take(&mut head)..).unwrap_or_default();
                 // Mostly both go in step; where the collation orders otherwise, the row is searched for.
-                let index = match rows.get(next) {
-                    Some(row) if self.is_stored(batch, row, stored) => next,
-                    _ => {
-                        let key = encode::copied(stored).nth(batch.columns().key).flatten();
-                        let Some(key) = key else { return };
-                        let found = rows.binary_search_by(|row| batch.key_bytes(row).cmp(key));
-                        let Ok(index) = found else { return };
-                        if !self.is_stored(batch, &rows[index], stored) {
-                            next = index + 1;
-                            return;
-                        }
-                        index
-                    }
+                let key = encode::copied(stored).nth(batch.columns().key).flatten();
+                let Some(key) = key else { return };
+                let found = match rows.get(next) {
+                    Some(row) if batch.key_bytes(row) == key => Ok(next),
+                    _ => rows.binary_search_by(|row| batch.key_bytes(row).cmp(key)),
                 };
+                let Ok(index) = found else { return };
                 next = index + 1;
-                proven[index] = true;
+                proven[index] = self.is_stored(batch, &rows[index], stored);
             },
         )?;
         let count = proven.iter().filter(|proven| **proven).count();

@@ -1,0 +1,83 @@
+//! Files that are replaced as a whole, or not at all. It knows nothing of what they hold.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Writes a file beside its place, syncs it and renames it. After an error the one that was there before is there still.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let (temporary, mut file) = beside(path, mode)?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            // The half-written file is of no use; that it cannot be removed changes nothing.
+            fs::remove_file(&temporary).unwrap_or_default();
+        })
+}
+
+/// The same for a file that only its owner may read, in a folder of its own that is made where it is missing; when this
+/// returns, it survives a power cut.
+pub fn keep(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    replace(path, content, 0o600)?;
+    sync_folder(folder)
+}
+
+/// Can a file be put here? Leaves nothing behind.
+pub fn probe(path: &Path) -> io::Result<()> {
+    let (temporary, _file) = beside(path, 0o600)?;
+    fs::remove_file(temporary)
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// A new file in the same folder. Its name ends in `.tmp`: nobody who looks for finished files takes it for one.
+fn beside(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
+    let Some(name) = path.file_name() else {
+        let why = "the path does not end in the name of a file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    };
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(hidden);
+    // A process with our number was killed over it; in a container that number is always the same.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Never through a link that somebody has laid there.
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)?;
+    Ok((temporary, file))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_of_our_number_left_is_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known.json");
+        fs::write(&path, "before").unwrap();
+        let left = format!(".known.json.{}.tmp", std::process::id());
+        fs::write(folder.path().join(left), "half").unwrap();
+        replace(&path, b"after", 0o600).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "after");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,6 +1,8 @@
 //! The Prometheus textfile: written however a run ends, read by Prometheus' own parser.
 #![allow(clippy::unwrap_used)]
 
+mod exits;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -66,6 +68,15 @@ fn expect(metrics: &BTreeMap<String, f64>, series: &str, value: f64) {
         (found - value).abs() < 1e-9,
         "{series} is {found}, not {value}"
     );
+}
+
+/// What is told after a run that was the first to end with this code.
+fn ended(place: &Workplace, code: u32) -> BTreeMap<String, f64> {
+    let metrics = read(place);
+    expect(&metrics, "datasync_last_run_exit_code", f64::from(code));
+    let runs = format!("datasync_runs_total{{exit_code=\"{code}\"}}");
+    expect(&metrics, &runs, 1.0);
+    metrics
 }
 
 fn outcome(name: &str) -> String {
@@ -297,59 +308,6 @@ fn a_failing_run_keeps_the_time_of_the_last_success_and_says_what_failed() {
 }
 
 #[test]
-fn a_configuration_error_is_counted_and_the_figures_of_the_run_before_stay() {
-    let database = Database::new();
-    let api = api(100);
-    let place = place(&api, &database);
-    place.sync(&[]).0.expect(0);
-    let before = read(&place);
-
-    // The table is wrong: found after the configuration was read.
-    place.edit("decisions.dmn.xml", "&lt; 50", "&lt;&lt; 50");
-    place.run(&["sync"]).expect(2);
-    // mappings.yaml cannot be read at all, by sync or retry.
-    place.write("mappings.yaml", "version: [");
-    place.run(&["sync"]).expect(2);
-    place.run(&["retry"]).expect(2);
-    // Nor can .env, which may be where the path stands.
-    place.write(".env", "API_TOKEN='never closed\n");
-    place.run(&["sync"]).expect(2);
-    let after = read(&place);
-    expect(&after, "datasync_last_run_exit_code", 2.0);
-    expect(&after, "datasync_last_run_outcome{outcome=\"failed\"}", 1.0);
-    expect(&after, "datasync_runs_total{exit_code=\"2\"}", 4.0);
-    expect(&after, "datasync_errors_total{type=\"configuration\"}", 4.0);
-    expect(&after, SUCCESS, before[SUCCESS]);
-    expect(&after, &outcome("inserted"), 90.0);
-    expect(&after, "datasync_last_run_success_ratio", 0.9);
-    expect(
-        &after,
-        "datasync_api_response_seconds_count",
-        before["datasync_api_response_seconds_count"],
-    );
-}
-
-#[test]
-fn a_command_line_that_cannot_be_parsed_is_counted_where_it_was_to_be_a_run() {
-    let database = Database::new();
-    let api = api(10);
-    let place = place(&api, &database);
-    place.sync(&[]).0.expect(0);
-    let before = read(&place);
-    place.run(&["-q", "sync", "--limit", "many"]).expect(2);
-    let after = read(&place);
-    expect(&after, "datasync_runs_total{exit_code=\"2\"}", 1.0);
-    expect(&after, SUCCESS, before[SUCCESS]);
-    // None of these was to be one.
-    place
-        .run(&["sync", "--dry-run", "--limit", "many"])
-        .expect(2);
-    place.run(&["case", "shwo"]).expect(2);
-    place.run(&["sync", "--help"]).expect(0);
-    assert_eq!(read(&place), after);
-}
-
-#[test]
 fn the_alert_rules_are_well_formed_and_fire_when_they_should() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/monitoring");
     let rules = format!("{folder}/prometheus-rules.yml");
@@ -430,177 +388,6 @@ fn the_path_may_stand_in_mappings_yaml_or_in_dotenv() {
     place.write("mappings.yaml", "version: [");
     place.run(&["sync"]).expect(2);
     expect(&read(&place), "datasync_last_run_exit_code", 2.0);
-}
-
-#[test]
-fn a_run_that_finds_another_at_work_is_counted_as_busy() {
-    let database = Database::new();
-    let slow = Server::new()
-        .records(texts(30))
-        .latency(std::time::Duration::from_secs(2))
-        .start();
-    let place = place(&slow, &database);
-    let first = place.start(&["sync"]);
-    while slow.requests().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    place.run(&["sync"]).expect(75);
-    let metrics = read(&place);
-    expect(&metrics, "datasync_last_run_outcome{outcome=\"busy\"}", 1.0);
-    expect(&metrics, "datasync_runs_total{exit_code=\"75\"}", 1.0);
-    expect(&metrics, SUCCESS, 0.0);
-    crate::support::command::finish(first).expect(0);
-    let metrics = read(&place);
-    expect(&metrics, "datasync_runs_total{exit_code=\"75\"}", 1.0);
-    expect(&metrics, "datasync_runs_total{exit_code=\"0\"}", 1.0);
-}
-
-#[test]
-fn a_terminated_run_and_one_over_a_threshold_are_written_too() {
-    let database = Database::new();
-    let slow = Server::new()
-        .records(texts(30))
-        .latency(std::time::Duration::from_secs(2))
-        .start();
-    let place = place(&slow, &database);
-    let child = place.start(&["sync"]);
-    while slow.requests().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    crate::support::command::finish(child).expect(143);
-    expect(&read(&place), "datasync_last_run_exit_code", 143.0);
-
-    let bad = Server::new()
-        .records(texts(40).iter().map(|text| text.replace(":90", ":30")))
-        .start();
-    let place = place.with_api(bad.url());
-    place.sync(&[]).0.expect(5);
-    let metrics = read(&place);
-    expect(&metrics, "datasync_last_run_exit_code", 5.0);
-    expect(
-        &metrics,
-        "datasync_last_run_alert{alert=\"rejection_rate\"}",
-        1.0,
-    );
-    expect(&metrics, SUCCESS, 0.0);
-}
-
-#[test]
-fn an_interrupted_run_is_written_with_what_it_did_and_claims_no_success() {
-    let database = Database::new();
-    let slow = Server::new()
-        .records(texts(400))
-        .latency(std::time::Duration::from_millis(300))
-        .start();
-    let place = place(&slow, &database);
-    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
-    let child = place.start(&["sync", "--output", "json"]);
-    while slow.requests().len() < 3 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let finished = crate::support::command::finish(child);
-    finished.expect(130);
-    let report = finished.json();
-    crate::support::command::assert_balanced(&report);
-    let metrics = read(&place);
-    expect(&metrics, "datasync_last_run_exit_code", 130.0);
-    expect(&metrics, "datasync_runs_total{exit_code=\"130\"}", 1.0);
-    expect(&metrics, "datasync_runs_total{exit_code=\"0\"}", 0.0);
-    expect(
-        &metrics,
-        "datasync_last_run_outcome{outcome=\"partial\"}",
-        1.0,
-    );
-    let fetched = report["ledger"]["fetched"].as_f64().unwrap();
-    assert!(fetched > 0.0 && fetched < 400.0, "{report}");
-    expect(&metrics, "datasync_last_run_fetched_records", fetched);
-    let inserted = report["ledger"]["inserted"].as_f64().unwrap();
-    expect(&metrics, &outcome("inserted"), inserted);
-    expect(&metrics, "datasync_open_cases", 0.0);
-    expect(&metrics, SUCCESS, 0.0);
-}
-
-#[test]
-fn a_run_whose_spool_is_full_says_what_is_kept_and_what_was_not() {
-    let cluster = Cluster::new(&[], &[]);
-    let database = cluster.database();
-    let api = api(9_000);
-    let place = place(&api, &database);
-    place.edit(
-        "mappings.yaml",
-        "spool: { max_bytes: 1GiB }",
-        "spool: { max_bytes: 1MiB }",
-    );
-    place.edit("mappings.yaml", "size: 100 ", "size: 1000 ");
-    cluster.stop("fast");
-    let (finished, report) = place.sync(&[]);
-    finished.expect(6).says("the spool is full");
-    let metrics = read(&place);
-    expect(&metrics, "datasync_last_run_exit_code", 6.0);
-    expect(&metrics, "datasync_runs_total{exit_code=\"6\"}", 1.0);
-    expect(&metrics, "datasync_errors_total{type=\"state:spool\"}", 1.0);
-    let spooled = report["ledger"]["spooled"].as_f64().unwrap();
-    assert!(spooled > 0.0 && spooled < 9_000.0, "{report}");
-    expect(&metrics, &outcome("spooled"), spooled);
-    let kept: Vec<u64> = std::fs::read_dir(place.state().join("spool"))
-        .unwrap()
-        .map(|file| file.unwrap().metadata().unwrap().len())
-        .collect();
-    expect(&metrics, "datasync_spool_files", kept.len() as f64);
-    expect(
-        &metrics,
-        "datasync_spool_bytes",
-        kept.iter().sum::<u64>() as f64,
-    );
-    expect(&metrics, SUCCESS, 0.0);
-}
-
-#[test]
-fn a_ledger_that_does_not_balance_is_an_internal_error_and_counted_as_one() {
-    let database = Database::new();
-    // Somebody else takes a message away while the API refuses all of them: it is neither told nor kept.
-    let thief = std::sync::Mutex::new(database.client());
-    let api = Server::new()
-        .records(texts(20))
-        .script(move |request| {
-            if request.method != "PUT" {
-                return None;
-            }
-            thief
-                .lock()
-                .unwrap()
-                .execute("DELETE FROM sync_outbox WHERE record_id = 'M-00009'", &[])
-                .unwrap();
-            Some(Reply::Instead(503, Vec::new(), String::new()))
-        })
-        .start();
-    let place = place(&api, &database);
-    place.edit("mappings.yaml", "enabled: false", "enabled: true");
-    place.edit(
-        "mappings.yaml",
-        "method: PUT",
-        "method: PUT\n        retry: { initial: 5ms, max: 20ms }",
-    );
-    let (finished, report) = place.sync(&[]);
-    finished
-        .expect(1)
-        .says("the ledger of write-back does not balance: 18 messages due, 17 accounted for");
-    assert_eq!(report["exit_code"], 1);
-    let metrics = read(&place);
-    expect(&metrics, "datasync_last_run_exit_code", 1.0);
-    expect(&metrics, "datasync_runs_total{exit_code=\"1\"}", 1.0);
-    expect(
-        &metrics,
-        "datasync_errors_total{type=\"internal:write_back_ledger\"}",
-        1.0,
-    );
-    // What was fetched is committed all the same, and told as it is.
-    expect(&metrics, &outcome("inserted"), 18.0);
-    expect(&metrics, SUCCESS, 0.0);
 }
 
 #[test]

@@ -68,6 +68,20 @@ fn slow_writes(database: &Database, seconds: f64) {
     ));
 }
 
+/// Keeps every write waiting in its statement until the transaction of the returned client ends.
+fn held_writes(database: &Database) -> postgres::Client {
+    database.run(
+        "CREATE TABLE gate (); \
+         CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM gate; RETURN NULL; END $$; \
+         CREATE TRIGGER held BEFORE INSERT ON customers FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate()",
+    );
+    let mut keeper = database.client();
+    keeper
+        .batch_execute("BEGIN; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE")
+        .unwrap();
+    keeper
+}
+
 #[test]
 fn row_32_a_database_that_is_down_is_spooled_for_and_the_next_run_does_not_fetch_again() {
     let cluster = Cluster::new(&[], &[]);
@@ -171,15 +185,17 @@ fn row_35_a_peer_that_vanishes_is_given_up_and_the_batch_is_spooled() {
 #[test]
 fn row_36_a_terminated_back_end_is_replaced_and_the_batch_written_once() {
     let database = Database::undistributed();
-    slow_writes(&database, 0.3);
+    let mut keeper = held_writes(&database);
     let api = api(60);
     let place = place(&api, &database);
     let child = place.start(&["sync", "--output", "json"]);
     let pid = backend(&database, WRITE);
     assert_eq!(
-        database.one(&format!("SELECT pg_terminate_backend({pid})::text")),
-        "true"
+        database.one(&format!("SELECT pg_terminate_backend({pid}, 5000)::text")),
+        "true",
+        "it is gone before the writes are let go"
     );
+    keeper.batch_execute("ROLLBACK").unwrap();
     let finished = finish(child);
     finished.expect(0);
     let report = finished.json();

@@ -42,10 +42,10 @@ fn signal(name: &str, pid: &str) {
 /// The statement that writes rows, in whichever of its forms: a regular expression.
 const WRITE: &str = r#"(INSERT INTO|COPY) "public"."customers""#;
 
-/// Waits until a statement of the program runs and gives its back end.
+/// Waits until a statement of the program runs in this database, and gives its back end.
 fn backend(database: &Database, statement: &str) -> String {
     let sql = format!(
-        "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'datasync' AND state = 'active' AND query ~ '{statement}'"
+        "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'datasync' AND state = 'active' AND query ~ '{statement}'"
     );
     let mut client = database.client();
     for _ in 0..400 {

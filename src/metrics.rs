@@ -19,7 +19,8 @@ use crate::atomic_file;
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::report::{Report, Status, rows, write_back_rows};
-use exposition::{Former, Kind, Page, series};
+use crate::shard::Shard;
+use exposition::{Former, Kind, Label, Page, series};
 
 /// Every threshold and brake that an alert can be about.
 const ALERTS: [&str; 7] = [
@@ -39,8 +40,35 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Ended<'a> {
     pub exit: Exit,
     pub seconds: f64,
+    pub share: Share,
     /// None: it ended before there was anything to report. Figures of the run before stay.
     pub report: Option<&'a Report>,
+}
+
+/// Which part of the source a run was about. A shard is named by a label of every series, so that several files can be
+/// collected on one host.
+#[derive(Clone, Copy, Debug)]
+pub enum Share {
+    Whole,
+    Shard(Shard),
+    /// What the file has been about so far: the run did not say.
+    AsBefore,
+}
+
+impl From<Option<Shard>> for Share {
+    fn from(shard: Option<Shard>) -> Self {
+        shard.map_or(Self::Whole, Self::Shard)
+    }
+}
+
+impl Share {
+    fn label(self, former: &str) -> Label {
+        match self {
+            Self::Whole => Label::default(),
+            Self::Shard(shard) => Label::of(shard),
+            Self::AsBefore => Label::of_file(former),
+        }
+    }
 }
 
 /// Writes the file anew, by rename: whoever reads it sees the old one or the new one.
@@ -60,7 +88,9 @@ pub fn keep(path: &Path, ended: &Ended<'_>) -> Result<()> {
         Err(error) => return Err(error).with_context(|| cannot(path)),
     };
     let now = jiff::Timestamp::now().as_duration().as_secs_f64();
-    let text = page(&Former::parse(&former), ended, now);
+    let label = ended.share.label(&former);
+    let former = Former::parse(&former, &label);
+    let text = page(label, &former, ended, now);
     // Another user's collector reads it; nothing in it is secret.
     atomic_file::replace(path, text.as_bytes(), 0o644).with_context(|| cannot(path))
 }
@@ -84,9 +114,9 @@ fn lock(folder: &Path) -> Option<fs::File> {
 }
 
 /// The file after a run that ended at `now`, seconds since 1970.
-fn page(former: &Former, ended: &Ended<'_>, now: f64) -> String {
+fn page(label: Label, former: &Former, ended: &Ended<'_>, now: f64) -> String {
     let mut out = Writer {
-        page: Page::default(),
+        page: Page::new(label),
         former,
     };
     attempt(&mut out, ended, now);

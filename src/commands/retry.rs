@@ -12,6 +12,7 @@ use crate::cli::{Global, Output, RetryArgs};
 use crate::config::plan::Plan;
 use crate::exit::{Exit, Misconfigured};
 use crate::incident;
+use crate::metrics::Share;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::run::{self, Purpose, Request};
@@ -20,7 +21,7 @@ use crate::spool::{self, Spool};
 use crate::store::{self, Connection};
 
 pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
-    watched(global, |plan| retry(global, args, plan))
+    watched(global, Share::AsBefore, |plan| retry(global, args, plan))
 }
 
 fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {

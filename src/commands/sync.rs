@@ -25,7 +25,7 @@ pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
         )?;
         return Ok(sync(global, args, &plan)?.0);
     }
-    watched(global, |plan| sync(global, args, plan))
+    watched(global, args.shard.into(), |plan| sync(global, args, plan))
 }
 
 fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {

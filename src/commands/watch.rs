@@ -9,7 +9,7 @@ use crate::alert;
 use crate::cli::Global;
 use crate::config::{Needs, Sources, plan::Plan};
 use crate::exit::{self, Exit};
-use crate::metrics;
+use crate::metrics::{self, Share};
 use crate::report::{self, Report};
 
 /// Lines of the log that go with the last ping.
@@ -19,6 +19,7 @@ const LINES: usize = 20;
 /// configuration cannot be read the metrics tell, and that no ping comes.
 pub(super) fn watched(
     global: &Global,
+    share: Share,
     work: impl FnOnce(&Plan) -> Result<(Exit, Option<Report>)>,
 ) -> Result<Exit> {
     let started = Instant::now();
@@ -30,7 +31,13 @@ pub(super) fn watched(
         Ok(plan) => plan,
         Err(errors) => {
             let textfile = crate::config::metrics_textfile(&super::sources(global));
-            keep(textfile.as_deref(), Exit::Configuration, started, None);
+            keep(
+                textfile.as_deref(),
+                Exit::Configuration,
+                started,
+                share,
+                None,
+            );
             return Err(errors.into());
         }
     };
@@ -39,7 +46,13 @@ pub(super) fn watched(
         Ok((exit, report)) => (*exit, report.as_ref()),
         Err(error) => (exit::of(error), None),
     };
-    keep(plan.metrics_textfile.as_deref(), exit, started, report);
+    keep(
+        plan.metrics_textfile.as_deref(),
+        exit,
+        started,
+        share,
+        report,
+    );
     // Another run is at work and will say how it ends; where there was nothing to do there was no run.
     let silent = exit == Exit::Busy || (exit == Exit::Success && report.is_none());
     if !silent {
@@ -64,6 +77,7 @@ pub fn mistyped() {
             textfile.as_deref(),
             Exit::Configuration,
             Instant::now(),
+            Share::AsBefore,
             None,
         );
     }
@@ -84,11 +98,18 @@ fn summary(exit: Exit, report: Option<&Report>) -> String {
 }
 
 /// Metrics that cannot be written change nothing but the log.
-fn keep(textfile: Option<&Path>, exit: Exit, started: Instant, report: Option<&Report>) {
+fn keep(
+    textfile: Option<&Path>,
+    exit: Exit,
+    started: Instant,
+    share: Share,
+    report: Option<&Report>,
+) {
     let Some(path) = textfile else { return };
     let ended = metrics::Ended {
         exit,
         seconds: started.elapsed().as_secs_f64(),
+        share,
         report,
     };
     if let Err(error) = metrics::keep(path, &ended) {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::histogram::Histogram;
+use crate::shard::Shard;
 
 /// The kinds of families we write.
 #[derive(Clone, Copy, Debug)]
@@ -15,19 +16,67 @@ pub(super) enum Kind {
     Histogram,
 }
 
+/// The share of the source that a file is about, as every series of it says: `shard="1/4"`. None: the whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Label(Option<String>);
+
+impl Label {
+    pub fn of(shard: Shard) -> Self {
+        Self(Some(format!("{SHARD}{shard}\"")))
+    }
+
+    /// As the file has it: all its series have the same.
+    pub fn of_file(text: &str) -> Self {
+        let labelled = |line: &str| {
+            let (_, labels) = line.split_once('{')?;
+            let (value, _) = labels.strip_prefix(SHARD)?.split_once('"')?;
+            value.parse().ok()
+        };
+        text.lines()
+            .filter(|line| line.starts_with("datasync_"))
+            .find_map(labelled)
+            .map_or_else(Self::default, Self::of)
+    }
+
+    /// `name{label="value"}` as it stands in the file.
+    fn put(&self, series: &str) -> String {
+        match (&self.0, series.split_once('{')) {
+            (None, _) => series.to_owned(),
+            (Some(label), None) => format!("{series}{{{label}}}"),
+            (Some(label), Some((name, others))) => format!("{name}{{{label},{others}"),
+        }
+    }
+
+    /// The way back. None: it is about another share.
+    fn take(&self, written: &str) -> Option<String> {
+        let (name, labels) = written.split_once('{').unwrap_or((written, ""));
+        let Some(label) = &self.0 else {
+            return (!labels.starts_with(SHARD)).then(|| written.to_owned());
+        };
+        match labels.strip_prefix(label.as_str())?.strip_prefix(',') {
+            Some(others) => Some(format!("{name}{{{others}")),
+            None => Some(name.to_owned()),
+        }
+    }
+}
+
+/// How the label begins.
+const SHARD: &str = "shard=\"";
+
 /// Series and values of the file as it was: `name{label="value"}` → value.
 #[derive(Debug, Default)]
 pub(super) struct Former(BTreeMap<String, f64>);
 
 impl Former {
-    /// Lines that are not ours, or not readable, count as absent: a counter then starts anew, which Prometheus knows.
-    pub fn parse(text: &str) -> Self {
+    /// Lines that are not ours, or not readable, or about another share, count as absent: a counter then starts anew,
+    /// which Prometheus knows.
+    pub fn parse(text: &str, label: &Label) -> Self {
         let series = text
             .lines()
             .filter(|line| line.starts_with("datasync_"))
             .filter_map(|line| {
                 let (series, value) = line.rsplit_once(' ')?;
-                Some((series.to_owned(), value.parse().ok()?))
+                Some((label.take(series)?, value.parse().ok()?))
             });
         Self(series.collect())
     }
@@ -49,10 +98,18 @@ impl Former {
 /// A file in the making.
 #[derive(Debug, Default)]
 pub(super) struct Page {
+    label: Label,
     text: String,
 }
 
 impl Page {
+    pub const fn new(label: Label) -> Self {
+        Self {
+            label,
+            text: String::new(),
+        }
+    }
+
     /// The head of a family; its series follow.
     pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
@@ -68,7 +125,7 @@ impl Page {
     /// One series.
     pub fn sample(&mut self, series: &str, value: f64) {
         // Rust writes the shortest text that reads back the same; only infinity differs, and no figure of ours is.
-        self.line(&format!("{series} {value}"));
+        self.line(&format!("{} {value}", self.label.put(series)));
     }
 
     /// The series of a histogram, added to what the former file had.
@@ -122,7 +179,7 @@ mod tests {
         page.sample(&odd, 0.25);
         page.sample("datasync_xy", 3.0);
         let text = page.finish();
-        let former = Former::parse(&text);
+        let former = Former::parse(&text, &Label::default());
         assert!((former.value(&odd) - 0.25).abs() < f64::EPSILON);
         let all: Vec<_> = former.of("datasync_x").map(|(series, _)| series).collect();
         assert_eq!(all, [odd.as_str()], "and not those of datasync_xy");
@@ -135,7 +192,11 @@ mod tests {
         let mut text = String::new();
         for _ in 0..3 {
             let mut page = Page::default();
-            page.histogram("datasync_api", &seen, &Former::parse(&text));
+            page.histogram(
+                "datasync_api",
+                &seen,
+                &Former::parse(&text, &Label::default()),
+            );
             text = page.finish();
         }
         for line in [
@@ -150,8 +211,29 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_ours_starts_everything_anew() {
-        let former = Former::parse("rubbish\ndatasync_x many\n\u{fffd}\nother_total 7\n");
+        let text = "rubbish\ndatasync_x many\n\u{fffd}\nother_total 7\n";
+        let former = Former::parse(text, &Label::default());
         assert!(former.value("datasync_x").abs() < f64::EPSILON);
         assert_eq!(former.of("other_total").count(), 0);
+    }
+
+    #[test]
+    fn a_shards_series_are_its_own() {
+        let label = |text: &str| text.parse().map_or_else(|_| Label::default(), Label::of);
+        let odd = series("datasync_x", "reason", "shard=\"1/2\"}");
+        let mut page = Page::new(label("1/2"));
+        page.sample("datasync_plain", 1.0);
+        page.sample(&odd, 2.0);
+        let text = page.finish();
+        assert!(
+            text.starts_with("datasync_plain{shard=\"1/2\"} 1\ndatasync_x{shard=\"1/2\",reason=")
+        );
+        let own = Former::parse(&text, &Label::of_file(&text));
+        assert!((own.value("datasync_plain") - 1.0).abs() < f64::EPSILON);
+        assert!((own.value(&odd) - 2.0).abs() < f64::EPSILON);
+        for other in [label("2/2"), label("1/20"), Label::default()] {
+            let former = Former::parse(&text, &other);
+            assert_eq!(former.0.len(), 0, "{other:?}");
+        }
     }
 }

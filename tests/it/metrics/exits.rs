@@ -221,3 +221,48 @@ fn a_command_line_that_cannot_be_parsed_is_counted_where_it_was_to_be_a_run() {
     place.run(&["sync", "--help"]).expect(0);
     assert_eq!(read(&place), after);
 }
+
+#[test]
+fn a_shards_series_say_which_and_whoever_does_not_know_it_goes_on_from_them() {
+    let database = Database::new();
+    let api = api(100);
+    let place = place(&api, &database);
+    let (finished, report) = place.sync(&["--shard", "1/2"]);
+    finished.expect(0);
+    let fetched = report["ledger"]["fetched"].as_f64().unwrap();
+    let metrics = read(&place);
+    assert!(
+        metrics
+            .keys()
+            .all(|series| series.contains("{shard=\"1/2\"")),
+        "{metrics:#?}"
+    );
+    let records = "datasync_last_run_fetched_records{shard=\"1/2\"}";
+    let succeeded = format!("{SUCCESS}{{shard=\"1/2\"}}");
+    expect(&metrics, records, fetched);
+
+    place.sync(&["--shard", "1/2"]).0.expect(0);
+    place.run(&["retry"]).expect(0);
+    place
+        .run(&["sync", "--shard", "1/2", "--limit", "many"])
+        .expect(2);
+    let after = read(&place);
+    assert!(after.keys().all(|series| series.contains("{shard=\"1/2\"")));
+    expect(
+        &after,
+        "datasync_runs_total{shard=\"1/2\",exit_code=\"0\"}",
+        3.0,
+    );
+    expect(
+        &after,
+        "datasync_runs_total{shard=\"1/2\",exit_code=\"2\"}",
+        1.0,
+    );
+    assert!(after[&succeeded] > metrics[&succeeded]);
+
+    // The whole has its own.
+    place.sync(&[]).0.expect(0);
+    let whole = read(&place);
+    expect(&whole, "datasync_last_run_fetched_records", 100.0);
+    assert!(whole.keys().all(|series| !series.contains("shard")));
+}

@@ -119,6 +119,9 @@ pub struct Evidence {
     pub checks: Vec<CheckFound>,
     /// Files that wait in the spool.
     pub spool_files: u64,
+    /// Somebody had asked for the whole source (`--full`): a retry asks for it again.
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// A line of `check-api` or `check-db`, taken on the spot.
@@ -282,12 +285,14 @@ impl Case {
                 self.set(step, state, "datasync", Some(note));
             }
         }
-        self.evidence = evidence;
+        let full = self.evidence.full || evidence.full;
+        self.evidence = Evidence { full, ..evidence };
     }
 
     /// Takes over the occurrences and notes that another copy of this case has gathered (on another host, or in the
     /// state directory), each once.
     pub fn merge(&mut self, other: &Self) {
+        self.evidence.full |= other.evidence.full;
         for seen in &other.occurrences {
             if !self
                 .occurrences

@@ -30,6 +30,8 @@ pub struct Books<'a> {
     pub exit: Exit,
     /// `retry` closes the cases itself.
     pub retrying: bool,
+    /// Somebody has asked for the whole source.
+    pub full: bool,
     /// Ids of the first records concerned.
     pub samples: &'a [String],
     pub ledger: &'a Ledger,
@@ -253,6 +255,7 @@ fn evidence(books: &Books<'_>) -> Evidence {
         samples: books.samples.to_vec(),
         checks,
         spool_files: books.spool_files,
+        full: books.full,
     }
 }
 

@@ -71,12 +71,14 @@ impl Request {
             })
             .to_owned(),
         }];
+        // A retry asks for what the run before it had been asked for, which is no flag of its own.
+        let full = self.full && !matches!(self.purpose, Purpose::Retry { .. });
         words.extend(self.limit.map(|limit| format!("--limit {limit}")));
         for (name, duration) in [("--deadline", self.deadline), ("--wait", self.wait)] {
             words.extend(duration.map(|duration| format!("{name} {}ms", duration.as_millis())));
         }
         words.extend(self.accept_drop.then(|| "--accept-drop".to_owned()));
-        words.extend(self.full.then(|| "--full".to_owned()));
+        words.extend(full.then(|| "--full".to_owned()));
         words.extend(self.since.map(|since| format!("--since {since}")));
         words.extend(self.shard.map(|shard| format!("--shard {shard}")));
         words.join(" ")

@@ -103,6 +103,12 @@ impl Case {
                 self.evidence.spool_files
             ));
         }
+        if self.evidence.full {
+            line(
+                "  The whole source had been asked for (--full), and `retry` asks for it again."
+                    .into(),
+            );
+        }
         line(String::new());
         line("The plan".into());
         for item in &self.items {

@@ -76,13 +76,17 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
     drop(connection);
 
-    let fetch = cases.iter().any(|case| needs_fetch(case, plan));
+    let unread = cases.iter().filter(|case| needs_fetch(case, plan));
+    let (fetch, full) = unread.fold((false, false), |(_, full), case| {
+        (true, full || case.evidence.full)
+    });
     let request = Request {
         purpose: Purpose::Retry {
             // With the API away the spool can still be brought home.
             fetch: fetch && api_ok,
             rejected: args.rejected,
         },
+        full,
         ..Request::default()
     };
     let progress =

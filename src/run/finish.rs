@@ -375,6 +375,7 @@ impl Run<'_> {
             remarks: &self.remarks,
             exit: self.exit,
             retrying: matches!(self.request.purpose, Purpose::Retry { .. }),
+            full: self.request.full,
             samples: &flow.samples,
             ledger: &flow.ledger,
             patience: self.time_to_look(),

@@ -242,6 +242,45 @@ fn with_the_database_away_the_watermark_of_the_last_run_is_asked_for_and_held() 
 }
 
 #[test]
+fn a_retry_asks_for_everything_where_the_run_that_failed_was_to() {
+    let source = Source::new(100);
+    let api = source.serve(Style::Page, |_, _| {}).start();
+    let database = Database::new();
+    let place = incremental(api.url(), &database, "0s");
+    place.sync(&[]).0.expect(0);
+    source.lock().asked.clear();
+
+    let place = place.with_api("http://127.0.0.1:9");
+    place.sync(&["--full"]).0.expect(3);
+    // The next hour's run fails as well, and adds to the case.
+    place.sync(&[]).0.expect(3);
+    place.run(&["case", "list"]).expect(0).says(" 2 × api:");
+    let id = database.one("SELECT document->>'id' FROM sync_cases");
+    place
+        .run(&["case", "show", &id])
+        .expect(0)
+        .says("`retry` asks for it again");
+
+    let place = place.with_api(api.url());
+    let finished = place.run(&["retry", "--output", "json"]);
+    finished.expect(0);
+    assert_eq!(finished.json()["ledger"]["fetched"], 100);
+    assert!(source.lock().asked.iter().all(Option::is_none));
+    assert_eq!(
+        database.one("SELECT command FROM sync_log ORDER BY id DESC LIMIT 1"),
+        "retry"
+    );
+
+    // One that was not is retried as it was.
+    let place = place.with_api("http://127.0.0.1:9");
+    place.sync(&[]).0.expect(3);
+    let place = place.with_api(api.url());
+    let finished = place.run(&["retry", "--output", "json"]);
+    finished.expect(0);
+    assert!(finished.json()["ledger"]["fetched"].as_u64().unwrap() < 100);
+}
+
+#[test]
 fn pages_are_read_one_after_the_other_where_a_watermark_depends_on_it() {
     let database = Database::new();
     for (configured, together) in [(true, false), (false, true)] {

@@ -165,6 +165,8 @@ pub struct Flow {
     /// Largest number of writers, and whether the pool was at its maximum while batches waited.
     pub writers: u32,
     pub pool_exhausted: bool,
+    /// The server had no connection to spare for a writer.
+    pub crowded: bool,
     /// Seconds that shaping waited for the writers.
     pub pool_wait_seconds: f64,
     /// The latest time of change that a record had (rejected ones too), microseconds since 1970-01-01T00:00:00Z; where
@@ -207,6 +209,7 @@ impl Flow {
         self.spool_error = self.spool_error.take().or(other.spool_error);
         self.writers = self.writers.max(other.writers);
         self.pool_exhausted |= other.pool_exhausted;
+        self.crowded |= other.crowded;
         self.pool_wait_seconds += other.pool_wait_seconds;
         self.latest_change = self.latest_change.max(other.latest_change);
         self.undated += other.undated;
@@ -224,10 +227,12 @@ enum Event<'a> {
     Shaped(u64),
     /// With what it weighs, and its keys, which are held until its fate has been entered: a batch that waits to be spooled
     /// is in memory as well.
-    Settled(Fate, DoneOnDrop<'a, Keys, Batch>),
+    Settled(Fate, DoneOnDrop<'a, Keys, Box<Batch>>),
     FetchFailed(ApiError),
     /// Fingerprint and sentence.
     Braked((&'static str, String)),
+    /// A writer went home because the server has no connection for it.
+    CrowdedOut,
     /// A thread that sends events has ended, in whatever way.
     Ended,
 }
@@ -260,7 +265,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
     } = job;
     let most_writers = limits.max_connections.max(1);
     let writers = limits.min_connections.clamp(1, most_writers);
-    let queue: Queue<Keys, Batch> = Queue::new(BUDGET, writers);
+    let queue: Queue<Keys, Box<Batch>> = Queue::new(BUDGET, writers);
     let shared = Shared {
         breaker: Breaker::default(),
         give_up: Arc::default(),
@@ -327,8 +332,12 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                 let _end = EndOnDrop(events.clone());
                 let mut writer = BatchWriter::new(target, shared);
                 while let Some((ticket, batch)) = queue.take() {
-                    let held = DoneOnDrop(queue, ticket);
-                    let fate = writer.settle(batch);
+                    let mut held = DoneOnDrop::new(queue, ticket);
+                    let Some(fate) = writer.settle(batch, |batch| held.give_back(batch)) else {
+                        // That this thread has ended is told next.
+                        events.send(Event::CrowdedOut).unwrap_or_default();
+                        break;
+                    };
                     if events.send(Event::Settled(fate, held)).is_err() {
                         return Err(anyhow!("the ledger is gone"));
                     }
@@ -359,6 +368,9 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             match inbox.recv_timeout(TICK) {
                 Ok(Event::Ended) => at_work -= 1,
                 Ok(event) => {
+                    if matches!(event, Event::CrowdedOut) {
+                        pool.crowded();
+                    }
                     book.enter(event);
                     shown.update(&book.flow.ledger);
                 }

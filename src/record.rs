@@ -216,6 +216,17 @@ impl Ledger {
         self.fetched == self.accounted()
     }
 
+    /// What is wrong where it does not balance, for people.
+    pub fn imbalance(&self) -> Option<String> {
+        (!self.balances()).then(|| {
+            format!(
+                "the ledger does not balance: {} records fetched, {} accounted for; please report this",
+                self.fetched,
+                self.accounted()
+            )
+        })
+    }
+
     /// Adds another ledger, field by field.
     pub const fn add(&mut self, other: &Self) {
         self.fetched += other.fetched;

@@ -58,6 +58,7 @@ impl Book<'_> {
                 log::error!("{}", stop.1);
                 self.flow.braked.get_or_insert(stop);
             }
+            Event::CrowdedOut => self.flow.crowded = true,
             Event::Ended => {}
         }
     }
@@ -156,7 +157,7 @@ impl Book<'_> {
 
     fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
         if let Some(error) = error {
-            self.flow.pool_exhausted |= error.sqlstate() == Some("53300");
+            self.flow.crowded |= error.is_crowded();
             if self.flow.store_error.is_none() {
                 log::error!("{error}");
                 self.flow.store_error = Some(error);

@@ -51,7 +51,14 @@ impl Pool {
         }
     }
 
-    pub(super) fn tick(&mut self, queue: &Queue<Keys, Batch>, accounted: u64) -> Change {
+    /// The server had no connection for one of them, which has gone home.
+    pub(super) fn crowded(&mut self) {
+        self.size = self.size.saturating_sub(1).max(1);
+        self.trial = None;
+        self.rest = Self::REST;
+    }
+
+    pub(super) fn tick(&mut self, queue: &Queue<Keys, Box<Batch>>, accounted: u64) -> Change {
         let elapsed = self.window.elapsed();
         if elapsed < WINDOW {
             return Change::None;
@@ -115,6 +122,22 @@ mod tests {
             "and is not tried again at once"
         );
         assert_eq!((pool.size, pool.largest, pool.exhausted), (3, 4, false));
+    }
+
+    #[test]
+    fn a_pool_that_the_server_has_no_room_for_shrinks_and_waits_before_it_grows() {
+        let mut pool = Pool::new(2, 10);
+        assert_eq!(pool.judge(100.0, true), Change::Grow);
+        pool.crowded();
+        assert_eq!(pool.size, 2);
+        for _ in 1..Pool::REST {
+            assert_eq!(pool.judge(1.0, true), Change::None);
+        }
+        assert_eq!(pool.judge(1.0, true), Change::Grow);
+        for _ in 0..5 {
+            pool.crowded();
+        }
+        assert_eq!(pool.size, 1);
     }
 
     #[test]

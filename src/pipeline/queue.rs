@@ -31,8 +31,9 @@ struct State<K, T> {
     closed: bool,
     /// How long `push` has been kept waiting in total: what says that the writers are too few.
     pressed: Duration,
+    /// Writers that may still take work.
     writers: u32,
-    /// Writers that should retire at their next turn.
+    /// Those of them that should retire at their next turn.
     surplus: u32,
 }
 
@@ -118,7 +119,11 @@ impl<K: Claim, T> Queue<K, T> {
         loop {
             if state.surplus > 0 {
                 state.surplus -= 1;
-                return None;
+                // The last one stays, whatever others have done meanwhile.
+                if state.writers > 1 {
+                    state.writers -= 1;
+                    return None;
+                }
             }
             let free = state
                 .waiting
@@ -132,10 +137,27 @@ impl<K: Claim, T> Queue<K, T> {
                 return Some((ticket, work));
             }
             if state.closed && state.waiting.is_empty() {
+                state.writers = state.writers.saturating_sub(1);
                 return None;
             }
             state = self.wait(state);
         }
+    }
+
+    /// The writer that has it goes home, and leaves the work to the others, in its old place. The work comes back when
+    /// there are no others.
+    fn give_back(&self, ticket: u64, work: T) -> Result<(), T> {
+        let mut state = self.lock();
+        let at = state.out.iter().position(|held| held.ticket == ticket);
+        let (Some(at), true) = (at, state.writers > 1) else {
+            return Err(work);
+        };
+        state.writers -= 1;
+        let held = state.out.remove(at);
+        state.waiting.push_front((held, work));
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
     }
 
     /// The work has its fate.
@@ -157,10 +179,7 @@ impl<K: Claim, T> Queue<K, T> {
 
     /// Sends one writer home.
     pub(super) fn retire_one(&self) {
-        let mut state = self.lock();
-        state.surplus += 1;
-        state.writers = state.writers.saturating_sub(1);
-        drop(state);
+        self.lock().surplus += 1;
         self.changed.notify_all();
     }
 
@@ -182,11 +201,36 @@ impl<K: Claim, T> Drop for CloseOnDrop<'_, K, T> {
 
 /// Gives a claim back when its work ends, however it ends.
 #[derive(Debug)]
-pub(super) struct DoneOnDrop<'a, K: Claim, T>(pub(super) &'a Queue<K, T>, pub(super) u64);
+pub(super) struct DoneOnDrop<'a, K: Claim, T> {
+    queue: &'a Queue<K, T>,
+    /// None: the work has gone back, and its claim with it.
+    ticket: Option<u64>,
+}
+
+impl<'a, K: Claim, T> DoneOnDrop<'a, K, T> {
+    pub(super) const fn new(queue: &'a Queue<K, T>, ticket: u64) -> Self {
+        Self {
+            queue,
+            ticket: Some(ticket),
+        }
+    }
+
+    /// Leaves the work to other writers and goes home. It comes back when there are no others.
+    pub(super) fn give_back(&mut self, work: T) -> Result<(), T> {
+        let Some(ticket) = self.ticket else {
+            return Err(work);
+        };
+        self.queue.give_back(ticket, work)?;
+        self.ticket = None;
+        Ok(())
+    }
+}
 
 impl<K: Claim, T> Drop for DoneOnDrop<'_, K, T> {
     fn drop(&mut self) {
-        self.0.done(self.1);
+        if let Some(ticket) = self.ticket {
+            self.queue.done(ticket);
+        }
     }
 }
 
@@ -253,5 +297,22 @@ mod tests {
         queue.retire_one();
         assert_eq!(queue.take(), None);
         assert_eq!(queue.take().map(|(_, work)| work), Some('a'));
+    }
+
+    #[test]
+    fn work_that_is_given_back_keeps_its_place_and_the_last_writer_keeps_it() {
+        let queue = Queue::new(100, 2);
+        for (keys, work) in [("a", 1), ("ab", 2)] {
+            queue.push(keys, 10, work);
+        }
+        queue.close();
+        let (ticket, work) = queue.take().expect("some work");
+        assert_eq!(DoneOnDrop::new(&queue, ticket).give_back(work), Ok(()));
+        let (ticket, work) = queue.take().expect("the same again");
+        assert_eq!((ticket, work), (0, 1));
+        let mut held = DoneOnDrop::new(&queue, ticket);
+        assert_eq!(held.give_back(work), Err(1), "nobody else would take it");
+        drop(held);
+        assert_eq!(queue.take().map(|(_, work)| work), Some(2));
     }
 }

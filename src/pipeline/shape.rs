@@ -97,7 +97,7 @@ impl Verdicts {
 pub(super) struct Shaper<'a> {
     rules: Rules<'a>,
     columns: Arc<Columns>,
-    queue: &'a Queue<Keys, Batch>,
+    queue: &'a Queue<Keys, Box<Batch>>,
     /// Batches that were entered and emptied: their room is used again.
     emptied: Receiver<Batch>,
     open: Option<Open>,
@@ -126,7 +126,7 @@ impl<'a> Shaper<'a> {
     pub(super) fn new(
         rules: Rules<'a>,
         columns: Arc<Columns>,
-        queue: &'a Queue<Keys, Batch>,
+        queue: &'a Queue<Keys, Box<Batch>>,
         emptied: Receiver<Batch>,
         batch_size: u32,
         next_batch: &'a mut u64,
@@ -278,7 +278,8 @@ impl<'a> Shaper<'a> {
     fn send(&mut self) {
         if let Some(Open { mut batch, .. }) = self.open.take() {
             batch.seal();
-            self.queue.push(batch.claim(), batch.bytes(), batch);
+            let (claim, weight) = (batch.claim(), batch.bytes());
+            self.queue.push(claim, weight, Box::new(batch));
         }
     }
 

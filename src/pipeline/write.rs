@@ -2,6 +2,8 @@
 //!
 //! The first that has something to write takes the connection that the run has already, so a small run makes do with it.
 //!
+//! A writer that gets no connection because the server has none to spare leaves its batch to the others and goes home.
+//!
 //! A batch that failed is tried once more on a new connection. Before that the batch log is asked whether the first try
 //! had committed after all, so a lost reply to COMMIT is never written, or counted, twice.
 
@@ -137,8 +139,12 @@ impl<'a> BatchWriter<'a> {
         drop(surplus);
     }
 
-    pub(super) fn settle(&mut self, batch: Batch) -> Fate {
-        let batch = Box::new(batch);
+    /// The fate of a batch. None: the server had no connection for this writer, and others have taken the batch back.
+    pub(super) fn settle(
+        &mut self,
+        mut batch: Box<Batch>,
+        mut give_back: impl FnMut(Box<Batch>) -> Result<(), Box<Batch>>,
+    ) -> Option<Fate> {
         let mut first: Option<StoreError> = None;
         let mut tries = 0;
         loop {
@@ -150,17 +156,24 @@ impl<'a> BatchWriter<'a> {
                 || self.shared.give_up.load(Ordering::Relaxed)
                 || !self.shared.breaker.lets_through()
             {
-                return Fate::Refused(batch, first);
+                return Some(Fate::Refused(batch, first));
             }
             tries += 1;
             let error = match self.attempt(&batch, first.is_some()) {
                 Ok(Some((outcome, differences))) => {
                     self.shared.breaker.succeeded();
-                    return Fate::Written(batch, outcome, differences);
+                    return Some(Fate::Written(batch, outcome, differences));
                 }
-                Ok(None) => return Fate::Refused(batch, first),
+                Ok(None) => return Some(Fate::Refused(batch, first)),
                 Err(error) => error,
             };
+            // One that may have committed already is asked for by whoever sent it.
+            if error.is_crowded() && first.is_none() {
+                match give_back(batch) {
+                    Ok(()) => return None,
+                    Err(own) => batch = own,
+                }
+            }
             log::info!("batch {} was not taken: {error}", batch.number);
             if self.session.as_ref().is_some_and(Connection::is_dead) || !error.is_conflict() {
                 self.session = None;
@@ -172,7 +185,7 @@ impl<'a> BatchWriter<'a> {
             };
             if !again {
                 self.shared.breaker.failed();
-                return Fate::Refused(batch, Some(first.unwrap_or(error)));
+                return Some(Fate::Refused(batch, Some(first.unwrap_or(error))));
             }
             self.shared.retries.fetch_add(1, Ordering::Relaxed);
             if error.is_conflict() {

@@ -39,12 +39,7 @@ impl Run<'_> {
     /// Collects every failure of the flow; the ledger comes first.
     pub(super) fn judge(&mut self, flow: &Flow) {
         let ledger = &flow.ledger;
-        if !ledger.balances() {
-            let sentence = format!(
-                "the ledger does not balance: {} records fetched, {} accounted for; please report this",
-                ledger.fetched,
-                ledger.accounted()
-            );
+        if let Some(sentence) = ledger.imbalance() {
             self.fail(Exit::Internal, "internal:ledger", &sentence);
         }
         if let Some(error) = &flow.spool_error {
@@ -124,19 +119,29 @@ impl Run<'_> {
                 ),
             ));
         }
-        if alerts.pool_exhaustion && flow.pool_exhausted {
-            self.remarks.push((
-                "threshold:pool_exhaustion",
+        if alerts.pool_exhaustion && (flow.pool_exhausted || self.is_crowded(flow)) {
+            let sentence = if self.is_crowded(flow) {
+                "pool_exhaustion: PostgreSQL had no connection to spare for this run; max_connections is reached, or the role's limit".to_owned()
+            } else {
                 format!(
                     "pool_exhaustion: all {} connections were busy while batches waited",
                     flow.writers
-                ),
-            ));
+                )
+            };
+            self.remarks.push(("threshold:pool_exhaustion", sentence));
         }
         if let Some(asked) = self.signals.asked() {
             self.exit = self.exit.worse(asked);
         }
         self.failures.sort_by_key(|(exit, ..)| exit.rank());
+    }
+
+    /// The server had no connection to spare, for the run itself or for a writer.
+    fn is_crowded(&self, flow: &Flow) -> bool {
+        let refused = |(_, fingerprint, _): &(Exit, String, String)| {
+            fingerprint == "database:too_many_connections"
+        };
+        flow.crowded || self.failures.iter().any(refused)
     }
 
     pub(super) fn status(&self, flow: &Flow) -> Status {
@@ -245,7 +250,7 @@ impl Run<'_> {
                 connections: flow.writers,
                 max_connections: self.database.max_connections,
                 wait_seconds: flow.pool_wait_seconds,
-                exhausted: flow.pool_exhausted,
+                exhausted: flow.pool_exhausted || self.is_crowded(flow),
             },
             spool: SpoolUse {
                 files: self.spool.files().map_or(0, |files| files.len() as u64),

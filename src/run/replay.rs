@@ -58,7 +58,11 @@ impl Run<'_> {
             self.store_failed(error);
             self.connection = None;
         }
-        if flow.ledger.spooled > 0 || !flow.ledger.balances() {
+        if let Some(sentence) = flow.ledger.imbalance() {
+            self.fail(Exit::Internal, "internal:ledger", &sentence);
+            return Ok(false);
+        }
+        if flow.ledger.spooled > 0 {
             return Ok(false);
         }
         self.replayed += flow.ledger.fetched;

@@ -308,6 +308,11 @@ impl StoreError {
         matches!(self.sqlstate(), Some("40001" | "40P01" | "53300" | "55P03"))
     }
 
+    /// The server has no connection to spare.
+    pub fn is_crowded(&self) -> bool {
+        self.sqlstate() == Some("53300")
+    }
+
     /// Did another transaction and this one wait for each other?
     pub fn is_deadlock(&self) -> bool {
         self.kind == "deadlock"

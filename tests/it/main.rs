@@ -11,6 +11,7 @@ mod api;
 mod checks;
 mod citus;
 mod config;
+mod crowd;
 mod customers;
 mod decision;
 mod documents;

@@ -223,6 +223,7 @@ mod tests {
             exit_code: 3,
             sentence: "the API answered <503> & \"no\"".into(),
             transient: true,
+            scope: None,
         };
         Case::open(&cause, "run-1", Evidence::default())
     }

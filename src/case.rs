@@ -8,7 +8,8 @@
 mod shelf;
 mod text;
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -181,6 +182,28 @@ pub struct Case {
     /// RFC 3339 time of the last alert or reminder that was sent.
     #[serde(default)]
     pub alerted_at: Option<String>,
+    /// Where the cause has been met and not been seen to be over since.
+    #[serde(default)]
+    pub scopes: BTreeSet<Scope>,
+}
+
+/// What a run is about: a table, or a shard of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Scope {
+    /// `schema.table`.
+    pub target: String,
+    /// `3/4`; None: the whole.
+    pub shard: Option<String>,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.target)?;
+        match &self.shard {
+            Some(shard) => write!(f, " shard {shard}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a run found wrong: enough to open a case or to add to one.
@@ -190,6 +213,8 @@ pub struct Cause {
     pub exit_code: u8,
     pub sentence: String,
     pub transient: bool,
+    /// None: the run took up what others had left.
+    pub scope: Option<Scope>,
 }
 
 /// Now, as the texts of a case have it.
@@ -240,6 +265,7 @@ impl Case {
             items: items.collect(),
             notes: Vec::new(),
             alerted_at: None,
+            scopes: BTreeSet::new(),
         };
         case.item_mut(Step::Investigate).state = State::Active;
         case.add_occurrence(cause, run_id, evidence);
@@ -261,6 +287,7 @@ impl Case {
             self.occurrences.remove(1);
         }
         self.cause.clone_from(&cause.sentence);
+        self.scopes.extend(cause.scope.clone());
         for (of, step) in [("api", Step::CheckApi), ("database", Step::CheckDatabase)] {
             let mut found = evidence
                 .checks
@@ -293,6 +320,7 @@ impl Case {
     /// state directory), each once.
     pub fn merge(&mut self, other: &Self) {
         self.evidence.full |= other.evidence.full;
+        self.scopes.extend(other.scopes.iter().cloned());
         for seen in &other.occurrences {
             if !self
                 .occurrences
@@ -310,6 +338,22 @@ impl Case {
         }
         // Both are written alike, so the later is the greater.
         self.alerted_at = self.alerted_at.take().max(other.alerted_at.clone());
+    }
+
+    /// A run of this scope has shown that the cause is over there. True: it is nowhere else.
+    pub fn is_over(&mut self, scope: &Scope) -> bool {
+        self.scopes.retain(|met| {
+            let same_table = met.target == scope.target;
+            // The whole has all shards in it, and whoever runs shards runs the whole no more.
+            let covered = scope.shard.is_none() || met.shard.is_none() || met.shard == scope.shard;
+            !(same_table && covered)
+        });
+        self.scopes.is_empty()
+    }
+
+    /// Whether the cause was met at this table, as far as that is known.
+    pub fn concerns(&self, target: &str) -> bool {
+        self.scopes.is_empty() || self.scopes.iter().any(|met| met.target == target)
     }
 
     pub const fn is_open(&self) -> bool {
@@ -410,6 +454,7 @@ mod tests {
             exit_code: 3,
             sentence: "page 7 was not answered within 30 s".into(),
             transient: true,
+            scope: None,
         }
     }
 
@@ -458,5 +503,44 @@ mod tests {
         case.close(Closing::Recovered, "datasync", "a later run succeeded");
         assert_eq!(case.item(Step::Investigate).state, State::Skipped);
         assert_eq!(case.item(Step::Resolve).state, State::Skipped);
+    }
+
+    #[test]
+    fn a_case_is_over_when_it_is_over_wherever_it_was_met() {
+        let scope = |target: &str, shard: &str| Scope {
+            target: target.to_owned(),
+            shard: (!shard.is_empty()).then(|| shard.to_owned()),
+        };
+        let met = |scopes: &[Scope]| {
+            let mut case = Case::open(&cause(), "run-1", Evidence::default());
+            for (i, scope) in scopes.iter().enumerate() {
+                let cause = Cause {
+                    scope: Some(scope.clone()),
+                    ..cause()
+                };
+                case.add_occurrence(&cause, &format!("run-1{i}"), Evidence::default());
+            }
+            case
+        };
+        let (one, two, whole) = (scope("a.t", "1/2"), scope("a.t", "2/2"), scope("a.t", ""));
+        let other = scope("b.t", "");
+
+        let mut case = met(&[one.clone(), two.clone(), one.clone()]);
+        assert!(!case.is_over(&other) && case.scopes.len() == 2);
+        assert!(
+            !case.is_over(&one),
+            "the other shard has not been seen to be well"
+        );
+        assert!(case.is_over(&two));
+
+        assert!(met(&[one.clone(), two.clone()]).is_over(&whole));
+        assert!(met(std::slice::from_ref(&whole)).is_over(&one));
+        assert!(!met(&[one, other.clone()]).is_over(&whole));
+        assert!(
+            met(&[]).is_over(&whole),
+            "of a version that did not know where"
+        );
+        assert!(met(&[]).concerns("a.t"));
+        assert!(!met(&[other]).concerns("a.t"));
     }
 }

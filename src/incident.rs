@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::alert;
 use crate::atomic_file;
-use crate::case::{Case, Cause, CheckFound, Closing, Evidence, Shelf};
+use crate::case::{Case, Cause, CheckFound, Closing, Evidence, Scope, Shelf};
 use crate::config::plan::{Database, Plan};
 use crate::exit::Exit;
 use crate::record::Ledger;
@@ -32,6 +32,10 @@ pub struct Books<'a> {
     pub retrying: bool,
     /// Somebody has asked for the whole source.
     pub full: bool,
+    /// What the run was about.
+    pub scope: Scope,
+    /// It asked for all of that, or for all that had changed.
+    pub whole: bool,
     /// Ids of the first records concerned.
     pub samples: &'a [String],
     pub ledger: &'a Ledger,
@@ -40,6 +44,13 @@ pub struct Books<'a> {
     pub patience: Duration,
     /// What may be spent on writing down what was seen.
     pub closing: Duration,
+}
+
+impl Books<'_> {
+    /// Where a cause was met. A retry is about what other runs met.
+    fn met(&self) -> Option<Scope> {
+        (!self.retrying).then(|| self.scope.clone())
+    }
 }
 
 /// A finished run's log row, as it is kept on disk.
@@ -111,12 +122,22 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
     }
     if matches!(books.exit, Exit::Success | Exit::Threshold)
         && !books.retrying
+        && books.whole
         && connection.is_some()
     {
-        let (over, still): (Vec<_>, Vec<_>) =
+        let (passed, still): (Vec<_>, Vec<_>) =
             others.into_iter().partition(|case| has_passed(books, case));
         others = still;
-        touched.extend(over.into_iter().map(|case| recovered(case, books.run_id)));
+        for mut case in passed {
+            let known = case.scopes.len();
+            if case.is_over(&books.scope) {
+                touched.push(recovered(case, books.run_id));
+            } else if case.scopes.len() < known {
+                touched.push(case);
+            } else {
+                others.push(case);
+            }
+        }
     }
     for case in &touched {
         if let Err(error) = keep(connection.as_deref_mut(), plan, &shelf, case) {
@@ -192,6 +213,7 @@ fn causes(books: &Books<'_>) -> Vec<Cause> {
                 sentence: sentence.clone(),
                 // What a later good run proves to be over; damage and bugs want a person's eye.
                 transient: matches!(exit, Exit::Api | Exit::Database | Exit::Threshold),
+                scope: books.met(),
             });
         }
     }
@@ -200,6 +222,7 @@ fn causes(books: &Books<'_>) -> Vec<Cause> {
         exit_code: Exit::Success.code(),
         sentence: sentence.clone(),
         transient: true,
+        scope: books.met(),
     }));
     causes
 }

@@ -95,6 +95,7 @@ mod tests {
                 exit_code: 3,
                 sentence: "page 7 was not answered within 30 s".into(),
                 transient: true,
+                scope: None,
             },
             "run-1",
             Evidence {

@@ -57,6 +57,10 @@ impl Case {
         {
             line(format!("  · {}", clean(error)));
         }
+        if self.is_open() && self.scopes.iter().any(|met| met.shard.is_some()) {
+            let met: Vec<String> = self.scopes.iter().map(ToString::to_string).collect();
+            line(format!("  not over yet: {}", clean(&met.join(", "))));
+        }
         if let Some((_, fetched)) = self.evidence.ledger.first() {
             let fates: Vec<String> = self.evidence.ledger[1..]
                 .iter()

@@ -32,7 +32,9 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         Ok(connection) => (Some(connection), None),
         Err(error) => (None, Some(error)),
     };
-    let cases = chosen(plan, &shelf, connection.as_mut(), args.case.as_deref())?;
+    let mut cases = chosen(plan, &shelf, connection.as_mut(), args.case.as_deref())?;
+    // Others may keep theirs beside ours.
+    cases.retain(|case| args.case.is_some() || case.concerns(&store::log::target(database)));
     let waiting = Spool::open(&plan.state_dir, plan.spool_max_bytes)
         .map_err(|error| Misconfigured(error.to_string()))?
         .files()?

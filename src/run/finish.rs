@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Purpose, Run, shard};
+use crate::case::Scope;
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident;
@@ -381,6 +382,11 @@ impl Run<'_> {
             exit: self.exit,
             retrying: matches!(self.request.purpose, Purpose::Retry { .. }),
             full: self.request.full,
+            scope: Scope {
+                target: store::log::target(self.database),
+                shard: self.shard_name(),
+            },
+            whole: report.whole,
             samples: &flow.samples,
             ledger: &flow.ledger,
             patience: self.time_to_look(),

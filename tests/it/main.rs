@@ -23,6 +23,7 @@ mod logs;
 mod metrics;
 mod progress;
 mod report;
+mod scopes;
 mod simulation;
 mod size;
 mod soak;

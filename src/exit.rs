@@ -1,6 +1,7 @@
 //! Exit codes, and the one function that maps an error to its code.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use crate::api::ApiError;
@@ -153,7 +154,18 @@ pub fn of(error: &anyhow::Error) -> Exit {
     Exit::Internal
 }
 
+/// Does the work. A panic in it, which is a bug and has been told by then, becomes an internal error, so that whoever asked
+/// still closes the books.
+///
+/// # Errors
+/// Those of the work.
+pub fn contain<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("the program panicked; please report this")))
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -173,6 +185,14 @@ mod tests {
                 assert_eq!(better.worse(worse), worse);
             }
         }
+    }
+
+    #[test]
+    fn a_panic_is_an_internal_error() {
+        let nothing: Option<u32> = None;
+        let error = contain(|| nothing.map_or_else(|| panic!("a bug"), Ok)).unwrap_err();
+        assert_eq!(of(&error), Exit::Internal);
+        assert!(contain(|| Ok(1)).is_ok());
     }
 
     #[test]

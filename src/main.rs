@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use datasync::cli::Cli;
+use datasync::exit::{self, Exit};
 use datasync::{commands, logging};
 
 fn main() -> ExitCode {
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     });
     logging::start(&cli.global);
     logging::tell_panics();
-    let exit = commands::run(&cli);
-    logging::release(exit != datasync::exit::Exit::Success);
+    let exit = exit::contain(|| Ok(commands::run(&cli))).unwrap_or(Exit::Internal);
+    logging::release(exit != Exit::Success);
     exit.into()
 }

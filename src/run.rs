@@ -22,7 +22,7 @@ use crate::alert;
 use crate::api::Pages;
 use crate::config::plan::{Api, Database, Plan};
 use crate::decision::Decision;
-use crate::exit::{Busy, Exit};
+use crate::exit::{self, Busy, Exit};
 use crate::pipeline::{self, Feed, Flow, Job, Keep, Limits, Rules, Target, Task};
 use crate::progress::Progress;
 use crate::report::Report;
@@ -120,7 +120,7 @@ pub fn sync(
     progress: Progress,
 ) -> Result<(Report, Exit)> {
     let mut run = Run::prepare(plan, request, signals)?;
-    let outcome = run.go(&progress);
+    let outcome = exit::contain(|| run.go(&progress));
     progress.finish();
     let flow = match outcome {
         Ok(flow) => {
@@ -132,11 +132,7 @@ pub fn sync(
         }
         Err(error) if error.is::<Busy>() => return Err(error),
         Err(error) => {
-            run.fail(
-                crate::exit::of(&error),
-                "internal:error",
-                &format!("{error:#}"),
-            );
+            run.fail(exit::of(&error), "internal:error", &format!("{error:#}"));
             Flow::default()
         }
     };

@@ -93,7 +93,19 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     };
     let progress =
         Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
-    let (mut report, mut exit) = run::sync(plan, &request, &signals, progress)?;
+    let (mut report, mut exit) = match run::sync(plan, &request, &signals, progress) {
+        Ok(done) => done,
+        Err(error) => {
+            // It ended before it had begun: another run is at work, or the tables do not fit.
+            let mut connection = Connection::open(database, database.connection_timeout).ok();
+            let why = error.to_string();
+            for mut case in open_again(plan, &shelf, connection.as_mut(), &cases)? {
+                case.retry_failed(&who, &why);
+                incident::keep(connection.as_mut(), plan, &shelf, &case)?;
+            }
+            return Err(error);
+        }
+    };
     if exit == Exit::Success && fetch && !api_ok {
         exit = Exit::Api;
         report.exit_code = exit.code();
@@ -113,13 +125,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         waiting: spool::glance(&plan.state_dir)?.files,
     };
     let mut closed = Vec::new();
-    for case in &cases {
-        // The run may have added to it.
-        let open = incident::open_cases(connection.as_mut(), plan, &shelf)?;
-        let mut case = open
-            .into_iter()
-            .find(|open| open.id == case.id)
-            .unwrap_or_else(|| case.clone());
+    for mut case in open_again(plan, &shelf, connection.as_mut(), &cases)? {
         if outcome.has_settled(&case) {
             case.close(
                 Closing::Resolved,
@@ -152,6 +158,21 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         (api_ok, database_ok),
     )?;
     Ok((exit, Some(report)))
+}
+
+/// The same cases, as they are by now: a run may have added to them.
+fn open_again(
+    plan: &Plan,
+    shelf: &Shelf,
+    connection: Option<&mut Connection>,
+    cases: &[Case],
+) -> Result<Vec<Case>> {
+    let open = incident::open_cases(connection, plan, shelf)?;
+    let by_now = cases.iter().map(|case| {
+        let known = open.iter().find(|open| open.id == case.id);
+        known.unwrap_or(case).clone()
+    });
+    Ok(by_now.collect())
 }
 
 /// The open cases, or the one that was asked for.

@@ -74,9 +74,11 @@ impl Run<'_> {
             self.fail(Exit::Database, "database:unwritten", sentence);
         }
         let braked = flow.braked.clone().or_else(|| {
-            // What the API did not announce is found at the end.
-            let whole =
-                self.fetched_at_all && flow.api_error.is_none() && self.signals.asked().is_none();
+            // What the API did not announce is found at the end, where the end was reached.
+            let whole = self.fetched_at_all
+                && flow.api_error.is_none()
+                && self.pages.stats().complete
+                && self.signals.asked().is_none();
             whole
                 .then(|| self.brake.on_volume(ledger.fetched))
                 .flatten()

@@ -42,6 +42,43 @@ fn the_first_thousand_records_decide_whatever_the_size_of_a_page() {
 }
 
 #[test]
+fn a_run_that_the_database_ended_is_not_taken_for_a_source_that_shrank() {
+    // So large that writers which wait hold the fetch back.
+    let texts = |version: u32| {
+        (0..8_000).map(move |i| {
+            format!(
+                r#"{{"external_id":"B-{i:05}","full_name":"B {version}","contact_email":"b@example.com","quality_score":90,"record_type":"lead","notes":"{}"}}"#,
+                "-".repeat(3_000)
+            )
+        })
+    };
+    let first = Server::new().records(texts(1)).start();
+    let database = Database::undistributed();
+    let place = Workplace::connected(first.url(), &database);
+    place.edit(
+        "mappings.yaml",
+        "strategy: log_and_continue",
+        "strategy: stop",
+    );
+    place.sync(&[]).0.expect(0);
+    database.run(
+        "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); \
+         RAISE EXCEPTION 'away' USING ERRCODE = 'cannot_connect_now'; END $$; \
+         CREATE TRIGGER away BEFORE INSERT ON customers FOR EACH STATEMENT EXECUTE FUNCTION away()",
+    );
+    let second = Server::new().records(texts(2)).start();
+    let place = place.with_api(second.url());
+    let (finished, report) = place.sync(&[]);
+    finished.expect(4);
+    let fetched = report["ledger"]["fetched"].as_u64().unwrap();
+    assert!(fetched < 4_000, "the fetch was held back: {fetched}");
+    let braked = |kind: &str| kind.starts_with("brake:");
+    let errors = report["errors_by_type"].as_object().unwrap();
+    assert!(!errors.keys().any(|kind| braked(kind)), "{report}");
+    assert_eq!(report["status"], "partial");
+}
+
+#[test]
 fn with_the_database_away_the_size_of_the_last_run_here_is_known() {
     let cluster = Cluster::new(&[("synchronous_commit", "on")], &[]);
     let database = cluster.database();

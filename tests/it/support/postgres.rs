@@ -172,7 +172,7 @@ impl Cluster {
         );
         let mut conf = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nfsync = off\n\
-             synchronous_commit = off\nfull_page_writes = off\nmax_connections = 60\nshared_buffers = 32MB\n\
+             synchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\nshared_buffers = 32MB\n\
              autovacuum = off\nlog_min_messages = warning\n",
             cluster.port,
             cluster.folder.display()
@@ -301,11 +301,13 @@ fn shell_quote(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
 
+/// A port that nobody has at the moment, below those that the system gives to whoever asks for any: a server that is
+/// stopped for a while finds it free again.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
+    (0..1_000)
+        .map(|_| fastrand::u16(20_000..32_000))
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("a free port")
-        .port()
 }
 
 pub(super) fn apply_schema(client: &mut postgres::Client) {

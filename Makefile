@@ -15,12 +15,14 @@ demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api::
 
 test: lint ## Run every check and test; installs PostgreSQL if there is none
-	. scripts/postgres.sh && pg_require && promtool_offer && bouncer_offer && PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
+	. scripts/postgres.sh && pg_require && promtool_offer && bouncer_offer && strace_offer && faketime_offer && \
+		PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
 		if bouncer_found; then TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(NO_DATABASE); fi
 
 soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (ten minutes)
-	. scripts/postgres.sh && pg_require && PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 \
-		DATASYNC_ROUNDS=600 DATASYNC_CALLS=all $(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving::
+	. scripts/postgres.sh && pg_require && strace_offer && \
+		PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 DATASYNC_ROUNDS=600 DATASYNC_CALLS=all \
+		$(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving::
 
 lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }

@@ -5,7 +5,8 @@
 #   pg_find           sets PG_BIN to a folder with initdb, pg_ctl, postgres and psql; fails if there is none
 #   pg_require        pg_find, else installs the server with the system's package manager, says so, and finds again
 #   promtool_offer    gets promtool out of Debian's package where there is apt-get; succeeds without it too, and says so
-#   bouncer_offer     installs pgbouncer where that takes no password; succeeds without it too, and says so
+#   bouncer_offer, strace_offer, faketime_offer
+#                     install these where that takes no password; succeed without them too, and say so
 #   pg_start          starts a private throw-away cluster on a free loopback port; sets PG_DIR and exports DB_*
 #   pg_stop           stops it and removes every trace; safe to call twice, or when nothing was started
 #
@@ -123,9 +124,10 @@ promtool_offer() {
     export TEST_WITHOUT_PROMTOOL
 }
 
-# Only where that asks for no password. Debian starts a service of its own when it is installed; a runlevel in which
-# nothing is started prevents that.
-bouncer_install() {
+# Only where that asks for no password. pgbouncer's package starts a service of its own when it is installed; a runlevel
+# in which nothing is started prevents that.
+package_install() {
+    package=$1
     command -v apt-get >/dev/null || return 1
     if [ "$(id -u)" -eq 0 ]; then
         set --
@@ -134,13 +136,30 @@ bouncer_install() {
     else
         return 1
     fi
-    echo 'pgbouncer was not found: installing it with apt-get.' >&2
-    "$@" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qy --no-install-recommends pgbouncer >&2
+    echo "$package was not found: installing it with apt-get." >&2
+    "$@" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qy --no-install-recommends "$package" >&2
+}
+
+# The package, and what is not tested without it.
+package_offer() {
+    package_install "$1" ||
+        echo "NOT TESTED $2: $1 is not installed, and could not be. On Debian: apt-get install $1" >&2
 }
 
 bouncer_offer() {
-    bouncer_found || bouncer_install ||
-        echo 'NOT TESTED behind pgbouncer: it is not installed, and could not be. On Debian: apt-get install pgbouncer' >&2
+    bouncer_found || package_offer pgbouncer 'behind pgbouncer'
+}
+
+strace_offer() {
+    command -v strace >/dev/null || package_offer strace 'with a kill or an I/O error at each call of the spool'
+}
+
+# A library, not a program.
+faketime_offer() {
+    for folder in /usr/lib /usr/lib/*; do
+        [ ! -f "$folder/faketime/libfaketime.so.1" ] || return 0
+    done
+    package_offer libfaketime 'with a wrong clock'
 }
 
 # PostgreSQL refuses to run as root: then its processes belong to "postgres", or "nobody" where there is no such user.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize as _;
 use serde_yaml::Value;
@@ -74,8 +74,11 @@ fn unit_values(unit: &str, key: &str) -> Vec<String> {
         .collect()
 }
 
-fn cron_job() -> Value {
-    let text = example("kubernetes.yaml");
+/// The two of Kubernetes.
+const CRON_JOBS: [&str; 2] = ["kubernetes.yaml", "kubernetes-shards.yaml"];
+
+fn cron_job(file: &str) -> Value {
+    let text = example(file);
     serde_yaml::Deserializer::from_str(&text)
         .map(|document| Value::deserialize(document).unwrap())
         .find(|document| document["kind"] == "CronJob")
@@ -199,7 +202,7 @@ fn systemd_itself_finds_nothing_wrong_with_the_units() {
         .output()
         .is_err()
     {
-        eprintln!("left out: systemd-analyze is not installed");
+        crate::support::not_run("what systemd says of the units, needs systemd-analyze");
         return;
     }
     let place = Workplace::new();
@@ -225,15 +228,39 @@ fn systemd_itself_finds_nothing_wrong_with_the_units() {
     );
 }
 
-#[test]
-fn the_container_of_the_cron_job_runs_with_its_arguments_and_variables() {
-    let (api, database) = (api(), Database::new());
-    let place = Workplace::new();
-    let job = cron_job();
-    let container = container(&job);
-    secret_file(&place, "api-token", crate::support::TOKEN);
-    secret_file(&place, "db-password", &database.password);
-    let mut environment = vec![("DB_PORT".to_owned(), database.port.to_string())];
+fn strings(list: &Value) -> Vec<&str> {
+    let list = list.as_sequence().into_iter().flatten();
+    list.map(|text| text.as_str().unwrap()).collect()
+}
+
+/// Where the container keeps what is to stay: a folder of the volume, made for it as Kubernetes does.
+fn state_volume(container: &Value, place: &Workplace, index: &str) -> PathBuf {
+    let mounts = container["volumeMounts"].as_sequence().unwrap();
+    let mount = mounts
+        .iter()
+        .find(|mount| mount["mountPath"] == "/var/lib/datasync")
+        .unwrap();
+    assert!(mount["readOnly"].is_null());
+    let folder = mount["subPathExpr"].as_str().unwrap_or_default();
+    let folder = place.path(&folder.replace("$(JOB_COMPLETION_INDEX)", index));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Starts what a container of the image would: its command, arguments and variables, with this index of an Indexed Job.
+fn start_container(
+    container: &Value,
+    (api, database): (&Running, &Database),
+    place: &Workplace,
+    index: &str,
+) -> Child {
+    let state = state_volume(container, place, index);
+    let program = Path::new(env!("CARGO_BIN_EXE_datasync"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let mut environment = vec![
+        ("DB_PORT".to_owned(), database.port.to_string()),
+        ("PATH".to_owned(), path),
+    ];
     for variable in container["env"].as_sequence().unwrap() {
         let name = variable["name"].as_str().unwrap();
         let value = match name {
@@ -241,41 +268,113 @@ fn the_container_of_the_cron_job_runs_with_its_arguments_and_variables() {
             "DB_HOST" => database.host.clone(),
             "DB_NAME" => database.name.clone(),
             "DB_USER" => database.user.clone(),
+            "JOB_COMPLETION_INDEX" => {
+                assert_eq!(
+                    variable["valueFrom"]["fieldRef"]["fieldPath"],
+                    "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+                );
+                index.to_owned()
+            }
             _ => {
-                let folder = place.path("").display().to_string();
                 let value = variable["value"].as_str().unwrap();
                 value
-                    .replace("/run/secrets/datasync/", &folder)
-                    .replace("/var/lib/datasync/", &folder)
+                    .replace("/run/secrets/datasync", &place.path("").to_string_lossy())
+                    .replace("/var/lib/datasync", &state.to_string_lossy())
             }
         };
         environment.push((name.to_owned(), value));
     }
-    let arguments: Vec<&str> = container["args"]
-        .as_sequence()
-        .unwrap()
-        .iter()
-        .map(|argument| argument.as_str().unwrap())
-        .collect();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_datasync"));
-    command
-        .args(arguments)
+    // Without a command it is the image's.
+    let mut words = strings(&container["command"]);
+    if words.is_empty() {
+        words.push(program.to_str().unwrap());
+    }
+    words.extend(strings(&container["args"]));
+    Command::new(words[0])
+        .args(&words[1..])
         .current_dir(place.path(""))
         .env_clear()
         .envs(environment)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    finish(command.spawn().unwrap())
-        .expect(0)
-        .says("Synced: 250 records");
-    assert_eq!(database.one("SELECT count(*)::text FROM customers"), "250");
-    assert!(place.path("state").is_dir());
-    // What keeps it small and alone.
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// What keeps it small and alone.
+fn assert_confined(job: &Value) {
     assert_eq!(job["spec"]["concurrencyPolicy"], "Forbid");
-    let security = &container["securityContext"];
+    let security = &container(job)["securityContext"];
     assert_eq!(security["readOnlyRootFilesystem"], true);
     assert_eq!(security["allowPrivilegeEscalation"], false);
+}
+
+fn with_secrets(database: &Database) -> Workplace {
+    let place = Workplace::new();
+    secret_file(&place, "api-token", crate::support::TOKEN);
+    secret_file(&place, "db-password", &database.password);
+    place
+}
+
+#[test]
+fn the_container_of_the_cron_job_runs_with_its_arguments_and_variables() {
+    let (api, database) = (api(), Database::new());
+    let place = with_secrets(&database);
+    let job = cron_job("kubernetes.yaml");
+    finish(start_container(
+        container(&job),
+        (&api, &database),
+        &place,
+        "",
+    ))
+    .expect(0)
+    .says("Synced: 250 records");
+    assert_eq!(database.one("SELECT count(*)::text FROM customers"), "250");
+    assert!(place.path("state").is_dir());
+    assert_confined(&job);
+}
+
+#[test]
+fn the_containers_of_the_indexed_job_are_the_shards_of_one_sync() {
+    let (api, database) = (api(), Database::new());
+    let place = with_secrets(&database);
+    let job = cron_job("kubernetes-shards.yaml");
+    let indexed = &job["spec"]["jobTemplate"]["spec"];
+    assert_eq!(indexed["completionMode"], "Indexed");
+    let shards = indexed["completions"].as_u64().unwrap();
+    assert_eq!(indexed["parallelism"].as_u64(), Some(shards), "all at once");
+    assert_eq!(indexed["maxFailedIndexes"].as_u64(), Some(shards));
+    // FailIndex asks for it.
+    assert!(indexed["backoffLimitPerIndex"].is_u64());
+    let running: Vec<Child> = (0..shards)
+        .map(|index| {
+            start_container(
+                container(&job),
+                (&api, &database),
+                &place,
+                &index.to_string(),
+            )
+        })
+        .collect();
+    for child in running {
+        finish(child).expect(0);
+    }
+    assert_eq!(database.one("SELECT count(*)::text FROM customers"), "250");
+    let expected: Vec<String> = (1..=shards).map(|i| format!("{i}/{shards}")).collect();
+    assert_eq!(
+        database.list("SELECT shard FROM sync_log ORDER BY shard"),
+        expected
+    );
+    assert_eq!(
+        database.one("SELECT sum(records_processed)::text FROM sync_log"),
+        "250",
+        "each record in one of them"
+    );
+    for index in 0..shards {
+        assert!(place.path(&format!("shard-{index}/state")).is_dir());
+    }
+    assert_confined(&job);
 }
 
 /// The codes of `datasync --help`.
@@ -296,36 +395,45 @@ fn every_exit_code_in_the_examples_is_one_of_the_contract_and_kubernetes_knows_a
     for code in unit_values(&unit, "SuccessExitStatus") {
         assert!(contract.contains(&code.parse().unwrap()), "{code}");
     }
-    let job = cron_job();
-    let rules = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"].clone();
-    let mut named: Vec<u64> = rules
-        .as_sequence()
-        .unwrap()
-        .iter()
-        .filter_map(|rule| rule["onExitCodes"]["values"].as_sequence())
-        .flatten()
-        .map(|value| value.as_u64().unwrap())
-        .collect();
-    named.sort_unstable();
     // All but success and the two signals: a drained node is told by its condition.
     let failures: Vec<u64> = contract
         .into_iter()
         .filter(|code| ![0, 130, 143].contains(code))
         .collect();
-    assert_eq!(named, failures, "each once");
-    assert_eq!(container(&job)["name"], "datasync", "the rules name it");
+    for file in CRON_JOBS {
+        let job = cron_job(file);
+        let rules = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"].clone();
+        let rules = rules.as_sequence().unwrap();
+        let mut named: Vec<u64> = rules
+            .iter()
+            .filter_map(|rule| rule["onExitCodes"]["values"].as_sequence())
+            .flatten()
+            .map(|value| value.as_u64().unwrap())
+            .collect();
+        named.sort_unstable();
+        assert_eq!(named, failures, "{file}: each once");
+        let name = &container(&job)["name"];
+        for codes in rules.iter().map(|rule| &rule["onExitCodes"]) {
+            assert!(codes.is_null() || codes["containerName"] == *name, "{file}");
+        }
+    }
 }
 
 #[test]
 fn every_variable_in_the_examples_is_in_env_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let known = std::fs::read_to_string(root.join(".env.example")).unwrap();
-    let mut names: Vec<String> = container(&cron_job())["env"]
-        .as_sequence()
-        .unwrap()
-        .iter()
-        .map(|variable| variable["name"].as_str().unwrap().to_owned())
-        .collect();
+    let mut names = Vec::new();
+    for job in CRON_JOBS.map(cron_job) {
+        let variables = container(&job)["env"].as_sequence().unwrap();
+        // Those with a value; the others come from Kubernetes.
+        names.extend(
+            variables
+                .iter()
+                .filter(|variable| variable["value"].is_string())
+                .map(|variable| variable["name"].as_str().unwrap().to_owned()),
+        );
+    }
     let dockerfile = example("Dockerfile");
     let unit = example("systemd/datasync.service");
     names.extend(

@@ -123,7 +123,7 @@ fn a_good_run_is_quoted_as_it_is() {
 #[test]
 fn a_machine_without_threads_is_an_internal_error() {
     if Command::new("prlimit").arg("--version").output().is_err() {
-        eprintln!("left out: prlimit (util-linux) is not installed");
+        crate::support::not_run("exit 1 of a machine without threads, needs prlimit (util-linux)");
         return;
     }
     let (api, database) = (good(300).start(), Database::new());

@@ -23,7 +23,7 @@ fn program() -> Option<PathBuf> {
             std::env::var_os("TEST_WITHOUT_PROMTOOL").is_some(),
             "{NOT_FOUND}"
         );
-        eprintln!("promtool is not installed: NOT CHECKED");
+        super::not_run("what Prometheus itself says of metrics and rules, needs promtool");
     }
     found
 }

@@ -85,8 +85,16 @@ pub fn text(target: &str, runs: &[PastRun]) -> String {
 
 /// One line a run, in the order given, with a bar for how long it took.
 pub fn table(runs: &[PastRun]) -> String {
+    let scopes: Vec<String> = runs
+        .iter()
+        .map(|run| {
+            run.scope()
+                .map_or_else(|| "-".to_owned(), |scope| clean(&scope))
+        })
+        .collect();
+    let wide = scopes.iter().map(String::len).fold(11, usize::max);
     let mut out = format!(
-        "  {:<19}  {:<ID$}  {:<11} {:<8} {:>4} {:>10} {:>10} {:>9} {:>9}\n",
+        "  {:<19}  {:<ID$}  {:<wide$} {:<8} {:>4} {:>10} {:>10} {:>9} {:>9}\n",
         "started (UTC)",
         "run",
         "mode",
@@ -101,7 +109,7 @@ pub fn table(runs: &[PastRun]) -> String {
         .iter()
         .filter_map(|run| run.seconds)
         .fold(0.0, f64::max);
-    for run in runs {
+    for (run, scope) in runs.iter().zip(&scopes) {
         let seconds = run
             .seconds
             .map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}"));
@@ -109,10 +117,9 @@ pub fn table(runs: &[PastRun]) -> String {
             .exit_code
             .map_or_else(|| "-".to_owned(), |code| code.to_string());
         let line = format!(
-            "  {:<19}  {:<ID$}  {:<11} {:<8} {exit:>4} {:>10} {:>10} {:>9} {seconds:>9}  {}",
+            "  {:<19}  {:<ID$}  {scope:<wide$} {:<8} {exit:>4} {:>10} {:>10} {:>9} {seconds:>9}  {}",
             moment(&run.started_at),
             short(&run.run_id),
-            clean(run.mode.as_deref().unwrap_or("-")),
             outcome(run),
             grouped(run.fetched),
             grouped(run.written()),

@@ -108,6 +108,9 @@ pub struct Report {
     pub run_id: String,
     pub status: Status,
     pub mode: &'static str,
+    /// `1/4`; none for the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
     #[serde(serialize_with = "ledger")]
     pub ledger: Ledger,
     pub flagged: u64,
@@ -219,6 +222,14 @@ pub const fn write_back_rows(ledger: &WriteBackLedger) -> [(&'static str, u64, &
 }
 
 impl Report {
+    /// How much of which part of the source was asked for.
+    fn scope(&self) -> String {
+        match &self.shard {
+            Some(shard) => format!("{}, shard {shard}", self.mode),
+            None => self.mode.to_owned(),
+        }
+    }
+
     /// The table a person reads. Ends with a newline.
     pub fn text(&self, exit: Exit) -> String {
         let mut out = String::new();
@@ -236,7 +247,7 @@ impl Report {
             grouped(self.ledger.fetched),
             grouped(self.pages),
             self.seconds.total,
-            self.mode
+            self.scope()
         ));
         for (i, (name, count)) in rows(&self.ledger).into_iter().enumerate() {
             let share = if i == 0 || self.ledger.fetched == 0 {

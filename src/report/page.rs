@@ -108,7 +108,7 @@ fn head(sheet: &Sheet<'_>, title: &str) -> String {
     let mut figures = String::new();
     if let Some(report) = sheet.report {
         facts.push(esc(&span(report.seconds.total)));
-        facts.push(esc(report.mode));
+        facts.push(esc(&report.scope()));
         figures = tiles(report);
     }
     facts.push(format!(

@@ -95,7 +95,7 @@ fn figures(runs: &[PastRun], this: Option<&str>) -> String {
              <td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
             esc(&moment(&run.started_at)),
             esc(&short(&run.run_id)),
-            esc(run.mode.as_deref().unwrap_or(NONE)),
+            esc(&run.scope().unwrap_or_else(|| NONE.to_owned())),
             chart::color(run),
             outcome(run),
             run.exit_code

@@ -219,6 +219,7 @@ impl Run<'_> {
             run_id: self.id.to_string(),
             status,
             mode: self.scope(),
+            shard: self.shard_name(),
             ledger,
             flagged: flow.flagged,
             replayed: self.replayed,

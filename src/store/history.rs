@@ -66,6 +66,13 @@ pub struct PastRun {
 }
 
 impl PastRun {
+    /// How much of which part of the source it asked for: `full`, `incremental 1/4`.
+    pub fn scope(&self) -> Option<String> {
+        let parts = [self.mode.as_deref(), self.shard.as_deref()];
+        let words: Vec<_> = parts.into_iter().flatten().collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
     /// A run whose row waits in the state directory.
     pub fn waiting(header: &RunHeader, end: &RunEnd, target: String) -> Self {
         let time = |micros| {

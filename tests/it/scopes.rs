@@ -61,6 +61,43 @@ fn a_shard_that_goes_well_does_not_end_the_case_of_another() {
 }
 
 #[test]
+fn whoever_reads_of_a_run_reads_which_shard_it_was() {
+    let database = Database::new();
+    let api = api();
+    let place = place(&api, &database);
+    place.edit(
+        "mappings.yaml",
+        "rejection_rate: 20%",
+        "rejection_rate: 90%",
+    );
+    place
+        .run(&["sync", "--shard", "1/2", "--report", "run.html"])
+        .expect(0)
+        .says("(full, shard 1/2)");
+    let page = std::fs::read_to_string(place.path("run.html")).unwrap();
+    assert!(page.contains("full, shard 1/2") && page.contains("<td>full 1/2</td>"));
+    let (_, report) = place.sync(&["--shard", "2/2"]);
+    assert_eq!(
+        (&report["mode"], &report["shard"]),
+        (&"full".into(), &"2/2".into())
+    );
+    place.run(&["history"]).expect(0).says("full 2/2");
+    let (_, whole) = place.sync(&[]);
+    assert_eq!(whole["shard"], serde_json::Value::Null);
+
+    // The sum, as docs/size.md has it.
+    let docs = include_str!("../../docs/size.md");
+    let (_, sql) = docs.split_once("  SELECT coalesce(shard").unwrap();
+    let (sql, _) = sql.split_once(';').unwrap();
+    let of_three = format!(
+        "SELECT concat_ws(' ', shard, fetched, inserted, rejected) FROM (SELECT coalesce(shard{sql}) AS documented"
+    );
+    let found = database.list(&of_three);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found[2], "all 100 50 50");
+}
+
+#[test]
 fn a_part_of_the_source_that_goes_well_does_not_end_the_case_of_the_whole() {
     let database = Database::new();
     let api = api();

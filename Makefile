@@ -11,7 +11,8 @@ demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 	$(CARGO) build --locked --bin datasync --example demo_api
 	PG_SETTINGS=fsync=off scripts/with-postgres demo/run
 
-# All end-to-end tests are run once more with the program behind pgbouncer in transaction mode; these know no database.
+# All end-to-end tests are run once more with the program behind pgbouncer in transaction mode (but for those that have a
+# PostgreSQL of their own); these know no database.
 NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api::
 
 test: lint ## Run every check and test; installs PostgreSQL if there is none

@@ -243,6 +243,7 @@ impl Pages {
         let hints = Hints::new(&parsed.headers, &parsed.beside);
         let announced_total = hints.total();
         let count = parsed.records.len() as u64;
+        log::trace!("page {}: {count} records in {took:.3?}", index + 1);
 
         let mut state = self.lock();
         state.in_flight.remove(&index);

@@ -69,6 +69,17 @@ impl Book<'_> {
         outcome: &BatchOutcome,
         differences: Vec<store::Difference>,
     ) {
+        log::debug!(
+            "batch {}: {} inserted, {} updated, {} unchanged, {} superseded, {} duplicates, {} rejected in {:.3} s",
+            batch.number,
+            outcome.inserted,
+            outcome.updated,
+            outcome.unchanged,
+            outcome.superseded,
+            outcome.duplicates,
+            outcome.rejected,
+            outcome.seconds
+        );
         let ledger = &mut self.flow.ledger;
         ledger.inserted += outcome.inserted;
         ledger.updated += outcome.updated;

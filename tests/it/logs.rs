@@ -192,11 +192,16 @@ fn levels_are_asked_for_by_v_and_by_rust_log_which_wins() {
             .map(str::to_owned)
             .collect()
     };
-    let plain = levels(&place.run(&["sync"]));
-    assert_eq!(plain.into_iter().collect::<Vec<_>>(), ["WARN"]);
-    let more = levels(&place.run(&["sync", "-vv"]));
-    assert!(more.contains("WARN"), "{more:?}");
-    assert!(more.len() > 1, "{more:?}");
+    for (flag, shown) in [
+        (None, &["WARN"] as &[_]),
+        (Some("-v"), &["INFO", "WARN"]),
+        (Some("-vv"), &["DEBUG", "INFO", "WARN"]),
+        (Some("-vvv"), &["DEBUG", "INFO", "TRACE", "WARN"]),
+    ] {
+        let words: Vec<_> = ["sync"].into_iter().chain(flag).collect();
+        let found = levels(&place.run(&words));
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), shown, "{flag:?}");
+    }
     let place = place.env("RUST_LOG", "error");
     let none = levels(&place.run(&["sync", "-vv"]));
     assert!(none.is_empty(), "{none:?}");

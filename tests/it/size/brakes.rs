@@ -35,6 +35,8 @@ fn the_first_thousand_records_decide_whatever_the_size_of_a_page() {
             .says("400 of the first 1000 records were rejected")
             .says("--accept-drop");
         assert_eq!(report["status"], "failed");
+        let page_with_the_thousandth = if size == "100" { 1_000 } else { 2_500 };
+        assert_eq!(report["ledger"]["fetched"], page_with_the_thousandth);
         let (finished, report) = place.sync(&["--accept-drop"]);
         finished.expect(0);
         assert_eq!(report["ledger"]["fetched"], 2_500);

@@ -121,7 +121,7 @@ impl Decision {
         };
         for (index, node) in required.iter().enumerate() {
             let value = node.logic.run_noting(frame, index, &mut scratch.failures);
-            frame.values[node.slot] = value;
+            frame.values[node.slot] = frame.keep(value);
         }
         verdict::of_last(self, last, frame, &mut scratch.failures)
     }

@@ -75,12 +75,13 @@ impl Program {
         let mut result = Value::Null;
         frame.work = 0;
         for (index, node) in self.nodes.iter().enumerate() {
-            result = node.logic.run(frame, &mut |outcome| {
+            let made = node.logic.run(frame, &mut |outcome| {
                 failures.push(Failure {
                     node: index,
                     outcome,
                 });
             });
+            result = frame.keep(made);
             if frame.values.len() <= node.slot {
                 frame
                     .values

@@ -84,13 +84,13 @@ static FUNCTIONS: &[Function] = functions! {
     "sublist" ("list", "start position", "length?") -> List = sublist;
     "append" ("list", "item*") -> List = |a| on_list(a, |items| Value::list(items.iter().chain(&a[1..]).cloned().collect()));
     "concatenate" ("list*") -> List = |a| Value::list(a.iter().flat_map(listed).collect());
-    "union" ("list*") -> List = |a| Value::list(distinct(a.iter().flat_map(listed)));
+    "union" ("list*") -> List = |a| distinct(a.iter().flat_map(listed));
     "insert before" ("list", "position", "newItem") -> List = insert_before;
     "remove" ("list", "position") -> List = remove;
     "reverse" ("list") -> List = |a| on_list(a, |items| Value::list(items.iter().rev().cloned().collect()));
     "index of" ("list", "match") -> List = |a| on_list(a, |items| Value::list(
         items.iter().enumerate().filter(|(_, item)| equal(item, &a[1]) == Some(true)).map(|(i, _)| Value::integer(to_i64(i + 1))).collect()));
-    "distinct values" ("list") -> List = |a| on_list(a, |items| Value::list(distinct(items.iter().cloned())));
+    "distinct values" ("list") -> List = |a| on_list(a, |items| distinct(items.iter().cloned()));
     "flatten" ("list") -> List = |a| on_list(a, |items| { let mut flat = Vec::new(); flatten(items, &mut flat, 0); Value::list(flat) });
     // Numbers.
     "decimal" ("n", "scale") -> Number = |a| rounded_to(a, RoundingStrategy::MidpointNearestEven);

@@ -21,8 +21,36 @@ pub struct Frame {
     pub values: Vec<Value>,
     /// `?`
     pub input: Value,
-    /// Items looked at so far.
+    /// Steps taken so far, and what the values made on the way weigh.
     pub work: usize,
+}
+
+/// What a record may cost: a table that wants more is a mistake, or hostile. A few tenths of a second at most.
+const MAX_WORK: usize = 1_000_000;
+/// Items of a list that are copied in the time of a step.
+const COPIED_IN_A_STEP: usize = 8;
+
+impl Frame {
+    /// Takes so many steps; false when there were too many.
+    fn spend(&mut self, steps: usize) -> bool {
+        self.work = self.work.saturating_add(steps);
+        self.work <= MAX_WORK
+    }
+
+    /// Pays for reading all of a value.
+    fn looks_at(&mut self, value: &Value) -> bool {
+        let small = !matches!(value, Value::Text(_) | Value::List(_) | Value::Context(_));
+        small || self.spend(value.weight(MAX_WORK))
+    }
+
+    /// Pays for a value that was made; null when it is too much.
+    pub fn keep(&mut self, value: Value) -> Value {
+        if self.looks_at(&value) {
+            value
+        } else {
+            Value::Null
+        }
+    }
 }
 
 /// An expression that reads nothing.
@@ -32,6 +60,9 @@ pub fn constant(expr: &Expr) -> Value {
 
 /// The value of an expression.
 pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
+    if !frame.spend(1) {
+        return Value::Null;
+    }
     match expr {
         Expr::Const(value) => value.clone(),
         Expr::Slot(slot) => frame.values.get(*slot).cloned().unwrap_or_default(),
@@ -46,12 +77,16 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
         Expr::Arithmetic(operator, pair) => {
             let left = evaluate(&pair[0], frame);
             let right = evaluate(&pair[1], frame);
-            arithmetic(*operator, &left, &right)
+            frame.keep(arithmetic(*operator, &left, &right))
         }
         Expr::Compare(comparison, pair) => {
             let left = evaluate(&pair[0], frame);
             let right = evaluate(&pair[1], frame);
-            Value::from_truth(compare(*comparison, &left, &right))
+            if frame.looks_at(&left) && frame.looks_at(&right) {
+                Value::from_truth(compare(*comparison, &left, &right))
+            } else {
+                Value::Null
+            }
         }
         Expr::And(items) => junction(items, false, frame),
         Expr::Or(items) => junction(items, true, frame),
@@ -83,7 +118,10 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
             let value = evaluate(inner, frame);
             Value::Boolean(!value.is_null() && (*kind == Kind::Any || value.kind() == *kind))
         }
-        Expr::List(items) => Value::list(items.iter().map(|item| evaluate(item, frame)).collect()),
+        Expr::List(items) => {
+            let list = Value::list(items.iter().map(|item| evaluate(item, frame)).collect());
+            frame.keep(list)
+        }
         Expr::Context(entries) => {
             let mut values = Vec::with_capacity(entries.len());
             for (name, slot, entry) in entries {
@@ -91,7 +129,7 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
                 set(frame, *slot, value.clone());
                 values.push((Arc::clone(name), value));
             }
-            Value::Context(Arc::from(values))
+            frame.keep(Value::Context(Arc::from(values)))
         }
         Expr::Range(range) => {
             let low = range.low.as_ref().map(|end| evaluate(end, frame));
@@ -114,14 +152,18 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
         }
         Expr::Filter(item, pair) => filter(*item, &pair[0], &pair[1], frame),
         Expr::For(iterations, partial, body) => {
+            let mut looks_back = false;
+            expr.slots(&mut |slot| looks_back |= slot == *partial);
             let mut results = Vec::new();
             let finished = each(iterations, frame, &mut |frame| {
-                set(frame, *partial, Value::list(results.clone()));
+                if looks_back {
+                    set(frame, *partial, Value::list(results.clone()));
+                }
                 results.push(evaluate(body, frame));
-                true
+                !looks_back || frame.spend(results.len() / COPIED_IN_A_STEP)
             });
-            if finished {
-                Value::list(results)
+            if finished && frame.spend(0) {
+                frame.keep(Value::list(results))
             } else {
                 Value::Null
             }
@@ -150,7 +192,10 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
                 .iter()
                 .map(|argument| evaluate(argument, frame))
                 .collect();
-            (function.body)(&values)
+            if !values.iter().all(|value| frame.looks_at(value)) {
+                return Value::Null;
+            }
+            frame.keep((function.body)(&values))
         }
     }
 }

@@ -134,6 +134,26 @@ impl Kind {
 }
 
 impl Value {
+    /// How much there is of it, counted no further than `most`: what is shared counts as often as it occurs.
+    pub fn weight(&self, most: usize) -> usize {
+        let sum = |values: &mut dyn Iterator<Item = &Self>| {
+            let mut weight = 1_usize;
+            for value in values {
+                if weight >= most {
+                    break;
+                }
+                weight = weight.saturating_add(value.weight(most - weight));
+            }
+            weight
+        };
+        match self {
+            Self::Text(text) => 1 + text.len() / 16,
+            Self::List(items) => sum(&mut items.iter()),
+            Self::Context(entries) => sum(&mut entries.iter().map(|(_, value)| value)),
+            _ => 1,
+        }
+    }
+
     /// Text.
     pub fn text(text: &str) -> Self {
         Self::Text(Arc::from(text))

@@ -189,14 +189,21 @@ pub(super) fn remove(arguments: &[Value]) -> Value {
     })
 }
 
-pub(super) fn distinct(items: impl Iterator<Item = Value>) -> Vec<Value> {
+/// Most values that are compared each with each.
+const MOST_DISTINCT: usize = 5_000;
+
+/// Each value once; null when there are too many of them.
+pub(super) fn distinct(items: impl Iterator<Item = Value>) -> Value {
     let mut kept: Vec<Value> = Vec::new();
     for item in items {
+        if kept.len() == MOST_DISTINCT {
+            return Value::Null;
+        }
         if !kept.iter().any(|other| equal(other, &item) == Some(true)) {
             kept.push(item);
         }
     }
-    kept
+    Value::list(kept)
 }
 
 pub(super) fn flatten(items: &[Value], flat: &mut Vec<Value>, depth: u32) {

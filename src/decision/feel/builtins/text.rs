@@ -124,6 +124,9 @@ pub(super) fn matches(arguments: &[Value]) -> Value {
     })
 }
 
+/// The longest text that `replace` may come to, bytes.
+const LONGEST: usize = 16 << 20;
+
 pub(super) fn replace(arguments: &[Value]) -> Value {
     let Value::Text(replacement) = &arguments[2] else {
         return Value::Null;
@@ -132,6 +135,10 @@ pub(super) fn replace(arguments: &[Value]) -> Value {
         let Some(regex) = regex(&arguments[1], &arguments[3]) else {
             return Value::Null;
         };
+        // It may be put in between any two characters, and quote all of them.
+        if (text.len() + 1).saturating_mul(replacement.len() + 1) > LONGEST {
+            return Value::Null;
+        }
         // `$1a` means group 1 and an `a`; the regex library would read it as the group named `1a`.
         let mut braced = String::with_capacity(replacement.len());
         let mut chars = replacement.chars().peekable();

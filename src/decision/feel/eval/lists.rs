@@ -7,7 +7,7 @@ use crate::decision::feel::ast::{Expr, Iteration};
 use crate::decision::feel::temporal;
 use crate::decision::feel::value::Value;
 
-/// Most items a `for`, `some`, `every` or filter may look at for one value.
+/// Most items of a range that is run over.
 const MAX_ITEMS: usize = 100_000;
 
 /// Runs over all combinations; false when there was nothing to run over, or too much.
@@ -48,8 +48,7 @@ pub(super) fn each(
             }
         };
         for item in items.iter() {
-            frame.work += 1;
-            if frame.work > MAX_ITEMS {
+            if !frame.spend(1) {
                 *finished = false;
                 return false;
             }
@@ -116,8 +115,7 @@ pub(super) fn filter(item: usize, list: &Expr, condition: &Expr, frame: &mut Fra
     }
     let mut kept = Vec::new();
     for value in items.iter() {
-        frame.work += 1;
-        if frame.work > MAX_ITEMS {
+        if !frame.spend(1) {
             return Value::Null;
         }
         set(frame, item, value.clone());

@@ -1,0 +1,87 @@
+//! Tables that would take for ever, or all memory, to decide a single record: that is bounded, and the record rejected.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use datasync::decision::{Decision, Scratch};
+use datasync::record::{Cell, Validation};
+
+use super::FACTS;
+use super::build::{TableFile, escaped};
+
+/// Decides one record by a table with this input, which sees the last of the decisions `d0`, `d1`, …: `first`, and then
+/// each as `next` makes it of the one before.
+fn decide(input: &str, first: &str, next: impl Fn(&str) -> String, count: usize) {
+    let mut decisions = String::new();
+    for i in 0..=count {
+        let (needs, text) = match i.checked_sub(1) {
+            None => (String::new(), first.to_owned()),
+            Some(before) => (
+                format!(
+                    "<informationRequirement><requiredDecision href=\"#d{before}\"/></informationRequirement>"
+                ),
+                next(&format!("d{before}")),
+            ),
+        };
+        write!(
+            decisions,
+            "<decision id=\"d{i}\" name=\"d{i}\">{needs}<literalExpression><text>{}</text></literalExpression></decision>",
+            escaped(&text)
+        )
+        .unwrap();
+    }
+    let xml = TableFile::deciding("FIRST")
+        .input(&format!("{}: number", input.replace("LAST", &format!("d{count}"))))
+        .verdict("> 0", "VALID")
+        .xml()
+        .replace(
+            "<decision id=\"table\" name=\"Table\">",
+            &format!("<decision id=\"table\" name=\"Table\"><informationRequirement><requiredDecision href=\"#d{count}\"/></informationRequirement>"),
+        )
+        .replace("</definitions>", &(decisions + "</definitions>"));
+    let started = Instant::now();
+    let decision = Decision::compile(&xml, "t.dmn.xml", Some("Table"), FACTS)
+        .unwrap_or_else(|problems| panic!("{input}: {problems}"));
+    let facts = vec![Cell::Null; FACTS.len()];
+    let verdict = decision.decide(&facts, &mut Scratch::default());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{input} of {first}: {:?}",
+        started.elapsed()
+    );
+    assert_eq!(
+        verdict.validation,
+        Validation::Invalid,
+        "{input} of {first}"
+    );
+}
+
+#[test]
+fn what_grows_with_every_decision_is_given_up() {
+    let twice = |before: &str| format!("{before} + {before}");
+    decide("string length(LAST)", "\"abcdefgh\"", twice, 40);
+    let both = |before: &str| format!("[{before}, {before}]");
+    for input in [
+        "string length(string(LAST))",
+        "count(flatten(LAST))",
+        "if LAST = [LAST] then 1 else 0",
+    ] {
+        decide(input, "[1]", both, 40);
+    }
+    let longer = |before: &str| format!("concatenate({before}, {before})");
+    decide("count(LAST)", "[1, 2]", longer, 40);
+    let replaced = |before: &str| format!("replace({before}, \"a\", {before})");
+    decide("string length(LAST)", "\"aaaa\"", replaced, 40);
+}
+
+#[test]
+fn loops_over_loops_are_given_up() {
+    for body in [
+        "count(for i in 1..1000, j in 1..1000, k in 1..1000 return i)",
+        "count(distinct values(for i in 1..20000 return i))",
+        "count(for i in 1..20000 return count(LAST))",
+        "count(for i in 1..20000 return count(partial))",
+    ] {
+        decide(body, "for i in 1..9999 return string(i)", str::to_owned, 1);
+    }
+}

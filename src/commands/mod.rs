@@ -8,6 +8,7 @@ mod checks;
 mod completions;
 mod history;
 mod man;
+mod options;
 mod report;
 mod retry;
 mod schema;
@@ -28,6 +29,7 @@ use crate::exit::{self, Exit, Misconfigured};
 use crate::logging;
 use crate::transform::Transform;
 
+pub use options::parse;
 pub use watch::mistyped;
 
 /// A decision table larger than this is refused, bytes.

@@ -96,7 +96,7 @@ pub struct Global {
     #[arg(short, long, global = true, env = "DATASYNC_QUIET", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
     pub quiet: bool,
     /// Log more; twice for still more
-    #[arg(short, long, global = true, action = ArgAction::Count, env = "DATASYNC_VERBOSE", value_parser = verbosity, hide_env_values = true)]
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "DATASYNC_VERBOSE", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(verbosity(text)), hide_env_values = true)]
     pub verbose: u8,
     /// No colours and no progress bar
     #[arg(long, global = true, env = "DATASYNC_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
@@ -284,13 +284,12 @@ pub enum HumanStep {
 }
 
 /// How often `-v` is said: a number, or a word for yes or no as other switches take it.
-#[allow(clippy::unnecessary_wraps)] // what clap asks for
-fn verbosity(text: &str) -> Result<u8, std::convert::Infallible> {
-    Ok(text.parse().unwrap_or_else(|_| u8::from(is_yes(text))))
+pub fn verbosity(text: &str) -> u8 {
+    text.parse().unwrap_or_else(|_| u8::from(is_yes(text)))
 }
 
 /// Whether a switch is on, as clap's `FalseyValueParser` has it.
-fn is_yes(text: &str) -> bool {
+pub fn is_yes(text: &str) -> bool {
     !["", "n", "no", "f", "false", "off", "0"].contains(&text.to_lowercase().as_str())
 }
 
@@ -345,10 +344,10 @@ mod tests {
             let parser = clap::builder::FalseyValueParser::new();
             let theirs = parser.parse_ref(&command, None, word.as_ref());
             assert_eq!(theirs.ok(), Some(is_yes(word)), "{word}");
-            assert_eq!(verbosity(word), Ok(u8::from(is_yes(word))), "{word}");
+            assert_eq!(verbosity(word), u8::from(is_yes(word)), "{word}");
         }
-        assert_eq!(verbosity("3"), Ok(3));
-        assert_eq!(verbosity("1000"), Ok(1));
+        assert_eq!(verbosity("3"), 3);
+        assert_eq!(verbosity("1000"), 1);
     }
 
     #[test]

@@ -115,9 +115,12 @@ impl Environment {
         Ok(self.get(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// True when the variable is in `.env` and nowhere else.
-    pub fn only_in_file(&self, name: &str) -> bool {
-        self.file.contains_key(name) && !self.process.contains_key(name)
+    /// What `.env` says of a variable that the process environment does not have.
+    pub fn only_in_file(&self, name: &str) -> Option<&str> {
+        self.file
+            .get(name)
+            .filter(|_| !self.process.contains_key(name))
+            .map(String::as_str)
     }
 
     /// The name of the `.env` file.

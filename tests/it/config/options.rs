@@ -70,6 +70,97 @@ fn every_switch_takes_the_same_words() {
     assert!(more.stderr.contains(" INFO "), "{more}");
 }
 
+#[test]
+fn options_that_hold_from_the_first_line_on_are_read_from_the_env_file_too() {
+    // OUTPUT, over what precedence says.
+    let place = Workplace::new();
+    place.write(".env", "DATASYNC_OUTPUT=json\n");
+    assert!(place.run(&["validate"]).json()["lint"].is_array());
+    let text = "ok: the mapping";
+    place
+        .run(&["validate", "--output", "text"])
+        .expect(0)
+        .says(text);
+    place
+        .run(&["--output", "text", "validate"])
+        .expect(0)
+        .says(text);
+    for over in ["text", ""] {
+        let place = Workplace::new().env("DATASYNC_OUTPUT", over);
+        place.write(".env", "DATASYNC_OUTPUT=json\n");
+        place.run(&["validate"]).expect(0).says(text);
+    }
+    // Of a file by another name.
+    let place = Workplace::new();
+    place.write("other.env", "DATASYNC_OUTPUT=json\n");
+    assert!(
+        place
+            .run(&["validate", "--env-file", "other.env"])
+            .json()
+            .is_object()
+    );
+    let place = place.env("DATASYNC_ENV_FILE", "other.env");
+    assert!(place.run(&["validate"]).json().is_object());
+    let place = Workplace::new();
+    place.write(".env", "DATASYNC_QUIET=yes\n");
+    assert_eq!(said(&place.run(&["validate"])), (0, "", ""));
+    let place = place.env("DATASYNC_QUIET", "0");
+    place.run(&["validate"]).expect(0).says(text);
+    let place = talkative();
+    place.write(
+        ".env",
+        "DATASYNC_VERBOSE=1\nDATASYNC_LOG_FORMAT=json\nDATASYNC_NO_COLOR=1\n",
+    );
+    let run = place.run(&["sync"]);
+    assert!(run.stderr.contains("\"level\":\"info\""), "{run}");
+    assert!(
+        run.stderr.lines().all(|line| line.starts_with('{')),
+        "{run}"
+    );
+    let run = place.run(&["sync", "--log-format", "text"]);
+    assert!(run.stderr.contains(" INFO "), "{run}");
+}
+
+#[test]
+fn a_wrong_value_or_line_of_the_env_file_is_told_once() {
+    let place = Workplace::new();
+    for name in ["DATASYNC_OUTPUT", "DATASYNC_LOG_FORMAT"] {
+        place.write(".env", &format!("{name}=canary\n"));
+        let finished = place.run(&["validate"]);
+        finished
+            .expect(2)
+            .says(&format!("{name} in .env: expected one of text, json"));
+        assert!(!format!("{finished}").contains("canary"));
+        // Whoever says it himself is not kept from it.
+        let finished = place.run(&["validate", "--output", "text", "--log-format", "text"]);
+        finished.expect(0);
+    }
+    place.write(".env", "DATASYNC_OUTPUT=json\nno line of it\n");
+    let finished = place.run(&["validate"]);
+    finished.expect(2);
+    assert_eq!(
+        format!("{finished}").matches(".env:2").count(),
+        1,
+        "{finished}"
+    );
+    // A file that can only be read once is read for the configuration.
+    let script = format!(
+        "{} validate --env-file <(echo DATASYNC_OUTPUT=json; echo API_TOKEN=x)",
+        env!("CARGO_BIN_EXE_datasync")
+    );
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(place.path(""))
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("DATASYNC_OUTPUT has no effect here"),
+        "{told}"
+    );
+    assert!(!told.contains("API_TOKEN"), "{told}");
+}
+
 /// A run that has something to say at `info` before it finds nobody at home.
 fn talkative() -> Workplace {
     let place = Workplace::new()

@@ -53,10 +53,8 @@ pub fn run(cli: &Cli) -> Exit {
     result.unwrap_or_else(|error| {
         let exit = exit::of(&error);
         complain(&error);
-        match global.output {
-            Output::Json => print(&(failure_json(&error, exit) + "\n")),
-            Output::Github => print(&annotations::of_failure(&format!("{error:#}"))),
-            Output::Text => {}
+        if global.output == Output::Json {
+            print(&(failure_json(&error, exit) + "\n"));
         }
         exit
     })

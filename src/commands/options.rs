@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, ValueEnum};
 
-use crate::cli::{Cli, Global, is_yes, verbosity};
+use crate::cli::{Cli, Command, Global, Output, is_yes, verbosity};
 use crate::config;
 
 /// What was typed, and what variables say of the rest.
@@ -21,6 +21,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     add_env_file(&mut cli.global, &matches)
+        .and_then(|()| for_this_command(&cli))
         .map_err(|wrong| command.error(ErrorKind::InvalidValue, wrong))?;
     Ok(cli)
 }
@@ -60,6 +61,17 @@ fn add_env_file(global: &mut Global, matches: &ArgMatches) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+/// Annotations are about files in a repository.
+fn for_this_command(cli: &Cli) -> Result<(), String> {
+    match (cli.global.output, &cli.command) {
+        (Output::Github, Command::Validate(_)) | (Output::Text | Output::Json, _) => Ok(()),
+        (Output::Github, _) => Err(
+            "--output github (or DATASYNC_OUTPUT=github) is for validate only; say text or json"
+                .to_owned(),
+        ),
+    }
 }
 
 /// One of the forms that an option has, or what they are.

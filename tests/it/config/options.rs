@@ -161,6 +161,36 @@ fn a_wrong_value_or_line_of_the_env_file_is_told_once() {
     assert!(!told.contains("API_TOKEN"), "{told}");
 }
 
+#[test]
+fn annotations_are_for_validate_only() {
+    let says = "--output github (or DATASYNC_OUTPUT=github) is for validate only";
+    let place = Workplace::new();
+    place.run(&["validate", "--output", "github"]).expect(0);
+    for command in [
+        &["sync"][..],
+        &["check-api"],
+        &["check-db"],
+        &["retry"],
+        &["case", "list"],
+        &["history"],
+        &["schema"],
+    ] {
+        let finished = place.run(&[command, &["--output", "github"]].concat());
+        finished.expect(2).says(says);
+        assert_eq!(finished.stdout, "", "{command:?}");
+    }
+    let exported = Workplace::new().env("DATASYNC_OUTPUT", "github");
+    exported.run(&["sync"]).expect(2).says(says);
+    exported.run(&["validate"]).expect(0);
+    place.write(".env", "DATASYNC_OUTPUT=github\n");
+    place.run(&["sync"]).expect(2).says(says);
+    place
+        .run(&["sync", "--output", "text"])
+        .expect(2)
+        .says("API_TOKEN");
+    place.run(&["validate"]).expect(0);
+}
+
 /// A run that has something to say at `info` before it finds nobody at home.
 fn talkative() -> Workplace {
     let place = Workplace::new()

@@ -238,7 +238,7 @@ pub struct CheckDbArgs {
 
 #[derive(Debug, Args)]
 pub struct RetryArgs {
-    /// Only this case (default: all open ones)
+    /// Only this case, by its id or the beginning of it (default: all open ones)
     #[arg(long, value_name = "ID")]
     pub case: Option<String>,
     /// Decide the stored rejections again, by today's mapping and rules

@@ -152,6 +152,42 @@ fn human_steps_are_ticked_off_and_retry_closes_the_case() {
 }
 
 #[test]
+fn a_case_is_retried_by_the_beginning_of_its_id_where_no_other_begins_so() {
+    let database = Database::new();
+    let broken = Server::new().always(Fault::Status(500)).start();
+    let place = hasty(Workplace::connected(broken.url(), &database));
+    place.sync(&[]).0.expect(3);
+    let good = api(20);
+    let place = place.with_api(good.url()).env("API_TOKEN", "wrong");
+    place.sync(&[]).0.expect(3);
+    let ids: Vec<String> = cases(&place)
+        .iter()
+        .map(|case| case["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    // Every id begins with the same letter.
+    for command in [&["case", "show", "C"][..], &["retry", "--case", "C"]] {
+        place
+            .run(command)
+            .expect(2)
+            .says("cases begin with C; say more of it");
+    }
+    let start = (1..=ids[0].len())
+        .map(|end| &ids[0][..end])
+        .find(|start| !ids[1].starts_with(start))
+        .unwrap();
+    let place = place.with_api(good.url());
+    place
+        .run(&["retry", "--case", start])
+        .expect(0)
+        .says(&format!("Case {} is closed", ids[0]));
+    place
+        .run(&["retry", "--case", "nobody"])
+        .expect(2)
+        .says("there is no open case nobody");
+}
+
+#[test]
 fn cases_that_may_not_be_all_are_told_by_the_exit_code_and_quiet_is_for_success_only() {
     let away = Workplace::new()
         .with_api("http://127.0.0.1:9")

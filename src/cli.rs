@@ -61,9 +61,9 @@ pub struct Global {
         hide_env_values = true
     )]
     pub env_file: Option<PathBuf>,
-    /// Spool, cases and cached state (default: $`XDG_STATE_HOME/datasync`)
     #[arg(
         long,
+        help = "Spool, cases and cached state (default: $XDG_STATE_HOME/datasync)",
         global = true,
         value_name = "DIR",
         env = "DATASYNC_STATE_DIR",

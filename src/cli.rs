@@ -61,9 +61,9 @@ pub struct Global {
         hide_env_values = true
     )]
     pub env_file: Option<PathBuf>,
-    /// Spool, cases and cached state (default: $`XDG_STATE_HOME/datasync`)
     #[arg(
         long,
+        help = "Spool, cases and cached state (default: $XDG_STATE_HOME/datasync)",
         global = true,
         value_name = "DIR",
         env = "DATASYNC_STATE_DIR",
@@ -96,7 +96,7 @@ pub struct Global {
     #[arg(short, long, global = true, env = "DATASYNC_QUIET", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
     pub quiet: bool,
     /// Log more; twice for still more
-    #[arg(short, long, global = true, action = ArgAction::Count, env = "DATASYNC_VERBOSE", hide_env_values = true)]
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "DATASYNC_VERBOSE", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(verbosity(text)), hide_env_values = true)]
     pub verbose: u8,
     /// No colours and no progress bar
     #[arg(long, global = true, env = "DATASYNC_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
@@ -238,7 +238,7 @@ pub struct CheckDbArgs {
 
 #[derive(Debug, Args)]
 pub struct RetryArgs {
-    /// Only this case (default: all open ones)
+    /// Only this case, by its id or the beginning of it (default: all open ones)
     #[arg(long, value_name = "ID")]
     pub case: Option<String>,
     /// Decide the stored rejections again, by today's mapping and rules
@@ -283,6 +283,16 @@ pub enum HumanStep {
     Resolve,
 }
 
+/// How often `-v` is said: a number, or a word for yes or no as other switches take it.
+pub fn verbosity(text: &str) -> u8 {
+    text.parse().unwrap_or_else(|_| u8::from(is_yes(text)))
+}
+
+/// Whether a switch is on, as clap's `FalseyValueParser` has it.
+pub fn is_yes(text: &str) -> bool {
+    !["", "n", "no", "f", "false", "off", "0"].contains(&text.to_lowercase().as_str())
+}
+
 /// `90s`, `10m`, `2h`, `500ms`.
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text
@@ -322,6 +332,22 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_switch_is_a_word_and_a_number_where_it_counts() {
+        use clap::builder::TypedValueParser as _;
+        let command = Cli::command();
+        for word in [
+            "", "0", "1", "no", "No", "f", "FALSE", "off", "y", "on", "true", "yes", "x",
+        ] {
+            let parser = clap::builder::FalseyValueParser::new();
+            let theirs = parser.parse_ref(&command, None, word.as_ref());
+            assert_eq!(theirs.ok(), Some(is_yes(word)), "{word}");
+            assert_eq!(verbosity(word), u8::from(is_yes(word)), "{word}");
+        }
+        assert_eq!(verbosity("3"), 3);
+        assert_eq!(verbosity("1000"), 1);
     }
 
     #[test]

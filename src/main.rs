@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use datasync::cli::Cli;
 use datasync::exit::{self, Exit};
 use datasync::{commands, logging};
 
@@ -12,7 +10,7 @@ fn main() -> ExitCode {
     rustls::crypto::ring::default_provider()
         .install_default()
         .unwrap_or_default();
-    let cli = Cli::try_parse().unwrap_or_else(|error| {
+    let cli = commands::parse().unwrap_or_else(|error| {
         if error.use_stderr() {
             commands::mistyped();
         }

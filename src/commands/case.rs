@@ -29,21 +29,18 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
         Ok(connection) => (Some(connection), None),
         Err(error) => (None, Some(error)),
     };
-    match command {
-        CaseCommand::List => {
-            let cases = all(&plan, &shelf, connection.as_mut())?;
-            list(global, &cases, away.as_ref());
-        }
+    let case = match command {
+        CaseCommand::List => return list(global, &plan, &shelf, connection.as_mut(), away),
         CaseCommand::Show { id } => {
             let case = find(&plan, &shelf, connection.as_mut(), away, id)?;
             let runs = runs(&plan, connection.as_mut(), &case);
-            tell(global, &case, &runs)?;
+            show(global, &case, &runs)?;
+            return Ok(Exit::Success);
         }
         CaseCommand::Note { id, text } => {
             let mut case = find(&plan, &shelf, connection.as_mut(), away, id)?;
             case.add_note(&incident::who(), text);
-            incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
-            show(global, &case)?;
+            case
         }
         CaseCommand::Complete { id, step, note } => {
             let mut case = find(&plan, &shelf, connection.as_mut(), away, id)?;
@@ -53,10 +50,11 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
             };
             case.complete(step, &incident::who(), note.clone())
                 .map_err(|error| Misconfigured(error.to_string()))?;
-            incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
-            show(global, &case)?;
+            case
         }
-    }
+    };
+    incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+    show(global, &case, &[])?;
     Ok(Exit::Success)
 }
 
@@ -116,7 +114,34 @@ fn find(
     }
 }
 
-fn list(global: &Global, cases: &[Case], away: Option<&StoreError>) {
+/// Whoever asks for the cases while the database is away gets those of the shelf, and is told by the exit code that there
+/// may be more.
+fn list(
+    global: &Global,
+    plan: &Plan,
+    shelf: &Shelf,
+    connection: Option<&mut Connection>,
+    away: Option<StoreError>,
+) -> Result<Exit> {
+    let (cases, away) = match (all(plan, shelf, connection), away) {
+        (Ok(cases), away) => (cases, away),
+        (Err(error), _) => {
+            let away = error.downcast::<StoreError>()?;
+            (all(plan, shelf, None)?, Some(away))
+        }
+    };
+    let exit = if away.is_some() {
+        Exit::Database
+    } else {
+        Exit::Success
+    };
+    if !(global.quiet && exit == Exit::Success) {
+        print_list(global, &cases, away.as_ref());
+    }
+    Ok(exit)
+}
+
+fn print_list(global: &Global, cases: &[Case], away: Option<&StoreError>) {
     if global.output == Output::Json {
         let list = serde_json::json!({ "cases": cases, "database_ok": away.is_none() });
         super::print(&(list.to_string() + "\n"));
@@ -126,8 +151,10 @@ fn list(global: &Global, cases: &[Case], away: Option<&StoreError>) {
     for case in cases {
         text += &(case.line() + "\n");
     }
-    if cases.is_empty() {
+    if cases.is_empty() && away.is_none() {
         text += "No cases.\n";
+    } else if cases.is_empty() {
+        text += "No cases in the state directory.\n";
     }
     if let Some(error) = away {
         text += &format!("Only those of the state directory are shown: {error}\n");
@@ -151,11 +178,11 @@ fn runs(plan: &Plan, connection: Option<&mut Connection>, case: &Case) -> Vec<Pa
     runs
 }
 
-fn show(global: &Global, case: &Case) -> Result<()> {
-    tell(global, case, &[])
-}
-
-fn tell(global: &Global, case: &Case, runs: &[PastRun]) -> Result<()> {
+/// Prints a case, unless silence was asked for: whoever gets here has done what was asked.
+fn show(global: &Global, case: &Case, runs: &[PastRun]) -> Result<()> {
+    if global.quiet {
+        return Ok(());
+    }
     if global.output == Output::Json {
         let mut value = serde_json::to_value(case).context("cannot write the case")?;
         if let (Some(object), false) = (value.as_object_mut(), runs.is_empty()) {

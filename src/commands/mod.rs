@@ -8,6 +8,7 @@ mod checks;
 mod completions;
 mod history;
 mod man;
+mod options;
 mod report;
 mod retry;
 mod schema;
@@ -28,6 +29,7 @@ use crate::exit::{self, Exit, Misconfigured};
 use crate::logging;
 use crate::transform::Transform;
 
+pub use options::parse;
 pub use watch::mistyped;
 
 /// A decision table larger than this is refused, bytes.
@@ -38,7 +40,7 @@ pub fn run(cli: &Cli) -> Exit {
     let global = &cli.global;
     let result = match &cli.command {
         Command::Sync(args) => sync::run(global, args),
-        Command::Validate(args) => validate::run(global, args),
+        Command::Validate(args) => Ok(validate::run(global, args)),
         Command::CheckApi => check_api::run(global),
         Command::CheckDb(args) => check_db::run(global, args),
         Command::Retry(args) => retry::run(global, args),
@@ -51,10 +53,8 @@ pub fn run(cli: &Cli) -> Exit {
     result.unwrap_or_else(|error| {
         let exit = exit::of(&error);
         complain(&error);
-        match global.output {
-            Output::Json => print(&(failure_json(&error, exit) + "\n")),
-            Output::Github => print(&annotations::of_failure(&format!("{error:#}"))),
-            Output::Text => {}
+        if global.output == Output::Json {
+            print(&(failure_json(&error, exit) + "\n"));
         }
         exit
     })
@@ -106,15 +106,19 @@ fn one_line(problem: &Problem) -> String {
     lines.join("; ")
 }
 
-fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
-    let errors = error.downcast_ref::<ConfigErrors>().map_or_else(
+/// What `config.errors` has of an error.
+fn errors_json(error: &anyhow::Error) -> serde_json::Value {
+    error.downcast_ref::<ConfigErrors>().map_or_else(
         || serde_json::json!([{ "message": format!("{error:#}") }]),
         |errors| serde_json::to_value(errors).unwrap_or_default(),
-    );
+    )
+}
+
+fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
     serde_json::json!({
         "status": "failed",
         "exit_code": exit.code(),
-        "config": { "errors": errors, "warnings": [] },
+        "config": { "errors": errors_json(error), "warnings": [] },
     })
     .to_string()
 }

@@ -175,7 +175,7 @@ fn open_again(
     Ok(by_now.collect())
 }
 
-/// The open cases, or the one that was asked for.
+/// The open cases, or the one that was asked for: the one with this id, or the only one whose id begins so.
 fn chosen(
     plan: &Plan,
     shelf: &Shelf,
@@ -183,16 +183,18 @@ fn chosen(
     id: Option<&str>,
 ) -> Result<Vec<Case>> {
     let mut cases = incident::open_cases(connection, plan, shelf)?;
-    if let Some(id) = id {
+    let Some(id) = id else { return Ok(cases) };
+    if cases.iter().any(|case| case.id == id) {
         cases.retain(|case| case.id == id);
-        if cases.is_empty() {
-            return Err(Misconfigured(format!(
-                "there is no open case {id}; `datasync case list` shows those there are"
-            ))
-            .into());
-        }
+    } else {
+        cases.retain(|case| case.id.starts_with(id));
     }
-    Ok(cases)
+    let wrong = match cases.len() {
+        1 => return Ok(cases),
+        0 => format!("there is no open case {id}; `datasync case list` shows those there are"),
+        count => format!("{count} open cases begin with {id}; say more of it"),
+    };
+    Err(Misconfigured(wrong).into())
 }
 
 /// Both checks, on the spot.

@@ -7,9 +7,9 @@ use super::annotations;
 use super::verdicts::{Judge, Judged};
 use crate::cli::{Global, Output, ValidateArgs};
 use crate::config::plan::Plan;
-use crate::config::{ConfigErrors, Needs};
+use crate::config::{ConfigErrors, Needs, Problem};
 use crate::decision::{Decision, Impact, Lint, Problems, Severity, lint};
-use crate::exit::{Exit, Misconfigured};
+use crate::exit::{self, Exit, Misconfigured};
 use crate::pipeline::Rules;
 use crate::transform::Transform;
 
@@ -21,60 +21,62 @@ const LISTED: usize = 50;
 /// Everything `validate` found.
 #[derive(Debug, Default)]
 struct Findings {
-    errors: Value,
-    warnings: Value,
+    /// Of the configuration.
+    warnings: Vec<Problem>,
     lint: Lint,
     judged: Judged,
 }
 
-pub(super) fn run(global: &Global, args: &ValidateArgs) -> Result<Exit> {
+pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
     let needs = Needs {
         api: args.fetch,
         database: args.stored,
     };
+    let mut findings = Findings::default();
     let plan = match super::load(global, needs) {
         Ok(plan) => plan,
-        Err(errors) => return Ok(refuse(global, &errors)),
+        Err(errors) => return refuse(global, &findings, &errors.into()),
     };
-    let transform =
-        Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
-    let (text, name) = super::read_decision(&plan.decisions_file)?;
-    let facts = transform.fact_names();
-    let checked = match lint(&text, &name, plan.decision.as_deref(), &facts) {
-        Ok(checked) => checked,
-        Err(problems) => return Ok(refuse_table(global, &plan, &problems)),
-    };
-    let mut findings = Findings {
-        errors: json!([]),
-        warnings: serde_json::to_value(&plan.warnings)?,
-        lint: checked,
-        judged: Judged::default(),
-    };
-    if !findings.lint.has_errors() {
-        let compile = |text: &str, name: &str| {
-            Decision::compile(text, name, plan.decision.as_deref(), &facts)
-                .map_err(|problems| Misconfigured(problems.to_string()))
-        };
-        let decision = compile(&text, &name)?;
-        let old = match &args.against {
-            Some(path) => {
-                let (text, name) = super::read_decision(path)?;
-                Some(compile(&text, &name)?)
-            }
-            None => None,
-        };
-        let rules = Rules {
-            transform: &transform,
-            decision: &decision,
-        };
-        let judge = Judge::new(&plan, rules, old.as_ref(), args);
-        findings.judged = judge.all()?;
+    findings.warnings.clone_from(&plan.warnings);
+    if let Err(error) = look(args, &plan, &mut findings) {
+        return refuse(global, &findings, &error);
     }
     let exit = exit(args, &findings);
     if !(global.quiet && exit == Exit::Success) {
         show(global, args, &plan, &findings, exit);
     }
-    Ok(exit)
+    exit
+}
+
+/// Looks at the decision table and, when it is fit, at the records. What was found before an error stays found.
+fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()> {
+    let transform =
+        Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
+    let (text, name) = super::read_decision(&plan.decisions_file)?;
+    let facts = transform.fact_names();
+    findings.lint = lint(&text, &name, plan.decision.as_deref(), &facts)?;
+    if findings.lint.has_errors() {
+        return Ok(());
+    }
+    let compile = |text: &str, name: &str| {
+        Decision::compile(text, name, plan.decision.as_deref(), &facts)
+            .map_err(|problems| Misconfigured(problems.to_string()))
+    };
+    let decision = compile(&text, &name)?;
+    let old = match &args.against {
+        Some(path) => {
+            let (text, name) = super::read_decision(path)?;
+            Some(compile(&text, &name)?)
+        }
+        None => None,
+    };
+    let rules = Rules {
+        transform: &transform,
+        decision: &decision,
+    };
+    let (judged, ended) = Judge::new(plan, rules, old.as_ref(), args).all();
+    findings.judged = judged;
+    ended
 }
 
 /// What the findings mean for a scheduler or a CI.
@@ -92,60 +94,45 @@ fn exit(args: &ValidateArgs, findings: &Findings) -> Exit {
     }
 }
 
-/// The configuration cannot be read: that is the result.
-fn refuse(global: &Global, errors: &ConfigErrors) -> Exit {
+/// Something ended it before it was through: that is the result, with whatever had been found.
+fn refuse(global: &Global, findings: &Findings, error: &anyhow::Error) -> Exit {
+    // A table that cannot be understood is the configuration's, like everything that has a type of its own.
+    let problems = error.downcast_ref::<Problems>();
+    let exit = problems.map_or_else(|| exit::of(error), |_| Exit::Configuration);
     match global.output {
         Output::Json => {
-            let findings = Findings {
-                errors: serde_json::to_value(errors).unwrap_or_default(),
-                warnings: json!([]),
-                ..Findings::default()
+            let mut object = as_json(findings, exit);
+            object["config"]["errors"] = match problems {
+                Some(problems) => serde_json::to_value(&problems.0).unwrap_or_default(),
+                None => super::errors_json(error),
             };
-            super::print(&(as_json(&findings, Exit::Configuration).to_string() + "\n"));
+            object["status"] = json!("failed");
+            super::print(&(object.to_string() + "\n"));
         }
-        Output::Github => {
-            let lines: String = errors
-                .problems()
-                .iter()
-                .map(|p| annotations::of_config("error", p))
-                .collect();
-            super::print(&lines);
-        }
+        Output::Github => super::print(&annotated(error)),
         Output::Text => {}
     }
-    if global.output != Output::Json {
-        super::complain(&anyhow::Error::new(errors.clone()));
-    }
-    Exit::Configuration
+    super::complain(error);
+    exit
 }
 
-/// The decision table cannot be read: that is the result.
-fn refuse_table(global: &Global, plan: &Plan, problems: &Problems) -> Exit {
-    match global.output {
-        Output::Json => {
-            let findings = Findings {
-                errors: serde_json::to_value(&problems.0).unwrap_or_default(),
-                warnings: serde_json::to_value(&plan.warnings).unwrap_or_default(),
-                ..Findings::default()
-            };
-            super::print(&(as_json(&findings, Exit::Configuration).to_string() + "\n"));
-        }
-        Output::Github => {
-            let lines: String = problems.0.iter().map(annotations::of_table).collect();
-            super::print(&lines);
-        }
-        Output::Text => {}
+fn annotated(error: &anyhow::Error) -> String {
+    if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        let problems = errors.problems().iter();
+        problems
+            .map(|problem| annotations::of_config("error", problem))
+            .collect()
+    } else if let Some(problems) = error.downcast_ref::<Problems>() {
+        problems.0.iter().map(annotations::of_table).collect()
+    } else {
+        annotations::of_failure(&format!("{error:#}"))
     }
-    if global.output != Output::Json {
-        super::complain(&anyhow::Error::new(Misconfigured(problems.to_string())));
-    }
-    Exit::Configuration
 }
 
 fn as_json(findings: &Findings, exit: Exit) -> Value {
     let judged = &findings.judged;
     let mut object = json!({
-        "config": { "errors": findings.errors, "warnings": findings.warnings },
+        "config": { "errors": [], "warnings": findings.warnings },
         "lint": findings.lint.findings,
         "lint_notes": findings.lint.notes,
         "records": {

@@ -114,11 +114,17 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Judges whatever was asked for.
+    /// Judges whatever was asked for: what was judged, and what ended it early.
     ///
     /// # Errors
     /// Records that cannot be read, or none with the id that was to be explained.
-    pub(super) fn all(mut self) -> Result<Judged> {
+    pub(super) fn all(mut self) -> (Judged, Result<()>) {
+        let ended = self.each();
+        self.judged.impact = self.judged.impact.map(Impact::finish);
+        (self.judged, ended)
+    }
+
+    fn each(&mut self) -> Result<()> {
         if let Some(path) = &self.args.input {
             let text = read(path)?;
             let ranges = api::split_records(&text, self.plan.records.as_deref())
@@ -146,8 +152,7 @@ impl<'a> Judge<'a> {
             ))
             .into());
         }
-        self.judged.impact = self.judged.impact.map(Impact::finish);
-        Ok(self.judged)
+        Ok(())
     }
 
     fn fetched(&mut self) -> Result<()> {

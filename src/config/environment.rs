@@ -78,36 +78,34 @@ impl Environment {
         })
     }
 
-    /// The value of a variable: the process environment wins over `.env`, and in each of them `NAME` over `NAME_FILE`.
-    /// A value that is empty gives way to the next that is not; none at all is `None`.
+    /// The value of a variable: whatever the process environment has of it, be it empty, wins over `.env`. In each of them
+    /// `NAME` wins over `NAME_FILE`, unless it is empty. None at all is `None`.
     pub fn get(&self, name: &str) -> Result<Option<String>, Problem> {
-        let by_file = format!("{name}_FILE");
-        let mut defined = false;
-        for from_process in [true, false] {
-            if let Some(value) = self.own(name, from_process)? {
-                if !value.is_empty() {
-                    return Ok(Some(value));
-                }
-                defined = true;
-            }
-            if let Some(path) = self
-                .own(&by_file, from_process)?
-                .filter(|path| !path.is_empty())
-            {
-                let text = read_small(Path::new(&path)).map_err(|error| {
-                    Problem::new(format!(
-                        "{by_file} names `{path}`, which cannot be read: {}",
-                        reason(&error)
-                    ))
-                })?;
-                let text = text.trim_end_matches(['\r', '\n']);
-                if !text.is_empty() {
-                    return Ok(Some(text.to_owned()));
-                }
-                defined = true;
-            }
+        match self.given(name, true)? {
+            None => self.given(name, false),
+            value => Ok(value),
         }
-        Ok(defined.then(String::new))
+    }
+
+    /// The value that one of the two gives by `NAME` or `NAME_FILE`.
+    fn given(&self, name: &str, by_process: bool) -> Result<Option<String>, Problem> {
+        let value = self.own(name, by_process)?;
+        if value.as_ref().is_some_and(|value| !value.is_empty()) {
+            return Ok(value);
+        }
+        let by_file = format!("{name}_FILE");
+        let overridden = !by_process && self.process.contains_key(&by_file);
+        let path = self.own(&by_file, by_process)?;
+        let Some(path) = path.filter(|path| !path.is_empty() && !overridden) else {
+            return Ok(value);
+        };
+        let text = read_small(Path::new(&path)).map_err(|error| {
+            Problem::new(format!(
+                "{by_file} names `{path}`, which cannot be read: {}",
+                reason(&error)
+            ))
+        })?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     /// Like [`Self::get`], with an empty value counted as none.
@@ -115,9 +113,12 @@ impl Environment {
         Ok(self.get(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// True when the variable is in `.env` and nowhere else.
-    pub fn only_in_file(&self, name: &str) -> bool {
-        self.file.contains_key(name) && !self.process.contains_key(name)
+    /// What `.env` says of a variable that the process environment does not have.
+    pub fn only_in_file(&self, name: &str) -> Option<&str> {
+        self.file
+            .get(name)
+            .filter(|_| !self.process.contains_key(name))
+            .map(String::as_str)
     }
 
     /// The name of the `.env` file.
@@ -351,20 +352,36 @@ mod tests {
         fs::write(
             &dotenv,
             format!(
-                "A=env\nB=env\nC_FILE={}\nE_FILE=/nowhere\nF=\n",
+                "A=env\nB=env\nC_FILE={0}\nE_FILE=/nowhere\nF=\nG_FILE={0}\nH=env\nI=env\nJ_FILE={0}\n",
                 secret.display()
             ),
         )
         .unwrap();
-        let process =
-            [("A", "process"), ("B", "")].map(|(name, value)| (name.into(), value.into()));
+        let empty = folder.path().join("empty");
+        fs::write(&empty, "\n").unwrap();
+        let process = [
+            ("A", "process"),
+            ("B", ""),
+            ("G", ""),
+            ("H_FILE", ""),
+            ("I_FILE", empty.to_str().unwrap()),
+            ("J_FILE", ""),
+            ("K", ""),
+            ("K_FILE", secret.to_str().unwrap()),
+        ]
+        .map(|(name, value)| (name.into(), value.into()));
         let environment = Environment::read(process, Some(&dotenv), &mut Vec::new()).unwrap();
         let get = |name: &str| environment.get(name).unwrap();
         assert_eq!(get("A").as_deref(), Some("process"));
-        assert_eq!(get("B").as_deref(), Some("env"));
+        assert_eq!(get("B").as_deref(), Some(""));
         assert_eq!(get("C").as_deref(), Some("from-file"));
         assert_eq!(get("D"), None);
         assert_eq!(get("F").as_deref(), Some(""));
+        assert_eq!(get("G").as_deref(), Some(""));
+        assert_eq!(get("H").as_deref(), Some("env"));
+        assert_eq!(get("I").as_deref(), Some(""));
+        assert_eq!(get("J"), None);
+        assert_eq!(get("K").as_deref(), Some("from-file"));
         assert!(environment.get("E").unwrap_err().message.contains("E_FILE"));
     }
 

@@ -19,7 +19,7 @@ mod values; // durations, sizes, shares
 mod yaml; // text → tree
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -121,6 +121,34 @@ pub fn metrics_textfile(sources: &Sources) -> Option<PathBuf> {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from),
     }
+}
+
+/// Variables of options that hold from the first line of the log on. Unlike the others they are looked up before the
+/// configuration is read.
+const EARLY: [&str; 5] = [
+    "DATASYNC_OUTPUT",
+    "DATASYNC_LOG_FORMAT",
+    "DATASYNC_QUIET",
+    "DATASYNC_VERBOSE",
+    "DATASYNC_NO_COLOR",
+];
+
+/// What `.env` says of these where the process environment is silent. One that cannot be read says nothing here: [`load`]
+/// tells why.
+pub fn early(env_file: Option<&Path>) -> Vec<(&'static str, String)> {
+    if !can_be_read_twice(env_file.unwrap_or(Path::new(".env"))) {
+        return Vec::new();
+    }
+    let Ok(environment) = Environment::read(std::env::vars_os(), env_file, &mut Vec::new()) else {
+        return Vec::new();
+    };
+    let said = |name| Some((name, environment.only_in_file(name)?.to_owned()));
+    EARLY.into_iter().filter_map(said).collect()
+}
+
+/// What comes by a pipe (`--env-file <(…)`) is left to [`load`].
+fn can_be_read_twice(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.is_file())
 }
 
 /// Reads every section; what only [`load_with`] knows is filled in there.
@@ -327,13 +355,13 @@ fn only_exported(environment: &Environment) -> impl Iterator<Item = Problem> {
         "HTTPS_PROXY",
         "ALL_PROXY",
         "NO_PROXY",
-        "DATASYNC_OUTPUT",
-        "DATASYNC_LOG_FORMAT",
         "DATASYNC_ENV_FILE",
     ];
+    let too_late = !can_be_read_twice(Path::new(environment.file_name()));
     names
         .into_iter()
-        .filter(|name| environment.only_in_file(name))
+        .chain(EARLY.into_iter().filter(move |_| too_late))
+        .filter(|name| environment.only_in_file(name).is_some())
         .map(|name| {
             Problem::new(format!("{name} has no effect here"))
                 .in_file(environment.file_name())

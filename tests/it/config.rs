@@ -4,6 +4,7 @@
 mod example;
 mod hostile;
 mod mistakes;
+mod options;
 mod plan;
 mod schema;
 mod sources;

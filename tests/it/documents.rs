@@ -84,6 +84,23 @@ fn the_manual_page_has_every_command_and_every_option() {
 }
 
 #[test]
+fn no_help_shows_the_marks_of_the_source() {
+    let mut all = vec![vec![]];
+    all.extend(
+        ["list", "show", "note", "complete"].map(|step| vec!["case".to_owned(), step.to_owned()]),
+    );
+    let commands = words(&[]).into_iter().filter(|word| !word.starts_with('-'));
+    all.extend(commands.map(|command| vec![command]));
+    for command in all {
+        let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let help = Workplace::new().run(&arguments);
+        help.expect(0).says("$XDG_STATE_HOME/datasync)");
+        assert!(!help.stdout.contains('`'), "{help}");
+    }
+}
+
+#[test]
 fn the_completions_of_every_shell_know_every_command() {
     let commands: Vec<String> = words(&[])
         .into_iter()

@@ -152,6 +152,86 @@ fn human_steps_are_ticked_off_and_retry_closes_the_case() {
 }
 
 #[test]
+fn a_case_is_retried_by_the_beginning_of_its_id_where_no_other_begins_so() {
+    let database = Database::new();
+    let broken = Server::new().always(Fault::Status(500)).start();
+    let place = hasty(Workplace::connected(broken.url(), &database));
+    place.sync(&[]).0.expect(3);
+    let good = api(20);
+    let place = place.with_api(good.url()).env("API_TOKEN", "wrong");
+    place.sync(&[]).0.expect(3);
+    let ids: Vec<String> = cases(&place)
+        .iter()
+        .map(|case| case["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    // Every id begins with the same letter.
+    for command in [&["case", "show", "C"][..], &["retry", "--case", "C"]] {
+        place
+            .run(command)
+            .expect(2)
+            .says("cases begin with C; say more of it");
+    }
+    let start = (1..=ids[0].len())
+        .map(|end| &ids[0][..end])
+        .find(|start| !ids[1].starts_with(start))
+        .unwrap();
+    let place = place.with_api(good.url());
+    place
+        .run(&["retry", "--case", start])
+        .expect(0)
+        .says(&format!("Case {} is closed", ids[0]));
+    place
+        .run(&["retry", "--case", "nobody"])
+        .expect(2)
+        .says("there is no open case nobody");
+}
+
+#[test]
+fn cases_that_may_not_be_all_are_told_by_the_exit_code_and_quiet_is_for_success_only() {
+    let away = Workplace::new()
+        .with_api("http://127.0.0.1:9")
+        .env("DB_HOST", "127.0.0.1")
+        .env("DB_PORT", "9")
+        .env("DB_NAME", "nowhere")
+        .env("DB_USER", "nobody")
+        .env("DB_PASSWORD", "");
+    away.run(&["case", "list", "-q"])
+        .expect(4)
+        .says("No cases in the state directory.");
+
+    let database = Database::new();
+    let broken = Server::new().always(Fault::Status(403)).start();
+    let place = hasty(Workplace::connected(broken.url(), &database));
+    let (_, report) = place.sync(&[]);
+    let id = report["case_id"].as_str().unwrap();
+    for arguments in [
+        &["case", "list"][..],
+        &["case", "list", "--output", "json"],
+        &["case", "show", id],
+        &["case", "note", id, "looked at it"],
+        &["case", "complete", id, "investigate"],
+        &["history"],
+    ] {
+        let finished = place.run(&[arguments, &["-q"]].concat());
+        finished.expect(0);
+        let said = (finished.stdout.as_str(), finished.stderr.as_str());
+        assert_eq!(said, ("", ""), "{arguments:?}");
+    }
+    place
+        .run(&["case", "show", id])
+        .expect(0)
+        .says("looked at it");
+
+    // A database without the table of cases is no better than none.
+    database.run("DROP TABLE sync_cases");
+    place
+        .run(&["case", "list"])
+        .expect(4)
+        .says("Only those of the state directory");
+}
+
+#[test]
 fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
     let cluster = Cluster::new(&[], &[]);
     let database = cluster.database();
@@ -163,11 +243,18 @@ fn a_database_that_is_away_costs_nothing_and_retry_brings_it_home() {
     assert_eq!(count(&report, "spooled"), 500);
     assert_eq!(report["status"], "partial");
     let id = report["case_id"].as_str().unwrap().to_owned();
-    place
-        .run(&["case", "list"])
-        .expect(0)
-        .says(&id)
-        .says("Only those of the state directory");
+    for quiet in [&[][..], &["-q"]] {
+        place
+            .run(&[&["case", "list"], quiet].concat())
+            .expect(4)
+            .says(&id)
+            .says("Only those of the state directory");
+    }
+    let listed = place.run(&["case", "list", "--output", "json"]);
+    listed.expect(4);
+    let listed = listed.json();
+    assert_eq!(listed["database_ok"], false);
+    assert!(listed["cases"].to_string().contains(&id), "{listed}");
 
     // A second run with a non-empty spool and no database does not fetch again.
     let before = api.requests().len();

@@ -81,6 +81,73 @@ fn records_come_as_array_lines_or_page_from_file_or_stdin() {
 }
 
 #[test]
+fn the_result_in_json_has_its_shape_and_what_was_found_whatever_goes_wrong() {
+    let failing = |place: &Workplace, more: &[&str], says: &str| {
+        let arguments = [&["validate", "--output", "json"], more].concat();
+        let finished = place.run(&arguments);
+        finished.expect(2);
+        let result = finished.json();
+        for (key, at) in [
+            ("errors", &result["config"]["errors"]),
+            ("warnings", &result["config"]["warnings"]),
+            ("lint", &result["lint"]),
+            ("lint_notes", &result["lint_notes"]),
+            ("verdicts", &result["verdicts"]),
+        ] {
+            assert!(at.is_array(), "{key} of {more:?}\n{finished}");
+        }
+        counts(&result);
+        assert_eq!(result["exit_code"], 2, "{finished}");
+        let told = result["config"]["errors"].to_string();
+        assert!(
+            told.contains(says),
+            "{says} is not among the errors\n{finished}"
+        );
+        result
+    };
+    let place = Workplace::new();
+    // A gap is a warning of the lint.
+    place.edit("decisions.dmn.xml", "[50..80)", "[50..79]");
+    place.write("records.ndjson", &texts().join("\n"));
+    place.write("broken.json", "[{},");
+    for (more, says) in [
+        (&["--input", "absent.json"][..], "absent.json"),
+        (&["--input", "broken.json"], "cut short"),
+        (&["--against", "absent.dmn.xml"], "absent.dmn.xml"),
+        (
+            &["--input", "records.ndjson", "--explain", "nobody"],
+            "none of the 5 records has this id",
+        ),
+    ] {
+        let result = failing(&place, more, says);
+        let warnings = result["config"]["warnings"].to_string();
+        assert!(warnings.contains("API_TOKEN"), "{more:?}: {result}");
+        assert_eq!(result["lint"][0]["check"], "gap", "{more:?}: {result}");
+        let judged = if says.contains("of the 5") { 5 } else { 0 };
+        assert_eq!(counts(&result)[0], judged, "{more:?}: {result}");
+    }
+    // What an API or a database does has its own exit code, and the same shape.
+    let away = place
+        .env("API_BASE_URL", "http://127.0.0.1:9")
+        .env("API_TOKEN", "x");
+    away.edit("mappings.yaml", "max_attempts: 3", "max_attempts: 0");
+    let fetched = away.run(&["validate", "--fetch", "--output", "json"]);
+    fetched.expect(3);
+    assert_eq!(fetched.json()["lint"][0]["check"], "gap", "{fetched}");
+    assert_eq!(counts(&fetched.json()), [0; 4]);
+
+    let place = Workplace::new();
+    std::fs::remove_file(place.path("decisions.dmn.xml")).unwrap();
+    let result = failing(&place, &[], "decisions.dmn.xml");
+    let warnings = result["config"]["warnings"].to_string();
+    assert!(warnings.contains("API_TOKEN"), "{result}");
+    place.write("decisions.dmn.xml", "<definitions");
+    failing(&place, &[], "decisions.dmn.xml");
+    place.edit("mappings.yaml", "pagination:", "pagnation:");
+    failing(&place, &[], "pagnation");
+}
+
+#[test]
 fn an_explanation_names_the_cells_that_said_no_and_the_nearest_change_that_passes() {
     let place = Workplace::new();
     place.write("records.ndjson", &texts().join("\n"));

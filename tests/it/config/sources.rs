@@ -72,6 +72,33 @@ fn environment_wins_over_dotenv_and_that_over_the_file() {
 }
 
 #[test]
+fn what_the_environment_has_wins_over_dotenv_be_it_empty() {
+    let dotenv = "DB_PASSWORD=of-dotenv\nDB_HOST=of-dotenv\nOPS_WEBHOOK_URL=https://ops.example.com/x\n\
+                  HEALTHCHECK_URL=https://hc.example.com/y\n";
+    let heard = |setting: &Setting| {
+        let plan = setting.plan();
+        let password = plan.database().unwrap().password.expose().to_owned();
+        let channels = plan
+            .notifications
+            .teams
+            .iter()
+            .map(|(_, channels)| channels.len())
+            .sum::<usize>();
+        (password, channels, plan.notifications.ping.is_some())
+    };
+    let unset = shipped().without(&["DB_PASSWORD"]).dotenv(dotenv);
+    assert_eq!(heard(&unset), ("of-dotenv".to_owned(), 1, true));
+    let emptied = unset
+        .with("DB_PASSWORD", "")
+        .with("OPS_WEBHOOK_URL", "")
+        .with("HEALTHCHECK_URL", "");
+    assert_eq!(heard(&emptied), (String::new(), 0, false));
+    // What is required is missing then.
+    let message = emptied.with("DB_HOST", "").message();
+    assert!(message.contains("DB_HOST"), "{message}");
+}
+
+#[test]
 fn what_is_overridden_is_not_resolved() {
     let setting = changed(&[
         ("${DB_HOST}", "${OTHER_HOST}"),

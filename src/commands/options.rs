@@ -1,0 +1,90 @@
+//! The command line, over the `DATASYNC_*` variables that stand for its global options.
+//!
+//! Some of them hold before the configuration is read, and are looked up in `.env` here; the others are `config`'s.
+
+use std::path::Path;
+
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, ValueEnum};
+
+use crate::cli::{Cli, Command, Global, Output, is_yes, verbosity};
+use crate::config;
+
+/// What was typed, and what variables say of the rest.
+///
+/// # Errors
+/// A mistake on the command line or in a variable, and what is no mistake: a question for help or the version.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().mut_args(without_empty);
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    add_env_file(&mut cli.global, &matches)
+        .and_then(|()| for_this_command(&cli))
+        .map_err(|wrong| command.error(ErrorKind::InvalidValue, wrong))?;
+    Ok(cli)
+}
+
+/// `NAME=` is how a template says that there is no value.
+fn without_empty(arg: Arg) -> Arg {
+    let empty = arg
+        .get_env()
+        .and_then(std::env::var_os)
+        .is_some_and(|value| value.is_empty());
+    if empty {
+        arg.env(Resettable::Reset)
+    } else {
+        arg
+    }
+}
+
+/// Takes from `.env` what neither a flag nor the environment says.
+fn add_env_file(global: &mut Global, matches: &ArgMatches) -> Result<(), String> {
+    let unsaid = |option| matches.value_source(option) == Some(ValueSource::DefaultValue);
+    for (name, value) in config::early(global.env_file.as_deref()) {
+        let wrong = |expected| {
+            let file = global.env_file.as_deref().unwrap_or(Path::new(".env"));
+            format!("{name} in {}: expected {expected}", file.display())
+        };
+        match name {
+            "DATASYNC_OUTPUT" if unsaid("output") => {
+                global.output = form(&value).map_err(wrong)?;
+            }
+            "DATASYNC_LOG_FORMAT" if unsaid("log_format") => {
+                global.log_format = form(&value).map_err(wrong)?;
+            }
+            "DATASYNC_QUIET" if unsaid("quiet") => global.quiet = is_yes(&value),
+            "DATASYNC_VERBOSE" if unsaid("verbose") => global.verbose = verbosity(&value),
+            "DATASYNC_NO_COLOR" if unsaid("no_color") => global.no_color = is_yes(&value),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Annotations are about files in a repository.
+fn for_this_command(cli: &Cli) -> Result<(), String> {
+    match (cli.global.output, &cli.command) {
+        (Output::Github, Command::Validate(_)) | (Output::Text | Output::Json, _) => Ok(()),
+        (Output::Github, _) => Err(
+            "--output github (or DATASYNC_OUTPUT=github) is for validate only; say text or json"
+                .to_owned(),
+        ),
+    }
+}
+
+/// One of the forms that an option has, or what they are.
+fn form<T: ValueEnum + Default>(text: &str) -> Result<T, String> {
+    if text.is_empty() {
+        return Ok(T::default());
+    }
+    T::from_str(text, false).map_err(|_| {
+        let forms = T::value_variants().iter();
+        let names: Vec<_> = forms
+            .filter_map(ValueEnum::to_possible_value)
+            .map(|form| form.get_name().to_owned())
+            .collect();
+        format!("one of {}", names.join(", "))
+    })
+}

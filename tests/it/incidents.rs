@@ -302,38 +302,101 @@ fn stored_rejections_are_decided_again_by_todays_rules() {
         ));
     }
     records.push(
-        r#"{"external_id":"BAD-1","full_name":"Bad","contact_email":"nobody","quality_score":90}"#
+        r#"{"external_id":"BAD-1","full_name":"Bad","contact_email":"nobody","quality_score":20}"#
+            .to_owned(),
+    );
+    records.push(
+        r#"{"external_id":"LONG-1","full_name":"A rather long name","contact_email":"l@example.com","quality_score":20}"#
             .to_owned(),
     );
     let api = Server::new().records(records).start();
     let place = Workplace::connected(api.url(), &database);
     let (finished, report) = place.sync(&[]);
     finished.expect(0);
-    assert_eq!(count(&report, "rejected"), 6);
+    assert_eq!(count(&report, "rejected"), 7);
+    let first_run = report["run_id"].as_str().unwrap().to_owned();
+    let open = || {
+        database.list(
+            "SELECT concat_ws(' ', key, reason, occurrences, rules::text) FROM sync_rejections \
+             WHERE resolved_at IS NULL ORDER BY key COLLATE \"C\"",
+        )
+    };
+    let low = |key: &str, occurrences: u32| {
+        format!("{key} decision {occurrences} [\"Rule_ScoreTooLow\"]")
+    };
+    assert_eq!(
+        open(),
+        [
+            "BAD-1 field_error 1 []".to_owned(),
+            low("LONG-1", 1),
+            low("LOW-0", 1),
+            low("LOW-1", 1),
+            low("LOW-2", 1),
+            low("LOW-3", 1),
+            low("LOW-4", 1),
+        ]
+    );
 
+    // An address is no longer asked to be one, and names have to be short: two reasons become others.
+    place.edit("mappings.yaml", "email: email", "email: string");
+    place.edit(
+        "mappings.yaml",
+        "to: customerName, max_length: 255",
+        "to: customerName, max_length: 10",
+    );
+    // Somebody else has a row of LOW-4 that is newer than what was rejected.
+    database.run(
+        "INSERT INTO customers (customer_id, customer_name, source_version, updated_at) \
+         VALUES ('LOW-4', 'Newer', now(), now())",
+    );
     // The business lowers its bar to 45: 45 and 48 pass, 36 to 42 stay.
     place.edit("decisions.dmn.xml", "&lt; 50", "&lt; 45");
     place.edit("decisions.dmn.xml", "[50..80)", "[45..80)");
     let before = api.requests().len();
     let retried = place.run(&["retry", "--rejected", "--output", "json"]);
+    // Five of seven rejected is more than the share that is allowed.
+    retried.expect(5);
     let report = retried.json();
     crate::support::command::assert_balanced(&report);
-    assert_eq!(count(&report, "fetched"), 6, "{retried}");
+    assert_eq!(count(&report, "fetched"), 7, "{retried}");
     assert_eq!(
-        (count(&report, "inserted"), count(&report, "rejected")),
-        (2, 4),
+        ["inserted", "superseded", "rejected"].map(|name| count(&report, name)),
+        [1, 1, 5],
         "{retried}"
     );
     assert!(
         api.requests().len() <= before + 2,
         "nothing was fetched but for the check"
     );
-    let open =
-        database.list("SELECT key FROM sync_rejections WHERE resolved_at IS NULL ORDER BY key");
-    assert_eq!(open, ["BAD-1", "LOW-0", "LOW-1", "LOW-2"]);
-    let written =
-        database.list("SELECT customer_id FROM customers WHERE customer_id LIKE 'LOW%' ORDER BY 1");
-    assert_eq!(written, ["LOW-3", "LOW-4"]);
+    assert_eq!(
+        open(),
+        [
+            low("BAD-1", 2),
+            "LONG-1 field_error 2 []".to_owned(),
+            low("LOW-0", 2),
+            low("LOW-1", 2),
+            low("LOW-2", 2),
+        ]
+    );
+    let told = database
+        .one("SELECT message || ' ' || errors::text FROM sync_rejections WHERE key = 'LONG-1'");
+    assert!(told.contains("full_name"), "{told}");
+    let runs = "SELECT DISTINCT concat_ws(' ', first_run, last_run) FROM sync_rejections WHERE resolved_at IS NULL";
+    assert_eq!(
+        database.one(runs),
+        format!("{first_run} {}", report["run_id"].as_str().unwrap())
+    );
+    let written = database.list(
+        "SELECT concat_ws(' ', customer_id, customer_name) FROM customers WHERE customer_id LIKE 'LOW%' ORDER BY 1",
+    );
+    assert_eq!(
+        written,
+        ["LOW-3 Low 3", "LOW-4 Newer"],
+        "what is older than the row is not written"
+    );
+    let settled =
+        database.list("SELECT key FROM sync_rejections WHERE resolved_at IS NOT NULL ORDER BY key");
+    assert_eq!(settled, ["LOW-3", "LOW-4"]);
 }
 
 #[test]

@@ -188,6 +188,106 @@ fn each_list_hears_of_its_own_side_and_both_of_what_is_neithers() {
 }
 
 #[test]
+fn what_was_spooled_is_an_alert_only_beyond_the_share_that_is_allowed() {
+    for (limit, crossed) in [("5%", true), ("9.9%", true), ("10%", false), ("50%", false)] {
+        let database = Database::new();
+        let (api, ear) = (api(100), ear().start());
+        let place = place(&api, &database, &ear);
+        place.edit("mappings.yaml", "batch_size: 5000", "batch_size: 10");
+        place.edit("mappings.yaml", "lock_timeout: 10s", "lock_timeout: 50ms");
+        place.edit(
+            "mappings.yaml",
+            "sync_failure_rate: 5%",
+            &format!("sync_failure_rate: {limit}"),
+        );
+        place.sync(&[]).0.expect(0);
+        // One row is held, so the ten of its batch are not taken.
+        let mut holder = database.client();
+        holder
+            .batch_execute(
+                "BEGIN; UPDATE customers SET email = 'held' WHERE customer_id = 'A-00007'",
+            )
+            .unwrap();
+        let changed = texts(100)
+            .into_iter()
+            .map(|text| text.replace("lead", "partner"));
+        let changed = Server::new().records(changed).start();
+        let place = place.with_api(changed.url());
+        let (finished, report) = place.sync(&[]);
+        finished.expect(4);
+        assert_eq!(report["ledger"]["spooled"], 10, "{limit}");
+        let sentence = format!(
+            "sync_failure_rate: 10.0 % of the records were spooled, more than {:.1} %",
+            limit.trim_end_matches('%').parse::<f64>().unwrap()
+        );
+        let mut opened = vec!["opened database:lock_timeout"];
+        if crossed {
+            assert_eq!(report["alerts"], serde_json::json!([sentence]));
+            opened.push("opened threshold:sync_failure_rate");
+        } else {
+            assert_eq!(report["alerts"], serde_json::json!([]), "{limit}");
+        }
+        assert_eq!(heard(&ear), opened, "{limit}");
+        assert_eq!(report["open_cases"], opened.len(), "{limit}");
+        holder.batch_execute("ROLLBACK").unwrap();
+        place.run(&["retry"]).expect(0);
+        let closed = heard(&ear);
+        assert_eq!(closed.len(), 2 * opened.len(), "{closed:?}");
+        assert!(
+            closed[opened.len()..]
+                .iter()
+                .all(|line| line.starts_with("closed "))
+        );
+    }
+}
+
+#[test]
+fn a_pool_that_was_exhausted_is_an_alert_unless_nobody_wants_to_hear_of_it() {
+    // Heavy enough to have to wait for the only connection, which is slow.
+    let heavy = texts(2_000).into_iter().map(|text| {
+        text.replace(
+            "\"record_type\"",
+            &format!("\"remark\":\"{}\",\"record_type\"", "x".repeat(5_000)),
+        )
+    });
+    let api = Server::new().records(heavy).start();
+    for wanted in [true, false] {
+        let database = Database::undistributed();
+        database.run(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END $$; \
+             CREATE TRIGGER slow BEFORE INSERT ON customers FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+        );
+        let ear = ear().start();
+        let place = place(&api, &database, &ear);
+        place.edit("mappings.yaml", "min_connections: 2", "min_connections: 1");
+        place.edit("mappings.yaml", "max_connections: 10", "max_connections: 1");
+        place.edit(
+            "mappings.yaml",
+            "pool_exhaustion: true",
+            &format!("pool_exhaustion: {wanted}"),
+        );
+        let (finished, report) = place.sync(&[]);
+        finished.expect(0);
+        assert_eq!(report["pool"]["exhausted"], true, "{report}");
+        assert_eq!(report["case_id"], Value::Null);
+        let told: &[&str] = if wanted {
+            &["opened threshold:pool_exhaustion"]
+        } else {
+            &[]
+        };
+        assert_eq!(heard(&ear), told);
+        assert_eq!(report["open_cases"], told.len());
+        assert_eq!(report["alerts"].as_array().unwrap().len(), told.len());
+        if wanted {
+            let alert = &bodies(&ear)[0];
+            assert_eq!(alert["severity"], "warning");
+            assert!(alert["text"].as_str().unwrap().contains("pool_exhaustion"));
+        }
+    }
+}
+
+#[test]
 fn slow_answers_are_an_alert_without_an_exit_code_and_close_by_themselves() {
     let database = Database::new();
     let (api, ear) = (api(20), ear().start());

@@ -4,6 +4,7 @@
 mod database;
 mod source;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -58,11 +59,12 @@ fn black_hole() -> (impl Sized, SocketAddr) {
     ((socket, fillers), address)
 }
 
+/// Runs `check-api`, which ends with this code and leaves no state behind.
 fn look(url: &str, code: i32) -> Value {
-    let finished = Workplace::new()
-        .with_api(url)
-        .run(&["check-api", "--output", "json"]);
+    let place = Workplace::new().with_api(url);
+    let finished = place.run(&["check-api", "--output", "json"]);
     finished.expect(code);
+    assert!(!place.state().exists(), "a check changes nothing");
     let result = finished.json();
     assert_eq!(result["ok"], code == 0);
     assert!(
@@ -171,13 +173,57 @@ fn a_stray_proxy_is_named() {
     assert!(!format!("{finished}").contains("proxy-secret"));
 }
 
+/// Every relation of the database, how many rows each table has and which transactions made them, and the sequences.
+fn contents(database: &Database) -> Vec<String> {
+    let ours =
+        "relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
+    let mut all = database.list(&format!(
+        "SELECT concat_ws(' ', oid, relnamespace::regnamespace, relname, relkind, relfilenode, xmin, relacl::text) \
+         FROM pg_class WHERE {ours} ORDER BY oid"
+    ));
+    let of = |kinds: &str| {
+        database.list(&format!(
+            "SELECT oid::regclass::text FROM pg_class WHERE {ours} AND relkind IN ({kinds}) ORDER BY oid"
+        ))
+    };
+    let tables = of("'r', 'p'");
+    assert!(tables.len() >= 8, "{tables:?}");
+    for table in tables {
+        all.push(database.one(&format!(
+            "SELECT concat_ws(' ', '{table}', count(*), string_agg(concat(ctid, ' ', xmin, ' ', xmax), ',' ORDER BY ctid)) FROM {table}"
+        )));
+    }
+    for sequence in of("'S'") {
+        all.push(database.one(&format!(
+            "SELECT concat_ws(' ', '{sequence}', last_value, is_called) FROM {sequence}"
+        )));
+    }
+    all
+}
+
+/// Everything below a folder, with its content.
+fn files(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+            found.insert(path, Vec::new());
+        } else {
+            let content = std::fs::read(&path).unwrap();
+            found.insert(path, content);
+        }
+    }
+    found
+}
+
 #[test]
 fn a_database_in_order_is_told_in_every_step_and_nothing_changes() {
     let database = Database::new();
-    let finished = Workplace::new()
-        .with_database(&database)
-        .run(&["check-db", "--output", "json"]);
+    let place = Workplace::new().with_database(&database);
+    let finished = place.run(&["check-db", "--output", "json"]);
     finished.expect(0);
+    assert!(!place.state().exists(), "a check leaves no state behind");
     let result = finished.json();
     for name in [
         "dns",
@@ -199,6 +245,56 @@ fn a_database_in_order_is_told_in_every_step_and_nothing_changes() {
     ] {
         assert_eq!(check(&result, name)["ok"], true, "{name}");
     }
+}
+
+#[test]
+fn neither_check_changes_a_row_a_sequence_or_a_file() {
+    // Plain on Citus too: what is looked at is in the tables themselves.
+    let database = Database::undistributed();
+    let mut records = texts(8);
+    records.extend((0..4).map(|i| {
+        format!(r#"{{"external_id":"LOW-{i}","full_name":"Low","contact_email":"l@example.com","quality_score":1}}"#)
+    }));
+    let api = Server::new().records(records).start();
+    let used = Workplace::connected(api.url(), &database);
+    used.run(&["sync"]).expect(5);
+    // Somebody is at work, so that every table holds something.
+    database.run(
+        "INSERT INTO sync_lease (target, run_id, who, host, process, started_at, heartbeat_at, expires_at) \
+         SELECT 'public.customers', gen_random_uuid(), 'somebody', 'elsewhere', '', now(), now(), now() + interval '1 hour'",
+    );
+    let (before, kept) = (contents(&database), files(&used.path("")));
+    for table in [
+        "customers 8 ",
+        "sync_log 1 ",
+        "sync_batches 1 ",
+        "sync_rejections 4 ",
+        "sync_cases 1 ",
+        "sync_lease 1 ",
+    ] {
+        assert!(
+            before.iter().any(|line| line.starts_with(table)),
+            "{table}: {before:#?}"
+        );
+    }
+    let broken = Server::new().always(Fault::Status(503)).start();
+    let fresh = || Workplace::connected(api.url(), &database);
+    for (place, command, code) in [
+        (used, "check-db", 0),
+        (fresh(), "check-db", 0),
+        (fresh(), "check-api", 0),
+        (fresh().with_api(broken.url()), "check-api", 3),
+        (fresh().env("DB_PASSWORD", "wrong"), "check-db", 4),
+    ] {
+        let there = files(&place.path(""));
+        place.run(&[command]).expect(code);
+        assert_eq!(contents(&database), before, "{command}, exit {code}");
+        assert_eq!(files(&place.path("")), there, "{command}, exit {code}");
+    }
+    assert!(
+        kept.keys().any(|path| path.ends_with("state")),
+        "a run has a state"
+    );
 }
 
 #[test]

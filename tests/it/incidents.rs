@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::support::Workplace;
-use crate::support::http::{Fault, Running, Server};
+use crate::support::http::{Fault, Reply, Running, Server};
 use crate::support::postgres::{Cluster, Database};
 
 fn texts(count: u32) -> Vec<String> {
@@ -37,6 +37,218 @@ fn cases(place: &Workplace) -> Vec<Value> {
     let finished = place.run(&["case", "list", "--output", "json"]);
     finished.expect(0);
     finished.json()["cases"].as_array().unwrap().clone()
+}
+
+/// The case as it is shown, which is the case as it is stored.
+fn case_of(place: &Workplace, database: &Database, id: &str) -> Value {
+    let shown = place.run(&["case", "show", id, "--output", "json"]);
+    shown.expect(0);
+    let stored: Value = serde_json::from_str(&database.one(&format!(
+        "SELECT document::text FROM sync_cases WHERE id = '{id}'"
+    )))
+    .unwrap();
+    let mut shown = shown.json();
+    for (key, value) in stored.as_object().unwrap() {
+        assert_eq!(&shown[key], value, "{key} is not shown as it is stored");
+    }
+    shown.as_object_mut().unwrap().remove("runs");
+    shown
+}
+
+fn item<'a>(case: &'a Value, step: &str) -> &'a Value {
+    let items = case["items"].as_array().unwrap();
+    items.iter().find(|item| item["step"] == step).unwrap()
+}
+
+/// Five steps in their order; whoever was at one has left a name and a time, and at the others nobody was.
+#[track_caller]
+fn assert_plan(case: &Value, states: [&str; 5]) {
+    let steps = [
+        "investigate",
+        "check_api",
+        "check_database",
+        "resolve",
+        "retry",
+    ];
+    let found: Vec<(&str, &str)> = case["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            (
+                item["step"].as_str().unwrap(),
+                item["state"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected: Vec<_> = steps.into_iter().zip(states).collect();
+    assert_eq!(found, expected);
+    for item in case["items"].as_array().unwrap() {
+        if item["state"] == "completed" || item["state"] == "failed" {
+            assert!(!item["who"].as_str().unwrap().is_empty(), "{item}");
+            let when = item["when"].as_str().unwrap();
+            assert!(when.parse::<jiff::Timestamp>().is_ok(), "{item}");
+        } else {
+            assert_eq!((&item["who"], &item["when"]), (&Value::Null, &Value::Null));
+        }
+    }
+}
+
+/// What the evidence says of the ledger is what the report says.
+#[track_caller]
+fn assert_same_ledger(case: &Value, report: &Value) {
+    let told: Vec<(String, u64)> =
+        serde_json::from_value(case["evidence"]["ledger"].clone()).unwrap();
+    assert_eq!(told[0].0, "fetched");
+    assert_eq!(told.len(), report["ledger"].as_object().unwrap().len());
+    for (name, value) in told {
+        assert_eq!(value, count(report, &name), "{name}");
+    }
+}
+
+fn samples(case: &Value) -> Vec<String> {
+    let mut samples: Vec<String> =
+        serde_json::from_value(case["evidence"]["samples"].clone()).unwrap();
+    samples.sort();
+    samples
+}
+
+#[test]
+fn the_case_of_too_many_rejections_holds_what_was_found_and_who_did_what() {
+    let database = Database::new();
+    let mut records = texts(8);
+    for i in 0..4 {
+        records.push(format!(
+            r#"{{"external_id":"LOW-{i}","full_name":"Canary {i}","contact_email":"l@example.com","quality_score":10}}"#
+        ));
+    }
+    let poor = Server::new().records(records).start();
+    let place = hasty(Workplace::connected(poor.url(), &database));
+    let (finished, report) = place.sync(&[]);
+    finished.expect(5);
+    let id = report["case_id"].as_str().unwrap().to_owned();
+    let case = case_of(&place, &database, &id);
+    assert_eq!(case["fingerprint"], "threshold:rejection_rate");
+    assert_eq!((&case["exit_code"], &case["count"]), (&5.into(), &1.into()));
+    let sentence = "rejection_rate: 33.3 % of the records were rejected, more than 20.0 %";
+    assert_eq!(case["cause"], sentence);
+    assert_eq!(case["evidence"]["errors"], serde_json::json!([sentence]));
+    assert_same_ledger(&case, &report);
+    assert_eq!(samples(&case), ["LOW-0", "LOW-1", "LOW-2", "LOW-3"]);
+    assert_eq!(case["evidence"]["spool_files"], 0);
+    assert_eq!(case["occurrences"][0]["run_id"], report["run_id"]);
+    assert_eq!(case["occurrences"][0]["exit_code"], 5);
+    assert!(!case.to_string().contains("Canary"), "{case}");
+    // Both ends were looked at, and both are well.
+    let checks = case["evidence"]["checks"].as_array().unwrap();
+    for of in ["api", "database"] {
+        assert!(checks.iter().any(|check| check["of"] == of), "{of}");
+    }
+    assert!(checks.iter().all(|check| check["ok"] == true), "{case}");
+    assert_plan(
+        &case,
+        ["active", "completed", "completed", "available", "available"],
+    );
+    for step in ["check_api", "check_database"] {
+        assert_eq!(item(&case, step)["who"], "datasync");
+        assert_eq!(item(&case, step)["note"], "all well");
+    }
+
+    // A person looks into it; the retry finds it as it was.
+    place
+        .run(&[
+            "case",
+            "complete",
+            &id,
+            "investigate",
+            "--note",
+            "a bad import",
+        ])
+        .expect(0);
+    let retried = place.run(&["retry", "--case", &id, "--output", "json"]);
+    retried.expect(5);
+    let case = case_of(&place, &database, &id);
+    assert_eq!(item(&case, "investigate")["state"], "completed");
+    assert_eq!(item(&case, "investigate")["note"], "a bad import");
+    let person = item(&case, "investigate")["who"].as_str().unwrap();
+    assert!(person.contains('@'), "{person} is no user@host");
+    assert_eq!(item(&case, "retry")["state"], "failed");
+    assert_eq!(item(&case, "retry")["who"], person);
+    assert_eq!(item(&case, "retry")["note"], sentence);
+    assert_eq!(case["count"], 2);
+    assert_same_ledger(&case, &retried.json());
+
+    let good = api(12);
+    let place = place.with_api(good.url());
+    place.run(&["retry", "--case", &id]).expect(0);
+    let case = case_of(&place, &database, &id);
+    assert_eq!(case["closing"], "resolved");
+    assert!(
+        case["closed_at"]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .is_ok()
+    );
+    assert_plan(
+        &case,
+        [
+            "completed",
+            "completed",
+            "completed",
+            "skipped",
+            "completed",
+        ],
+    );
+}
+
+#[test]
+fn the_case_of_an_api_that_fails_midway_holds_what_had_been_done_by_then() {
+    let database = Database::new();
+    let mut records = texts(300);
+    records[6] = r#"{"external_id":"LOW-7","full_name":"Canary","contact_email":"l@example.com","quality_score":10}"#
+        .to_owned();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let dying = Server::new()
+        .records(records)
+        .script(move |_| {
+            let number = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            (number > 0).then(|| Reply::Instead(503, Vec::new(), String::new()))
+        })
+        .start();
+    let place = hasty(Workplace::connected(dying.url(), &database));
+    let (finished, report) = place.sync(&[]);
+    finished.expect(3);
+    assert_eq!(report["status"], "partial");
+    let figures = ["fetched", "inserted", "rejected"].map(|name| count(&report, name));
+    assert_eq!(figures, [100, 99, 1], "the first page is kept");
+    let case = case_of(&place, &database, report["case_id"].as_str().unwrap());
+    assert_eq!(case["fingerprint"], "api:status");
+    assert_eq!((&case["exit_code"], &case["count"]), (&3.into(), &1.into()));
+    let errors = case["evidence"]["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{case}");
+    assert_eq!(errors[0], case["cause"]);
+    let cause = case["cause"].as_str().unwrap();
+    assert!(
+        cause.contains("503") && cause.contains("after 4 tries"),
+        "{cause}"
+    );
+    assert_same_ledger(&case, &report);
+    assert_eq!(samples(&case), ["LOW-7"]);
+    assert!(!case.to_string().contains("Canary"), "{case}");
+    assert_plan(
+        &case,
+        ["active", "failed", "completed", "available", "available"],
+    );
+    let looked = item(&case, "check_api");
+    assert_eq!(looked["who"], "datasync");
+    assert!(looked["note"].as_str().unwrap().contains("503"), "{looked}");
+    let checks = case["evidence"]["checks"].as_array().unwrap();
+    let bad: Vec<&Value> = checks.iter().filter(|check| check["ok"] == false).collect();
+    assert!(
+        !bad.is_empty() && bad.iter().all(|check| check["of"] == "api"),
+        "{case}"
+    );
 }
 
 #[test]
@@ -389,38 +601,101 @@ fn stored_rejections_are_decided_again_by_todays_rules() {
         ));
     }
     records.push(
-        r#"{"external_id":"BAD-1","full_name":"Bad","contact_email":"nobody","quality_score":90}"#
+        r#"{"external_id":"BAD-1","full_name":"Bad","contact_email":"nobody","quality_score":20}"#
+            .to_owned(),
+    );
+    records.push(
+        r#"{"external_id":"LONG-1","full_name":"A rather long name","contact_email":"l@example.com","quality_score":20}"#
             .to_owned(),
     );
     let api = Server::new().records(records).start();
     let place = Workplace::connected(api.url(), &database);
     let (finished, report) = place.sync(&[]);
     finished.expect(0);
-    assert_eq!(count(&report, "rejected"), 6);
+    assert_eq!(count(&report, "rejected"), 7);
+    let first_run = report["run_id"].as_str().unwrap().to_owned();
+    let open = || {
+        database.list(
+            "SELECT concat_ws(' ', key, reason, occurrences, rules::text) FROM sync_rejections \
+             WHERE resolved_at IS NULL ORDER BY key COLLATE \"C\"",
+        )
+    };
+    let low = |key: &str, occurrences: u32| {
+        format!("{key} decision {occurrences} [\"Rule_ScoreTooLow\"]")
+    };
+    assert_eq!(
+        open(),
+        [
+            "BAD-1 field_error 1 []".to_owned(),
+            low("LONG-1", 1),
+            low("LOW-0", 1),
+            low("LOW-1", 1),
+            low("LOW-2", 1),
+            low("LOW-3", 1),
+            low("LOW-4", 1),
+        ]
+    );
 
+    // An address is no longer asked to be one, and names have to be short: two reasons become others.
+    place.edit("mappings.yaml", "email: email", "email: string");
+    place.edit(
+        "mappings.yaml",
+        "to: customerName, max_length: 255",
+        "to: customerName, max_length: 10",
+    );
+    // Somebody else has a row of LOW-4 that is newer than what was rejected.
+    database.run(
+        "INSERT INTO customers (customer_id, customer_name, source_version, updated_at) \
+         VALUES ('LOW-4', 'Newer', now(), now())",
+    );
     // The business lowers its bar to 45: 45 and 48 pass, 36 to 42 stay.
     place.edit("decisions.dmn.xml", "&lt; 50", "&lt; 45");
     place.edit("decisions.dmn.xml", "[50..80)", "[45..80)");
     let before = api.requests().len();
     let retried = place.run(&["retry", "--rejected", "--output", "json"]);
+    // Five of seven rejected is more than the share that is allowed.
+    retried.expect(5);
     let report = retried.json();
     crate::support::command::assert_balanced(&report);
-    assert_eq!(count(&report, "fetched"), 6, "{retried}");
+    assert_eq!(count(&report, "fetched"), 7, "{retried}");
     assert_eq!(
-        (count(&report, "inserted"), count(&report, "rejected")),
-        (2, 4),
+        ["inserted", "superseded", "rejected"].map(|name| count(&report, name)),
+        [1, 1, 5],
         "{retried}"
     );
     assert!(
         api.requests().len() <= before + 2,
         "nothing was fetched but for the check"
     );
-    let open =
-        database.list("SELECT key FROM sync_rejections WHERE resolved_at IS NULL ORDER BY key");
-    assert_eq!(open, ["BAD-1", "LOW-0", "LOW-1", "LOW-2"]);
-    let written =
-        database.list("SELECT customer_id FROM customers WHERE customer_id LIKE 'LOW%' ORDER BY 1");
-    assert_eq!(written, ["LOW-3", "LOW-4"]);
+    assert_eq!(
+        open(),
+        [
+            low("BAD-1", 2),
+            "LONG-1 field_error 2 []".to_owned(),
+            low("LOW-0", 2),
+            low("LOW-1", 2),
+            low("LOW-2", 2),
+        ]
+    );
+    let told = database
+        .one("SELECT message || ' ' || errors::text FROM sync_rejections WHERE key = 'LONG-1'");
+    assert!(told.contains("full_name"), "{told}");
+    let runs = "SELECT DISTINCT concat_ws(' ', first_run, last_run) FROM sync_rejections WHERE resolved_at IS NULL";
+    assert_eq!(
+        database.one(runs),
+        format!("{first_run} {}", report["run_id"].as_str().unwrap())
+    );
+    let written = database.list(
+        "SELECT concat_ws(' ', customer_id, customer_name) FROM customers WHERE customer_id LIKE 'LOW%' ORDER BY 1",
+    );
+    assert_eq!(
+        written,
+        ["LOW-3 Low 3", "LOW-4 Newer"],
+        "what is older than the row is not written"
+    );
+    let settled =
+        database.list("SELECT key FROM sync_rejections WHERE resolved_at IS NOT NULL ORDER BY key");
+    assert_eq!(settled, ["LOW-3", "LOW-4"]);
 }
 
 #[test]

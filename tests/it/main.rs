@@ -20,6 +20,7 @@ mod faults;
 mod history;
 mod incidents;
 mod logs;
+mod memory;
 mod metrics;
 mod progress;
 mod report;

@@ -3,6 +3,8 @@
 //! A schedule works on keys of its own with the real pipeline, spool and PostgreSQL. Some of its runs meet a database
 //! that is away, or a link that breaks at the COMMIT; what that leaves in the spool is replayed in any order, some of it
 //! more than once. In the end the table must be what the model says: for each key the newest of all that was fetched.
+//! After each run its ledger must say what the database holds: the sums of its batch log, as many rows more as were
+//! inserted, and no more rows that carry its id than were inserted and updated.
 //! `DATASYNC_SCHEDULES` says how many (300 in `make test`, 10,000 in `make soak`), `DATASYNC_SEED` repeats one.
 #![allow(clippy::unwrap_used)]
 
@@ -18,6 +20,7 @@ use datasync::pipeline::{
     Task,
 };
 use datasync::progress::Progress;
+use datasync::record::Ledger;
 use datasync::spool::{Opened, Spool};
 use datasync::store::{self, Columns, Connection, Layout};
 use datasync::transform::Transform;
@@ -46,6 +49,84 @@ struct Fetched {
     order: (i64, i64),
     name: String,
     valid: bool,
+}
+
+/// Looks into the database at what a run says of itself.
+struct Witness {
+    client: postgres::Client,
+    /// All keys of the schedule.
+    keys: Vec<String>,
+    /// How many of them had a row after the last run: nobody else writes them.
+    rows: u64,
+}
+
+impl Witness {
+    fn new(database: &Database, prefix: &str) -> Self {
+        Self {
+            client: database.client(),
+            keys: (0..KEYS).map(|own| key(prefix, own)).collect(),
+            rows: 0,
+        }
+    }
+
+    /// Rows of the schedule, and how many of them this run was the last to change.
+    fn rows(&mut self, run: uuid::Uuid) -> (u64, u64) {
+        let row = self
+            .client
+            .query_one(
+                "SELECT count(*), count(*) FILTER (WHERE sync_id = $2) FROM customers WHERE customer_id = ANY ($1)",
+                &[&self.keys, &run],
+            )
+            .unwrap();
+        (count(&row, 0), count(&row, 1))
+    }
+
+    /// The counts of a run are those of its committed transactions, whatever the program heard of them.
+    fn confirm(&mut self, run: uuid::Uuid, ledger: &Ledger) {
+        let row = self
+            .client
+            .query_one(
+                "SELECT coalesce(sum(inserted), 0)::bigint, coalesce(sum(updated), 0)::bigint, \
+                 coalesce(sum(unchanged), 0)::bigint, coalesce(sum(superseded), 0)::bigint, \
+                 coalesce(sum(duplicates), 0)::bigint, coalesce(sum(rejected), 0)::bigint \
+                 FROM sync_batches WHERE run_id = $1",
+                &[&run],
+            )
+            .unwrap();
+        let committed: Vec<u64> = (0..6).map(|at| count(&row, at)).collect();
+        let counted = [
+            ledger.inserted,
+            ledger.updated,
+            ledger.unchanged,
+            ledger.superseded,
+            ledger.duplicates,
+            ledger.rejected,
+        ];
+        assert_eq!(
+            counted[..],
+            committed,
+            "{ledger:?} is not what the batch log of {run} says"
+        );
+        let (rows, touched) = self.rows(run);
+        let before = std::mem::replace(&mut self.rows, rows);
+        assert_eq!(
+            rows - before,
+            ledger.inserted,
+            "{ledger:?}, and there were {before} rows before {run} and {rows} after it"
+        );
+        assert!(
+            touched <= ledger.inserted + ledger.updated,
+            "{ledger:?}, but {touched} rows are of {run}"
+        );
+    }
+}
+
+fn count(row: &postgres::Row, at: usize) -> u64 {
+    u64::try_from(row.get::<_, i64>(at)).unwrap()
+}
+
+fn key(prefix: &str, own: usize) -> String {
+    format!("{prefix}-{own}")
 }
 
 /// The program's parts, made once for many schedules.
@@ -113,8 +194,16 @@ impl Parts {
         }
     }
 
-    /// Runs sheets to the database at `port`; what it does not take is kept.
-    fn run(&self, sheets: Vec<Sheet>, port: u16, keep: Option<&mut Spool>) -> Flow {
+    /// Runs sheets to the database at `port`; what it does not take is kept. The ledger balances and is what the
+    /// witness saw.
+    fn run(
+        &self,
+        sheets: Vec<Sheet>,
+        port: u16,
+        keep: Option<&mut Spool>,
+        witness: &mut Witness,
+    ) -> Flow {
+        let run_id = uuid::Uuid::now_v7();
         let mut database = self.plan.database().unwrap().clone();
         if database.port != port {
             "127.0.0.1".clone_into(&mut database.host);
@@ -135,7 +224,7 @@ impl Parts {
                 database: &database,
                 columns: Arc::clone(&self.columns),
                 layout: Some(&self.layout),
-                run_id: uuid::Uuid::now_v7(),
+                run_id,
                 clock_offset: 0,
                 task: Task::Write,
             },
@@ -162,7 +251,10 @@ impl Parts {
                 accounted: &accounted,
             },
         };
-        pipeline::run(job).unwrap()
+        let flow = pipeline::run(job).unwrap();
+        assert!(flow.ledger.balances(), "{:?}", flow.ledger);
+        witness.confirm(run_id, &flow.ledger);
+        flow
     }
 }
 
@@ -178,7 +270,7 @@ fn page(parts: &Parts, prefix: &str, requested_at: i64, random: &mut Rng) -> (Sh
         } else {
             keys.remove(0)
         };
-        let key = format!("{prefix}-{own}");
+        let key = key(prefix, own);
         let valid = random.u8(..8) > 0;
         // Unique, so that the newest is never in doubt.
         let version = random.i64(1_000_000_000..2_000_000_000);
@@ -212,7 +304,14 @@ fn page(parts: &Parts, prefix: &str, requested_at: i64, random: &mut Rng) -> (Sh
 }
 
 /// Replays one file; `crash`: the process dies between the COMMIT and the removal of the file.
-fn replay(parts: &Parts, spool: &mut Spool, path: &std::path::Path, port: u16, crash: bool) {
+fn replay(
+    parts: &Parts,
+    spool: &mut Spool,
+    path: &std::path::Path,
+    port: u16,
+    crash: bool,
+    witness: &mut Witness,
+) {
     // A lock that was just given up lives on for a moment in a process that another test is starting.
     let opened = (0..500).find_map(|_| match spool.open_file(path).unwrap() {
         Opened::Ready(waiting) => Some(waiting),
@@ -233,8 +332,7 @@ fn replay(parts: &Parts, spool: &mut Spool, path: &std::path::Path, port: u16, c
             announced_total: None,
         })
         .collect();
-    let flow = parts.run(sheets, port, None);
-    assert!(flow.ledger.balances(), "{:?}", flow.ledger);
+    let flow = parts.run(sheets, port, None, witness);
     assert_eq!(flow.ledger.fetched, waiting.entries.len() as u64);
     if flow.ledger.spooled == 0 && !crash {
         spool.remove(&waiting).unwrap();
@@ -245,6 +343,7 @@ fn schedule(parts: &Parts, proxy: &Proxy, name: &str, seed: u64, database: &Data
     let mut random = Rng::with_seed(seed);
     let folder = tempfile::tempdir().unwrap();
     let mut spool = Spool::open(folder.path(), 1 << 24).unwrap();
+    let mut witness = Witness::new(database, name);
     let up = database.port;
     let mut everything: Vec<Fetched> = Vec::new();
     let mut clock = 1_700_000_000_000_000 + i64::try_from(seed % 1_000_000).unwrap() * 1_000_000;
@@ -253,8 +352,7 @@ fn schedule(parts: &Parts, proxy: &Proxy, name: &str, seed: u64, database: &Data
         match random.u8(..10) {
             0..=3 => {
                 let (sheet, fetched) = page(parts, name, clock, &mut random);
-                let flow = parts.run(vec![sheet], up, Some(&mut spool));
-                assert!(flow.ledger.balances(), "{:?}", flow.ledger);
+                let flow = parts.run(vec![sheet], up, Some(&mut spool), &mut witness);
                 assert_eq!(flow.ledger.fetched, fetched.len() as u64);
                 assert_eq!(flow.ledger.spooled, 0, "the database is there");
                 everything.extend(fetched);
@@ -262,8 +360,7 @@ fn schedule(parts: &Parts, proxy: &Proxy, name: &str, seed: u64, database: &Data
             4..=5 => {
                 // Away: port 1 refuses.
                 let (sheet, fetched) = page(parts, name, clock, &mut random);
-                let flow = parts.run(vec![sheet], 1, Some(&mut spool));
-                assert!(flow.ledger.balances(), "{:?}", flow.ledger);
+                let flow = parts.run(vec![sheet], 1, Some(&mut spool), &mut witness);
                 assert_eq!(flow.ledger.spooled, fetched.len() as u64);
                 everything.extend(fetched);
             }
@@ -271,8 +368,7 @@ fn schedule(parts: &Parts, proxy: &Proxy, name: &str, seed: u64, database: &Data
                 // The link breaks at a COMMIT, of which nobody knows whether it came through.
                 proxy.set(Mode::CutAtCommit);
                 let (sheet, fetched) = page(parts, name, clock, &mut random);
-                let flow = parts.run(vec![sheet], proxy.port, Some(&mut spool));
-                assert!(flow.ledger.balances(), "{:?}", flow.ledger);
+                let flow = parts.run(vec![sheet], proxy.port, Some(&mut spool), &mut witness);
                 assert_eq!(flow.ledger.fetched, fetched.len() as u64);
                 everything.extend(fetched);
             }
@@ -281,7 +377,14 @@ fn schedule(parts: &Parts, proxy: &Proxy, name: &str, seed: u64, database: &Data
                 if !files.is_empty() {
                     let path = &files[random.usize(..files.len())];
                     let port = if random.u8(..4) == 0 { 1 } else { up };
-                    replay(parts, &mut spool, path, port, random.u8(..3) == 0);
+                    replay(
+                        parts,
+                        &mut spool,
+                        path,
+                        port,
+                        random.u8(..3) == 0,
+                        &mut witness,
+                    );
                 }
             }
         }
@@ -289,7 +392,7 @@ fn schedule(parts: &Parts, proxy: &Proxy, name: &str, seed: u64, database: &Data
     let mut files = spool.files().unwrap();
     random.shuffle(&mut files);
     for path in files {
-        replay(parts, &mut spool, &path, up, false);
+        replay(parts, &mut spool, &path, up, false, &mut witness);
     }
     assert!(spool.files().unwrap().is_empty());
 
@@ -304,7 +407,7 @@ fn schedule(parts: &Parts, proxy: &Proxy, name: &str, seed: u64, database: &Data
         .values()
         .map(|f| (f.key.clone(), f.name.clone()))
         .collect();
-    let mut client = database.client();
+    let client = &mut witness.client;
     let found: Vec<(String, String)> = client
         .query("SELECT customer_id, customer_name FROM customers WHERE customer_id LIKE $1 ORDER BY customer_id COLLATE \"C\"", &[&format!("{name}-%")])
         .unwrap()

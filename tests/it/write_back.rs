@@ -239,6 +239,8 @@ fn what_the_database_refused_is_not_told() {
 fn fetching_and_telling_share_one_pace() {
     let database = Database::new();
     let state = Mutex::new((Instant::now(), 0_u32));
+    // Longer than the limit has requests follow each other.
+    let latency = Duration::from_millis(400);
     let refused = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&refused);
     let api = Server::new()
@@ -258,6 +260,10 @@ fn fetching_and_telling_share_one_pace() {
                 count.fetch_add(1, Ordering::SeqCst);
                 return Some(Reply::Instead(429, headers, String::new()));
             }
+            drop(state);
+            if request.method == "PUT" {
+                std::thread::sleep(latency);
+            }
             Some(if request.method == "PUT" {
                 Reply::Instead(200, headers, String::new())
             } else {
@@ -275,6 +281,37 @@ fn fetching_and_telling_share_one_pace() {
         0,
         "the limit never had to be enforced"
     );
+    let in_flight = puts(&api).iter().map(|put| put.in_flight).max().unwrap();
+    assert!(
+        (2..=4).contains(&in_flight),
+        "{in_flight} messages were in flight at once"
+    );
+}
+
+#[test]
+fn as_many_messages_are_in_flight_as_the_concurrency_allows_and_no_more() {
+    for (concurrency, least, most) in [(1, 1, 1), (4, 2, 4), (8, 5, 8)] {
+        let database = Database::new();
+        let api = server(texts(24), |_| {
+            std::thread::sleep(Duration::from_millis(100));
+            says(200)
+        });
+        let workplace = place(&api, &database);
+        workplace.edit(
+            "mappings.yaml",
+            "concurrency: 4",
+            &format!("concurrency: {concurrency}"),
+        );
+        let (finished, report) = workplace.sync(&[]);
+        finished.expect(0);
+        assert_eq!(ledger(&report), [24, 24, 0, 0, 0]);
+        assert_eq!(puts(&api).len(), 24, "each once");
+        let in_flight = puts(&api).iter().map(|put| put.in_flight).max().unwrap();
+        assert!(
+            (least..=most).contains(&in_flight),
+            "{in_flight} in flight where {concurrency} may be"
+        );
+    }
 }
 
 #[test]

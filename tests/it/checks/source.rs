@@ -14,6 +14,10 @@ fn of(server: Server, code: i32) -> Value {
     let api = server.start();
     let result = look(api.url(), code);
     assert!(api.requests().len() <= 1, "a check asks once");
+    assert!(
+        api.requests().iter().all(|asked| asked.method == "GET"),
+        "a check only reads"
+    );
     result
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{ledger, place, puts, says, server, text, texts, told, waiting};
 use crate::support::command::finish;
 use crate::support::http::Server;
-use crate::support::postgres::Database;
+use crate::support::postgres::{Cluster, Database};
 
 #[test]
 fn while_the_api_is_away_messages_are_kept_and_retry_sends_them_without_fetching() {
@@ -244,4 +244,52 @@ fn one_run_at_a_time_sends() {
     finished.expect(0);
     assert_eq!(ledger(&finished.json()), [40, 40, 0, 0, 0]);
     assert_eq!(database.one("SELECT count(*) FROM sync_lease"), "0");
+}
+
+/// Nothing is committed while the database is away, so nothing may be told; once it is back, everything is, once.
+#[test]
+fn while_the_database_is_away_nothing_is_told_and_a_replay_tells_each_once() {
+    let cluster = Cluster::new(&[], &[]);
+    for again in ["retry", "sync"] {
+        let database = cluster.database();
+        let early = Arc::new(AtomicU32::new(0));
+        let (seen, rows) = (Arc::clone(&early), database.server.clone());
+        let (name, client) = (database.name.clone(), Mutex::new(None));
+        let api = server(texts(60), move |request| {
+            let id = request.path.rsplit('/').next().unwrap();
+            let mut client = client.lock().unwrap();
+            let client = client.get_or_insert_with(|| rows.client(&name));
+            let row = "SELECT 1 FROM customers WHERE customer_id = $1";
+            if client.query(row, &[&id]).unwrap().is_empty() {
+                seen.fetch_add(1, Ordering::SeqCst);
+            }
+            says(204)
+        });
+        let workplace = place(&api, &database);
+        cluster.stop("fast");
+        let (finished, report) = workplace.sync(&[]);
+        finished.expect(4);
+        assert_eq!(report["ledger"]["spooled"], 60);
+        assert!(
+            report.get("write_back").is_none(),
+            "what is due is not known: {report}"
+        );
+        assert!(puts(&api).is_empty(), "told before it was committed");
+
+        cluster.start();
+        let replayed = workplace.run(&[again, "--output", "json"]);
+        replayed.expect(0);
+        let report = replayed.json();
+        assert_eq!(report["replayed"], 60, "{again}");
+        assert_eq!(ledger(&report), [60, 60, 0, 0, 0], "{again}");
+        assert_eq!(told(&api).len(), 60);
+        assert_eq!(puts(&api).len(), 60, "{again}: each once");
+        assert_eq!(early.load(Ordering::SeqCst), 0);
+        assert!(waiting(&database).is_empty());
+
+        let (finished, report) = workplace.sync(&[]);
+        finished.expect(0);
+        assert_eq!(ledger(&report), [0; 5], "nothing has changed");
+        assert_eq!(puts(&api).len(), 60);
+    }
 }

@@ -1,0 +1,97 @@
+//! Promise 10: memory does not grow with the number of records. The peak is the kernel's own high-water mark of the
+//! process; the pages are made while they are asked for, so that the source can be of any size.
+#![allow(clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::support::command::{assert_balanced, finish};
+use crate::support::http::{Reply, Request, Running, Server};
+use crate::support::postgres::Database;
+use crate::support::{Workplace, not_run};
+
+/// Records a page, and rows a batch.
+const PAGE: usize = 1_000;
+
+/// A source of so many records, none of which is kept anywhere.
+fn source(total: usize) -> Running {
+    Server::new()
+        .script(move |request| Some(page(request, total)))
+        .start()
+}
+
+fn page(request: &Request, total: usize) -> Reply {
+    let number = |name: &str| request.param(name).unwrap().parse::<usize>().unwrap();
+    let (at, size) = (number("page"), number("page_size"));
+    let mut body = String::from("{\"data\":[");
+    for i in ((at - 1) * size)..(at * size).min(total) {
+        let comma = if i % size == 0 { "" } else { "," };
+        // Every hundredth is rejected.
+        let score = if i % 100 == 0 { 10 } else { 90 };
+        write!(
+            body,
+            r#"{comma}{{"external_id":"M-{i:07}","full_name":"Name {i}","contact_email":"u{i}@example.com","created_date":"2024-01-01T00:00:00Z","quality_score":{score},"record_type":"lead"}}"#
+        )
+        .unwrap();
+    }
+    write!(
+        body,
+        "],\"page\":{at},\"page_size\":{size},\"total\":{total},\"total_pages\":{}}}",
+        total.div_ceil(size)
+    )
+    .unwrap();
+    Reply::Instead(200, Vec::new(), body)
+}
+
+/// The largest resident memory of a living process so far, in KiB.
+fn high_water(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Syncs so many records into an empty table and returns the peak in KiB; 0 where the system does not tell.
+fn peak(total: usize) -> u64 {
+    let (database, api) = (Database::new(), source(total));
+    let place = Workplace::connected(api.url(), &database);
+    place.edit("mappings.yaml", "size: 100 ", "size: 1000 ");
+    // Small enough for the smaller run to fill all that is ever in flight.
+    place.edit(
+        "mappings.yaml",
+        "batch_size: 5000",
+        &format!("batch_size: {PAGE}"),
+    );
+    place.edit("mappings.yaml", "max_connections: 10", "max_connections: 2");
+    let mut child = place.start(&["sync", "--output", "json"]);
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        peak = peak.max(high_water(child.id()).unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let finished = finish(child);
+    finished.expect(0);
+    let report = finished.json();
+    assert_balanced(&report);
+    assert_eq!(report["ledger"]["fetched"], total);
+    assert_eq!(report["ledger"]["rejected"], total / 100);
+    assert_eq!(report["ledger"]["inserted"], total - total / 100);
+    peak
+}
+
+#[test]
+fn ten_times_the_records_take_no_more_memory() {
+    let small = peak(20_000);
+    if small == 0 {
+        not_run("the peak of a process is read from /proc, which is not there");
+        return;
+    }
+    let large = peak(200_000);
+    // What is in flight reaches its bound a little later than the smaller run ends.
+    let limit = (small * 13 / 10).max(44 << 10);
+    assert!(
+        large < limit,
+        "{large} KiB for 200,000 records, {small} KiB for 20,000"
+    );
+}

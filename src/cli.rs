@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Sync customer records from a REST API into PostgreSQL, and account for every one of them.
 ///
@@ -198,24 +198,25 @@ pub struct HistoryArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("records").args(["input", "fetch", "stored"])))]
 pub struct ValidateArgs {
     /// Records to judge: a JSON array, one record a line, or an API page; - reads stdin
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Judge records fetched from the API
-    #[arg(long, conflicts_with = "input")]
+    #[arg(long)]
     pub fetch: bool,
     /// Stop after N records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// Judge what is stored: customers and open rejections
-    #[arg(long, conflicts_with_all = ["input", "fetch"])]
+    #[arg(long)]
     pub stored: bool,
     /// Judge the same records by this other decision table too, and say what changes
-    #[arg(long, value_name = "OLD.dmn.xml")]
+    #[arg(long, value_name = "OLD.dmn.xml", requires = "records")]
     pub against: Option<PathBuf>,
     /// Say why this record gets its verdict, cell by cell, and the nearest change that would pass
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "records")]
     pub explain: Option<String>,
     /// Warnings count as errors (exit 2); an INVALID record or a changed verdict gives exit 5
     #[arg(long)]

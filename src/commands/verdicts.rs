@@ -177,6 +177,18 @@ impl<'a> Judge<'a> {
         let mut connection = Connection::open(database, database.connection_timeout)?;
         let mapping = as_stored(&self.plan.mapping);
         let transform = Transform::new(&mapping)?;
+        let unkept: Vec<&str> = mapping
+            .fields
+            .iter()
+            .filter(|field| field.column.is_none())
+            .map(|field| field.name.as_str())
+            .collect();
+        if !unkept.is_empty() {
+            log::warn!(
+                "customers are judged without what has no column: {}; rules that read it see null",
+                unkept.join(", ")
+            );
+        }
         let mut after = String::new();
         loop {
             let rows =

@@ -113,7 +113,10 @@ fn the_result_in_json_has_its_shape_and_what_was_found_whatever_goes_wrong() {
     for (more, says) in [
         (&["--input", "absent.json"][..], "absent.json"),
         (&["--input", "broken.json"], "cut short"),
-        (&["--against", "absent.dmn.xml"], "absent.dmn.xml"),
+        (
+            &["--input", "records.ndjson", "--against", "absent.dmn.xml"],
+            "absent.dmn.xml",
+        ),
         (
             &["--input", "records.ndjson", "--explain", "nobody"],
             "none of the 5 records has this id",
@@ -431,6 +434,17 @@ fn fetched_and_stored_records_are_judged_and_nothing_is_written() {
     let after = database
         .one("SELECT md5(string_agg(c::text || c.xmin::text, '' ORDER BY id)) FROM customers c");
     assert_eq!(before, after);
+
+    // What has no column is not there to be judged.
+    place.edit(
+        "mappings.yaml",
+        "to: qualityScore, type: decimal",
+        "to: qualityScore, type: decimal, column: false",
+    );
+    place
+        .run(&["validate", "--stored"])
+        .expect(0)
+        .says("customers are judged without what has no column: qualityScore");
 }
 
 #[test]
@@ -498,4 +512,16 @@ fn the_impact_of_a_changed_rule_on_what_the_api_has_is_told_without_a_database()
     );
     let strict: Vec<&str> = arguments.iter().copied().chain(["--strict"]).collect();
     place.run(&strict).expect(5);
+}
+
+#[test]
+fn what_is_about_records_wants_records() {
+    let place = Workplace::new();
+    for flags in [["--against", "old.dmn.xml"], ["--explain", "V-1"]] {
+        let command = [&["validate"][..], &flags].concat();
+        place
+            .run(&command)
+            .expect(2)
+            .says("<--input <FILE>|--fetch|--stored>");
+    }
 }

@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::time::Duration;
 
-use crate::support::Workplace;
 use crate::support::command::finish;
 use crate::support::http::{Fault, Server};
 use crate::support::postgres::{Cluster, Database};
+use crate::support::{Workplace, until};
 
 const VOID: [&str; 2] = ["meta", "br"];
 
@@ -248,9 +248,9 @@ fn a_page_is_left_when_the_tables_do_not_fit_or_another_run_is_at_work() {
     let database = Database::new();
     let place = Workplace::connected(slow.url(), &database);
     let first = place.start(&["sync"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a run has the lease", || {
+        database.one("SELECT count(*)::text FROM sync_lease") != "0"
+    });
     place.run(&["sync", "--report", "busy.html"]).expect(75);
     let html = page(&place, "busy.html");
     assert!(
@@ -279,9 +279,7 @@ fn a_page_is_left_when_a_run_is_terminated_or_its_deadline_comes() {
     let place = Workplace::connected(slow.url(), &database);
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     let run = place.start(&["sync", "--report", "run.html"]);
-    while slow.requests().len() < 3 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a third request", || slow.requests().len() >= 3);
     let pid = run.id().to_string();
     assert!(
         std::process::Command::new("kill")

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use crate::support::Workplace;
 use crate::support::command::{Finished, finish};
 use crate::support::http::{Fault, Running, Server};
 use crate::support::postgres::{Cluster, Database};
+use crate::support::{Workplace, until};
 
 /// Section → the lines it quotes.
 fn sections() -> BTreeMap<String, Vec<String>> {
@@ -284,9 +284,9 @@ fn a_second_run_and_one_that_is_told_to_stop_are_quoted_as_they_are() {
     for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
         let before = api.requests().len();
         let child = first.start(&["sync"]);
-        while api.requests().len() < before + 4 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("a fourth request of this run", || {
+            api.requests().len() >= before + 4
+        });
         let busy = second.run(&["sync"]);
         holds("Exit 75: another run is at it", &[busy.expect(75)]);
         Command::new("kill")

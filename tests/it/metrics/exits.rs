@@ -3,6 +3,7 @@
 use super::{SUCCESS, api, ended, expect, outcome, place, read, texts};
 use crate::support::http::{Reply, Server};
 use crate::support::postgres::{Cluster, Database};
+use crate::support::until;
 
 #[test]
 fn a_run_that_finds_another_at_work_is_counted_as_busy() {
@@ -13,9 +14,7 @@ fn a_run_that_finds_another_at_work_is_counted_as_busy() {
         .start();
     let place = place(&slow, &database);
     let first = place.start(&["sync"]);
-    while slow.requests().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    until("a request", || !slow.requests().is_empty());
     place.run(&["sync"]).expect(75);
     let metrics = read(&place);
     expect(&metrics, "datasync_last_run_outcome{outcome=\"busy\"}", 1.0);
@@ -36,9 +35,7 @@ fn a_terminated_run_and_one_over_a_threshold_are_written_too() {
         .start();
     let place = place(&slow, &database);
     let child = place.start(&["sync"]);
-    while slow.requests().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    until("a request", || !slow.requests().is_empty());
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     crate::support::command::finish(child).expect(143);
@@ -69,9 +66,7 @@ fn an_interrupted_run_is_written_with_what_it_did_and_claims_no_success() {
     let place = place(&slow, &database);
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     let child = place.start(&["sync", "--output", "json"]);
-    while slow.requests().len() < 3 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    until("a third request", || slow.requests().len() >= 3);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let finished = crate::support::command::finish(child);

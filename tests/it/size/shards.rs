@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::source::{
     SECOND, Source, Style, assert_nothing_lost, incremental, micros, stored, time,
 };
-use crate::support::Workplace;
 use crate::support::command::{assert_balanced, finish};
 use crate::support::http::{Running, Server};
 use crate::support::postgres::Database;
+use crate::support::{Workplace, until};
 
 const SHARDS: [&str; 4] = ["1/4", "2/4", "3/4", "4/4"];
 
@@ -52,9 +52,9 @@ fn shards_at_once_one_of_them_killed_and_run_again_are_one_sync_with_one_waterma
     let hosts = hosts(&slow, &database);
 
     let mut victim = hosts[2].start(&["sync", "--shard", "3/4"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("a run has the lease", || {
+        database.one("SELECT count(*)::text FROM sync_lease") != "0"
+    });
     let others: Vec<_> = [0, 1, 3]
         .map(|at| hosts[at].start(&["sync", "--output", "json", "--shard", SHARDS[at]]))
         .into();
@@ -146,9 +146,9 @@ fn a_whole_run_and_shards_of_another_number_wait_their_turn() {
     let database = Database::new();
     let hosts = hosts(&slow, &database);
     let child = hosts[0].start(&["sync", "--shard", "1/4"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("a run has the lease", || {
+        database.one("SELECT count(*)::text FROM sync_lease") != "0"
+    });
     let other = incremental(slow.url(), &database, "0s");
     for arguments in [
         &["sync"][..],

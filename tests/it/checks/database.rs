@@ -325,7 +325,7 @@ fn who_holds_the_lease_is_told_and_whether_that_run_still_lives() {
     let database = Database::new();
     let api = Server::new()
         .records(super::texts(400))
-        .latency(Duration::from_millis(400))
+        .held_after(1)
         .start();
     let place = at(&database).with_api(api.url());
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");

@@ -24,6 +24,15 @@ use crate::support::command::Finished;
 use crate::support::http::{Fault, Running, Server};
 use crate::support::postgres::Database;
 
+/// Sends a signal, such as `-TERM`.
+fn signal(name: &str, pid: impl std::fmt::Display) {
+    let status = std::process::Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success(), "kill {name} {pid}");
+}
+
 /// Records F-00000, F-00001, … that every rule accepts.
 fn texts(count: u32) -> Vec<String> {
     (0..count).map(|i| text(&format!("F-{i:05}"))).collect()
@@ -45,6 +54,12 @@ fn hasty(place: Workplace) -> Workplace {
 
 fn place(api: &Running, database: &Database) -> Workplace {
     hasty(Workplace::connected(api.url(), database))
+}
+
+/// The same, but a request may take its time: for an API that a test holds.
+fn patient(place: Workplace) -> Workplace {
+    place.edit("mappings.yaml", "timeout: 1s ", "timeout: 30s ");
+    place
 }
 
 fn count(report: &Value, name: &str) -> u64 {

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::time::Duration;
 
-use crate::support::Workplace;
 use crate::support::command::finish;
-use crate::support::http::{Fault, Server};
+use crate::support::http::{Fault, Reply, Server};
 use crate::support::postgres::{Cluster, Database};
+use crate::support::{Workplace, until};
 
 const VOID: [&str; 2] = ["meta", "br"];
 
@@ -243,21 +242,22 @@ fn a_page_is_left_when_the_tables_do_not_fit_or_another_run_is_at_work() {
     let slow = Server::new()
         .records(texts(40, 90))
         .max_page_size(10)
-        .latency(Duration::from_millis(400))
+        .held_after(1)
         .start();
     let database = Database::new();
     let place = Workplace::connected(slow.url(), &database);
     let first = place.start(&["sync"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a run has the lease", || {
+        database.one("SELECT count(*)::text FROM sync_lease") != "0"
+    });
     place.run(&["sync", "--report", "busy.html"]).expect(75);
     let html = page(&place, "busy.html");
     assert!(
         html.contains("Not begun: another run is at work") && html.contains("running"),
         "{html}"
     );
-    assert_eq!(finish(first).code, 0);
+    slow.let_go();
+    finish(first).expect(0);
 
     database.run("ALTER TABLE customers RENAME COLUMN email TO mail");
     place.run(&["sync", "--report", "run.html"]).expect(2);
@@ -269,29 +269,36 @@ fn a_page_is_left_when_the_tables_do_not_fit_or_another_run_is_at_work() {
 }
 
 #[test]
-fn a_page_is_left_when_a_run_is_terminated_or_its_deadline_comes() {
+fn a_page_is_left_when_a_run_is_told_to_stop_or_its_deadline_comes() {
     let slow = Server::new()
         .records(texts(100, 90))
         .max_page_size(5)
-        .latency(Duration::from_millis(300))
         .start();
     let database = Database::new();
     let place = Workplace::connected(slow.url(), &database);
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
-    let run = place.start(&["sync", "--report", "run.html"]);
-    while slow.requests().len() < 3 {
-        std::thread::sleep(Duration::from_millis(10));
+    for (signal, code, told) in [("-TERM", 143, "terminated"), ("-INT", 130, "interrupted")] {
+        let before = slow.requests().len();
+        slow.hold_after(before + 2);
+        let run = place.start(&["sync", "--report", "run.html"]);
+        until("a third request of this run", || {
+            slow.requests().len() >= before + 3
+        });
+        let pid = run.id().to_string();
+        assert!(
+            std::process::Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        finish(run).expect(code);
+        let html = page(&place, "run.html");
+        fs::remove_file(place.path("run.html")).unwrap();
+        for part in ["Done in part", &format!("exit {code}: {told}")] {
+            assert!(html.contains(part), "{part} is not in\n{html}");
+        }
     }
-    let pid = run.id().to_string();
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert_eq!(finish(run).code, 143);
-    assert!(page(&place, "run.html").contains("exit 143: terminated"));
 
     place
         .run(&["sync", "--report", "run.html", "--deadline", "700ms"])
@@ -301,6 +308,81 @@ fn a_page_is_left_when_a_run_is_terminated_or_its_deadline_comes() {
         html.contains("exit 3") && html.contains("the deadline is over"),
         "{html}"
     );
+}
+
+#[test]
+fn a_page_is_left_when_the_spool_is_full() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let api = Server::new().records(texts(9_000, 90)).start();
+    let place = Workplace::connected(api.url(), &database);
+    place.edit(
+        "mappings.yaml",
+        "spool: { max_bytes: 1GiB }",
+        "spool: { max_bytes: 1MiB }",
+    );
+    place.edit("mappings.yaml", "size: 100 ", "size: 1000 ");
+    cluster.stop("fast");
+    let (finished, report) = place.sync(&["--report", "run.html"]);
+    finished.expect(6);
+    let spooled = report["ledger"]["spooled"].as_u64().unwrap();
+    let html = page(&place, "run.html");
+    let drawn = format!(
+        "<tspan class=\"strong\">{},{:03}</tspan> spooled",
+        spooled / 1_000,
+        spooled % 1_000
+    );
+    for part in [
+        "Done in part",
+        "exit 6",
+        "the spool is full",
+        &format!(
+            "{} records could not be kept; the next run fetches them again",
+            9_000 - spooled
+        ),
+        &drawn,
+    ] {
+        assert!(html.contains(part), "{part} is not in\n{html}");
+    }
+}
+
+#[test]
+fn a_page_is_left_when_a_ledger_does_not_balance() {
+    let database = Database::new();
+    // Somebody else takes a message away while the API refuses all of them: it is neither told nor kept.
+    let thief = std::sync::Mutex::new(database.client());
+    let api = Server::new()
+        .records(texts(20, 90))
+        .script(move |request| {
+            if request.method != "PUT" {
+                return None;
+            }
+            thief
+                .lock()
+                .unwrap()
+                .execute("DELETE FROM sync_outbox WHERE record_id = 'P-00009'", &[])
+                .unwrap();
+            Some(Reply::Instead(503, Vec::new(), String::new()))
+        })
+        .start();
+    let place = Workplace::connected(api.url(), &database);
+    place.edit("mappings.yaml", "initial: 500ms", "initial: 5ms");
+    place.edit("mappings.yaml", "max: 30s ", "max: 20ms ");
+    place.edit("mappings.yaml", "enabled: false", "enabled: true");
+    place.edit(
+        "mappings.yaml",
+        "method: PUT",
+        "method: PUT\n        retry: { initial: 5ms, max: 20ms }",
+    );
+    place.sync(&["--report", "run.html"]).0.expect(1);
+    let html = page(&place, "run.html");
+    for part in [
+        "exit 1",
+        "the ledger of write-back does not balance: 20 messages due, 19 accounted for",
+        "<tspan class=\"strong\">20</tspan> inserted",
+    ] {
+        assert!(html.contains(part), "{part} is not in\n{html}");
+    }
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use crate::support::Workplace;
 use crate::support::command::{Finished, finish};
 use crate::support::http::{Fault, Running, Server};
 use crate::support::postgres::{Cluster, Database};
+use crate::support::{Workplace, until};
 
 /// Section → the lines it quotes.
 fn sections() -> BTreeMap<String, Vec<String>> {
@@ -276,17 +276,19 @@ fn a_full_spool_is_quoted_as_it_is() {
 #[test]
 fn a_second_run_and_one_that_is_told_to_stop_are_quoted_as_they_are() {
     let database = Database::new();
-    let api = good(3_000).latency(Duration::from_millis(80)).start();
+    let api = good(3_000).start();
     let first = place(&api, &database);
+    first.edit("mappings.yaml", "timeout: 1s ", "timeout: 30s ");
     first.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     let second = place(&api, &database);
     let mut stopped = Vec::new();
     for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
         let before = api.requests().len();
+        api.hold_after(before + 3);
         let child = first.start(&["sync"]);
-        while api.requests().len() < before + 4 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("a fourth request of this run", || {
+            api.requests().len() >= before + 4
+        });
         let busy = second.run(&["sync"]);
         holds("Exit 75: another run is at it", &[busy.expect(75)]);
         Command::new("kill")

@@ -1,12 +1,10 @@
 //! The dead man's switch: pinged when a run starts and when it ends.
 
-use std::time::Duration;
-
 use super::{SECRET, address, api, broken, ear, hasty, place, texts};
-use crate::support::Workplace;
 use crate::support::command::finish;
 use crate::support::http::{Fault, Running, Server};
 use crate::support::postgres::Database;
+use crate::support::{Workplace, until};
 
 /// Paths and bodies of the pings so far, the secret part cut off.
 fn pings(ear: &Running) -> Vec<(String, String)> {
@@ -71,15 +69,10 @@ fn a_run_that_finds_another_at_work_leaves_the_pings_to_it_and_sigterm_is_told_b
         .token(None)
         .always(Fault::Body("text/plain", b"OK".to_vec()))
         .start();
-    let slow = Server::new()
-        .records(texts(30))
-        .latency(Duration::from_secs(2))
-        .start();
+    let slow = Server::new().records(texts(30)).held_after(0).start();
     let place = place(&slow, &database, &ear).env("HEALTHCHECK_URL", address(&ear));
     let child = place.start(&["sync"]);
-    while slow.requests().is_empty() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a request", || !slow.requests().is_empty());
     place.run(&["sync"]).expect(75);
     assert_eq!(paths(&ear), ["/start"]);
     let pid = rustix::process::Pid::from_child(&child);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{black_hole, check, failed};
-use crate::support::Workplace;
 use crate::support::command::finish;
 use crate::support::http::Server;
 use crate::support::postgres::{Cluster, Database};
+use crate::support::{Workplace, until};
 
 fn at(database: &Database) -> Workplace {
     let place = Workplace::new().with_database(database);
@@ -325,7 +325,7 @@ fn who_holds_the_lease_is_told_and_whether_that_run_still_lives() {
     let database = Database::new();
     let api = Server::new()
         .records(super::texts(400))
-        .latency(Duration::from_millis(400))
+        .held_after(1)
         .start();
     let place = at(&database).with_api(api.url());
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
@@ -336,9 +336,9 @@ fn who_holds_the_lease_is_told_and_whether_that_run_still_lives() {
         "{free}"
     );
     let mut child = place.start(&["sync"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a run has the lease", || {
+        database.one("SELECT count(*)::text FROM sync_lease") != "0"
+    });
     let held = look(&place, 0);
     let lease = check(&held, "lease");
     let host = database.one("SELECT host FROM sync_lease");

@@ -1,12 +1,14 @@
 //! Rows 49 to 54: several at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{count, hasty, place, rows, text, texts};
-use crate::support::Workplace;
-use crate::support::command::finish;
+use super::{count, hasty, patient, place, rows, signal, text, texts};
+use crate::support::command::{assert_balanced, finish};
 use crate::support::http::Server;
 use crate::support::postgres::{Cluster, Database};
+use crate::support::{Workplace, until};
 
 #[test]
 fn row_49_a_dead_lock_with_a_hostile_session_is_retried() {
@@ -95,31 +97,34 @@ fn row_50_a_row_lock_that_is_held_meets_the_lock_timeout_and_the_batch_is_spoole
 
 #[test]
 fn row_51_two_runs_at_once_one_is_told_who_is_at_work_or_waits() {
-    let api = Server::new()
-        .records(texts(600))
-        .latency(Duration::from_millis(150))
-        .start();
+    let api = Server::new().records(texts(600)).held_after(1).start();
     let database = Database::new();
-    let first = place(&api, &database);
+    let first = patient(place(&api, &database));
     first.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
-    let child = first.start(&["sync"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut first = first.start(&["sync"]);
+    until("a second request", || api.requests().len() == 2);
     let second = place(&api, &database);
-    let before = api.requests().len();
     let busy = second.run(&["sync"]);
     busy.expect(75)
         .says("another run is writing to public.customers")
         .says("records so far");
-    assert!(
-        api.requests().len() <= before + 2,
-        "the one that was told did not fetch"
+    let mut waiting = second.start(&["sync", "--output", "json", "--wait", "60s"]);
+    // It asks every half second.
+    std::thread::sleep(Duration::from_millis(1_200));
+    assert!(waiting.try_wait().unwrap().is_none(), "it did not wait");
+    assert!(first.try_wait().unwrap().is_none());
+    assert_eq!(
+        api.requests().len(),
+        2,
+        "neither the one that was told nor the one that waits did fetch"
     );
-    let (finished, report) = second.sync(&["--wait", "60s"]);
+    api.let_go();
+    let finished = finish(waiting);
     finished.expect(0);
+    let report = finished.json();
+    assert_balanced(&report);
     assert_eq!(count(&report, "unchanged"), 600, "it ran after the first");
-    finish(child).expect(0);
+    finish(first).expect(0);
     assert_eq!(rows(&database), "600");
     assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "0");
 }
@@ -152,7 +157,12 @@ fn row_52_two_retries_at_once_replay_each_file_once() {
 
 #[test]
 fn row_53_a_stale_replay_never_overwrites_newer_data() {
-    for versioned in [false, true] {
+    // Without a version, one that was fetched before a complete run is not even tried; the guard has to see to the others.
+    for (versioned, how, as_a_whole) in [
+        (false, &[][..], true),
+        (false, &["--limit", "1"], false),
+        (true, &[], false),
+    ] {
         let cluster = Cluster::new(&[], &[]);
         let database = cluster.database();
         let body = |name: &str, version: &str| {
@@ -189,10 +199,25 @@ fn row_53_a_stale_replay_never_overwrites_newer_data() {
         cluster.stop("fast");
         a.sync(&[]).0.expect(4);
         cluster.start();
-        b.sync(&[]).0.expect(0);
-        a.run(&["retry"]).says("");
+        b.sync(how).0.expect(0);
+        let retried = a.run(&["retry", "--output", "json"]);
+        retried.expect(0);
+        assert_eq!(retried.json()["replayed"], 1, "{retried}");
+        let batches: &[&str] = if as_a_whole {
+            retried.says("superseded as a whole");
+            &["1 0"]
+        } else {
+            &["1 0", "0 1"]
+        };
+        assert_eq!(
+            database.list(
+                "SELECT inserted || ' ' || superseded FROM sync_batches ORDER BY committed_at"
+            ),
+            batches,
+            "{retried}"
+        );
         let name = database.one("SELECT customer_name FROM customers WHERE customer_id = 'S-1'");
-        assert_eq!(name, "new", "versioned: {versioned}");
+        assert_eq!(name, "new", "versioned: {versioned}, {how:?}");
         assert_eq!(
             std::fs::read_dir(a.state().join("spool")).unwrap().count(),
             0,
@@ -203,42 +228,113 @@ fn row_53_a_stale_replay_never_overwrites_newer_data() {
 
 #[test]
 fn row_54_a_lease_that_is_lost_does_not_make_a_run_wrong() {
-    let api = Server::new()
-        .records(texts(800))
-        .latency(Duration::from_millis(60))
-        .start();
+    let held = Server::new().records(texts(800)).held_after(1).start();
+    let free = Server::new().records(texts(800)).start();
     let database = Database::new();
-    let slow = place(&api, &database);
+    let slow = patient(place(&held, &database));
     slow.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
-    let child = slow.start(&["sync", "--output", "json"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    database.run("DELETE FROM sync_lease");
-    let other = place(&api, &database);
-    let (finished, _) = other.sync(&[]);
+    let mut child = slow.start(&["sync", "--output", "json"]);
+    until("a second request", || held.requests().len() == 2);
+    assert_eq!(
+        database.list("DELETE FROM sync_lease RETURNING target"),
+        ["public.customers"]
+    );
+    let (finished, report) = place(&free, &database).sync(&[]);
     finished.expect(0);
+    assert_eq!(count(&report, "fetched"), 800);
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "the slow run is over: they were not at work at once"
+    );
+    held.let_go();
     let finished = finish(child);
     finished.expect(0);
-    crate::support::command::assert_balanced(&finished.json());
+    let report = finished.json();
+    assert_balanced(&report);
+    assert_eq!(count(&report, "fetched"), 800);
     assert_eq!(rows(&database), "800");
+    assert_eq!(
+        database.one("SELECT sum(inserted)::text FROM sync_batches"),
+        "800"
+    );
+}
+
+#[test]
+fn row_54_a_run_that_slept_past_its_lease_does_not_overwrite_what_its_successor_wrote() {
+    // The source changes after the fourth answer, which the sleeper has not read yet.
+    let answers = Arc::new(AtomicUsize::new(0));
+    let sent = Arc::clone(&answers);
+    let api = Server::new()
+        .records(texts(800))
+        .held_after(3)
+        .rewrite(move |_, body| {
+            if sent.fetch_add(1, Ordering::SeqCst) < 4 {
+                body
+            } else {
+                body.replace("\"lead\"", "\"partner\"")
+            }
+        })
+        .start();
+    let database = Database::new();
+    let sleeper = patient(place(&api, &database));
+    sleeper.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    sleeper.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 100 ");
+    let child = sleeper.start(&["sync", "--output", "json"]);
+    until("a fourth request", || api.requests().len() == 4);
+    until("three pages in the table", || rows(&database) == "300");
+    signal("-STOP", child.id());
+    let stopped = rustix::process::waitid(
+        rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child)),
+        rustix::process::WaitIdOptions::STOPPED,
+    );
+    assert!(stopped.unwrap().unwrap().stopped(), "it has ended");
+    assert_eq!(
+        database.list(
+            "UPDATE sync_lease SET expires_at = clock_timestamp() - interval '1 second' RETURNING target"
+        ),
+        ["public.customers"]
+    );
+    api.let_go();
+    until("the fourth answer", || answers.load(Ordering::SeqCst) == 4);
+    let (finished, report) = place(&api, &database).sync(&[]);
+    finished.expect(0).says("this one takes over");
+    assert_eq!(
+        ["fetched", "updated", "inserted"].map(|name| count(&report, name)),
+        [800, 300, 500],
+        "{report}"
+    );
+    signal("-CONT", child.id());
+    let finished = finish(child);
+    finished.expect(0);
+    let report = finished.json();
+    assert_balanced(&report);
+    assert_eq!(
+        ["fetched", "inserted", "superseded", "unchanged"].map(|name| count(&report, name)),
+        [800, 300, 100, 400],
+        "{report}"
+    );
+    assert_eq!(
+        database.list("SELECT record_type || ' ' || count(*) FROM customers GROUP BY record_type"),
+        ["partner 800"]
+    );
+    assert_eq!(
+        database.one("SELECT concat_ws(' ', sum(inserted), sum(updated), sum(unchanged), sum(superseded)) FROM sync_batches"),
+        "800 300 400 100"
+    );
+    assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "0");
 }
 
 #[test]
 fn a_run_that_was_killed_here_is_taken_over_at_once_and_its_log_row_says_abandoned() {
-    let api = Server::new()
-        .records(texts(800))
-        .latency(Duration::from_millis(100))
-        .start();
+    let api = Server::new().records(texts(800)).held_after(1).start();
     let database = Database::new();
-    let slow = place(&api, &database);
+    let slow = patient(place(&api, &database));
     slow.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     let mut child = slow.start(&["sync"]);
-    while database.one("SELECT count(*)::text FROM sync_log") == "0" {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("a second request", || api.requests().len() == 2);
     child.kill().unwrap();
-    finish(child);
+    finish(child).expect(-9);
+    api.let_go();
     assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "1");
     let started = Instant::now();
     let (finished, _) = place(&api, &database).sync(&[]);

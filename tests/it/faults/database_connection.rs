@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{count, place, rows, texts};
-use crate::support::Workplace;
+use super::{count, patient, place, rows, signal, texts};
 use crate::support::bouncer::{self, Bouncer};
 use crate::support::command::finish;
 use crate::support::http::{Running, Server};
 use crate::support::postgres::{Cluster, Database};
 use crate::support::proxy::{Mode, Proxy};
+use crate::support::{Workplace, until};
 
 fn api(count: u32) -> Running {
     Server::new().records(texts(count)).start()
@@ -30,15 +30,6 @@ fn quick(place: Workplace) -> Workplace {
     place
 }
 
-/// Sends a signal to a process that PostgreSQL named.
-fn signal(name: &str, pid: &str) {
-    let status = std::process::Command::new("kill")
-        .args([name, pid])
-        .status()
-        .unwrap();
-    assert!(status.success(), "kill {name} {pid}");
-}
-
 /// The statement that writes rows, in whichever of its forms: a regular expression.
 const WRITE: &str = r#"(INSERT INTO|COPY) "public"."customers""#;
 
@@ -58,14 +49,6 @@ fn backend(database: &Database, statement: &str) -> String {
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("no statement of the program was seen");
-}
-
-/// Slows every write down, so that there is time to interfere.
-fn slow_writes(database: &Database, seconds: f64) {
-    database.run(&format!(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$; \
-         CREATE TRIGGER slow BEFORE INSERT ON customers FOR EACH STATEMENT EXECUTE FUNCTION slow()"
-    ));
 }
 
 /// Keeps every write waiting in its statement until the transaction of the returned client ends.
@@ -131,12 +114,13 @@ fn row_33_a_stopped_postmaster_meets_the_connect_deadline() {
 #[test]
 fn row_34_a_back_end_stopped_in_a_statement_is_abandoned_and_its_batch_is_not_lost() {
     let database = Database::undistributed();
-    slow_writes(&database, 0.4);
+    let mut keeper = held_writes(&database);
     let api = api(60);
     let place = quick(place(&api, &database));
     let child = place.start(&["sync", "--output", "json"]);
     let pid = backend(&database, WRITE);
     signal("-STOP", &pid);
+    keeper.batch_execute("ROLLBACK").unwrap();
     let started = Instant::now();
     let finished = finish(child);
     signal("-CONT", &pid);
@@ -172,14 +156,52 @@ fn row_35_a_peer_that_vanishes_is_given_up_and_the_batch_is_spooled() {
         started.elapsed()
     );
     assert_eq!(
-        count(&report, "fetched"),
-        count(&report, "spooled"),
+        (count(&report, "fetched"), count(&report, "spooled")),
+        (60, 60),
         "{finished}"
     );
     proxy.set(Mode::Forward);
     place.run(&["retry"]).expect(0);
     place.run(&["sync"]).expect(0);
     assert_eq!(rows(&database), "60");
+}
+
+#[test]
+fn row_35_a_peer_that_vanishes_after_the_first_batch_keeps_it_and_the_others_are_spooled() {
+    let database = Database::new();
+    let proxy = Proxy::start(database.port);
+    let api = Server::new().records(texts(600)).held_after(1).start();
+    let place = quick(patient(place(&api, &database)))
+        .env("DB_HOST", "127.0.0.1")
+        .env("DB_PORT", proxy.port.to_string());
+    place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 100 ");
+    let child = place.start(&["sync", "--output", "json"]);
+    until("the first batch", || rows(&database) == "100");
+    proxy.set(Mode::BlackHole);
+    api.let_go();
+    let started = Instant::now();
+    let finished = finish(child);
+    finished.expect(4);
+    assert!(
+        started.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        started.elapsed()
+    );
+    let report = finished.json();
+    crate::support::command::assert_balanced(&report);
+    assert_eq!(
+        ["fetched", "inserted", "spooled"].map(|name| count(&report, name)),
+        [600, 100, 500],
+        "{finished}"
+    );
+    proxy.set(Mode::Forward);
+    place.run(&["retry"]).expect(0);
+    assert_eq!(rows(&database), "600");
+    assert_eq!(
+        database.one("SELECT sum(inserted)::text FROM sync_batches"),
+        "600"
+    );
 }
 
 #[test]
@@ -231,7 +253,8 @@ fn row_37_a_lost_reply_to_commit_is_resolved_by_the_batch_log() {
 fn row_38_a_restart_in_the_middle_is_survived() {
     let cluster = Cluster::new(&[], &[]);
     let database = cluster.database();
-    slow_writes(&database, 0.2);
+    // The stop ends its session as well, and the writes are let go.
+    let _keeper = held_writes(&database);
     let api = Server::new()
         .records(texts(3_000))
         .latency(Duration::from_millis(30))
@@ -261,14 +284,12 @@ fn the_fetch_goes_on_while_the_database_is_away_and_writing_goes_on_when_it_is_b
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 20 ");
     let child = place.start(&["sync", "--output", "json"]);
-    while rows(&database) == "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the first rows", || rows(&database) != "0");
     cluster.stop("fast");
     let at_the_stop = api.requests().len();
-    while api.requests().len() < at_the_stop + 15 {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("requests go on without the database", || {
+        api.requests().len() >= at_the_stop + 15
+    });
     cluster.start();
     let finished = finish(child);
     finished
@@ -298,9 +319,7 @@ fn strategy_stop_ends_the_fetch_when_the_database_fails() {
     let place = quick(place(&api, &database));
     place.edit("mappings.yaml", "log_and_continue", "stop");
     let child = place.start(&["sync", "--output", "json"]);
-    while rows(&database) == "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the first rows", || rows(&database) != "0");
     cluster.stop("fast");
     let finished = finish(child);
     finished.expect(4);
@@ -337,7 +356,10 @@ fn row_39_too_many_clients_is_waited_for_or_spooled_and_never_lost() {
     let hogs: Vec<_> = (0..5).map(|_| database.client()).collect();
     let (finished, report) = place.sync(&[]);
     finished.expect(4);
-    assert_eq!(count(&report, "spooled"), count(&report, "fetched"));
+    assert_eq!(
+        (count(&report, "fetched"), count(&report, "spooled")),
+        (150, 150)
+    );
     drop(hogs);
     place.run(&["retry"]).expect(0);
     place.run(&["sync"]).expect(0);

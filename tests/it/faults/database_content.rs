@@ -1,9 +1,10 @@
 //! Rows 43 to 48: what PostgreSQL will not take.
 
-use super::{count, place, rows, run, text, texts};
+use super::{count, patient, place, rows, run, text, texts};
 use crate::support::command::finish;
 use crate::support::http::Server;
 use crate::support::postgres::{Cluster, Database};
+use crate::support::until;
 
 #[test]
 fn row_43_a_nul_character_is_a_rejection_of_that_record() {
@@ -88,12 +89,9 @@ fn row_46_a_key_twice_in_a_batch_is_a_duplicate_and_the_newest_wins() {
 
 #[test]
 fn row_47_a_missing_table_is_found_by_the_check_and_mid_run_it_is_spooled_for() {
-    let api = Server::new()
-        .records(texts(300))
-        .latency(std::time::Duration::from_millis(250))
-        .start();
+    let api = Server::new().records(texts(300)).held_after(0).start();
     let database = Database::new();
-    let place = place(&api, &database);
+    let place = patient(place(&api, &database));
     database.run("ALTER TABLE customers RENAME TO clients");
     place.run(&["sync"]).expect(2).says("customers");
     assert!(api.requests().is_empty(), "nothing was fetched");
@@ -101,10 +99,9 @@ fn row_47_a_missing_table_is_found_by_the_check_and_mid_run_it_is_spooled_for() 
     // It goes while the first page is under way.
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     let child = place.start(&["sync", "--output", "json"]);
-    while api.requests().is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    until("a request", || !api.requests().is_empty());
     database.run("ALTER TABLE customers RENAME TO clients");
+    api.let_go();
     let finished = finish(child);
     finished.expect(4);
     let report = finished.json();

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{count, hasty, place, rows, texts};
-use crate::support::Workplace;
+use super::{count, hasty, patient, place, rows, texts};
 use crate::support::command::{assert_balanced, finish};
 use crate::support::http::{Fault, Server};
 use crate::support::postgres::Database;
 use crate::support::proxy::{Mode, Proxy};
+use crate::support::{Workplace, until};
 
 /// `sync --deadline 2s` ends with this code, and soon.
 fn bounded(place: &Workplace, code: i32) -> serde_json::Value {
@@ -61,19 +61,15 @@ fn a_retry_after_that_does_not_fit_into_what_is_left_is_not_waited_for() {
 fn a_database_that_goes_silent_is_given_up_at_the_deadline_and_what_came_is_spooled() {
     let database = Database::new();
     let proxy = Proxy::start(database.port);
-    let api = Server::new()
-        .records(texts(2_000))
-        .latency(Duration::from_millis(50))
-        .start();
-    let place = place(&api, &database)
+    let api = Server::new().records(texts(2_000)).held_after(0).start();
+    let place = patient(place(&api, &database))
         .env("DB_HOST", "127.0.0.1")
         .env("DB_PORT", proxy.port.to_string());
     let started = Instant::now();
     let child = place.start(&["sync", "--deadline", "4s", "--output", "json"]);
-    while api.requests().is_empty() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("a request", || !api.requests().is_empty());
     proxy.set(Mode::BlackHole);
+    api.let_go();
     let finished = finish(child);
     assert!(
         started.elapsed() < Duration::from_secs(11),
@@ -84,6 +80,7 @@ fn a_database_that_goes_silent_is_given_up_at_the_deadline_and_what_came_is_spoo
     let report = finished.json();
     assert_balanced(&report);
     assert!(count(&report, "spooled") > 0, "{report}");
+    assert_eq!(count(&report, "inserted"), 0, "{report}");
     proxy.set(Mode::Forward);
     database.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'datasync' AND datname = current_database()",

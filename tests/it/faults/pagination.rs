@@ -105,6 +105,7 @@ fn row_27_an_empty_page_with_a_next_goes_on_and_is_bounded() {
         .start();
     let database = Database::new();
     let (finished, report) = styled(api.url(), &database, "link").sync(&[]);
+    finished.expect(0);
     assert_eq!(count(&report, "inserted"), 200, "{finished}");
 }
 
@@ -155,6 +156,7 @@ fn row_29_a_total_that_is_not_met_is_said() {
         .start();
     let database = Database::new();
     let (finished, report) = place(&api, &database).sync(&[]);
+    finished.expect(0);
     assert!(
         report["problems"]
             .to_string()

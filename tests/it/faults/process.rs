@@ -3,19 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use super::{count, hasty, place, rows, texts};
-use crate::support::Workplace;
+use super::{count, hasty, patient, place, rows, signal, texts};
 use crate::support::command::{Finished, finish};
 use crate::support::http::Server;
 use crate::support::postgres::{Cluster, Database};
-
-fn kill(signal: &str, pid: u32) {
-    let status = std::process::Command::new("kill")
-        .args([signal, &pid.to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
+use crate::support::{Workplace, until};
 
 /// Runs the program through `sh -c`, so that limits and redirections apply.
 fn through_shell(place: &Workplace, script: &str) -> Finished {
@@ -40,24 +32,15 @@ fn through_shell(place: &Workplace, script: &str) -> Finished {
 
 #[test]
 fn row_56_a_signal_ends_the_run_in_order_and_opens_no_case() {
-    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
-        let api = Server::new()
-            .records(texts(2_000))
-            .latency(Duration::from_millis(80))
-            .start();
+    for (name, code) in [("-TERM", 143), ("-INT", 130)] {
+        let api = Server::new().records(texts(2_000)).held_after(3).start();
         let database = Database::new();
-        let place = place(&api, &database);
+        let place = patient(place(&api, &database));
         place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
         let child = place.start(&["sync", "--output", "json"]);
-        while api.requests().len() < 4 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("a fourth request", || api.requests().len() >= 4);
         let asked = Instant::now();
-        let status = std::process::Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
+        signal(name, child.id());
         let finished = finish(child);
         assert!(
             asked.elapsed() < Duration::from_secs(10),
@@ -67,10 +50,7 @@ fn row_56_a_signal_ends_the_run_in_order_and_opens_no_case() {
         finished.expect(code);
         let report = finished.json();
         crate::support::command::assert_balanced(&report);
-        assert!(
-            count(&report, "fetched") > 0 && count(&report, "fetched") < 2_000,
-            "{report}"
-        );
+        assert_eq!(count(&report, "fetched"), 300, "{report}");
         assert_eq!(
             report["case_id"],
             serde_json::Value::Null,
@@ -82,6 +62,7 @@ fn row_56_a_signal_ends_the_run_in_order_and_opens_no_case() {
         assert_eq!(rows(&database), count(&report, "inserted").to_string());
         assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "0");
         place.edit("mappings.yaml", "concurrency: 1", "concurrency: 4");
+        api.let_go();
         place.run(&["sync"]).expect(0);
         assert_eq!(rows(&database), "2000");
     }
@@ -99,13 +80,11 @@ fn row_56_a_second_signal_ends_at_once() {
         .batch_execute("BEGIN; LOCK customers IN ACCESS EXCLUSIVE MODE")
         .unwrap();
     let child = place.start(&["sync"]);
-    std::thread::sleep(Duration::from_millis(700));
-    let pid = child.id().to_string();
+    until("a statement that waits for the lock", || {
+        database.one("SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'datasync' AND wait_event_type = 'Lock'") != "0"
+    });
     for _ in 0..2 {
-        std::process::Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap();
+        signal("-TERM", child.id());
         std::thread::sleep(Duration::from_millis(300));
     }
     let asked = Instant::now();
@@ -127,14 +106,12 @@ fn row_56_a_signal_is_obeyed_within_ten_seconds_even_by_a_run_whose_database_has
         .env("DB_PORT", proxy.port.to_string());
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     let child = place.start(&["sync", "--output", "json"]);
-    while rows(&database) == "0" {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the first rows", || rows(&database) != "0");
     proxy.set(crate::support::proxy::Mode::BlackHole);
     // The heartbeat comes every 5 s: let it be stuck as well.
     std::thread::sleep(Duration::from_secs(6));
     let asked = Instant::now();
-    kill("-TERM", child.id());
+    signal("-TERM", child.id());
     let finished = finish(child);
     assert!(
         asked.elapsed() < Duration::from_secs(10),
@@ -170,9 +147,11 @@ fn row_56_a_run_that_waits_for_its_turn_obeys_a_signal_at_once() {
          SELECT 'public.customers', gen_random_uuid(), 'somebody', 'elsewhere', '', now(), now(), now() + interval '1 hour'",
     );
     let child = place.start(&["sync", "--wait", "5m"]);
-    std::thread::sleep(Duration::from_secs(1));
+    until("it asks for the lease", || {
+        database.one("SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'datasync' AND query ~ 'FROM .*sync_lease'") != "0"
+    });
     let asked = Instant::now();
-    kill("-INT", child.id());
+    signal("-INT", child.id());
     finish(child).expect(130);
     assert!(asked.elapsed() < Duration::from_secs(3));
     assert!(api.requests().is_empty(), "nothing was fetched");
@@ -301,8 +280,7 @@ fn row_60_a_torn_or_flipped_spool_file_is_quarantined_and_reported() {
     std::fs::write(&files[1], &flipped).unwrap();
     cluster.start();
     let finished = place.run(&["sync", "--output", "json"]);
-    assert_ne!(finished.code, 0, "damage is not silent");
-    finished.says("quarantine");
+    finished.expect(6).says("quarantine");
     let aside: Vec<_> = std::fs::read_dir(place.state().join("quarantine"))
         .unwrap()
         .collect();
@@ -344,9 +322,7 @@ fn row_61_a_state_directory_that_stops_being_writable_during_the_run_is_exit_6()
             .filter(|file| file.path().extension().is_some_and(|ext| ext == "spool"))
             .count()
     };
-    while spooled() == 0 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("the first file in the spool", || spooled() > 0);
     // Not even root can write below a file.
     let aside = place.path("aside");
     std::fs::rename(place.state(), &aside).unwrap();

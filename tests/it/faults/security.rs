@@ -117,13 +117,13 @@ fn row_70_no_token_password_or_customer_value_is_in_any_log_message_case_metric_
 fn row_71_a_server_that_answers_n_to_tls_is_refused_unless_tls_is_off_on_purpose() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let (tell, heard) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 1024];
             while let Ok(read @ 1..) = stream.read(&mut request) {
-                // Anything after the refusal would be a start in clear text, with the password to follow.
-                assert!(read <= 8, "the client went on in clear text");
+                tell.send(request[..read].to_vec()).unwrap_or_default();
                 stream.write_all(b"N").unwrap_or_default();
             }
         }
@@ -143,7 +143,27 @@ fn row_71_a_server_that_answers_n_to_tls_is_refused_unless_tls_is_off_on_purpose
         assert_eq!(finished.status.code(), Some(4), "{mode}");
         let said = String::from_utf8_lossy(&finished.stdout).into_owned();
         assert!(said.to_lowercase().contains("tls"), "{mode}: {said}");
+        let asked: Vec<Vec<u8>> = heard.try_iter().collect();
+        assert!(!asked.is_empty(), "{mode}: nobody came");
+        for request in asked {
+            // Anything but the question whether TLS is spoken would be a start in clear text, with the password to follow.
+            assert_eq!(
+                request,
+                [0, 0, 0, 8, 4, 210, 22, 47],
+                "{mode}: the client went on in clear text"
+            );
+        }
     }
+    // On purpose: a server that speaks no TLS takes clear text.
+    let cluster = Cluster::new(&[("ssl", "off")], &[]);
+    let place = Workplace::new().with_database(&cluster.database());
+    let place = place.env("DB_SSLMODE", "require");
+    place.run(&["check-db"]).expect(4).says("TLS");
+    let place = place.env("DB_SSLMODE", "disable");
+    place
+        .run(&["check-db"])
+        .expect(0)
+        .says("off (sslmode disable)");
 }
 
 #[test]

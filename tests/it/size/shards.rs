@@ -1,14 +1,12 @@
 //! Shards: several processes at once against one database.
 
-use std::time::Duration;
-
 use super::source::{
     SECOND, Source, Style, assert_nothing_lost, incremental, micros, stored, time,
 };
-use crate::support::Workplace;
 use crate::support::command::{assert_balanced, finish};
 use crate::support::http::{Running, Server};
 use crate::support::postgres::Database;
+use crate::support::{Workplace, until};
 
 const SHARDS: [&str; 4] = ["1/4", "2/4", "3/4", "4/4"];
 
@@ -44,24 +42,20 @@ fn shards_at_once_one_of_them_killed_and_run_again_are_one_sync_with_one_waterma
     for id in [70, 140, 210, 280] {
         source.lock().spoil(id);
     }
-    let slow = source
-        .serve(Style::Page, |_, _| {})
-        .latency(Duration::from_millis(120))
-        .start();
+    let slow = source.serve(Style::Page, |_, _| {}).held_after(0).start();
     let database = Database::new();
     let hosts = hosts(&slow, &database);
 
     let mut victim = hosts[2].start(&["sync", "--shard", "3/4"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(5));
-    }
     let others: Vec<_> = [0, 1, 3]
         .map(|at| hosts[at].start(&["sync", "--output", "json", "--shard", SHARDS[at]]))
         .into();
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(victim.try_wait().unwrap().is_none());
+    until("all four are at work", || {
+        database.one("SELECT count(*)::text FROM sync_lease") == "4" && slow.requests().len() >= 4
+    });
     victim.kill().unwrap();
     finish(victim).expect(-9);
+    slow.let_go();
     let mut sum = 0;
     for child in others {
         let finished = finish(child);
@@ -139,16 +133,11 @@ fn the_watermark_moves_when_all_have_come_further_from_the_same_place() {
 #[test]
 fn a_whole_run_and_shards_of_another_number_wait_their_turn() {
     let source = Source::new(600);
-    let slow = source
-        .serve(Style::Page, |_, _| {})
-        .latency(Duration::from_millis(250))
-        .start();
+    let slow = source.serve(Style::Page, |_, _| {}).held_after(1).start();
     let database = Database::new();
     let hosts = hosts(&slow, &database);
     let child = hosts[0].start(&["sync", "--shard", "1/4"]);
-    while database.one("SELECT count(*)::text FROM sync_lease") == "0" {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("a second request", || slow.requests().len() >= 2);
     let other = incremental(slow.url(), &database, "0s");
     for arguments in [
         &["sync"][..],
@@ -161,7 +150,9 @@ fn a_whole_run_and_shards_of_another_number_wait_their_turn() {
             .says("another run is writing");
     }
     assert_eq!(database.one("SELECT count(*)::text FROM sync_lease"), "1");
-    other.run(&["sync", "--wait", "60s"]).expect(0);
+    let waiting = other.start(&["sync", "--wait", "60s"]);
+    slow.let_go();
+    finish(waiting).expect(0);
     finish(child).expect(0);
     assert_nothing_lost(&source, &database, i64::MAX, "in the end");
     other

@@ -16,7 +16,7 @@ mod page;
 use std::collections::BTreeMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -122,6 +122,7 @@ pub struct Server {
     faults: BTreeMap<usize, Fault>,
     always: Option<Fault>,
     latency: Duration,
+    held_after: usize,
     gzip: bool,
     rewrite: Option<Box<Rewrite>>,
     script: Option<Box<Script>>,
@@ -146,6 +147,7 @@ impl Server {
             faults: BTreeMap::new(),
             always: None,
             latency: Duration::ZERO,
+            held_after: usize::MAX,
             gzip: false,
             rewrite: None,
             script: None,
@@ -202,6 +204,12 @@ impl Server {
     /// Every answer takes this long.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
+        self
+    }
+
+    /// Only so many requests are answered; those that come later wait for [`Running::let_go`].
+    pub fn held_after(mut self, requests: usize) -> Self {
+        self.held_after = requests;
         self
     }
 
@@ -263,6 +271,8 @@ impl Server {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared {
             url: format!("{scheme}://127.0.0.1:{}", address.port()),
+            answered: Mutex::new(self.held_after),
+            moved: Condvar::new(),
             server: self,
             log: Mutex::default(),
             open: Mutex::default(),
@@ -285,7 +295,22 @@ struct Shared {
     log: Mutex<Vec<Request>>,
     open: Mutex<Vec<TcpStream>>,
     answering: AtomicUsize,
+    /// The number of the last request that is answered, and who waits for it to move.
+    answered: Mutex<usize>,
+    moved: Condvar,
     done: AtomicBool,
+}
+
+impl Shared {
+    /// Waits until the request of this number is to be answered.
+    fn wait_for_turn(&self, number: usize) {
+        let answered = self.answered.lock().unwrap();
+        drop(
+            self.moved
+                .wait_while(answered, |answered| *answered < number)
+                .unwrap(),
+        );
+    }
 }
 
 /// A server that runs until it is dropped.
@@ -310,6 +335,17 @@ impl Running {
         self.shared.log.lock().unwrap().clone()
     }
 
+    /// Answers what waits, and whatever comes from now on.
+    pub fn let_go(&self) {
+        self.hold_after(usize::MAX);
+    }
+
+    /// Of all requests since the start only so many are answered from now on; see [`Server::held_after`].
+    pub fn hold_after(&self, requests: usize) {
+        *self.shared.answered.lock().unwrap() = requests;
+        self.shared.moved.notify_all();
+    }
+
     /// Connections that carried at least one request.
     pub fn connections(&self) -> usize {
         let log = self.shared.log.lock().unwrap();
@@ -323,6 +359,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.done.store(true, Ordering::SeqCst);
+        self.let_go();
         for stream in self.shared.open.lock().unwrap().drain(..) {
             // Already closed by the other side: fine.
             drop(stream.shutdown(Shutdown::Both));

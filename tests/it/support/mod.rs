@@ -1,6 +1,8 @@
 //! What the tests stand on: a command builder, a scripted HTTP server, a private PostgreSQL cluster.
 #![allow(clippy::expect_used, clippy::unwrap_used, dead_code)]
 
+use std::time::{Duration, Instant};
+
 pub mod bouncer;
 pub mod command;
 pub mod http;
@@ -25,4 +27,17 @@ pub fn not_run(what: &str) {
     std::io::stderr()
         .write_all(format!("NOT RUN: {what}\n").as_bytes())
         .unwrap();
+}
+
+/// Waits until this is so, for 30 s: a test that waits for ever tells nobody why.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "waited in vain: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -49,6 +49,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> std::io::Resu
             log.len()
         };
         std::thread::sleep(shared.server.latency);
+        shared.wait_for_turn(number);
         let keep = answer(
             &shared.server,
             &shared.url,

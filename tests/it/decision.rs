@@ -1,7 +1,7 @@
 //! The decision stage against real DMN files: the shipped one first of all.
 #![allow(clippy::unwrap_used)]
 
-mod build;
+pub mod build;
 mod explain;
 mod feel;
 mod hostile;

@@ -20,6 +20,7 @@ mod history;
 mod incidents;
 mod logs;
 mod metrics;
+mod outcomes;
 mod progress;
 mod report;
 mod simulation;

@@ -19,6 +19,7 @@ mod faults;
 mod history;
 mod incidents;
 mod logs;
+mod manual;
 mod metrics;
 mod outcomes;
 mod progress;

@@ -17,7 +17,8 @@ mod validate;
 mod verdicts;
 mod watch;
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::Result;
@@ -124,21 +125,24 @@ fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
 }
 
 /// The text of a decision table, and its name for messages.
+/// No more is read than a table may have, whatever the file says of its size: a device says nothing of it.
 fn read_decision(path: &Path) -> Result<(String, String)> {
-    let text = match std::fs::metadata(path).map(|data| data.len()) {
-        Ok(size) if size > MAX_DECISIONS => {
-            Err(format!("it has {size} bytes, more than {MAX_DECISIONS}"))
-        }
-        Ok(_) => std::fs::read_to_string(path).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
     let name = path.display().to_string();
-    match text {
-        Ok(text) => Ok((text, name)),
-        Err(why) => {
-            Err(Misconfigured(format!("{name}: the decision table cannot be read: {why}")).into())
-        }
+    let unreadable =
+        |why: &str| Misconfigured(format!("{name}: the decision table cannot be read: {why}"));
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_DECISIONS + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(&error.to_string()))?;
+    if bytes.len() as u64 > MAX_DECISIONS {
+        let most = MAX_DECISIONS >> 20;
+        return Err(unreadable(&format!(
+            "it is larger than {most} MiB; is it the right file?"
+        ))
+        .into());
     }
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not valid UTF-8"))?;
+    Ok((text, name))
 }
 
 /// Reads and compiles the decision table for the facts that the mapping gives. A table that would misjudge or refuse

@@ -48,7 +48,7 @@ pub enum Check {
     Mergeable,
     /// An output that is none of the known ones.
     UnknownOutput,
-    /// An aggregation that cannot work.
+    /// An aggregation that cannot work, or that has nothing to work on.
     Aggregation,
     /// A decision that requires itself.
     Cycle,
@@ -79,7 +79,7 @@ pub struct Finding {
     pub rows: Vec<usize>,
     /// Line in the file.
     pub line: usize,
-    /// A record that shows it: input → value.
+    /// A record that shows it: input → value. None where every record does, and the message says so.
     pub example: Option<serde_json::Map<String, serde_json::Value>>,
     /// What is wrong.
     pub message: String,
@@ -223,7 +223,7 @@ fn of_problems(problems: Problems, lint: &mut Lint) -> Result<(), Problems> {
         let remedy = match check {
             Check::Ragged => "give the rule one entry a column, `-` where any value will do",
             Check::Cycle => "remove one of the requirements of the circle",
-            Check::Aggregation => "use COLLECT with exactly one output for an aggregation",
+            Check::Aggregation => "use SUM, COUNT, MIN or MAX over exactly one output",
             Check::UnknownOutput => "write one of the known values",
             _ => "correct the cell",
         };
@@ -238,6 +238,9 @@ fn of_problems(problems: Problems, lint: &mut Lint) -> Result<(), Problems> {
             message = format!("{message}`{cell}`: ");
         }
         message.push_str(&problem.message);
+        if matches!(check, Check::Ragged | Check::Cycle | Check::Aggregation) {
+            message.push_str(": nothing is decided, every record shows it");
+        }
         lint.findings.push(Finding {
             check,
             severity: Severity::Error,

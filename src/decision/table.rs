@@ -13,6 +13,8 @@ use super::feel::value::{Kind, Value, equal, order};
 pub struct Table {
     /// What several matches mean.
     pub hit: HitPolicy,
+    /// An aggregation beside a hit policy that has none: passed over.
+    pub stray_aggregation: Option<Box<str>>,
     /// Input columns.
     pub inputs: Vec<Column>,
     /// Output columns.
@@ -111,28 +113,28 @@ pub enum Aggregation {
 }
 
 impl HitPolicy {
-    /// Understands the long and the short spellings. An absent one is UNIQUE.
+    /// Understands the long and the short spellings. An absent one is UNIQUE. An aggregation counts under COLLECT only:
+    /// beside another hit policy it is passed over, and the lint warns of it.
     pub fn parse(text: &str, aggregation: Option<&str>) -> Result<Self, String> {
-        let aggregation = match aggregation.map(str::trim) {
-            None | Some("" | "NONE" | "LIST") => None,
-            Some("SUM") => Some(Aggregation::Sum),
-            Some("COUNT") => Some(Aggregation::Count),
-            Some("MIN") => Some(Aggregation::Min),
-            Some("MAX") => Some(Aggregation::Max),
-            Some(other) => {
-                return Err(format!(
-                    "there is no aggregation `{other}`: expected SUM, COUNT, MIN or MAX"
-                ));
-            }
-        };
-        let policy = match text.trim() {
+        Ok(match text.trim() {
             "" | "UNIQUE" | "U" => Self::Unique,
             "ANY" | "A" => Self::Any,
             "PRIORITY" | "P" => Self::Priority,
             "FIRST" | "F" => Self::First,
             "RULE ORDER" | "R" => Self::RuleOrder,
             "OUTPUT ORDER" | "O" => Self::OutputOrder,
-            "COLLECT" | "C" => Self::Collect(aggregation),
+            "COLLECT" | "C" => Self::Collect(match aggregation.map(str::trim) {
+                None | Some("" | "NONE" | "LIST") => None,
+                Some("SUM") => Some(Aggregation::Sum),
+                Some("COUNT") => Some(Aggregation::Count),
+                Some("MIN") => Some(Aggregation::Min),
+                Some("MAX") => Some(Aggregation::Max),
+                Some(other) => {
+                    return Err(format!(
+                        "there is no aggregation `{other}`: expected SUM, COUNT, MIN or MAX"
+                    ));
+                }
+            }),
             "C+" => Self::Collect(Some(Aggregation::Sum)),
             "C#" => Self::Collect(Some(Aggregation::Count)),
             "C<" => Self::Collect(Some(Aggregation::Min)),
@@ -142,14 +144,7 @@ impl HitPolicy {
                     "there is no hit policy `{other}`: expected UNIQUE, ANY, PRIORITY, FIRST, RULE ORDER, OUTPUT ORDER or COLLECT"
                 ));
             }
-        };
-        if aggregation.is_some() && !matches!(policy, Self::Collect(_)) {
-            return Err(format!(
-                "an aggregation goes with the hit policy COLLECT only, not with {}",
-                policy.name()
-            ));
-        }
-        Ok(policy)
+        })
     }
 
     /// The long spelling.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod budget;
-mod build;
+pub mod build;
 mod explain;
 mod feel;
 mod hostile;

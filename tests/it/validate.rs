@@ -1,6 +1,8 @@
 //! `validate`: the smoke check of a CI, and the answer to "why was this record rejected".
 #![allow(clippy::unwrap_used)]
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::support::Workplace;
@@ -217,6 +219,32 @@ fn a_gap_is_a_warning_and_an_error_when_strict() {
         .says("warning[gap]")
         .says("\"qualityScore\":79.5");
     place.run(&["validate", "--strict"]).expect(2);
+}
+
+#[test]
+fn a_decision_table_without_end_is_refused_at_once() {
+    let place = Workplace::new();
+    std::fs::File::create(place.path("huge.dmn.xml"))
+        .and_then(|file| file.set_len(100 << 20))
+        .unwrap();
+    for name in ["huge.dmn.xml", "/dev/zero"] {
+        let said = format!(
+            "{name}: the decision table cannot be read: it is larger than 8 MiB; is it the right file?"
+        );
+        for arguments in [
+            ["validate", "--decisions", name].as_slice(),
+            &["validate", "--against", name, "--input", "-"],
+        ] {
+            let started = Instant::now();
+            place.run(arguments).expect(2).says(&said);
+            assert!(started.elapsed() < Duration::from_secs(20));
+        }
+    }
+    std::fs::write(place.path("latin.dmn.xml"), b"<definitions name=\"\xe9\"/>").unwrap();
+    place
+        .run(&["validate", "--decisions", "latin.dmn.xml"])
+        .expect(2)
+        .says("it is not valid UTF-8");
 }
 
 #[test]

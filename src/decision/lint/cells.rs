@@ -242,9 +242,24 @@ impl Linter<'_> {
         }
     }
 
-    /// Sums of what cannot be added up, and priorities that are not given.
+    /// Sums of what cannot be added up, priorities that are not given, aggregations where there is nothing to aggregate.
     pub(super) fn aggregation(&mut self) {
         let table = self.table;
+        if let Some(aggregation) = &table.stray_aggregation {
+            let message = format!(
+                "the aggregation {aggregation} goes with the hit policy COLLECT only: under {} it is passed over",
+                table.hit.name()
+            );
+            let example = self.example_of_any();
+            self.find(
+                Check::Aggregation,
+                Severity::Warning,
+                &[],
+                example,
+                message,
+                "remove it, or use COLLECT",
+            );
+        }
         match table.hit {
             HitPolicy::Collect(Some(
                 aggregation @ (Aggregation::Sum | Aggregation::Min | Aggregation::Max),
@@ -285,7 +300,7 @@ impl Linter<'_> {
                     "the hit policy {} orders by the listed output values, and no output lists any: rows decide",
                     table.hit.name()
                 );
-                let example = (0..table.rules.len()).find_map(|row| self.example_in(&[row]));
+                let example = self.example_of_any();
                 self.find(
                     Check::Aggregation,
                     Severity::Warning,

@@ -39,6 +39,11 @@ impl Linter<'_> {
         Some(self.example_of(&values))
     }
 
+    /// A record that some rule matches.
+    pub(super) fn example_of_any(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+        (0..self.table.rules.len()).find_map(|row| self.example_in(&[row]))
+    }
+
     /// A record that the rule would match, if it were not for its cells in one group.
     pub(super) fn example_beside(
         &self,

@@ -131,8 +131,17 @@ impl Compiler<'_> {
                 }
             }
         }
+        let stray_aggregation = model
+            .aggregation
+            .as_deref()
+            .map(str::trim)
+            .filter(|name| {
+                !matches!(hit, HitPolicy::Collect(_)) && !matches!(*name, "" | "NONE" | "LIST")
+            })
+            .map(Box::from);
         (self.problems.len() == known).then_some(Table {
             hit,
+            stray_aggregation,
             inputs,
             outputs,
             rules,

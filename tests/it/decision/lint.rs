@@ -168,21 +168,42 @@ fn adjacent_dates_have_nothing_between_them() {
 
 #[test]
 fn a_default_output_leaves_no_gap() {
-    let table = scores().verdict(">= 80", "VALID");
-    let xml = table.xml().replace(
-        "</outputValues></output>",
-        "</outputValues><defaultOutputEntry><text>null</text></defaultOutputEntry></output>",
+    let xml = scores().verdict(">= 80", "VALID").xml();
+    let gaps = |xml: &str| {
+        let report = lint(xml, "t.dmn.xml", None, FACTS).unwrap();
+        report
+            .findings
+            .into_iter()
+            .filter(|finding| finding.check == Check::Gap)
+            .count()
+    };
+    assert!(gaps(&xml) > 0);
+    let with_default = |validation: &str, action: &str| {
+        let mut parts = xml.split("</outputValues></output>");
+        let mut text = parts.next().unwrap().to_owned();
+        for (default, rest) in [validation, action].iter().zip(parts) {
+            text += &format!(
+                "</outputValues><defaultOutputEntry><text>{default}</text></defaultOutputEntry></output>{rest}"
+            );
+        }
+        text
+    };
+    let defaults = with_default("\"INVALID\"", "\"REJECT\"");
+    assert_eq!(
+        lint(&defaults, "t.dmn.xml", None, FACTS)
+            .unwrap()
+            .findings
+            .len(),
+        0
     );
-    let report = lint(&xml, "t.dmn.xml", None, FACTS);
-    // A null default is no verdict; what counts here is that it is no gap.
-    if let Ok(report) = report {
-        assert!(
-            !report
-                .findings
-                .iter()
-                .any(|finding| finding.check == Check::Gap)
-        );
-    }
+    // A null default is no verdict, and no gap either.
+    let report = lint(&with_default("null", "null"), "t.dmn.xml", None, FACTS).unwrap();
+    let checks: Vec<Check> = report
+        .findings
+        .iter()
+        .map(|finding| finding.check)
+        .collect();
+    assert_eq!(checks, [Check::UnknownOutput, Check::UnknownOutput]);
 }
 
 #[test]
@@ -315,20 +336,132 @@ fn rules_with_different_reasons_are_not_joined() {
     );
 }
 
+/// A file whose deciding table requires one more, with these attributes, output columns and output entries.
+fn requiring(attributes: &str, outputs: &str, entries: [&str; 2]) -> String {
+    let rule = |row: usize, condition: &str| {
+        let entries = entries[row - 1].replace('|', "</text></outputEntry><outputEntry><text>");
+        format!(
+            "<rule id=\"P{row}\"><inputEntry><text>{condition}</text></inputEntry><outputEntry><text>{entries}</text></outputEntry></rule>"
+        )
+    };
+    let required = format!(
+        "<decision id=\"points\" name=\"points\"><decisionTable {attributes}><input><inputExpression \
+         typeRef=\"number\"><text>qualityScore</text></inputExpression></input>{outputs}{}{}</decisionTable></decision>",
+        rule(1, "&gt; 50"),
+        rule(2, "-"),
+    );
+    scores()
+        .verdict("> 50", "VALID")
+        .verdict("<= 50, null", "INVALID")
+        .xml()
+        .replace("<decision id=\"table\"", &format!("{required}<decision id=\"table\""))
+        .replace(
+            "<decisionTable hitPolicy=\"UNIQUE\"",
+            "<informationRequirement><requiredDecision href=\"#points\"/></informationRequirement><decisionTable hitPolicy=\"UNIQUE\"",
+        )
+}
+
 #[test]
-fn an_aggregation_without_collect_and_a_circle_are_found() {
-    let xml = scores().verdict("-", "VALID").xml().replace(
-        "hitPolicy=\"UNIQUE\"",
-        "hitPolicy=\"UNIQUE\" aggregation=\"SUM\"",
-    );
-    let report = lint(&xml, "t.dmn.xml", None, FACTS);
-    let findings = report.map(|report| report.findings).unwrap_or_default();
-    assert!(
-        findings
+fn each_check_is_as_severe_as_the_manual_says() {
+    use Check::{
+        Aggregation, Cycle, Duplicate, Empty, Gap, Mergeable, Overlap, Ragged, Shadowed, Type,
+        UnknownOutput,
+    };
+    use Severity::{Error, Warning};
+    let scored = |hit: &str, rules: &[(&str, &str)]| {
+        rules
             .iter()
-            .any(|finding| finding.check == Check::Aggregation),
-        "{findings:?}"
+            .fold(
+                TableFile::deciding(hit).input("qualityScore: number"),
+                |table, (cell, verdict)| table.verdict(cell, verdict),
+            )
+            .xml()
+    };
+    let whole = scored("UNIQUE", &[("> 50", "VALID"), ("<= 50, null", "INVALID")]);
+    let one = "<output/>";
+    let cases = [
+        (Overlap, Error, scored("UNIQUE", &[("> 50", "VALID"), ("> 60", "VALID")])),
+        (Overlap, Error, scored("ANY", &[("> 50", "VALID"), ("> 60", "WARNING")])),
+        (Type, Error, scored("FIRST", &[("\"80\"", "VALID"), ("-", "INVALID")])),
+        (Type, Error, requiring("hitPolicy=\"FIRST\"", "<output typeRef=\"number\"/>", ["\"a\"", "1"])),
+        (Ragged, Error, scored("UNIQUE", &[("> 50 | -", "VALID")])),
+        (UnknownOutput, Error, scored("UNIQUE", &[("-", "FINE")])),
+        (
+            UnknownOutput,
+            Error,
+            requiring("hitPolicy=\"FIRST\"", "<output><outputValues><text>1, 2</text></outputValues></output>", ["3", "1"]),
+        ),
+        (Cycle, Error, requiring("", one, ["1", "2"]).replace("name=\"points\">", "name=\"points\"><informationRequirement><requiredDecision href=\"#table\"/></informationRequirement>")),
+        (Gap, Warning, scored("UNIQUE", &[("> 50", "VALID")])),
+        (Shadowed, Warning, scored("FIRST", &[("> 50", "VALID"), ("> 60", "WARNING")])),
+        (Empty, Warning, scored("FIRST", &[("[80..50]", "VALID"), ("-", "INVALID")])),
+        (Duplicate, Warning, scored("ANY", &[("> 50", "VALID"), ("> 50", "VALID")])),
+        (Mergeable, Warning, scored("UNIQUE", &[("[1..2)", "VALID"), ("[2..3]", "VALID")])),
+        // What is passed over or comes to null, and what cannot be computed at all.
+        (Aggregation, Warning, whole.replace("hitPolicy=\"UNIQUE\"", "hitPolicy=\"UNIQUE\" aggregation=\"SUM\"")),
+        (Aggregation, Warning, requiring("hitPolicy=\"C+\"", one, ["\"a\"", "1"])),
+        (Aggregation, Warning, requiring("hitPolicy=\"PRIORITY\"", one, ["1", "2"])),
+        (Aggregation, Error, requiring("hitPolicy=\"COLLECT\" aggregation=\"AVERAGE\"", one, ["1", "2"])),
+        (Aggregation, Error, requiring("hitPolicy=\"C+\"", "<output name=\"a\"/><output name=\"b\"/>", ["1|2", "3|4"])),
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for (check, severity, xml) in cases {
+        let report =
+            lint(&xml, "t.dmn.xml", None, FACTS).unwrap_or_else(|why| panic!("{why}\n{xml}"));
+        let found: Vec<&Finding> = report
+            .findings
+            .iter()
+            .filter(|finding| finding.check == check)
+            .collect();
+        assert!(
+            !found.is_empty(),
+            "{check:?}: {:#?}\n{xml}",
+            report.findings
+        );
+        for finding in found {
+            assert_eq!(finding.severity, severity, "{finding}");
+            let every = finding.message.ends_with("every record shows it");
+            assert_eq!(finding.example.is_some(), !every, "{finding}");
+            assert!(!finding.remedy.is_empty(), "{finding}");
+        }
+        // An error keeps the program from starting, and nothing else does.
+        let refused = Decision::compile(&xml, "t.dmn.xml", None, FACTS).is_err();
+        assert!(!refused || report.has_errors(), "{check:?}");
+        seen.insert(check.name());
+    }
+    assert_eq!(seen.len(), 11, "{seen:?}");
+    // The manual's table says the same.
+    let page = include_str!("../../../docs/decisions.md");
+    for name in seen {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn an_aggregation_beside_another_hit_policy_is_passed_over_with_a_warning() {
+    let xml = scores()
+        .verdict("> 50", "VALID")
+        .verdict("<= 50, null", "INVALID")
+        .xml()
+        .replace(
+            "hitPolicy=\"UNIQUE\"",
+            "hitPolicy=\"UNIQUE\" aggregation=\"SUM\"",
+        );
+    let findings = lint(&xml, "t.dmn.xml", None, FACTS).unwrap().findings;
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(
+        findings[0].message,
+        "the aggregation SUM goes with the hit policy COLLECT only: under UNIQUE it is passed over"
     );
+    let decision = Decision::compile(&xml, "t.dmn.xml", None, FACTS).unwrap();
+    let verdict = decision
+        .decide(&facts_of(&findings[0]), &mut Scratch::default())
+        .class;
+    assert_eq!(verdict, "decided");
+}
+
+#[test]
+fn a_circle_of_decisions_is_found() {
     let xml = scores().verdict("-", "VALID").xml().replace(
         "<decisionTable",
         "<informationRequirement><requiredDecision href=\"#table\"/></informationRequirement><decisionTable",

@@ -78,6 +78,11 @@ fn gunzip(body: &[u8], max: u64) -> Result<Vec<u8>, ApiError> {
             ),
             "the connection to the API is cut short; look at proxies in between",
         )),
+        Err(error) if error.kind() == ErrorKind::OutOfMemory => Err(ApiError::new(
+            Kind::TooLarge,
+            "there is not memory enough to unpack the page",
+            "ask for smaller pages (pagination.size), or give the run more memory",
+        )),
         Err(_) => Err(ApiError::new(
             Kind::Encoding,
             format!(

@@ -3,6 +3,7 @@
 //! [`inspect`] finds every disagreement before anything is fetched; what it returns is all the write path knows of the
 //! table. Nothing here writes a row.
 
+mod apply;
 mod misfit;
 
 use tokio_postgres::types::Type;
@@ -20,40 +21,8 @@ use misfit::{
     key_problems, misfit, missing_column, missing_kept, missing_log_columns, missing_tables,
 };
 
+pub use apply::{SCHEMA_SQL, apply_schema};
 pub use misfit::{Misfit, Part, SchemaError};
-
-/// The tables the program brings along.
-pub const SCHEMA_SQL: &str = include_str!("../../schema.sql");
-
-/// Any two processes that apply the schema at once take turns.
-const APPLY_LOCK: i64 = 0x6461_7461_7379_6e63;
-
-/// Creates what is missing, in the target's schema and in that of the audit tables. Changes nothing that is there.
-pub fn apply_schema(conn: &mut Connection, db: &Database) -> Result<(), StoreError> {
-    let mut schemas = vec![&db.schema];
-    if db.log_schema != db.schema {
-        schemas.push(&db.log_schema);
-    }
-    for schema in schemas {
-        let applied = conn
-            .begin(
-                "applying the schema",
-                "",
-                &format!(
-                    "SELECT pg_advisory_xact_lock({APPLY_LOCK}); SET LOCAL search_path = {}; \
-                     SET LOCAL client_min_messages = warning;",
-                    quote(schema)
-                ),
-            )
-            .and_then(|()| conn.run("applying the schema", SCHEMA_SQL))
-            .and_then(|()| conn.run("applying the schema", "COMMIT"));
-        if let Err(error) = applied {
-            conn.roll_back();
-            return Err(error);
-        }
-    }
-    Ok(())
-}
 
 /// What the write path needs to know of the table.
 #[derive(Clone, Debug)]
@@ -210,10 +179,10 @@ pub fn inspect(
                 "table {shown} does not exist, or {} may not see it",
                 db.user
             ),
-            if db.table == "customers" {
-                "type: datasync check-db --apply-schema".to_owned()
+            if (db.schema.as_str(), db.table.as_str()) == ("public", "customers") {
+                "type: datasync check-db --apply-schema"
             } else {
-                "create it, or correct database.tables.customers in mappings.yaml".to_owned()
+                "correct database.tables.customers in mappings.yaml, or create it with: datasync check-db --apply-schema"
             },
         ));
         return Err(SchemaError::Mismatch(problems));

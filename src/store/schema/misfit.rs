@@ -111,16 +111,24 @@ pub(super) fn missing_tables(
         .collect())
 }
 
-/// Columns that a later version of schema.sql has given the log of runs.
+/// Columns the log of runs lacks: a later version of schema.sql has given it some, or it is another table altogether.
 pub(super) fn missing_log_columns(
     conn: &mut Connection,
     db: &Database,
 ) -> Result<Option<Misfit>, StoreError> {
-    let columns: Vec<&str> = SCHEMA_SQL
+    let first_word = |line: &'static str| line.split_whitespace().next();
+    let own: Vec<&str> = SCHEMA_SQL
+        .lines()
+        .skip_while(|line| *line != "CREATE TABLE IF NOT EXISTS sync_log (")
+        .skip(1)
+        .take_while(|line| *line != ");")
+        .filter_map(first_word)
+        .collect();
+    let later = SCHEMA_SQL
         .lines()
         .filter_map(|line| line.strip_prefix("ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS "))
-        .filter_map(|rest| rest.split_whitespace().next())
-        .collect();
+        .filter_map(first_word);
+    let columns: Vec<&str> = own.iter().copied().chain(later).collect();
     let table = quote_table(&db.log_schema, &db.log_table);
     let rows = conn.query(
         "looking at the log of runs",
@@ -133,6 +141,7 @@ pub(super) fn missing_log_columns(
         .filter_map(|row| row.try_get::<_, i64>(0).ok())
         .filter_map(|n| columns.get(usize::try_from(n - 1).ok()?).copied())
         .collect();
+    let foreign = missing.iter().any(|column| own.contains(column));
     Ok((!missing.is_empty()).then(|| {
         Misfit::new(
             Part::Tables,
@@ -142,7 +151,11 @@ pub(super) fn missing_log_columns(
                 db.log_table,
                 missing.join(", ")
             ),
-            "type: datasync check-db --apply-schema",
+            if foreign {
+                "it is no log of runs: name another in database.tables.sync_log of mappings.yaml, or rename this one"
+            } else {
+                "type: datasync check-db --apply-schema"
+            },
         )
     }))
 }

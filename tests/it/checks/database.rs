@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{black_hole, check, failed};
 use crate::support::Workplace;
@@ -402,4 +402,47 @@ fn what_waits_on_disk_is_told_and_a_state_directory_that_cannot_be_written_is_ex
     let blocked = at(&database).env("DATASYNC_STATE_DIR", "/dev/null");
     let result = look(&blocked, 2);
     failed(&result, "spool", "/dev/null", "--state-dir");
+}
+
+#[test]
+fn the_remedies_for_tables_under_other_names_lead_to_a_sync() {
+    let database = Database::undistributed();
+    database
+        .run("ALTER TABLE customers RENAME COLUMN email TO mail; ALTER TABLE sync_log DROP pages");
+    let columns = || {
+        database.list(
+            "SELECT table_name || '.' || column_name FROM information_schema.columns \
+             WHERE table_schema = 'public' AND table_name IN ('customers', 'sync_log') ORDER BY 1",
+        )
+    };
+    let before = columns();
+    let api = Server::new()
+        .records(vec![
+            json!({"external_id": "1", "full_name": "Ann", "contact_email": "a@b.example",
+            "created_date": "2025-01-01T00:00:00Z", "quality_score": 90})
+            .to_string(),
+        ])
+        .start();
+    let place = at(&database).with_api(api.url());
+    place.edit("mappings.yaml", "name: customers,", "name: clients,");
+    place.edit("mappings.yaml", "{ name: sync_log,", "{ name: audit,");
+    let result = look(&place, 2);
+    for table in ["public.clients", "public.audit"] {
+        failed(
+            &result,
+            "tables",
+            &format!("{table} does not exist"),
+            "datasync check-db --apply-schema",
+        );
+    }
+    place.run(&["check-db", "--apply-schema"]).expect(0);
+    look(&place, 0);
+    place.run(&["sync"]).expect(0);
+    assert_eq!(database.one("SELECT email FROM clients"), "a@b.example");
+    assert_eq!(database.one("SELECT status FROM audit"), "SUCCESS");
+    assert_eq!(columns(), before, "what is called so is another's");
+    assert_eq!(
+        database.list("SELECT count(*) FROM customers UNION ALL SELECT count(*) FROM sync_log"),
+        ["0", "0"]
+    );
 }

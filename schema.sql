@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS sync_log (
     error_message     text
 );
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS target           text;              -- schema.table
-ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS mode             varchar(20);       -- full or incremental
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS mode             varchar(20);       -- full or incremental; retry where it was one
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS shard            varchar(20);       -- 1/4, or null for all
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS complete         boolean NOT NULL DEFAULT false; -- saw the whole source
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS inserted         bigint NOT NULL DEFAULT 0;

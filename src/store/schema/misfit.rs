@@ -3,13 +3,12 @@
 
 use tokio_postgres::types::Type;
 
-use super::super::batch::Columns;
 use super::super::connect::Connection;
 use super::super::encode::Wire;
 use super::super::error::StoreError;
-use super::super::upsert::{single, text};
-use super::super::{own_tables, quote, quote_table};
-use super::{Found, SCHEMA_SQL, UNIQUE_SQL};
+use super::super::upsert::single;
+use super::super::{own_tables, quote_table};
+use super::{Found, SCHEMA_SQL};
 use crate::config::plan::{Database, Kind};
 
 const CAST_SQL: &str = "
@@ -228,50 +227,6 @@ pub(super) fn misfit(
             "change the field's type in mappings.yaml, or the column's with ALTER TABLE",
         )
     }))
-}
-
-pub(super) fn key_problems(
-    conn: &mut Connection,
-    db: &Database,
-    wanted: &Columns,
-    table: &str,
-    shown: &str,
-) -> Result<Vec<Misfit>, StoreError> {
-    let mut problems = Vec::new();
-    let key = &wanted.mapped[wanted.key].column;
-    if *key != db.conflict_key {
-        problems.push(Misfit::new(
-            Part::Key,
-            format!(
-                "conflict_key is {} but the mapping's key field feeds column {key}",
-                db.conflict_key
-            ),
-            "correct database.tables.customers.conflict_key in mappings.yaml",
-        ));
-    }
-    let unique = conn.query(
-        "reading the table's unique keys",
-        UNIQUE_SQL,
-        &[(&table, Type::TEXT)],
-    )?;
-    let mut names = Vec::new();
-    for row in &unique {
-        names.push(text(row, 0)?);
-    }
-    if !names.contains(&db.conflict_key.as_str()) {
-        problems.push(Misfit::new(
-            Part::Key,
-            format!(
-                "column {} of {shown} is the conflict key but not unique by itself",
-                db.conflict_key
-            ),
-            format!(
-                "type: ALTER TABLE {table} ADD UNIQUE ({})",
-                quote(&db.conflict_key)
-            ),
-        ));
-    }
-    Ok(problems)
 }
 
 /// Edits (insert, delete, replace) between two names.

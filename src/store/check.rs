@@ -337,7 +337,7 @@ fn encryption(db: &Database, conn: &mut Connection) -> Found {
          WHERE pid = pg_backend_pid()), 'none')",
     )?;
     well(if used == "none" {
-        "not encrypted: the server offers no TLS".to_owned()
+        "not encrypted: the server offers no TLS, or none that works from here".to_owned()
     } else {
         format!("{used}, {verified}")
     })

@@ -1,5 +1,6 @@
--- The tables of datasync. Idempotent: apply it as often as you like (`datasync check-db --apply-schema` does), in the
--- schema that is first in search_path. An existing table keeps its rows and gains the columns it lacks.
+-- The tables of datasync. Idempotent: apply it as often as you like, in the schema that is first in search_path.
+-- `datasync check-db --apply-schema` does it under the names and in the schemas of mappings.yaml (tables.customers,
+-- tables.sync_log). An existing table keeps its rows and gains the columns it lacks.
 
 -- The records. Rename or extend it as you like: mappings.yaml says which column takes which field. The last four
 -- columns and updated_at are datasync's own; it needs the unique key.
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS sync_log (
     error_message     text
 );
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS target           text;              -- schema.table
-ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS mode             varchar(20);       -- full or incremental
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS mode             varchar(20);       -- full or incremental; retry where it was one
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS shard            varchar(20);       -- 1/4, or null for all
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS complete         boolean NOT NULL DEFAULT false; -- saw the whole source
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS inserted         bigint NOT NULL DEFAULT 0;

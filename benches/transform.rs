@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use datasync::config::plan::{Field, Kind, Mapping, QualityScore};
+use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, QualityScore};
 use datasync::transform::{Shaped, Transform};
 use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
@@ -55,6 +55,7 @@ fn customers() -> Mapping {
     Mapping {
         fields,
         key: 0,
+        key_choice: KeyChoice::Said,
         version: None,
         quality_score: QualityScore {
             field: Some(4),

@@ -293,8 +293,7 @@ fn fields(page: &Page, mapping: &Mapping) -> Check {
         .iter()
         .filter(|field| !present(&field.source))
         .collect();
-    let needed =
-        absent.iter().any(|field| field.required) || !present(&mapping.fields[mapping.key].source);
+    let needed = absent.iter().any(|field| field.required);
     let mapped: BTreeSet<&str> = mapping
         .fields
         .iter()

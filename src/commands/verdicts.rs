@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api;
 use crate::cli::ValidateArgs;
-use crate::config::plan::{Mapping, Plan};
+use crate::config::plan::{KeyChoice, Mapping, Plan};
 use crate::decision::{Decision, Impact, Scratch};
 use crate::exit::Misconfigured;
 use crate::pipeline::{Judgement, Rules, judge};
@@ -175,7 +175,12 @@ impl<'a> Judge<'a> {
     fn stored(&mut self) -> Result<()> {
         let database = self.plan.database()?;
         let mut connection = Connection::open(database, database.connection_timeout)?;
-        let mapping = as_stored(&self.plan.mapping);
+        let mapping = store::settled(&mut connection, database, &self.plan.mapping)?;
+        if mapping.key_choice != KeyChoice::Said {
+            let why = "the conflict key is not known: `datasync check-db` says what to write";
+            return Err(Misconfigured(why.to_owned()).into());
+        }
+        let mapping = as_stored(&mapping);
         let transform = Transform::new(&mapping)?;
         let unkept: Vec<&str> = mapping
             .fields

@@ -28,7 +28,7 @@ pub(super) struct Tables {
     pub schema: String,
     pub table: String,
     pub primary_key: String,
-    /// As the file says it; the mapping decides when it does not.
+    /// As the file says it; the table decides when it does not.
     pub conflict_key: Option<String>,
     log_schema: String,
     log_table: String,
@@ -97,11 +97,7 @@ pub(super) fn is_identifier(text: &str) -> bool {
 }
 
 /// The connection; `None` when something needed is missing (and noted).
-pub(super) fn database(
-    section: &Section<'_>,
-    tables: Tables,
-    conflict_key: String,
-) -> Option<Database> {
+pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database> {
     let connection = section.section(
         "connection",
         &[
@@ -205,7 +201,6 @@ pub(super) fn database(
         batch_size,
         schema: tables.schema,
         table: tables.table,
-        conflict_key,
         log_schema: tables.log_schema,
         log_table: tables.log_table,
         owed: Vec::new(),

@@ -95,7 +95,6 @@ impl Drafts {
 /// What the mapping of the file comes to.
 pub(super) struct Fields {
     pub mapping: Mapping,
-    pub conflict_key: String,
     /// External name ← internal field, of the outgoing mapping.
     pub outgoing: Vec<(String, String)>,
     /// `validation.decision`.
@@ -152,15 +151,15 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
         .map(|fields| write_back_fields(&fields, &drafts))
         .unwrap_or_default();
     let decision = validation.text("decision");
-    let (key, conflict_key) = key?;
+    let (key, key_choice) = key?;
     Some(Fields {
         mapping: Mapping {
             fields: drafts.list.into_iter().map(|draft| draft.field).collect(),
             key,
+            key_choice,
             version,
             quality_score,
         },
-        conflict_key,
         outgoing,
         decision,
     })

@@ -198,20 +198,15 @@ fn resolve(
     let metrics_textfile = operations::metrics_textfile(&operating, metrics_textfile);
     let spool_max_bytes = operations::spool_max_bytes(&root);
     let retention = operations::retention(&root);
-    let (mapping, conflict_key, outgoing, decision) = match fields {
-        Some(fields) => (
-            Some(fields.mapping),
-            fields.conflict_key,
-            fields.outgoing,
-            fields.decision,
-        ),
-        None => (None, String::new(), Vec::new(), None),
+    let (mapping, outgoing, decision) = match fields {
+        Some(fields) => (Some(fields.mapping), fields.outgoing, fields.decision),
+        None => (None, Vec::new(), None),
     };
     let mapped = mapping
         .as_ref()
         .map_or(&[][..], |mapping: &plan::Mapping| &mapping.fields);
     let api = api::api(&api.needed(needs.api), retries, outgoing, mapped);
-    let mut database = database::database(&database.needed(needs.database), tables, conflict_key);
+    let mut database = database::database(&database.needed(needs.database), tables);
     if let (Some(database), Some(update)) = (
         &mut database,
         api.as_ref().and_then(|api| api.update.as_ref()),

@@ -179,9 +179,33 @@ pub struct Mapping {
     pub fields: Vec<Field>,
     /// Index into `fields` of the one that feeds the conflict key.
     pub key: usize,
+    pub key_choice: KeyChoice,
     /// Index into `fields` of the freshness guard (`version_field`), a datetime.
     pub version: Option<usize>,
     pub quality_score: QualityScore,
+}
+
+impl Mapping {
+    /// The column that a field feeds.
+    pub fn column(&self, field: usize) -> Option<&str> {
+        self.fields.get(field)?.column.as_deref()
+    }
+
+    /// The column that decides insert or update.
+    pub fn key_column(&self) -> &str {
+        self.column(self.key).unwrap_or_default()
+    }
+}
+
+/// How the field of the conflict key was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// mappings.yaml names its column, or the table has decided.
+    Said,
+    /// It names none: the one that feeds `customer_id`, until the table has been seen.
+    Assumed,
+    /// Nor does any feed `customer_id`: one that could be, good for showing records but not for storing them.
+    Open,
 }
 
 /// One mapped field.
@@ -213,6 +237,15 @@ pub struct Field {
     pub one_of: Vec<String>,
     /// Weight in the computed quality score (default 1).
     pub weight: Decimal,
+}
+
+impl Field {
+    /// True for what can tell one stored record from another.
+    pub const fn can_be_key(&self) -> bool {
+        self.column.is_some()
+            && self.default.is_none()
+            && !matches!(self.kind, Kind::Json | Kind::Boolean)
+    }
 }
 
 /// Types of mapped fields.
@@ -259,8 +292,6 @@ pub struct Database {
     pub schema: String,
     /// Table that takes the records (`customers`).
     pub table: String,
-    /// Its unique column that decides insert or update.
-    pub conflict_key: String,
     /// Schema and name of the audit table (`sync_log`).
     pub log_schema: String,
     pub log_table: String,

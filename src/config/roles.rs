@@ -2,58 +2,29 @@
 
 use super::database::Tables;
 use super::fields::Drafts;
-use super::plan::{Kind, QualityScore};
-use super::problem::nearest;
+use super::plan::{Field, KeyChoice, Kind, QualityScore};
+use super::problem::{Problem, nearest};
 use super::reader::Section;
 
-/// The field that feeds the conflict key, and the key's column.
+/// The field that feeds the conflict key, and how it was found.
 pub(super) fn conflict_key(
     api: &Section<'_>,
     tables: &Tables,
     drafts: &mut Drafts,
     root: &Section<'_>,
-) -> Option<(usize, String)> {
-    const DEFAULT: &str = "customer_id";
-    let columns: Vec<String> = drafts
-        .list
-        .iter()
-        .filter_map(|draft| draft.field.column.clone())
-        .collect();
-    let column = tables.conflict_key.as_deref().unwrap_or(DEFAULT);
-    let Some(index) = drafts
-        .list
-        .iter()
-        .position(|draft| draft.field.column.as_deref() == Some(column))
-    else {
-        if !drafts.complete {
-            return None;
-        }
-        let customers = root
-            .names("mappings")
-            .names("database")
-            .names("tables")
-            .names("customers");
-        if tables.conflict_key.is_some() {
-            let hint = match nearest(column, columns.iter().map(String::as_str)) {
-                Some(column) => format!("did you mean `{column}`?"),
-                None => format!("fed are: {}", columns.join(", ")),
-            };
-            customers.wrong(
-                "conflict_key",
-                format!("no mapped field feeds the column `{column}`"),
-                hint,
-            );
-        } else {
-            customers.absent_key(
-                "conflict_key",
-                format!(
-                    "say which column identifies a record; fed are: {}",
-                    columns.join(", ")
-                ),
-            );
-        }
-        return None;
+) -> Option<(usize, KeyChoice)> {
+    let customers = root
+        .names("mappings")
+        .names("database")
+        .names("tables")
+        .names("customers");
+    let (index, choice) = match &tables.conflict_key {
+        Some(column) => (said_key(column, drafts, &customers)?, KeyChoice::Said),
+        None => assumed_key(drafts, &customers)?,
     };
+    if choice == KeyChoice::Open {
+        return Some((index, choice));
+    }
     let draft = &mut drafts.list[index];
     draft.field.required = true;
     let context = api.context();
@@ -78,7 +49,55 @@ pub(super) fn conflict_key(
             "records without a key would all become one row",
         );
     }
-    Some((index, column.to_owned()))
+    Some((index, choice))
+}
+
+/// The field that feeds the column which the file names.
+fn said_key(column: &str, drafts: &Drafts, customers: &Section<'_>) -> Option<usize> {
+    let found = drafts
+        .list
+        .iter()
+        .position(|draft| draft.field.column.as_deref() == Some(column));
+    if found.is_none() && drafts.complete {
+        let fed = || drafts.list.iter().filter_map(|d| d.field.column.as_deref());
+        let hint = match nearest(column, fed()) {
+            Some(column) => format!("did you mean `{column}`?"),
+            None => format!("fed are: {}", fed().collect::<Vec<_>>().join(", ")),
+        };
+        customers.wrong(
+            "conflict_key",
+            format!("no mapped field feeds the column `{column}`"),
+            hint,
+        );
+    }
+    found
+}
+
+/// Without a word in the file the table decides. Until it is seen: the usual column, else whatever could be the key.
+fn assumed_key(drafts: &Drafts, customers: &Section<'_>) -> Option<(usize, KeyChoice)> {
+    const USUAL: &str = "customer_id";
+    let position =
+        |fits: &dyn Fn(&Field) -> bool| drafts.list.iter().position(|draft| fits(&draft.field));
+    if let Some(index) = position(&|field| field.column.as_deref() == Some(USUAL)) {
+        return Some((index, KeyChoice::Assumed));
+    }
+    let found = position(&|field| field.required && field.can_be_key())
+        .or_else(|| position(&Field::can_be_key));
+    if found.is_none() && drafts.complete {
+        customers.absent_key(
+            "conflict_key",
+            "no mapped field can identify a record: map one that is neither json nor boolean and has no default",
+        );
+    }
+    let index = found?;
+    customers.context().warn(
+        Problem::new(format!(
+            "`conflict_key` is not said and no field feeds `{USUAL}`: offline `{}` is taken for it",
+            drafts.list[index].field.name
+        ))
+        .hint("against a database it is the one unique column that a field feeds"),
+    );
+    Some((index, KeyChoice::Open))
 }
 
 pub(super) fn version_field(validation: &Section<'_>, drafts: &Drafts) -> Option<usize> {

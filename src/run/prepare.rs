@@ -10,12 +10,12 @@ use super::cache::Cache;
 use super::watermark::Mark;
 use super::{Purpose, Request, Run};
 use crate::api::{Pages, Want};
-use crate::config::plan::{Api, Plan};
+use crate::config::plan::{Api, KeyChoice, Mapping, Plan};
 use crate::exit::{Exit, Misconfigured};
 use crate::pipeline;
 use crate::signals::Signals;
 use crate::spool::Spool;
-use crate::store::{self, Class, Columns, Composer, Connection, Opening, StoreError};
+use crate::store::{self, Class, Columns, Composer, Connection, Opening, SchemaError, StoreError};
 use crate::transform::{Outgoing, Transform};
 
 /// Pauses before the database is asked again at the start.
@@ -35,22 +35,12 @@ impl<'a> Run<'a> {
             log::info!("{warning}");
         }
         let (api, database) = (plan.api()?, plan.database()?);
-        let mut transform =
-            Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
-        match &api.incremental {
-            Some(incremental) => transform
-                .watch(&incremental.field, &plan.mapping)
-                .map_err(|error| Misconfigured(format!("{error:#}")))?,
-            None if request.since.is_some() => {
-                let why = "--since needs `incremental` at the endpoint in mappings.yaml: which parameter of the API takes the time?";
-                return Err(Misconfigured(why.to_owned()).into());
-            }
-            None => {}
+        if api.incremental.is_none() && request.since.is_some() {
+            let why = "--since needs `incremental` at the endpoint in mappings.yaml: which parameter of the API takes the time?";
+            return Err(Misconfigured(why.to_owned()).into());
         }
+        let (transform, columns, composer) = compiled(&plan.mapping, api)?;
         let decision = crate::commands::load_decision(plan, &transform)?;
-        let columns = Columns::new(&plan.mapping).ok_or_else(|| {
-            Misconfigured("the conflict key is mapped with `column: false`".to_owned())
-        })?;
         let spool = if request.purpose == Purpose::DryRun {
             Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
         } else {
@@ -77,7 +67,7 @@ impl<'a> Run<'a> {
             transform,
             decision,
             columns: Arc::new(columns),
-            composer: composer(plan, api)?,
+            composer,
             delivery: None,
             spool,
             pages: Pages::new(api, want)?,
@@ -135,7 +125,9 @@ impl<'a> Run<'a> {
         let (mut connection, offset) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                self.fatal = error.class() == Class::Fatal;
+                // Without a key, what is fetched now could not even be kept apart.
+                self.fatal = error.class() == Class::Fatal
+                    || self.plan.mapping.key_choice == KeyChoice::Open;
                 self.store_failed(&error);
                 return Ok(());
             }
@@ -147,8 +139,20 @@ impl<'a> Run<'a> {
                 .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
                 .ok();
         }
-        match store::inspect(&mut connection, self.database, &self.plan.mapping) {
-            Ok(layout) => {
+        let looked = store::settled(&mut connection, self.database, &self.plan.mapping)
+            .map_err(SchemaError::from)
+            .and_then(|mapping| {
+                let layout = store::inspect(&mut connection, self.database, &mapping)?;
+                Ok((layout, mapping))
+            });
+        match looked {
+            Ok((layout, mapping)) => {
+                if mapping.key != self.plan.mapping.key {
+                    let (transform, columns, composer) = compiled(&mapping, self.api)?;
+                    self.transform = transform;
+                    self.columns = Arc::new(columns);
+                    self.composer = composer;
+                }
                 for (index, field) in self.plan.mapping.fields.iter().enumerate() {
                     let width = field
                         .column
@@ -164,24 +168,37 @@ impl<'a> Run<'a> {
                 self.connection = Some(connection);
                 Ok(())
             }
-            Err(store::SchemaError::Store(error)) => {
-                self.fatal = error.class() == Class::Fatal;
+            Err(SchemaError::Store(error)) => {
+                self.fatal = error.class() == Class::Fatal
+                    || self.plan.mapping.key_choice == KeyChoice::Open;
                 self.store_failed(&error);
                 Ok(())
             }
-            Err(problems @ store::SchemaError::Mismatch(_)) => {
+            Err(problems @ SchemaError::Mismatch(_)) => {
                 Err(Misconfigured(problems.to_string()).into())
             }
         }
     }
 }
 
-/// Makes the messages of write-back, where it is on.
-fn composer(plan: &Plan, api: &Api) -> Result<Option<Composer>> {
-    let Some(update) = &api.update else {
-        return Ok(None);
+/// All that is made of the mapping: how records are read, stored, and told to the API.
+fn compiled(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<Composer>)> {
+    let wrong = |error: anyhow::Error| Misconfigured(format!("{error:#}"));
+    let mut transform = Transform::new(mapping).map_err(wrong)?;
+    if let Some(incremental) = &api.incremental {
+        transform
+            .watch(&incremental.field, mapping)
+            .map_err(wrong)?;
+    }
+    let columns = Columns::new(mapping).ok_or_else(|| {
+        Misconfigured("the conflict key is mapped with `column: false`".to_owned())
+    })?;
+    let composer = match &api.update {
+        Some(update) => {
+            let outgoing = Outgoing::new(mapping, update).map_err(wrong)?;
+            Some(Composer::new(move |raw| outgoing.compose(raw)))
+        }
+        None => None,
     };
-    let outgoing = Outgoing::new(&plan.mapping, update)
-        .map_err(|error| Misconfigured(format!("{error:#}")))?;
-    Ok(Some(Composer::new(move |raw| outgoing.compose(raw))))
+    Ok((transform, columns, composer))
 }

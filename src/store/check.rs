@@ -1,6 +1,7 @@
 //! What `check-db` reports: from the name of the host up to the privileges and the lease, each step timed, each with its own
 //! detail and hint. Changes nothing.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::connect::{Connection, is_socket};
@@ -111,9 +112,11 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     findings.step("pooler", || pooler(db));
     findings.step("read-write", || writable(&mut conn));
     if usable {
+        // Where this fails the look at the tables fails as well, and says why.
+        let mapping = &*schema::settled(&mut conn, db, mapping).unwrap_or(Cow::Borrowed(mapping));
         let started = Instant::now();
-        let citus =
-            super::citus::look(&mut conn, db).unwrap_or_else(|error| Some(Err(failed(&error))));
+        let citus = super::citus::look(&mut conn, db, mapping.key_column())
+            .unwrap_or_else(|error| Some(Err(failed(&error))));
         if let Some(found) = citus {
             findings.note("citus", started.elapsed(), found);
         }
@@ -177,7 +180,7 @@ impl Findings {
             "key",
             Duration::ZERO,
             summed_up(about(Part::Key))
-                .unwrap_or_else(|| well(format!("{target} is unique by {}", db.conflict_key))),
+                .unwrap_or_else(|| well(format!("{target} is unique by {}", mapping.key_column()))),
         );
         if let Some(layout) = &layout {
             self.step("lengths", || lengths(layout, db, mapping));
@@ -334,7 +337,7 @@ fn encryption(db: &Database, conn: &mut Connection) -> Found {
          WHERE pid = pg_backend_pid()), 'none')",
     )?;
     well(if used == "none" {
-        "not encrypted: the server offers no TLS".to_owned()
+        "not encrypted: the server offers no TLS, or none that works from here".to_owned()
     } else {
         format!("{used}, {verified}")
     })

@@ -89,7 +89,11 @@ fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spre
 }
 
 /// Looks whether this is Citus, and whether its tables are laid out as the program needs them. None without Citus.
-pub(super) fn look(conn: &mut Connection, db: &Database) -> Result<Option<Verdict>, StoreError> {
+pub(super) fn look(
+    conn: &mut Connection,
+    db: &Database,
+    key: &str,
+) -> Result<Option<Verdict>, StoreError> {
     let Some(version) = extension(conn)? else {
         return Ok(None);
     };
@@ -134,7 +138,7 @@ pub(super) fn look(conn: &mut Connection, db: &Database) -> Result<Option<Verdic
         target: of_target.into_iter().next(),
         managed,
     };
-    Ok(Some(judge(&cluster, &tables[0].0, &db.conflict_key)))
+    Ok(Some(judge(&cluster, &tables[0].0, key)))
 }
 
 /// `shown` is the target, `key` its conflict key.

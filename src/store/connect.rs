@@ -90,6 +90,29 @@ pub(crate) fn is_socket(host: &str) -> bool {
     host.starts_with('/')
 }
 
+/// SQLSTATE of what `pg_hba.conf` lets nobody do, and of a role that may not log in.
+const NOT_LET_IN: &str = "28000";
+
+/// `prefer` tries once more in plain text where TLS failed, or `pg_hba.conf` does not let the encrypted connection in.
+fn without_tls(config: &Config, failed: &StoreError) -> Option<Config> {
+    let preferred = config.get_ssl_mode() == tokio_postgres::config::SslMode::Prefer;
+    let by_tls = failed.kind() == "tls" || failed.sqlstate() == Some(NOT_LET_IN);
+    (preferred && by_tls).then(|| {
+        let mut plain = config.clone();
+        plain.ssl_mode(tokio_postgres::config::SslMode::Disable);
+        plain
+    })
+}
+
+/// Which of two failures explains more: the later one, unless plain text is simply not let in.
+fn more_telling(encrypted: StoreError, plain: StoreError) -> StoreError {
+    if plain.sqlstate() == Some(NOT_LET_IN) {
+        encrypted
+    } else {
+        plain
+    }
+}
+
 impl Connection {
     /// Connects and authenticates within `limit`, name resolution and TLS included.
     pub fn open(db: &Database, limit: Duration) -> Result<Self, StoreError> {
@@ -143,12 +166,26 @@ impl Connection {
                 )
             })?;
         let connector = tls::connector(db.ssl_mode, db.ssl_root_cert.as_deref())?;
-        let connected = runtime.block_on(within(limit, give_up, config.connect(connector)));
+        let connected = runtime.block_on(within(limit, give_up, async {
+            let encrypted = config.connect(connector.clone()).await;
+            let failed = match encrypted {
+                Err(error) => StoreError::from_driver(&what, &error),
+                Ok(parts) => return Ok(parts),
+            };
+            let Some(plain) = without_tls(config, &failed) else {
+                return Err(failed);
+            };
+            log::debug!("{failed}; once more in plain text");
+            match plain.connect(connector).await {
+                Ok(parts) => Ok(parts),
+                Err(error) => Err(more_telling(failed, StoreError::from_driver(&what, &error))),
+            }
+        }));
         let (client, connection) = match connected {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) => {
                 runtime.shutdown_background();
-                return Err(StoreError::from_driver(&what, &error));
+                return Err(error);
             }
             Err(waited) => {
                 runtime.shutdown_background();

@@ -26,7 +26,7 @@ pub fn stored(
             Some(format!("'{name}', {}", quote(field.column.as_deref()?)))
         })
         .collect();
-    let key = format!("{}::text COLLATE \"C\"", quote(&db.conflict_key));
+    let key = format!("{}::text COLLATE \"C\"", quote(mapping.key_column()));
     let sql = format!(
         "SELECT {key}, json_build_object({})::text FROM {} WHERE {key} > $1 ORDER BY {key} LIMIT $2",
         members.join(", "),

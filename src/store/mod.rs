@@ -33,7 +33,7 @@ pub use error::{Class, StoreError};
 pub use history::PastRun;
 pub use log::{RunEnd, RunHeader};
 pub use outbox::Composer;
-pub use schema::{Layout, SchemaError, apply_schema, inspect};
+pub use schema::{Layout, SchemaError, apply_schema, inspect, settled};
 pub use upsert::{BatchOutcome, Difference, Refused, Writer, committed};
 
 /// An identifier, quoted for SQL whatever it contains.

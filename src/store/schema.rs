@@ -3,6 +3,8 @@
 //! [`inspect`] finds every disagreement before anything is fetched; what it returns is all the write path knows of the
 //! table. Nothing here writes a row.
 
+mod apply;
+mod key;
 mod misfit;
 
 use tokio_postgres::types::Type;
@@ -16,44 +18,12 @@ use super::upsert::{single, text};
 use super::{quote, quote_table};
 use crate::config::plan::{Database, Mapping};
 
-use misfit::{
-    key_problems, misfit, missing_column, missing_kept, missing_log_columns, missing_tables,
-};
+use key::key_problem;
+use misfit::{misfit, missing_column, missing_kept, missing_log_columns, missing_tables};
 
+pub use apply::{SCHEMA_SQL, apply_schema};
+pub use key::settled;
 pub use misfit::{Misfit, Part, SchemaError};
-
-/// The tables the program brings along.
-pub const SCHEMA_SQL: &str = include_str!("../../schema.sql");
-
-/// Any two processes that apply the schema at once take turns.
-const APPLY_LOCK: i64 = 0x6461_7461_7379_6e63;
-
-/// Creates what is missing, in the target's schema and in that of the audit tables. Changes nothing that is there.
-pub fn apply_schema(conn: &mut Connection, db: &Database) -> Result<(), StoreError> {
-    let mut schemas = vec![&db.schema];
-    if db.log_schema != db.schema {
-        schemas.push(&db.log_schema);
-    }
-    for schema in schemas {
-        let applied = conn
-            .begin(
-                "applying the schema",
-                "",
-                &format!(
-                    "SELECT pg_advisory_xact_lock({APPLY_LOCK}); SET LOCAL search_path = {}; \
-                     SET LOCAL client_min_messages = warning;",
-                    quote(schema)
-                ),
-            )
-            .and_then(|()| conn.run("applying the schema", SCHEMA_SQL))
-            .and_then(|()| conn.run("applying the schema", "COMMIT"));
-        if let Err(error) = applied {
-            conn.roll_back();
-            return Err(error);
-        }
-    }
-    Ok(())
-}
 
 /// What the write path needs to know of the table.
 #[derive(Clone, Debug)]
@@ -148,12 +118,6 @@ FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
 JOIN pg_attribute a ON a.attrelid = to_regclass($1) AND a.attnum = b.attnum
 ORDER BY a.attnum";
 
-/// A unique index on exactly this column that ON CONFLICT can use.
-const UNIQUE_SQL: &str = "
-SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
-  AND i.indnkeyatts = 1 AND i.indpred IS NULL AND i.indexprs IS NULL";
-
 fn columns_of(conn: &mut Connection, table: &str) -> Result<Vec<Found>, StoreError> {
     const WHAT: &str = "reading the table's columns";
     let rows = conn.query(WHAT, COLUMNS_SQL, &[(&table, Type::TEXT)])?;
@@ -178,7 +142,7 @@ fn columns_of(conn: &mut Connection, table: &str) -> Result<Vec<Found>, StoreErr
         .map_err(|error| StoreError::from_driver(WHAT, &error))
 }
 
-/// Looks at the table through the mapping: its layout, or everything that does not fit.
+/// Looks at the table through the mapping, which [`settled`] has seen: its layout, or everything that does not fit.
 pub fn inspect(
     conn: &mut Connection,
     db: &Database,
@@ -210,10 +174,10 @@ pub fn inspect(
                 "table {shown} does not exist, or {} may not see it",
                 db.user
             ),
-            if db.table == "customers" {
-                "type: datasync check-db --apply-schema".to_owned()
+            if (db.schema.as_str(), db.table.as_str()) == ("public", "customers") {
+                "type: datasync check-db --apply-schema"
             } else {
-                "create it, or correct database.tables.customers in mappings.yaml".to_owned()
+                "correct database.tables.customers in mappings.yaml, or create it with: datasync check-db --apply-schema"
             },
         ));
         return Err(SchemaError::Mismatch(problems));
@@ -222,10 +186,7 @@ pub fn inspect(
         let key = mapping.fields.get(mapping.key).map_or("", |f| &f.name);
         problems.push(Misfit::new(
             Part::Key,
-            format!(
-                "field {key} feeds the conflict key {} but has no column",
-                db.conflict_key
-            ),
+            format!("field {key} feeds the conflict key but has no column"),
             "give the field its column in mappings.yaml: it is mapped with `column: false`",
         ));
         return Err(SchemaError::Mismatch(problems));
@@ -297,7 +258,7 @@ pub fn inspect(
             ));
         }
     }
-    problems.extend(key_problems(conn, db, &wanted, &table, &shown)?);
+    problems.extend(key_problem(conn, db, mapping, &shown)?);
     if !problems.is_empty() {
         return Err(SchemaError::Mismatch(problems));
     }
@@ -332,17 +293,4 @@ fn layout_column(found: &Found, wire: Wire) -> LayoutColumn {
         takes_wire: found.typname == wire.typname()
             || (wire == Wire::Text && found.typname == "varchar"),
     }
-}
-
-/// Columns of the target that alone are unique, apart from the primary key: what `conflict_key` may default to.
-pub fn unique_columns(conn: &mut Connection, db: &Database) -> Result<Vec<String>, StoreError> {
-    let table = quote_table(&db.schema, &db.table);
-    let rows = conn.query(
-        "reading the table's unique keys",
-        &format!("{UNIQUE_SQL} AND NOT i.indisprimary ORDER BY 1"),
-        &[(&table, Type::TEXT)],
-    )?;
-    rows.iter()
-        .map(|row| text(row, 0).map(str::to_owned))
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! `sslmode` with libpq's meaning, over rustls.
 //!
 //! `require` encrypts without verifying (unless a root certificate is given, then it is `verify-ca`), `prefer` the
-//! same but accepts a server that offers no TLS, `verify-ca` checks the chain, `verify-full` the name as well.
+//! same but goes on in plain text where the server offers no TLS, TLS fails or is not let in (see `connect`), `verify-ca` checks the chain, `verify-full` the name as well.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ mod values;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datasync::config::plan::{self, Field, Kind, Mapping, QualityScore, SslMode};
+use datasync::config::plan::{self, Field, KeyChoice, Kind, Mapping, QualityScore, SslMode};
 use datasync::config::secret::Secret;
 use datasync::record::{Cell, FieldError, Rejection, Validation};
 use datasync::store::{self, Batch, BatchOutcome, Columns, Connection, StoreError, Writer};
@@ -53,7 +53,6 @@ fn plan_of(database: &Database) -> plan::Database {
         batch_size: 1000,
         schema: "public".to_owned(),
         table: "customers".to_owned(),
-        conflict_key: "customer_id".to_owned(),
         log_schema: "public".to_owned(),
         log_table: "sync_log".to_owned(),
         owed: Vec::new(),
@@ -84,6 +83,7 @@ fn mapping_of(fields: Vec<Field>, version: Option<usize>) -> Mapping {
     Mapping {
         fields,
         key: 0,
+        key_choice: KeyChoice::Said,
         version,
         quality_score: QualityScore {
             field: None,

@@ -9,7 +9,7 @@ mod types;
 
 use std::borrow::Cow;
 
-use datasync::config::plan::{Field, Kind, Mapping, QualityScore};
+use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, QualityScore};
 use datasync::record::{Cell, FieldError};
 use datasync::transform::{Shaped, Transform};
 use rust_decimal::Decimal;
@@ -42,6 +42,7 @@ fn mapping(fields: impl IntoIterator<Item = Field>) -> Mapping {
     Mapping {
         fields: all,
         key: 0,
+        key_choice: KeyChoice::Said,
         version: None,
         quality_score: QualityScore {
             field: None,
@@ -82,6 +83,7 @@ fn customers() -> Mapping {
     Mapping {
         fields,
         key: 0,
+        key_choice: KeyChoice::Said,
         version: Some(3),
         quality_score: QualityScore {
             field: Some(4),

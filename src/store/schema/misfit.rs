@@ -3,13 +3,12 @@
 
 use tokio_postgres::types::Type;
 
-use super::super::batch::Columns;
 use super::super::connect::Connection;
 use super::super::encode::Wire;
 use super::super::error::StoreError;
-use super::super::upsert::{single, text};
-use super::super::{own_tables, quote, quote_table};
-use super::{Found, SCHEMA_SQL, UNIQUE_SQL};
+use super::super::upsert::single;
+use super::super::{own_tables, quote_table};
+use super::{Found, SCHEMA_SQL};
 use crate::config::plan::{Database, Kind};
 
 const CAST_SQL: &str = "
@@ -111,16 +110,24 @@ pub(super) fn missing_tables(
         .collect())
 }
 
-/// Columns that a later version of schema.sql has given the log of runs.
+/// Columns the log of runs lacks: a later version of schema.sql has given it some, or it is another table altogether.
 pub(super) fn missing_log_columns(
     conn: &mut Connection,
     db: &Database,
 ) -> Result<Option<Misfit>, StoreError> {
-    let columns: Vec<&str> = SCHEMA_SQL
+    let first_word = |line: &'static str| line.split_whitespace().next();
+    let own: Vec<&str> = SCHEMA_SQL
+        .lines()
+        .skip_while(|line| *line != "CREATE TABLE IF NOT EXISTS sync_log (")
+        .skip(1)
+        .take_while(|line| *line != ");")
+        .filter_map(first_word)
+        .collect();
+    let later = SCHEMA_SQL
         .lines()
         .filter_map(|line| line.strip_prefix("ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS "))
-        .filter_map(|rest| rest.split_whitespace().next())
-        .collect();
+        .filter_map(first_word);
+    let columns: Vec<&str> = own.iter().copied().chain(later).collect();
     let table = quote_table(&db.log_schema, &db.log_table);
     let rows = conn.query(
         "looking at the log of runs",
@@ -133,6 +140,7 @@ pub(super) fn missing_log_columns(
         .filter_map(|row| row.try_get::<_, i64>(0).ok())
         .filter_map(|n| columns.get(usize::try_from(n - 1).ok()?).copied())
         .collect();
+    let foreign = missing.iter().any(|column| own.contains(column));
     Ok((!missing.is_empty()).then(|| {
         Misfit::new(
             Part::Tables,
@@ -142,7 +150,11 @@ pub(super) fn missing_log_columns(
                 db.log_table,
                 missing.join(", ")
             ),
-            "type: datasync check-db --apply-schema",
+            if foreign {
+                "it is no log of runs: name another in database.tables.sync_log of mappings.yaml, or rename this one"
+            } else {
+                "type: datasync check-db --apply-schema"
+            },
         )
     }))
 }
@@ -215,50 +227,6 @@ pub(super) fn misfit(
             "change the field's type in mappings.yaml, or the column's with ALTER TABLE",
         )
     }))
-}
-
-pub(super) fn key_problems(
-    conn: &mut Connection,
-    db: &Database,
-    wanted: &Columns,
-    table: &str,
-    shown: &str,
-) -> Result<Vec<Misfit>, StoreError> {
-    let mut problems = Vec::new();
-    let key = &wanted.mapped[wanted.key].column;
-    if *key != db.conflict_key {
-        problems.push(Misfit::new(
-            Part::Key,
-            format!(
-                "conflict_key is {} but the mapping's key field feeds column {key}",
-                db.conflict_key
-            ),
-            "correct database.tables.customers.conflict_key in mappings.yaml",
-        ));
-    }
-    let unique = conn.query(
-        "reading the table's unique keys",
-        UNIQUE_SQL,
-        &[(&table, Type::TEXT)],
-    )?;
-    let mut names = Vec::new();
-    for row in &unique {
-        names.push(text(row, 0)?);
-    }
-    if !names.contains(&db.conflict_key.as_str()) {
-        problems.push(Misfit::new(
-            Part::Key,
-            format!(
-                "column {} of {shown} is the conflict key but not unique by itself",
-                db.conflict_key
-            ),
-            format!(
-                "type: ALTER TABLE {table} ADD UNIQUE ({})",
-                quote(&db.conflict_key)
-            ),
-        ));
-    }
-    Ok(problems)
 }
 
 /// Edits (insert, delete, replace) between two names.

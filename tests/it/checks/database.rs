@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{black_hole, check, failed};
 use crate::support::command::finish;
@@ -402,4 +402,192 @@ fn what_waits_on_disk_is_told_and_a_state_directory_that_cannot_be_written_is_ex
     let blocked = at(&database).env("DATASYNC_STATE_DIR", "/dev/null");
     let result = look(&blocked, 2);
     failed(&result, "spool", "/dev/null", "--state-dir");
+}
+
+/// A customer as the API gives it.
+fn customer(id: &str, name: &str, email: &str) -> String {
+    json!({"external_id": id, "full_name": name, "contact_email": email,
+        "created_date": "2025-01-01T00:00:00Z", "quality_score": 90})
+    .to_string()
+}
+
+/// The shipped mapping without a word on the conflict key.
+fn without_a_key(database: &Database) -> Workplace {
+    let place = at(database);
+    place.edit("mappings.yaml", ", conflict_key: customer_id", "");
+    place
+}
+
+#[test]
+fn the_one_unique_column_that_a_field_feeds_is_the_conflict_key() {
+    let database = Database::undistributed();
+    database.run(
+        "ALTER TABLE customers DROP CONSTRAINT customers_customer_id_key, ADD UNIQUE (email), \
+         ADD code text UNIQUE, ADD UNIQUE (customer_name, email)",
+    );
+    let usual = without_a_key(&database);
+    let place = without_a_key(&database);
+    place.edit(
+        "mappings.yaml",
+        "external_id: { to: customerId, max_length: 100 }",
+        "external_id: { to: customerId, max_length: 100, column: customer_code }",
+    );
+    let api = |name: &str| {
+        Server::new()
+            .records([
+                customer("1", name, "a@b.example"),
+                customer("2", name, "c@d.example"),
+            ])
+            .start()
+    };
+    // Whether the usual column is fed or not.
+    for (place, column) in [(usual, "customer_id"), (place, "customer_code")] {
+        if column == "customer_code" {
+            database.run(
+                "TRUNCATE customers; ALTER TABLE customers RENAME customer_id TO customer_code",
+            );
+        }
+        let result = look(&place, 0);
+        let key = check(&result, "key")["detail"].as_str().unwrap().to_owned();
+        assert!(key.ends_with("is unique by email"), "{key}");
+        let first = api("Ann");
+        let place = place.with_api(first.url());
+        place.run(&["sync"]).expect(0);
+        let second = api("Bob");
+        let place = place.with_api(second.url());
+        let (finished, report) = place.sync(&[]);
+        finished.expect(0);
+        assert_eq!(report["ledger"]["updated"], 2, "{report}");
+        assert_eq!(
+            database.list(&format!(
+                "SELECT concat_ws(' ', {column}, customer_name, email) FROM customers ORDER BY 1"
+            )),
+            ["1 Bob a@b.example", "2 Bob c@d.example"]
+        );
+        place.run(&["validate", "--stored"]).expect(0);
+    }
+}
+
+#[test]
+fn where_two_columns_could_be_the_conflict_key_it_must_be_said() {
+    let database = Database::undistributed();
+    database.run("ALTER TABLE customers ADD UNIQUE (email)");
+    let api = Server::new()
+        .records([customer("1", "Ann", "a@b.example")])
+        .start();
+    let place = without_a_key(&database).with_api(api.url());
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "key",
+        "customer_id and email of public.customers are unique",
+        "write `conflict_key: customer_id` or `conflict_key: email` in database.tables.customers",
+    );
+    place
+        .run(&["sync"])
+        .expect(2)
+        .says("write `conflict_key: customer_id` or `conflict_key: email`");
+    assert!(api.requests().is_empty());
+    place
+        .run(&["validate", "--stored"])
+        .expect(2)
+        .says("check-db");
+    place.edit(
+        "mappings.yaml",
+        "primary_key: id }",
+        "primary_key: id, conflict_key: email }",
+    );
+    look(&place, 0);
+    place.run(&["sync"]).expect(0);
+}
+
+#[test]
+fn where_no_column_could_be_the_conflict_key_the_statement_to_type_is_told() {
+    let database = Database::undistributed();
+    database.run("ALTER TABLE customers DROP CONSTRAINT customers_customer_id_key");
+    let api = Server::new()
+        .records([customer("1", "Ann", "a@b.example")])
+        .start();
+    let place = without_a_key(&database).with_api(api.url());
+    let none =
+        "no column of public.customers is unique and fed by a field, apart from the primary key";
+    let result = look(&place, 2);
+    failed(&result, "key", none, "ADD UNIQUE (\"customer_id\")");
+    place.run(&["sync"]).expect(2).says(none);
+    assert!(api.requests().is_empty());
+    // The primary key is the key where the file says so.
+    database.run("ALTER TABLE customers DROP id, ADD PRIMARY KEY (customer_id)");
+    let result = look(&place, 2);
+    failed(&result, "key", none, "write `conflict_key: customer_id`");
+    place.edit(
+        "mappings.yaml",
+        "primary_key: id }",
+        "primary_key: id, conflict_key: customer_id }",
+    );
+    look(&place, 0);
+}
+
+#[test]
+fn a_conflict_key_that_only_the_table_knows_is_waited_for() {
+    let database = Database::undistributed();
+    let api = Server::new()
+        .records([customer("1", "Ann", "a@b.example")])
+        .start();
+    let place = without_a_key(&database)
+        .with_api(api.url())
+        .env("DB_PORT", "1");
+    place.edit(
+        "mappings.yaml",
+        "external_id: { to: customerId, max_length: 100 }",
+        "external_id: { to: customerId, max_length: 100, column: customer_code }",
+    );
+    let (finished, report) = place.sync(&[]);
+    finished.expect(4).says("nothing was fetched");
+    assert_eq!(
+        (&report["pages"], &report["ledger"]["spooled"]),
+        (&json!(0), &json!(0))
+    );
+    place
+        .run(&["validate"])
+        .expect(0)
+        .says("`conflict_key` is not said");
+}
+
+#[test]
+fn the_remedies_for_tables_under_other_names_lead_to_a_sync() {
+    let database = Database::undistributed();
+    database
+        .run("ALTER TABLE customers RENAME COLUMN email TO mail; ALTER TABLE sync_log DROP pages");
+    let columns = || {
+        database.list(
+            "SELECT table_name || '.' || column_name FROM information_schema.columns \
+             WHERE table_schema = 'public' AND table_name IN ('customers', 'sync_log') ORDER BY 1",
+        )
+    };
+    let before = columns();
+    let api = Server::new()
+        .records([customer("1", "Ann", "a@b.example")])
+        .start();
+    let place = at(&database).with_api(api.url());
+    place.edit("mappings.yaml", "name: customers,", "name: clients,");
+    place.edit("mappings.yaml", "{ name: sync_log,", "{ name: audit,");
+    let result = look(&place, 2);
+    for table in ["public.clients", "public.audit"] {
+        failed(
+            &result,
+            "tables",
+            &format!("{table} does not exist"),
+            "datasync check-db --apply-schema",
+        );
+    }
+    place.run(&["check-db", "--apply-schema"]).expect(0);
+    look(&place, 0);
+    place.run(&["sync"]).expect(0);
+    assert_eq!(database.one("SELECT email FROM clients"), "a@b.example");
+    assert_eq!(database.one("SELECT status FROM audit"), "SUCCESS");
+    assert_eq!(columns(), before, "what is called so is another's");
+    assert_eq!(
+        database.list("SELECT count(*) FROM customers UNION ALL SELECT count(*) FROM sync_log"),
+        ["0", "0"]
+    );
 }

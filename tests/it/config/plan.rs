@@ -68,7 +68,7 @@ fn the_shipped_file_loads_without_a_warning() {
         (database.schema.as_str(), database.table.as_str()),
         ("public", "customers")
     );
-    assert_eq!(database.conflict_key, "customer_id");
+    assert_eq!(plan.mapping.key_column(), "customer_id");
 
     let fields: Vec<_> = plan
         .mapping

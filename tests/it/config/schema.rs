@@ -43,7 +43,7 @@ const BETWEEN_VALUES: [&str; 34] = [
     "column-of-our-own",
     "column-primary-key",
     "column-twice",
-    "conflict-key-must-be-said",
+    "conflict-key-impossible",
     "conflict-key-type",
     "conflict-key-unfed",
     "conflict-key-with-default",

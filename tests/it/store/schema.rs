@@ -70,6 +70,66 @@ fn the_schema_can_be_applied_again_and_by_several_at_once() {
 }
 
 #[test]
+fn tables_under_other_names_are_made_beside_those_that_only_happen_to_be_called_so() {
+    let database = Database::undistributed();
+    database.run(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE customers (greeting text); \
+         CREATE TABLE sync_log (line text)",
+    );
+    let columns = || {
+        database.list(
+            "SELECT table_name || '.' || column_name FROM information_schema.columns \
+             WHERE table_name IN ('customers', 'sync_log') ORDER BY 1",
+        )
+    };
+    for (schema, log_schema) in [
+        ("public", "public"),
+        ("c\"rm; --", "public"),
+        ("crm", "log"),
+    ] {
+        let mut db = plan_of(&database);
+        schema.clone_into(&mut db.schema);
+        log_schema.clone_into(&mut db.log_schema);
+        "custo'mers \"of\" $1".clone_into(&mut db.table);
+        db.log_table = format!("log of runs; -- {log_schema}");
+        let mut conn = Connection::open(&db, LIMIT).unwrap();
+        for _ in 0..2 {
+            store::apply_schema(&mut conn, &db).unwrap();
+        }
+        let found = store::check(&db, &customers());
+        assert!(found.checks.iter().all(|c| c.ok), "{found:?}");
+        let mut bench = Bench::with(db.clone(), &customers());
+        assert_eq!(bench.rows(T0, &[("a", "Ann", "1")]).inserted, 1);
+        // The log of runs is found by its run, under its own index.
+        assert_eq!(
+            database.one(&format!(
+                "SELECT count(*) FROM pg_indexes WHERE tablename = '{}' AND schemaname = '{log_schema}' \
+                 AND starts_with(indexname, tablename)",
+                db.log_table
+            )),
+            "3"
+        );
+        assert_eq!(columns(), ["customers.greeting", "sync_log.line"]);
+    }
+    assert_eq!(
+        database.one("SELECT count(*) FROM pg_tables WHERE schemaname IN ('crm', 'c\"rm; --')"),
+        "2",
+        "each holds its one table"
+    );
+}
+
+#[test]
+fn a_log_of_runs_that_is_another_table_is_not_completed_for_ever() {
+    let database = Database::undistributed();
+    database.run("DROP TABLE sync_log; CREATE TABLE sync_log (line text)");
+    let found = store::check(&plan_of(&database), &customers());
+    let tables = found.checks.iter().find(|c| c.name == "tables").unwrap();
+    assert!(tables.detail.contains("sync_log lacks id, sync_id"));
+    let hint = tables.hint.as_deref().unwrap();
+    assert!(hint.contains("database.tables.sync_log"), "{hint}");
+}
+
+#[test]
 fn missing_privileges_are_named_with_the_grant_to_type() {
     let database = Database::direct();
     let role = format!("role_{}", database.name);

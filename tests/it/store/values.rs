@@ -102,7 +102,6 @@ fn names_are_quoted_and_values_are_bound() {
     let mut db = plan_of(&database);
     db.schema = "a \" b".to_owned();
     db.table = "drop; table".to_owned();
-    db.conflict_key = "select \"x'; --".to_owned();
     let mapping = mapping_of(
         vec![
             field("k", "select \"x'; --", Kind::String),

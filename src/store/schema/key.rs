@@ -1,0 +1,138 @@
+//! The conflict key where mappings.yaml names none: the one unique column, apart from the primary key, that a field
+//! feeds. Where two would do, or none, the question goes back to the user.
+
+use std::borrow::Cow;
+
+use tokio_postgres::types::Type;
+
+use super::super::connect::Connection;
+use super::super::error::StoreError;
+use super::super::upsert::text;
+use super::super::{quote, quote_table};
+use super::misfit::{Misfit, Part};
+use crate::config::plan::{Database, KeyChoice, Mapping};
+
+/// A unique index on exactly one column that ON CONFLICT can use, and whether it is the primary key's.
+const UNIQUE_SQL: &str = "
+SELECT a.attname::text, bool_and(i.indisprimary) FROM pg_index i
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indnkeyatts = 1 AND i.indpred IS NULL AND i.indexprs IS NULL GROUP BY 1 ORDER BY 1";
+
+/// A column that is unique by itself.
+struct Unique {
+    name: String,
+    primary: bool,
+}
+
+fn unique_columns(conn: &mut Connection, db: &Database) -> Result<Vec<Unique>, StoreError> {
+    const WHAT: &str = "reading the table's unique keys";
+    let table = quote_table(&db.schema, &db.table);
+    conn.query(WHAT, UNIQUE_SQL, &[(&table, Type::TEXT)])?
+        .iter()
+        .map(|row| {
+            Ok(Unique {
+                name: text(row, 0)?.to_owned(),
+                primary: row
+                    .try_get(1)
+                    .map_err(|error| StoreError::from_driver(WHAT, &error))?,
+            })
+        })
+        .collect()
+}
+
+/// The fields that feed one of these columns and could be the key.
+fn fed(mapping: &Mapping, unique: &[Unique], primary: bool) -> Vec<usize> {
+    let is_unique = |column: &str| {
+        unique
+            .iter()
+            .any(|unique| unique.name == column && unique.primary == primary)
+    };
+    (0..mapping.fields.len())
+        .filter(|index| mapping.fields[*index].can_be_key())
+        .filter(|index| mapping.column(*index).is_some_and(is_unique))
+        .collect()
+}
+
+/// The mapping with the key that the table decides, where the file says none and only one will do; else as it is.
+pub fn settled<'a>(
+    conn: &mut Connection,
+    db: &Database,
+    mapping: &'a Mapping,
+) -> Result<Cow<'a, Mapping>, StoreError> {
+    if mapping.key_choice == KeyChoice::Said {
+        return Ok(Cow::Borrowed(mapping));
+    }
+    let unique = unique_columns(conn, db)?;
+    let [key] = fed(mapping, &unique, false)[..] else {
+        return Ok(Cow::Borrowed(mapping));
+    };
+    let mut mapping = mapping.clone();
+    mapping.key = key;
+    mapping.fields[key].required = true;
+    mapping.key_choice = KeyChoice::Said;
+    Ok(Cow::Owned(mapping))
+}
+
+/// What is wrong with the key of a mapping that [`settled`] has seen.
+pub(super) fn key_problem(
+    conn: &mut Connection,
+    db: &Database,
+    mapping: &Mapping,
+    shown: &str,
+) -> Result<Option<Misfit>, StoreError> {
+    let unique = unique_columns(conn, db)?;
+    if mapping.key_choice != KeyChoice::Said {
+        return Ok(Some(undecided(db, mapping, &unique, shown)));
+    }
+    let key = mapping.key_column();
+    let is_unique = unique.iter().any(|unique| unique.name == key);
+    Ok((!is_unique).then(|| {
+        Misfit::new(
+            Part::Key,
+            format!("column {key} of {shown} is the conflict key but not unique by itself"),
+            make_unique(db, &quote(key)),
+        )
+    }))
+}
+
+fn make_unique(db: &Database, column: &str) -> String {
+    let table = quote_table(&db.schema, &db.table);
+    format!("type: ALTER TABLE {table} ADD UNIQUE ({column})")
+}
+
+/// Several would do, or none.
+fn undecided(db: &Database, mapping: &Mapping, unique: &[Unique], shown: &str) -> Misfit {
+    let names = |fields: &[usize]| -> Vec<String> {
+        let columns = fields.iter().filter_map(|index| mapping.column(*index));
+        columns.map(str::to_owned).collect()
+    };
+    let say = |columns: &[String]| {
+        format!(
+            "write `conflict_key: {}` in database.tables.customers of mappings.yaml",
+            columns.join("` or `conflict_key: ")
+        )
+    };
+    let several = names(&fed(mapping, unique, false));
+    if !several.is_empty() {
+        return Misfit::new(
+            Part::Key,
+            format!(
+                "{} of {shown} are unique and fed by fields, and `conflict_key` does not say which of them decides insert or update",
+                several.join(" and ")
+            ),
+            say(&several),
+        );
+    }
+    let none =
+        format!("no column of {shown} is unique and fed by a field, apart from the primary key");
+    let primary = names(&fed(mapping, unique, true));
+    let remedy = if !primary.is_empty() {
+        say(&primary)
+    } else if mapping.key_choice == KeyChoice::Assumed {
+        make_unique(db, &quote(mapping.key_column()))
+    } else {
+        make_unique(db, "…") + " with the column that identifies a record"
+    };
+    Misfit::new(Part::Key, none, remedy)
+}

@@ -76,35 +76,54 @@ fn the_shipped_table_decides_without_an_allocation() {
 }
 
 #[test]
-fn nor_does_a_table_of_five_hundred_rules_allocate() {
+fn nor_does_a_table_of_five_hundred_rules_over_four_inputs_allocate() {
     let mut xml = String::from(
         "<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\"><decision id=\"d\" name=\"d\"><decisionTable>\
          <input><inputExpression typeRef=\"number\"><text>qualityScore</text></inputExpression></input>\
          <input><inputExpression typeRef=\"string\"><text>recordType</text></inputExpression></input>\
+         <input><inputExpression typeRef=\"boolean\"><text>hasRequiredFields</text></inputExpression></input>\
+         <input><inputExpression typeRef=\"string\"><text>customerId</text></inputExpression></input>\
          <output name=\"validationResult\"/><output name=\"action\"/>",
     );
-    // 100 bands of scores for each of 5 types; the last band has 100 in it.
+    let mut rule = |cells: [&str; 4], verdict: &str, action: &str| {
+        xml += "<rule>";
+        for cell in cells {
+            write!(xml, "<inputEntry><text>{cell}</text></inputEntry>").unwrap();
+        }
+        for cell in [verdict, action] {
+            write!(xml, "<outputEntry><text>\"{cell}\"</text></outputEntry>").unwrap();
+        }
+        xml += "</rule>";
+    };
+    // Complete: 50 bands of scores for each of 5 types, half of them in two by the id; the last band has 100 in it.
     for (kind, name) in ["customer", "lead", "partner", "martian", ""]
         .iter()
         .enumerate()
     {
-        for low in 0..100 {
-            let end = if low == 99 { "]" } else { ")" };
-            write!(
-                xml,
-                "<rule id=\"r{kind}-{low}\"><inputEntry><text>[{low}..{}{end}</text></inputEntry>\
-                 <inputEntry><text>\"{name}\"</text></inputEntry><outputEntry><text>\"VALID\"</text></outputEntry>\
-                 <outputEntry><text>\"PROCESS\"</text></outputEntry></rule>",
-                low + 1
-            )
-            .unwrap();
+        for band in 0..50 {
+            let end = if band == 49 { "]" } else { ")" };
+            let score = format!("[{}..{}{end}", 2 * band, 2 * band + 2);
+            let name = format!("\"{name}\"");
+            if (band + kind) % 2 == 0 {
+                rule([&score, &name, "true", "-"], "VALID", "PROCESS");
+            } else {
+                rule([&score, &name, "true", "&lt; \"C-5\""], "VALID", "PROCESS");
+                rule([&score, &name, "true", "&gt;= \"C-5\""], "VALID", "PROCESS");
+            }
         }
     }
+    // Incomplete: 125 bands whatever the type is.
+    for band in 0..125 {
+        let end = if band == 124 { "]" } else { ")" };
+        let tenths = |band: i64| Decimal::new(8 * band, 1);
+        let score = format!("[{}..{}{end}", tenths(band), tenths(band + 1));
+        rule([&score, "-", "false", "-"], "WARNING", "REVIEW");
+    }
     // One more for records without a score.
-    xml += "<rule id=\"none\"><inputEntry><text>null</text></inputEntry><inputEntry><text>-</text></inputEntry>\
-            <outputEntry><text>\"INVALID\"</text></outputEntry><outputEntry><text>\"REJECT\"</text></outputEntry></rule>\
-            </decisionTable></decision></definitions>";
-    assert_eq!(decide(&xml), (0, [8_000, 0, 1_000]));
+    rule(["null", "-", "-", "-"], "INVALID", "REJECT");
+    xml += "</decisionTable></decision></definitions>";
+    assert_eq!(xml.matches("<rule>").count(), 501);
+    assert_eq!(decide(&xml), (0, [4_000, 4_000, 1_000]));
 }
 
 #[test]

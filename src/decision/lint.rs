@@ -178,7 +178,8 @@ pub fn lint(
             for (index, node) in program.nodes.iter().enumerate() {
                 if let NodeLogic::Table(table) = &node.logic {
                     let known = lint.findings.len();
-                    let linter = Linter::new(&node.name, table);
+                    let mut linter = Linter::new(&node.name, table);
+                    linter.deciding = index + 1 == program.nodes.len();
                     if index + 1 == program.nodes.len() {
                         for finding in &mut lint.findings[..literals] {
                             if let [row] = finding.rows[..] {
@@ -260,6 +261,8 @@ fn of_problems(problems: Problems, lint: &mut Lint) -> Result<(), Problems> {
 struct Linter<'t> {
     name: &'t str,
     table: &'t Table,
+    /// Is it the table that decides on records?
+    deciding: bool,
     /// Columns that test the same expression, as one.
     groups: Vec<Vec<usize>>,
     grid: Grid,
@@ -283,6 +286,7 @@ impl<'t> Linter<'t> {
         Self {
             name,
             table,
+            deciding: false,
             groups,
             grid,
             findings: Vec::new(),
@@ -291,16 +295,20 @@ impl<'t> Linter<'t> {
     }
 
     fn run(mut self, lint: &mut Lint) {
-        self.note_unknown();
-        let mistyped = self.types();
-        self.empty(&mistyped);
-        self.outputs();
-        self.aggregation();
-        self.duplicates();
-        self.overlaps();
-        self.shadows();
-        self.gaps();
-        self.mergeable();
+        if self.table.rules.is_empty() {
+            self.no_rules();
+        } else {
+            self.note_unknown();
+            let mistyped = self.types();
+            self.empty(&mistyped);
+            self.outputs();
+            self.aggregation();
+            self.duplicates();
+            self.overlaps();
+            self.shadows();
+            self.gaps();
+            self.mergeable();
+        }
         lint.findings.append(&mut self.findings);
         lint.notes.append(&mut self.notes);
     }

@@ -113,6 +113,32 @@ impl Linter<'_> {
         mistyped
     }
 
+    /// A table without rules says the same of every record.
+    pub(super) fn no_rules(&mut self) {
+        let defaults = self
+            .table
+            .outputs
+            .iter()
+            .all(|output| output.default.is_some());
+        let (severity, consequence) = match (self.deciding, defaults) {
+            (true, false) => (Severity::Error, "every record would be rejected"),
+            (true, true) => (
+                Severity::Warning,
+                "every record gets the defaults of its outputs",
+            ),
+            (false, _) => (Severity::Warning, "its result is the same for every record"),
+        };
+        let message = format!("the table \"{}\" has no rule: {consequence}", self.name);
+        self.find(
+            Check::Empty,
+            severity,
+            &[],
+            Some(serde_json::Map::new()),
+            message,
+            "add a rule; with `-` in every input it holds for all records",
+        );
+    }
+
     /// Cells, or alternatives of a cell, that no value satisfies.
     pub(super) fn empty(&mut self, mistyped: &HashSet<(usize, usize)>) {
         let table = self.table;

@@ -60,3 +60,13 @@ fn a_default_of_one_output_alone_leaves_the_gap() {
     assert_eq!(class_of(&whole, &scored(50)), "decided");
     assert!(found(&look_at(&whole), Check::Gap).is_empty());
 }
+
+#[test]
+fn a_deciding_table_without_rules_is_an_error() {
+    let report = look_at(&scores("UNIQUE").xml());
+    let finding = one(&report, Check::Empty);
+    assert_eq!(finding.severity, Severity::Error);
+    assert!(finding.message.contains("has no rule"), "{finding}");
+    assert!(found(&report, Check::Gap).is_empty(), "{report:#?}");
+    assert_eq!(class_of(&scores("UNIQUE").xml(), &scored(50)), "no_rule");
+}

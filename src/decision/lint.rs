@@ -7,12 +7,14 @@ mod cells;
 mod coverage;
 mod example;
 mod pairs;
+mod proof;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::bits::Bits;
+use super::fact::Fact;
 use super::grid::Grid;
 use super::model::Model;
 use super::problem::{Problem, Problems};
@@ -148,20 +150,32 @@ impl Check {
     }
 }
 
-/// Looks at the deciding decision of a file and at all it requires.
+/// Looks at the deciding decision of a file and at all it requires. The facts of a record are given with their types, or
+/// by name alone.
 ///
 /// # Errors
 /// What keeps the file from being read or compiled and is not one of the checks.
-pub fn lint(
+pub fn lint<'f, F: Copy + Into<Fact<'f>>>(
     xml: &str,
     file: &str,
     decision: Option<&str>,
-    facts: &[&str],
+    facts: &[F],
 ) -> Result<Lint, Problems> {
+    let facts: Vec<Fact<'f>> = facts.iter().map(|fact| (*fact).into()).collect();
+    lint_for(xml, file, decision, &facts)
+}
+
+fn lint_for(
+    xml: &str,
+    file: &str,
+    decision: Option<&str>,
+    facts: &[Fact<'_>],
+) -> Result<Lint, Problems> {
+    let names: Vec<&str> = facts.iter().map(|fact| fact.name).collect();
     let model = Model::read(xml, file)?;
     let root = verdict::choose(&model, decision)?;
     verdict::check(&model, root)?;
-    let compiled = Program::compile(&model, root, facts, true);
+    let compiled = Program::compile(&model, root, &names, true);
     let mut lint = Lint::default();
     match compiled {
         Err(problems) => of_problems(problems, &mut lint)?,
@@ -178,8 +192,7 @@ pub fn lint(
             for (index, node) in program.nodes.iter().enumerate() {
                 if let NodeLogic::Table(table) = &node.logic {
                     let known = lint.findings.len();
-                    let mut linter = Linter::new(&node.name, table);
-                    linter.deciding = index + 1 == program.nodes.len();
+                    let linter = Linter::new(&program, index, table, facts);
                     if index + 1 == program.nodes.len() {
                         for finding in &mut lint.findings[..literals] {
                             if let [row] = finding.rows[..] {
@@ -261,6 +274,10 @@ fn of_problems(problems: Problems, lint: &mut Lint) -> Result<(), Problems> {
 struct Linter<'t> {
     name: &'t str,
     table: &'t Table,
+    program: &'t Program,
+    /// Which of the program's nodes it is.
+    node: usize,
+    facts: &'t [Fact<'t>],
     /// Is it the table that decides on records?
     deciding: bool,
     /// Columns that test the same expression, as one.
@@ -271,7 +288,7 @@ struct Linter<'t> {
 }
 
 impl<'t> Linter<'t> {
-    fn new(name: &'t str, table: &'t Table) -> Self {
+    fn new(program: &'t Program, node: usize, table: &'t Table, facts: &'t [Fact<'t>]) -> Self {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (index, column) in table.inputs.iter().enumerate() {
             match groups
@@ -284,9 +301,12 @@ impl<'t> Linter<'t> {
         }
         let grid = Grid::grouped(table, &groups);
         Self {
-            name,
+            name: &program.nodes[node].name,
             table,
-            deciding: false,
+            program,
+            node,
+            facts,
+            deciding: node + 1 == program.nodes.len(),
             groups,
             grid,
             findings: Vec::new(),

@@ -94,6 +94,7 @@ impl Linter<'_> {
             return;
         }
         let free = self.is_free();
+        let mut proof = (!free).then(|| self.proof());
         let outputs: Vec<String> = (0..table.rules.len())
             .map(|row| self.output_text(row))
             .collect();
@@ -128,10 +129,19 @@ impl Linter<'_> {
                     continue;
                 }
                 let region = self.region_text(&sets);
-                let (verb, severity) = if free {
-                    ("both match", Severity::Error)
-                } else {
-                    ("may both match", Severity::Warning)
+                let record = proof
+                    .as_mut()
+                    .map(|proof| self.proven([first, second], &sets, proof));
+                let (verb, severity, example) = match record {
+                    None => ("both match", Severity::Error, self.example_of(&values)),
+                    Some(Some(record)) => {
+                        ("both match the record shown, of", Severity::Error, record)
+                    }
+                    Some(None) => (
+                        "may both match",
+                        Severity::Warning,
+                        self.example_of(&values),
+                    ),
                 };
                 let (consequence, remedy) = if table.hit == HitPolicy::Unique {
                     (
@@ -149,12 +159,11 @@ impl Linter<'_> {
                     self.rule_name(first),
                     self.rule_name(second)
                 );
-                let example = Some(self.example_of(&values));
                 self.find(
                     Check::Overlap,
                     severity,
                     &[first, second],
-                    example,
+                    Some(example),
                     message,
                     remedy,
                 );

@@ -70,3 +70,73 @@ fn a_deciding_table_without_rules_is_an_error() {
     assert!(found(&report, Check::Gap).is_empty(), "{report:#?}");
     assert_eq!(class_of(&scores("UNIQUE").xml(), &scored(50)), "no_rule");
 }
+
+/// A deciding table over a score and a grade that another table makes of that score.
+fn graded(rules: &[(&str, &str)]) -> String {
+    let mut table = scores("UNIQUE").input("grade: string");
+    for (conditions, validation) in rules {
+        table = table.verdict(conditions, validation);
+    }
+    requiring(
+        &table.xml(),
+        "<decisionTable hitPolicy=\"FIRST\"><input><inputExpression typeRef=\"number\"><text>qualityScore</text></inputExpression></input><output typeRef=\"string\"/><rule><inputEntry><text>&gt;= 70</text></inputEntry><outputEntry><text>\"good\"</text></outputEntry></rule><rule><inputEntry><text>-</text></inputEntry><outputEntry><text>\"bad\"</text></outputEntry></rule></decisionTable>",
+    )
+}
+
+/// The table with a required decision `grade`.
+fn requiring(xml: &str, logic: &str) -> String {
+    let grade = format!(
+        "<decision id=\"grade\" name=\"grade\"><variable name=\"grade\"/>{logic}</decision>\n<decision id=\"table\""
+    );
+    let needs = "<informationRequirement><requiredDecision href=\"#grade\"/></informationRequirement><decisionTable hitPolicy=\"UNIQUE\">";
+    xml.replacen("<decisionTable hitPolicy=\"UNIQUE\">", needs, 1)
+        .replacen("<decision id=\"table\"", &grade, 1)
+}
+
+#[test]
+fn an_overlap_that_no_record_shows_is_a_warning() {
+    let xml = graded(&[
+        (">= 80 | -", "VALID"),
+        ("- | \"bad\"", "INVALID"),
+        ("[70..80) | -", "WARNING"),
+    ]);
+    let report = look_at(&xml);
+    assert!(!report.has_errors(), "{report:#?}");
+    let overlaps = found(&report, Check::Overlap);
+    assert_eq!(overlaps.len(), 2, "{report:#?}");
+    for overlap in overlaps {
+        assert!(overlap.message.contains("may both match"), "{overlap}");
+    }
+}
+
+#[test]
+fn an_overlap_over_a_required_decision_is_an_error_with_the_facts_that_show_it() {
+    let xml = graded(&[("> 65 | -", "VALID"), ("- | \"bad\"", "INVALID")]);
+    let report = look_at(&xml);
+    let overlap = one(&report, Check::Overlap);
+    assert_eq!(overlap.severity, Severity::Error);
+    let example = overlap.example.as_ref().unwrap();
+    let score = example["qualityScore"].as_i64().unwrap();
+    assert!(score > 65 && score < 70 && example.len() == 1, "{overlap}");
+    assert_eq!(class_of(&xml, &scored(score)), "several_rules");
+}
+
+#[test]
+fn an_overlap_of_a_computed_input_is_an_error_only_where_a_record_shows_it() {
+    let half = |rule: &str| {
+        let table = scores("UNIQUE")
+            .input("grade: number")
+            .verdict(">= 80 | -", "VALID")
+            .verdict(rule, "INVALID");
+        let literal = "<literalExpression><text>qualityScore / 2</text></literalExpression>";
+        look_at(&requiring(&table.xml(), literal))
+    };
+    assert_eq!(
+        one(&half("- | < 40"), Check::Overlap).severity,
+        Severity::Warning
+    );
+    assert_eq!(
+        one(&half("- | < 45"), Check::Overlap).severity,
+        Severity::Error
+    );
+}

@@ -19,9 +19,3 @@ impl<'f> From<&'f str> for Fact<'f> {
         }
     }
 }
-
-impl<'f> From<&Fact<'f>> for Fact<'f> {
-    fn from(fact: &Self) -> Self {
-        *fact
-    }
-}

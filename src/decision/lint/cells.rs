@@ -15,8 +15,15 @@ impl Linter<'_> {
         let table = self.table;
         let mut mistyped = HashSet::new();
         for (index, column) in table.inputs.iter().enumerate() {
+            let known = self.fact_kind(index);
+            if self.never_fits(index, known) {
+                mistyped.extend((0..table.rules.len()).map(|row| (row, index)));
+                continue;
+            }
             let mut expected = column.kind;
-            if expected == Kind::Any {
+            if expected == Kind::Any && known != Kind::Any {
+                expected = known;
+            } else if expected == Kind::Any {
                 // Undeclared and mixed: the type most cells have.
                 let mut counts: HashMap<Kind, usize> = HashMap::new();
                 for rule in &table.rules {
@@ -111,6 +118,45 @@ impl Linter<'_> {
             }
         }
         mistyped
+    }
+
+    /// The type of the fact that a column tests; [`Kind::Any`] when it is none, or not known.
+    fn fact_kind(&self, column: usize) -> Kind {
+        let slot = self.fact_of(self.group_of(column));
+        slot.map_or(Kind::Any, |slot| self.facts[slot].kind)
+    }
+
+    /// Does the column expect a type that its fact never has? Then it says so.
+    fn never_fits(&mut self, index: usize, fact: Kind) -> bool {
+        let column = &self.table.inputs[index];
+        let fits = column.kind == fact && !column.collection;
+        if fits || fact == Kind::Any || (column.kind == Kind::Any && !column.collection) {
+            return false;
+        }
+        let expects = if column.collection {
+            Kind::List.name()
+        } else {
+            column.kind.name()
+        };
+        let message = format!(
+            "the column `{}` expects a {expects}, and records bring a {} for it: every record with a value there would be rejected",
+            column.name,
+            fact.name()
+        );
+        let example = serde_json::Map::from_iter([(column.name.clone(), plain(fact))]);
+        let line = column.line;
+        self.find(
+            Check::Type,
+            Severity::Error,
+            &[],
+            Some(example),
+            message,
+            "correct the column's typeRef and its cells, or the field's type in mappings.yaml",
+        );
+        if let Some(finding) = self.findings.last_mut() {
+            finding.line = line;
+        }
+        true
     }
 
     /// A table without rules says the same of every record.
@@ -323,6 +369,17 @@ impl Linter<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// A value of a type that a record can bring, for examples.
+fn plain(kind: Kind) -> serde_json::Value {
+    match kind {
+        Kind::Boolean => true.into(),
+        Kind::Number => 1.into(),
+        Kind::Date => "2026-01-31".into(),
+        Kind::DateTime => "2026-01-31T00:00:00Z".into(),
+        _ => "text".into(),
     }
 }
 

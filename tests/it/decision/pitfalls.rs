@@ -1,9 +1,11 @@
 //! Tables that look right and are not, and tables that look wrong and are right: the lint tells them apart.
 
-use datasync::decision::{Check, Decision, Finding, Lint, Scratch, Severity, lint};
+use datasync::decision::feel::value::Kind;
+use datasync::decision::{Check, Decision, Fact, Finding, Lint, Scratch, Severity, lint};
 use datasync::record::Cell;
 
 use super::build::TableFile;
+use crate::support::Workplace;
 
 const FACTS: &[&str] = &["qualityScore", "recordType", "name"];
 
@@ -139,4 +141,98 @@ fn an_overlap_of_a_computed_input_is_an_error_only_where_a_record_shows_it() {
         one(&half("- | < 45"), Check::Overlap).severity,
         Severity::Error
     );
+}
+
+fn typed(xml: &str) -> Lint {
+    let facts = [
+        ("qualityScore", Kind::Number),
+        ("recordType", Kind::Text),
+        ("name", Kind::Any),
+    ]
+    .map(|(name, kind)| Fact { name, kind });
+    lint(xml, "t.dmn.xml", None, &facts).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn a_column_of_another_type_than_its_fact_is_an_error_that_names_both() {
+    for (input, cell) in [
+        ("recordType: number", "> 4"),
+        ("recordType: date", "date(\"2026-01-31\")"),
+        ("qualityScore: string", "\"high\""),
+        ("qualityScore", "\"high\""),
+        ("qualityScore: boolean", "true"),
+    ] {
+        let table = TableFile::deciding("FIRST")
+            .input(input)
+            .verdict(cell, "VALID")
+            .verdict("-", "INVALID");
+        let report = typed(&table.xml());
+        let finding = one(&report, Check::Type);
+        assert_eq!(finding.severity, Severity::Error);
+        let (name, fact) = if input.starts_with('q') {
+            ("qualityScore", "number")
+        } else {
+            ("recordType", "string")
+        };
+        assert!(finding.message.contains(name), "{finding}");
+        assert!(
+            finding.message.contains(&format!("bring a {fact}")),
+            "{finding}"
+        );
+        assert!(
+            finding.example.as_ref().unwrap().contains_key(name),
+            "{finding}"
+        );
+        assert_eq!(report.findings.len(), 1, "{report:#?}");
+    }
+}
+
+#[test]
+fn a_fact_whose_type_is_not_known_goes_with_any_column() {
+    for input in ["name: number", "name", "recordType", "recordType: string"] {
+        let cell = if input.ends_with("number") {
+            "> 4"
+        } else {
+            "\"x\""
+        };
+        let table = TableFile::deciding("FIRST")
+            .input(input)
+            .verdict(cell, "VALID")
+            .verdict("-", "INVALID");
+        let report = typed(&table.xml());
+        assert!(report.findings.is_empty(), "{report:#?}");
+    }
+}
+
+#[test]
+fn a_cell_of_another_type_than_the_fact_is_an_error_in_a_column_without_a_type() {
+    let table = TableFile::deciding("FIRST")
+        .input("qualityScore")
+        .verdict("\"high\"", "VALID")
+        .verdict("\"low\"", "WARNING")
+        .verdict("> 20", "WARNING")
+        .verdict("-", "INVALID");
+    let report = typed(&table.xml());
+    let rows: Vec<usize> = found(&report, Check::Type)
+        .iter()
+        .flat_map(|finding| finding.rows.clone())
+        .collect();
+    assert_eq!(rows, [1, 2], "{report:#?}");
+}
+
+#[test]
+fn the_types_of_the_mapping_are_held_against_the_table_before_anything_is_fetched() {
+    let place = Workplace::new();
+    place.edit(
+        "decisions.dmn.xml",
+        "typeRef=\"boolean\"",
+        "typeRef=\"string\"",
+    );
+    let finished = place.run(&["validate", "--output", "json"]);
+    finished.expect(2);
+    let lint = finished.json()["lint"].clone();
+    let of_column = |finding: &serde_json::Value| {
+        finding["check"] == "type" && finding["message"].to_string().contains("bring a boolean")
+    };
+    assert!(lint.as_array().unwrap().iter().any(of_column), "{lint}");
 }

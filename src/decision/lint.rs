@@ -50,6 +50,8 @@ pub enum Check {
     Mergeable,
     /// An output that is none of the known ones.
     UnknownOutput,
+    /// Outputs of one rule that say opposite things.
+    Contradiction,
     /// An aggregation that cannot work.
     Aggregation,
     /// A decision that requires itself.
@@ -144,6 +146,7 @@ impl Check {
             Self::Duplicate => "duplicate",
             Self::Mergeable => "mergeable",
             Self::UnknownOutput => "unknown_output",
+            Self::Contradiction => "contradiction",
             Self::Aggregation => "aggregation",
             Self::Cycle => "cycle",
         }
@@ -322,6 +325,7 @@ impl<'t> Linter<'t> {
             let mistyped = self.types();
             self.empty(&mistyped);
             self.outputs();
+            self.contradictions();
             self.aggregation();
             self.duplicates();
             self.overlaps();

@@ -7,7 +7,8 @@ use crate::decision::bits::Bits;
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::value::{Kind, Value, equal};
 use crate::decision::grid::{self, Axis};
-use crate::decision::table::{Aggregation, HitPolicy};
+use crate::decision::table::{Aggregation, HitPolicy, Output};
+use crate::decision::verdict;
 
 impl Linter<'_> {
     /// Values of the wrong type. Returns the cells (rule, column) so that they are not called empty as well.
@@ -311,6 +312,49 @@ impl Linter<'_> {
                     "write one of the listed values, or add this one to them",
                 );
             }
+        }
+    }
+
+    /// Verdicts that say pass and reject at once. Such a record is rejected.
+    pub(super) fn contradictions(&mut self) {
+        let table = self.table;
+        let column = |name: &str| {
+            let named = |output: &Output| output.name.as_deref() == Some(name);
+            table.outputs.iter().position(named)
+        };
+        let (true, Some(validation), Some(action)) = (
+            self.deciding,
+            column(verdict::VALIDATION),
+            column(verdict::ACTION),
+        ) else {
+            return;
+        };
+        for (row, rule) in table.rules.iter().enumerate() {
+            let said = |column: usize| rule.outputs[column].constant();
+            let (Some(Value::Text(validation)), Some(Value::Text(action))) =
+                (said(validation), said(action))
+            else {
+                continue;
+            };
+            if !matches!(
+                (&**validation, &**action),
+                ("VALID", "REJECT") | ("INVALID", "PROCESS")
+            ) {
+                continue;
+            }
+            let message = format!(
+                "{}: it says {validation} and {action}, and such a record is rejected",
+                self.rule_name(row)
+            );
+            let example = self.example_beside(row, self.groups.len());
+            self.find(
+                Check::Contradiction,
+                Severity::Warning,
+                &[row],
+                Some(example),
+                message,
+                "write VALID with PROCESS, WARNING with REVIEW, INVALID with REJECT",
+            );
         }
     }
 

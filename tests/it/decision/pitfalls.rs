@@ -236,3 +236,33 @@ fn the_types_of_the_mapping_are_held_against_the_table_before_anything_is_fetche
     };
     assert!(lint.as_array().unwrap().iter().any(of_column), "{lint}");
 }
+
+#[test]
+fn a_rule_that_says_pass_and_reject_at_once_is_warned_of_and_its_rejection_says_so() {
+    let xml = scores("UNIQUE")
+        .rule("> 80 => \"VALID\" | \"REJECT\"")
+        .rule("<= 80 => \"INVALID\" | \"PROCESS\"")
+        .rule("null => \"INVALID\" | \"REJECT\"")
+        .xml();
+    let report = look_at(&xml);
+    let findings = found(&report, Check::Contradiction);
+    assert_eq!(findings.len(), 2, "{report:#?}");
+    assert_eq!(
+        (findings[0].severity, &findings[0].rows[..]),
+        (Severity::Warning, &[1][..])
+    );
+    assert!(
+        findings[1].message.contains("INVALID and PROCESS"),
+        "{report:#?}"
+    );
+    let decision = Decision::compile(&xml, "t.dmn.xml", None, FACTS).unwrap();
+    for (score, reason) in [
+        (90, "its action is REJECT, though its result is not INVALID"),
+        (10, "its result is INVALID, though its action is not REJECT"),
+    ] {
+        let record = scored(score);
+        let verdict = decision.decide(&record, &mut Scratch::default());
+        assert!(!verdict.passes());
+        assert_eq!(verdict.reason, reason);
+    }
+}

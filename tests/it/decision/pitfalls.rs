@@ -266,3 +266,37 @@ fn a_rule_that_says_pass_and_reject_at_once_is_warned_of_and_its_rejection_says_
         assert_eq!(verdict.reason, reason);
     }
 }
+
+#[test]
+fn a_regular_expression_that_is_none_is_refused_with_its_place_and_why() {
+    for (cell, why) in [
+        ("matches(?, \"[a\")", "unclosed character class"),
+        ("matches(?, \"a\", \"k\")", "there is no flag `k`"),
+        ("replace(?, \"(\", \"x\") = \"x\"", "unclosed group"),
+        (
+            "count(split(?, \"*\")) > 1",
+            "repetition operator missing expression",
+        ),
+        (
+            "not(matches(?, \"(a)\\\\1\"))",
+            "backreferences are not supported",
+        ),
+    ] {
+        let table = TableFile::deciding("UNIQUE")
+            .input("name: string")
+            .verdict("\"x\"", "VALID")
+            .verdict(cell, "INVALID");
+        let problems = Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).unwrap_err();
+        let text = problems.to_string();
+        assert!(text.contains("rule 2 (R2), input \"name\""), "{text}");
+        assert!(
+            text.contains("is no regular expression") && text.contains(why),
+            "{text}"
+        );
+        assert!(lint(&table.xml(), "t.dmn.xml", None, FACTS).is_err());
+    }
+    let table = TableFile::deciding("UNIQUE")
+        .input("name: string")
+        .verdict("matches(?, \"^[a-z-[aeiou]]+$\", \"i\")", "VALID");
+    assert!(Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).is_ok());
+}

@@ -22,7 +22,7 @@ use super::program::{NodeLogic, Program};
 use super::table::{Rule, Table};
 use super::verdict;
 
-/// Most findings of one check in one table.
+/// Most findings of one check and severity in one table.
 const MAX_FINDINGS: usize = 100;
 
 /// Work that one search may do, in words of a bitset.
@@ -287,6 +287,8 @@ struct Linter<'t> {
     groups: Vec<Vec<usize>>,
     grid: Grid,
     findings: Vec<Finding>,
+    /// How many findings of a check were too many to tell.
+    left_out: Vec<(Check, usize)>,
     notes: Vec<String>,
 }
 
@@ -313,6 +315,7 @@ impl<'t> Linter<'t> {
             groups,
             grid,
             findings: Vec::new(),
+            left_out: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -333,6 +336,13 @@ impl<'t> Linter<'t> {
             self.gaps();
             self.mergeable();
         }
+        for (check, count) in &self.left_out {
+            self.notes.push(format!(
+                "\"{}\": {count} further findings of the check {} are not told one by one",
+                self.name,
+                check.name()
+            ));
+        }
         lint.findings.append(&mut self.findings);
         lint.notes.append(&mut self.notes);
     }
@@ -346,6 +356,7 @@ impl<'t> Linter<'t> {
         &self.table.inputs[self.groups[group][0]].name
     }
 
+    /// Tells a finding, unless there are too many of its like.
     fn find(
         &mut self,
         check: Check,
@@ -354,7 +365,14 @@ impl<'t> Linter<'t> {
         example: Option<serde_json::Map<String, serde_json::Value>>,
         message: String,
         remedy: &str,
-    ) {
+    ) -> Option<&mut Finding> {
+        if self.is_enough(check, severity) {
+            match self.left_out.iter_mut().find(|(of, _)| *of == check) {
+                Some((_, count)) => *count += 1,
+                None => self.left_out.push((check, 1)),
+            }
+            return None;
+        }
         self.findings.push(Finding {
             check,
             severity,
@@ -374,18 +392,29 @@ impl<'t> Linter<'t> {
             message,
             remedy: remedy.to_owned(),
         });
+        self.findings.last_mut()
     }
 
-    fn count(&self, check: Check) -> usize {
-        self.findings
-            .iter()
-            .filter(|finding| finding.check == check)
-            .count()
+    /// Have so many been told that no more will be?
+    fn is_enough(&self, check: Check, severity: Severity) -> bool {
+        let alike = |finding: &&Finding| finding.check == check && finding.severity == severity;
+        self.findings.iter().filter(alike).count() >= MAX_FINDINGS
     }
 
     fn note_unknown(&mut self) {
         let mut columns = Vec::new();
+        for group in &self.grid.oversized {
+            self.notes.push(format!(
+                "\"{}\": not analysed, since {} rules and their values are too large for it: {}",
+                self.name,
+                self.table.rules.len(),
+                self.column_name(*group)
+            ));
+        }
         for (group, cells) in self.grid.cells.iter().enumerate() {
+            if self.grid.oversized.contains(&group) {
+                continue;
+            }
             let unknown = cells.iter().filter(|cell| cell.is_none()).count();
             if unknown > 0 {
                 columns.push(format!("{} ({unknown} cells)", self.column_name(group)));

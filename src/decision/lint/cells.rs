@@ -146,7 +146,7 @@ impl Linter<'_> {
         );
         let example = serde_json::Map::from_iter([(column.name.clone(), plain(fact))]);
         let line = column.line;
-        self.find(
+        let told = self.find(
             Check::Type,
             Severity::Error,
             &[],
@@ -154,7 +154,7 @@ impl Linter<'_> {
             message,
             "correct the column's typeRef and its cells, or the field's type in mappings.yaml",
         );
-        if let Some(finding) = self.findings.last_mut() {
+        if let Some(finding) = told {
             finding.line = line;
         }
         true

@@ -47,6 +47,13 @@ impl Linter<'_> {
         let mut cover = Cover::of(&self.grid, count);
         let mut before = Bits::none(count);
         for rule in order {
+            if self.is_enough(Check::Shadowed, Severity::Warning) {
+                self.notes.push(format!(
+                    "\"{}\": further shadowed rules are not searched: enough have been told",
+                    self.name
+                ));
+                break;
+            }
             let within: Option<Vec<Bits>> = (0..self.groups.len())
                 .map(|group| {
                     let cell = self.grid.cells[group][rule].as_ref()?;

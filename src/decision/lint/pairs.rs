@@ -2,10 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Check, Linter, MAX_FINDINGS, MAX_WORK, Severity};
+use super::proof::Proof;
+use super::{Check, Linter, MAX_WORK, Severity};
 use crate::decision::bits::Bits;
 use crate::decision::feel::ast::Expr;
 use crate::decision::table::HitPolicy;
+
+/// How far overlaps are counted that are not told.
+const MAX_COUNTED: usize = 1000;
 
 /// By group: the segments accepted, or the cells as written where they are unknown.
 type Conditions = Vec<(Option<Bits>, String)>;
@@ -124,8 +128,14 @@ impl Linter<'_> {
                 if !self.matches_all(&[first, second], &values) {
                     continue;
                 }
-                if self.count(Check::Overlap) >= MAX_FINDINGS {
+                let hopeless = proof.as_ref().is_some_and(Proof::spent);
+                if self.is_enough(Check::Overlap, Severity::Error)
+                    || (hopeless && self.is_enough(Check::Overlap, Severity::Warning))
+                {
                     more += 1;
+                    if more >= MAX_COUNTED {
+                        break 'all;
+                    }
                     continue;
                 }
                 let region = self.region_text(&sets);
@@ -171,8 +181,9 @@ impl Linter<'_> {
         }
         if more > 0 {
             self.notes.push(format!(
-                "\"{}\": {more} further overlaps are not told one by one",
-                self.name
+                "\"{}\": {}{more} further overlaps are not told one by one",
+                self.name,
+                if more >= MAX_COUNTED { "at least " } else { "" }
             ));
         }
     }
@@ -209,7 +220,6 @@ impl Linter<'_> {
                 let neighbours = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
                 if rows.iter().any(|row| told.contains(row))
                     || (table.hit == HitPolicy::First && !neighbours)
-                    || self.count(Check::Mergeable) >= MAX_FINDINGS
                 {
                     continue;
                 }

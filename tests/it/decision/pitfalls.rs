@@ -300,3 +300,41 @@ fn a_regular_expression_that_is_none_is_refused_with_its_place_and_why() {
         .verdict("matches(?, \"^[a-z-[aeiou]]+$\", \"i\")", "VALID");
     assert!(Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).is_ok());
 }
+
+#[test]
+fn thousands_of_equal_rules_are_told_in_part_and_soon() {
+    for hit in ["UNIQUE", "FIRST"] {
+        let mut table = scores(hit);
+        for _ in 0..5000 {
+            table = table.verdict("-", "VALID");
+        }
+        let started = std::time::Instant::now();
+        let report = look_at(&table.xml());
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+        for check in [Check::Duplicate, Check::Overlap, Check::Shadowed] {
+            assert!(found(&report, check).len() <= 100, "{hit} {}", check.name());
+        }
+        let notes = report.notes.join("\n");
+        assert!(
+            notes.contains("4899 further findings of the check duplicate"),
+            "{notes}"
+        );
+        let other = if hit == "UNIQUE" {
+            "further overlaps"
+        } else {
+            "further shadowed"
+        };
+        assert!(notes.contains(other), "{notes}");
+    }
+}
+
+#[test]
+fn a_column_that_is_left_out_for_its_size_is_said_to_be_too_large() {
+    let mut table = scores("UNIQUE");
+    for row in 0..10_001 {
+        table = table.verdict(&row.to_string(), "VALID");
+    }
+    let notes = look_at(&table.xml()).notes.join("\n");
+    assert!(notes.contains("too large for it: qualityScore"), "{notes}");
+    assert!(!notes.contains("more than comparisons"), "{notes}");
+}

@@ -338,3 +338,22 @@ fn a_column_that_is_left_out_for_its_size_is_said_to_be_too_large() {
     assert!(notes.contains("too large for it: qualityScore"), "{notes}");
     assert!(!notes.contains("more than comparisons"), "{notes}");
 }
+
+#[test]
+fn an_element_with_too_many_attributes_is_refused_at_once() {
+    let with = |count: usize| {
+        let attributes: String = (0..count)
+            .map(|number| format!(" v{number}=\"\""))
+            .collect();
+        let xml = scores("UNIQUE").verdict("-", "VALID").xml();
+        xml.replacen("<decisionTable", &format!("<decisionTable{attributes}"), 1)
+    };
+    let started = std::time::Instant::now();
+    let problems = lint(&with(700_000), "t.dmn.xml", None, FACTS).unwrap_err();
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert!(
+        problems.to_string().contains("more than 1000 attributes"),
+        "{problems}"
+    );
+    assert!(lint(&with(900), "t.dmn.xml", None, FACTS).is_ok());
+}

@@ -357,3 +357,55 @@ fn an_element_with_too_many_attributes_is_refused_at_once() {
     );
     assert!(lint(&with(900), "t.dmn.xml", None, FACTS).is_ok());
 }
+
+fn explained(xml: &str, facts: &[Cell<'_>]) -> String {
+    let decision = Decision::compile(xml, "t.dmn.xml", None, FACTS).unwrap();
+    decision.explain(facts).to_string()
+}
+
+#[test]
+fn that_no_change_would_pass_is_said_only_where_it_is_certain() {
+    let never = scores("FIRST")
+        .verdict("> 50", "INVALID")
+        .verdict("-", "INVALID");
+    let text = explained(&never.xml(), &scored(58));
+    assert!(
+        text.contains("no change of the values alone would pass"),
+        "{text}"
+    );
+    let computed = TableFile::deciding("UNIQUE")
+        .input("qualityScore * 2: number")
+        .verdict("> 120", "VALID")
+        .verdict("<= 120", "INVALID");
+    let text = explained(&computed.xml(), &scored(58));
+    assert!(text.contains("no single change was found"), "{text}");
+    let text = explained(
+        &graded(&[("- | \"good\"", "VALID"), ("- | \"bad\"", "INVALID")]),
+        &scored(58),
+    );
+    assert!(text.contains("no single change was found"), "{text}");
+}
+
+#[test]
+fn a_change_that_leaves_an_earlier_rule_is_proposed() {
+    let table = scores("FIRST")
+        .input("recordType: string")
+        .verdict("- | \"partner\"", "INVALID")
+        .verdict(">= 50 | -", "VALID")
+        .verdict("- | -", "INVALID");
+    let record = [Cell::Integer(58), Cell::Text("partner".into()), Cell::Null];
+    let text = explained(&table.xml(), &record);
+    assert!(text.contains("recordType \"partner\" → "), "{text}");
+    assert!(text.contains("gives VALID, PROCESS (R2)"), "{text}");
+}
+
+#[test]
+fn a_cell_with_a_function_that_holds_already_is_no_obstacle_to_a_change() {
+    let table = scores("FIRST")
+        .input("name: string")
+        .verdict("> 80 | starts with(?, \"B\")", "VALID")
+        .verdict("- | -", "INVALID");
+    let record = [Cell::Integer(58), Cell::Null, Cell::Text("Bob".into())];
+    let text = explained(&table.xml(), &record);
+    assert!(text.contains("qualityScore 58 → 81 gives VALID"), "{text}");
+}

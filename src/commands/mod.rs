@@ -24,8 +24,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command, Global, Output};
-use crate::config::{ConfigErrors, Needs, Problem, Sources, plan::Plan};
-use crate::decision::{self, Decision, Severity};
+use crate::config::{ConfigErrors, Needs, Problem, Sources, plan, plan::Plan};
+use crate::decision::feel::value::Kind;
+use crate::decision::{self, Decision, Fact, Severity};
 use crate::exit::{self, Exit, Misconfigured};
 use crate::logging;
 use crate::transform::Transform;
@@ -145,13 +146,38 @@ fn read_decision(path: &Path) -> Result<(String, String)> {
     Ok((text, name))
 }
 
+/// The facts that the mapping gives, with their types as a table knows them.
+fn typed_facts(transform: &Transform) -> Vec<Fact<'_>> {
+    let names = transform.fact_names().into_iter();
+    names
+        .zip(transform.fact_kinds())
+        .map(|(name, kind)| Fact {
+            name,
+            kind: kind.map_or(Kind::Any, kind_of),
+        })
+        .collect()
+}
+
+/// The type that a table sees of a field. JSON may be anything.
+const fn kind_of(kind: plan::Kind) -> Kind {
+    match kind {
+        plan::Kind::String | plan::Kind::Email | plan::Kind::Uuid => Kind::Text,
+        plan::Kind::Integer | plan::Kind::Decimal => Kind::Number,
+        plan::Kind::Boolean => Kind::Boolean,
+        plan::Kind::Date => Kind::Date,
+        plan::Kind::DateTime => Kind::DateTime,
+        plan::Kind::Json => Kind::Any,
+    }
+}
+
 /// Reads and compiles the decision table for the facts that the mapping gives. A table that would misjudge or refuse
 /// records is refused itself.
 pub(crate) fn load_decision(plan: &Plan, transform: &Transform) -> Result<Decision> {
     let (text, name) = read_decision(&plan.decisions_file)?;
     let facts = transform.fact_names();
     let refused = |problems: decision::Problems| Misconfigured(problems.to_string());
-    let lint = decision::lint(&text, &name, plan.decision.as_deref(), &facts).map_err(refused)?;
+    let typed = typed_facts(transform);
+    let lint = decision::lint(&text, &name, plan.decision.as_deref(), &typed).map_err(refused)?;
     let errors: Vec<String> = lint
         .findings
         .iter()

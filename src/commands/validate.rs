@@ -54,7 +54,8 @@ fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()>
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
     let (text, name) = super::read_decision(&plan.decisions_file)?;
     let facts = transform.fact_names();
-    findings.lint = lint(&text, &name, plan.decision.as_deref(), &facts)?;
+    let typed = super::typed_facts(&transform);
+    findings.lint = lint(&text, &name, plan.decision.as_deref(), &typed)?;
     if findings.lint.has_errors() {
         return Ok(());
     }

@@ -16,13 +16,15 @@ use super::feel::temporal;
 use super::feel::value::Value;
 use super::grid::{Axis, Grid};
 use super::program::{Node, NodeLogic};
-use super::table::Table;
+use super::table::{HitPolicy, Rule, Table};
 use super::verdict::{self, Rules};
 use super::{Decision, Scratch};
 use crate::record::{Action, Cell, Validation};
 
 /// Most rules that are told one by one: those that came nearest to matching.
 const MAX_RULES: usize = 25;
+/// Most earlier rules that a change leaves, under FIRST.
+const MAX_EARLIER: usize = 10;
 /// Most candidates for a change that are tried.
 const MAX_TRIES: usize = 60;
 
@@ -53,6 +55,9 @@ pub struct Explanation {
     pub rules_left_out: usize,
     /// The nearest changes that would pass, the better verdict last.
     pub nearest: Vec<Nearest>,
+    /// Is it certain that no record passes, whatever its values?
+    #[serde(skip)]
+    pub hopeless: bool,
 }
 
 /// A name and its value.
@@ -122,7 +127,15 @@ struct Candidate {
     columns: usize,
     distance: Decimal,
     row: usize,
-    changes: Vec<(usize, Value)>,
+    changes: Vec<Step>,
+}
+
+/// A new value for a column.
+struct Step {
+    column: usize,
+    to: Value,
+    /// All values that would do.
+    accepts: String,
 }
 
 impl Decision {
@@ -161,6 +174,7 @@ impl Decision {
                 .collect();
             (explanation.rules, explanation.rules_left_out) = traces(table, &inputs, frame);
             explanation.nearest = self.nearest(last, table, &inputs, facts, verdict.validation);
+            explanation.hopeless = self.is_hopeless(table);
         }
         explanation
     }
@@ -183,7 +197,34 @@ impl Decision {
             rules: Vec::new(),
             rules_left_out: 0,
             nearest: Vec::new(),
+            hopeless: false,
         }
+    }
+
+    fn grid(&self, table: &Table) -> &Grid {
+        self.grid.get_or_init(|| Grid::of(table))
+    }
+
+    /// Can no rule pass a record, nor the defaults? What is computed may come to anything.
+    fn is_hopeless(&self, table: &Table) -> bool {
+        let grid = self.grid(table);
+        let dead = |rule: usize| {
+            let mut columns = grid.cells.iter().zip(&grid.axes);
+            columns.any(|(cells, axis)| {
+                let both = cells[rule].as_ref().zip(axis.as_ref());
+                both.is_some_and(|(set, axis)| set.and(&axis.live).is_empty())
+            })
+        };
+        let constant = |rule: &Rule| {
+            let mut outputs = rule.outputs.iter();
+            outputs.all(|output| output.constant().is_some())
+        };
+        let refuses = |rule: usize| {
+            let result = table.result(rule, &mut Frame::default());
+            constant(&table.rules[rule]) && !verdict::read(&result, None, Rules::None).passes()
+        };
+        table.outputs.iter().all(|output| output.default.is_none())
+            && (0..table.rules.len()).all(|rule| refuses(rule) || dead(rule))
     }
 
     /// For each better verdict, the smallest change of facts that gives it. Every proposal has been decided for real.
@@ -195,7 +236,7 @@ impl Decision {
         facts: &[Cell<'_>],
         current: Validation,
     ) -> Vec<Nearest> {
-        let grid = self.grid.get_or_init(|| Grid::of(table));
+        let grid = self.grid(table);
         let mut frame = Frame::default();
         let mut found: Vec<Nearest> = Vec::new();
         for wanted in [Validation::Warning, Validation::Valid] {
@@ -213,7 +254,7 @@ impl Decision {
                 if verdict.validation != wanted || !verdict.passes() {
                     continue;
                 }
-                if let Some((distance, changes)) = changes(grid, index, inputs) {
+                if let Some((distance, changes)) = changes(table, grid, index, inputs, &mut frame) {
                     candidates.push(Candidate {
                         columns: changes.len(),
                         distance,
@@ -226,7 +267,7 @@ impl Decision {
                 .sort_by_key(|candidate| (candidate.columns, candidate.distance, candidate.row));
             let proposal = candidates.into_iter().take(MAX_TRIES).find_map(
                 |Candidate { row, changes, .. }| {
-                    self.tried(node, table, grid, row, &changes, inputs, facts, wanted)
+                    self.tried(node, table, row, &changes, inputs, facts, wanted)
                 },
             );
             found.extend(proposal);
@@ -240,20 +281,19 @@ impl Decision {
         &self,
         node: &Node,
         table: &Table,
-        grid: &Grid,
         row: usize,
-        changes: &[(usize, Value)],
+        changes: &[Step],
         inputs: &[Value],
         facts: &[Cell<'_>],
         wanted: Validation,
     ) -> Option<Nearest> {
         let mut changed: Vec<Cell<'_>> = facts.to_vec();
-        for (column, value) in changes {
+        for step in changes {
             // Only facts can be changed; what is computed from them follows.
-            let Expr::Slot(slot) = &table.inputs[*column].expr else {
+            let Expr::Slot(slot) = &table.inputs[step.column].expr else {
                 return None;
             };
-            *changed.get_mut(*slot)? = cell_of(value)?;
+            *changed.get_mut(*slot)? = cell_of(&step.to)?;
         }
         let mut scratch = Scratch::default();
         let verdict = self.decide_by_table(&changed, &mut scratch);
@@ -264,17 +304,11 @@ impl Decision {
         Some(Nearest {
             changes: changes
                 .iter()
-                .map(|(column, value)| Change {
-                    input: table.inputs[*column].name.clone(),
-                    from: inputs[*column].clone(),
-                    to: value.clone(),
-                    accepts: grid.axes[*column]
-                        .as_ref()
-                        .zip(grid.cells[*column][row - 1].as_ref())
-                        .map_or_else(
-                            || rule.texts[*column].to_string(),
-                            |(axis, set)| axis.text_of(set),
-                        ),
+                .map(|step| Change {
+                    input: table.inputs[step.column].name.clone(),
+                    from: inputs[step.column].clone(),
+                    to: step.to.clone(),
+                    accepts: step.accepts.clone(),
                 })
                 .collect(),
             gives: verdict.validation.as_str(),
@@ -324,22 +358,95 @@ fn traces(table: &Table, inputs: &[Value], frame: &mut Frame) -> (Vec<RuleTrace>
     (traces, left_out)
 }
 
-/// What would have to change for a rule to match: by column the nearest value, and how far away they are.
-fn changes(grid: &Grid, rule: usize, inputs: &[Value]) -> Option<(Decimal, Vec<(usize, Value)>)> {
-    let mut distance = Decimal::ZERO;
-    let mut changes = Vec::new();
+/// What would have to change for a rule to fire: by column the nearest value, and how far away they are. Cells that are
+/// more than comparisons with constants are left as they are, when they hold already.
+fn changes(
+    table: &Table,
+    grid: &Grid,
+    rule: usize,
+    inputs: &[Value],
+    frame: &mut Frame,
+) -> Option<(Decimal, Vec<Step>)> {
+    let mut wanted: Vec<Option<Bits>> = Vec::new();
     for (column, input) in inputs.iter().enumerate() {
-        let axis = grid.axes[column].as_ref()?;
-        let set = grid.cells[column][rule].as_ref()?.and(&axis.live);
-        let here = axis.segment_of(input);
-        if here.is_some_and(|segment| set.contains(segment)) {
-            continue;
+        let known = grid.cells[column][rule].as_ref();
+        let set = known.zip(grid.axes[column].as_ref());
+        let set = set.map(|(set, axis)| set.and(&axis.live));
+        if set.is_none()
+            && eval::holds_any(&table.rules[rule].tests[column], input, frame) != Some(true)
+        {
+            return None;
         }
-        let (value, steps) = nearest_value(axis, &set, input)?;
-        distance = distance.checked_add(steps)?;
-        changes.push((column, value));
+        wanted.push(set);
     }
-    Some((distance, changes))
+    let mut target = nearest_record(grid, &wanted, inputs)?;
+    if table.hit == HitPolicy::First {
+        for _ in 0..MAX_EARLIER {
+            let mut above = (0..rule).filter(|other| table.rules[*other].matches(&target.1, frame));
+            let Some(earlier) = above.next() else {
+                break;
+            };
+            (wanted, target) = leaving(grid, earlier, &wanted, inputs)?;
+        }
+    }
+    let (distance, values) = target;
+    let steps = values.into_iter().enumerate().filter_map(|(column, to)| {
+        let axis = grid.axes[column].as_ref()?;
+        let set = wanted[column].as_ref()?;
+        let here = axis.segment_of(&inputs[column]);
+        (!here.is_some_and(|segment| set.contains(segment))).then(|| Step {
+            column,
+            accepts: axis.text_of(set),
+            to,
+        })
+    });
+    Some((distance, steps.collect()))
+}
+
+/// The nearest values within the sets, and how far away they are in all.
+fn nearest_record(
+    grid: &Grid,
+    wanted: &[Option<Bits>],
+    inputs: &[Value],
+) -> Option<(Decimal, Vec<Value>)> {
+    let mut distance = Decimal::ZERO;
+    let mut values = Vec::new();
+    for (column, input) in inputs.iter().enumerate() {
+        let set = wanted[column].as_ref().zip(grid.axes[column].as_ref());
+        let away = set.filter(|(set, axis)| {
+            let here = axis.segment_of(input);
+            !here.is_some_and(|segment| set.contains(segment))
+        });
+        values.push(match away {
+            None => input.clone(),
+            Some((set, axis)) => {
+                let (value, steps) = nearest_value(axis, set, input)?;
+                distance = distance.checked_add(steps)?;
+                value
+            }
+        });
+    }
+    Some((distance, values))
+}
+
+/// The sets without what an earlier rule takes, in the column where that is nearest.
+#[allow(clippy::type_complexity)]
+fn leaving(
+    grid: &Grid,
+    earlier: usize,
+    wanted: &[Option<Bits>],
+    inputs: &[Value],
+) -> Option<(Vec<Option<Bits>>, (Decimal, Vec<Value>))> {
+    let ways = (0..wanted.len()).filter_map(|column| {
+        let taken = grid.cells[column][earlier].as_ref()?;
+        let rest = wanted[column].as_ref()?.and(&taken.inverted());
+        let mut narrowed = wanted.to_vec();
+        narrowed[column] = (!rest.is_empty()).then_some(rest);
+        narrowed[column].as_ref()?;
+        let target = nearest_record(grid, &narrowed, inputs)?;
+        Some((narrowed, target))
+    });
+    ways.min_by_key(|(_, (distance, _))| *distance)
 }
 
 /// The value of the set that is nearest to the given one.
@@ -463,7 +570,11 @@ impl fmt::Display for Explanation {
             }
         }
         if self.action == Action::Reject.as_str() && self.nearest.is_empty() {
-            writeln!(f, "  no change of the values alone would pass")?;
+            f.write_str(if self.hopeless {
+                "  no change of the values alone would pass\n"
+            } else {
+                "  no single change was found that would pass\n"
+            })?;
         }
         Ok(())
     }

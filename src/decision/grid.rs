@@ -24,6 +24,8 @@ pub struct Grid {
     pub axes: Vec<Option<Axis>>,
     /// By column, then rule: the segments accepted; none = unknown.
     pub cells: Vec<Vec<Option<Bits>>>,
+    /// Columns that are left out for their size alone.
+    pub oversized: Vec<usize>,
 }
 
 /// The values of one input column. With `n` points there are `2n + 2` segments: the open stretch before point `i` is
@@ -51,7 +53,8 @@ impl Grid {
     pub fn grouped(table: &Table, groups: &[Vec<usize>]) -> Self {
         let mut axes = Vec::new();
         let mut cells = Vec::new();
-        for group in groups {
+        let mut oversized = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
             let columns: Vec<&Column> = group.iter().map(|column| &table.inputs[*column]).collect();
             let entries: Vec<Vec<&[Test]>> = table
                 .rules
@@ -67,16 +70,24 @@ impl Grid {
                         .collect()
                 })
                 .collect();
-            let (axis, sets) = Axis::of(&columns, &entries);
+            let (axis, sets) = Axis::of(&columns, &entries, || oversized.push(index));
             axes.push(axis);
             cells.push(sets);
         }
-        Self { axes, cells }
+        Self {
+            axes,
+            cells,
+            oversized,
+        }
     }
 }
 
 impl Axis {
-    fn of(columns: &[&Column], entries: &[Vec<&[Test]>]) -> (Option<Self>, Vec<Option<Bits>>) {
+    fn of(
+        columns: &[&Column],
+        entries: &[Vec<&[Test]>],
+        too_large: impl FnOnce(),
+    ) -> (Option<Self>, Vec<Option<Bits>>) {
         let allowed: Vec<&[Test]> = columns
             .iter()
             .filter_map(|column| column.allowed.as_deref())
@@ -125,6 +136,7 @@ impl Axis {
             points.dedup_by(|a, b| order(a, b) == Some(Ordering::Equal));
         }
         if (2 * points.len() + 2).saturating_mul(entries.len()) > MAX_BITS {
+            too_large();
             return unknown();
         }
         let mut axis = Self {

@@ -7,12 +7,14 @@ mod cells;
 mod coverage;
 mod example;
 mod pairs;
+mod proof;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::bits::Bits;
+use super::fact::Fact;
 use super::grid::Grid;
 use super::model::Model;
 use super::problem::{Problem, Problems};
@@ -20,7 +22,7 @@ use super::program::{NodeLogic, Program};
 use super::table::{Rule, Table};
 use super::verdict;
 
-/// Most findings of one check in one table.
+/// Most findings of one check and severity in one table.
 const MAX_FINDINGS: usize = 100;
 
 /// Work that one search may do, in words of a bitset.
@@ -48,6 +50,8 @@ pub enum Check {
     Mergeable,
     /// An output that is none of the known ones.
     UnknownOutput,
+    /// Outputs of one rule that say opposite things.
+    Contradiction,
     /// An aggregation that cannot work, or that has nothing to work on.
     Aggregation,
     /// A decision that requires itself.
@@ -142,26 +146,39 @@ impl Check {
             Self::Duplicate => "duplicate",
             Self::Mergeable => "mergeable",
             Self::UnknownOutput => "unknown_output",
+            Self::Contradiction => "contradiction",
             Self::Aggregation => "aggregation",
             Self::Cycle => "cycle",
         }
     }
 }
 
-/// Looks at the deciding decision of a file and at all it requires.
+/// Looks at the deciding decision of a file and at all it requires. The facts of a record are given with their types, or
+/// by name alone.
 ///
 /// # Errors
 /// What keeps the file from being read or compiled and is not one of the checks.
-pub fn lint(
+pub fn lint<'f, F: Copy + Into<Fact<'f>>>(
     xml: &str,
     file: &str,
     decision: Option<&str>,
-    facts: &[&str],
+    facts: &[F],
 ) -> Result<Lint, Problems> {
+    let facts: Vec<Fact<'f>> = facts.iter().map(|fact| (*fact).into()).collect();
+    lint_for(xml, file, decision, &facts)
+}
+
+fn lint_for(
+    xml: &str,
+    file: &str,
+    decision: Option<&str>,
+    facts: &[Fact<'_>],
+) -> Result<Lint, Problems> {
+    let names: Vec<&str> = facts.iter().map(|fact| fact.name).collect();
     let model = Model::read(xml, file)?;
     let root = verdict::choose(&model, decision)?;
     verdict::check(&model, root)?;
-    let compiled = Program::compile(&model, root, facts, true);
+    let compiled = Program::compile(&model, root, &names, true);
     let mut lint = Lint::default();
     match compiled {
         Err(problems) => of_problems(problems, &mut lint)?,
@@ -178,7 +195,7 @@ pub fn lint(
             for (index, node) in program.nodes.iter().enumerate() {
                 if let NodeLogic::Table(table) = &node.logic {
                     let known = lint.findings.len();
-                    let linter = Linter::new(&node.name, table);
+                    let linter = Linter::new(&program, index, table, facts);
                     if index + 1 == program.nodes.len() {
                         for finding in &mut lint.findings[..literals] {
                             if let [row] = finding.rows[..] {
@@ -263,15 +280,23 @@ fn of_problems(problems: Problems, lint: &mut Lint) -> Result<(), Problems> {
 struct Linter<'t> {
     name: &'t str,
     table: &'t Table,
+    program: &'t Program,
+    /// Which of the program's nodes it is.
+    node: usize,
+    facts: &'t [Fact<'t>],
+    /// Is it the table that decides on records?
+    deciding: bool,
     /// Columns that test the same expression, as one.
     groups: Vec<Vec<usize>>,
     grid: Grid,
     findings: Vec<Finding>,
+    /// How many findings of a check were too many to tell.
+    left_out: Vec<(Check, usize)>,
     notes: Vec<String>,
 }
 
 impl<'t> Linter<'t> {
-    fn new(name: &'t str, table: &'t Table) -> Self {
+    fn new(program: &'t Program, node: usize, table: &'t Table, facts: &'t [Fact<'t>]) -> Self {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (index, column) in table.inputs.iter().enumerate() {
             match groups
@@ -284,26 +309,43 @@ impl<'t> Linter<'t> {
         }
         let grid = Grid::grouped(table, &groups);
         Self {
-            name,
+            name: &program.nodes[node].name,
             table,
+            program,
+            node,
+            facts,
+            deciding: node + 1 == program.nodes.len(),
             groups,
             grid,
             findings: Vec::new(),
+            left_out: Vec::new(),
             notes: Vec::new(),
         }
     }
 
     fn run(mut self, lint: &mut Lint) {
-        self.note_unknown();
-        let mistyped = self.types();
-        self.empty(&mistyped);
-        self.outputs();
-        self.aggregation();
-        self.duplicates();
-        self.overlaps();
-        self.shadows();
-        self.gaps();
-        self.mergeable();
+        if self.table.rules.is_empty() {
+            self.no_rules();
+        } else {
+            self.note_unknown();
+            let mistyped = self.types();
+            self.empty(&mistyped);
+            self.outputs();
+            self.contradictions();
+            self.aggregation();
+            self.duplicates();
+            self.overlaps();
+            self.shadows();
+            self.gaps();
+            self.mergeable();
+        }
+        for (check, count) in &self.left_out {
+            self.notes.push(format!(
+                "\"{}\": {count} further findings of the check {} are not told one by one",
+                self.name,
+                check.name()
+            ));
+        }
         lint.findings.append(&mut self.findings);
         lint.notes.append(&mut self.notes);
     }
@@ -317,6 +359,7 @@ impl<'t> Linter<'t> {
         &self.table.inputs[self.groups[group][0]].name
     }
 
+    /// Tells a finding, unless there are too many of its like.
     fn find(
         &mut self,
         check: Check,
@@ -325,7 +368,14 @@ impl<'t> Linter<'t> {
         example: Option<serde_json::Map<String, serde_json::Value>>,
         message: String,
         remedy: &str,
-    ) {
+    ) -> Option<&mut Finding> {
+        if self.is_enough(check, severity) {
+            match self.left_out.iter_mut().find(|(of, _)| *of == check) {
+                Some((_, count)) => *count += 1,
+                None => self.left_out.push((check, 1)),
+            }
+            return None;
+        }
         self.findings.push(Finding {
             check,
             severity,
@@ -345,18 +395,29 @@ impl<'t> Linter<'t> {
             message,
             remedy: remedy.to_owned(),
         });
+        self.findings.last_mut()
     }
 
-    fn count(&self, check: Check) -> usize {
-        self.findings
-            .iter()
-            .filter(|finding| finding.check == check)
-            .count()
+    /// Have so many been told that no more will be?
+    fn is_enough(&self, check: Check, severity: Severity) -> bool {
+        let alike = |finding: &&Finding| finding.check == check && finding.severity == severity;
+        self.findings.iter().filter(alike).count() >= MAX_FINDINGS
     }
 
     fn note_unknown(&mut self) {
         let mut columns = Vec::new();
+        for group in &self.grid.oversized {
+            self.notes.push(format!(
+                "\"{}\": not analysed, since {} rules and their values are too large for it: {}",
+                self.name,
+                self.table.rules.len(),
+                self.column_name(*group)
+            ));
+        }
         for (group, cells) in self.grid.cells.iter().enumerate() {
+            if self.grid.oversized.contains(&group) {
+                continue;
+            }
             let unknown = cells.iter().filter(|cell| cell.is_none()).count();
             if unknown > 0 {
                 columns.push(format!("{} ({unknown} cells)", self.column_name(group)));

@@ -5,6 +5,7 @@
 
 mod bits;
 mod explain;
+mod fact;
 pub mod feel;
 mod grid;
 mod impact;
@@ -20,6 +21,7 @@ pub mod xml;
 use std::sync::OnceLock;
 
 pub use self::explain::{Change, Explanation, Nearest};
+pub use self::fact::Fact;
 use self::feel::eval::Frame;
 use self::feel::value::Value;
 use self::grid::Grid;

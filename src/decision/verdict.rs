@@ -424,6 +424,12 @@ pub fn read<'d>(value: &Value, note: Option<&'d str>, rules: Rules<'d>) -> Verdi
         (Some(Value::Text(text)), _) if !text.trim().is_empty() => Cow::Owned(text.to_string()),
         (_, Some(note)) => Cow::Borrowed(note),
         _ => Cow::Borrowed(match (validation, rules.as_slice().is_empty()) {
+            _ if action == Action::Reject && validation != Validation::Invalid => {
+                "its action is REJECT, though its result is not INVALID"
+            }
+            _ if action != Action::Reject && validation == Validation::Invalid => {
+                "its result is INVALID, though its action is not REJECT"
+            }
             (_, true) => "no rule matches, and the table's default says so",
             (Validation::Valid, _) => "a rule says it is valid",
             (Validation::Warning, _) => "a rule says it needs a look",

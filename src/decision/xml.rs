@@ -13,6 +13,8 @@ use super::problem::Problems;
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Deepest nesting of elements. Modelers need about ten.
 const MAX_DEPTH: usize = 100;
+/// Most attributes of one element. Modelers write about five.
+const MAX_ATTRIBUTES: usize = 1000;
 /// What every DMN name space begins with, whatever its version and scheme.
 const DMN: &str = "www.omg.org/spec/DMN/";
 
@@ -193,7 +195,13 @@ fn element(
         _ => false,
     };
     let mut attributes = Vec::new();
-    for attribute in start.attributes() {
+    for (count, attribute) in start.attributes().enumerate() {
+        if count == MAX_ATTRIBUTES {
+            return Err(format!(
+                "<{}> has more than {MAX_ATTRIBUTES} attributes",
+                start.local_name().into_inner()
+            ));
+        }
         let attribute = attribute.map_err(|error| format!("not well-formed XML: {error}"))?;
         let key = attribute.key.0;
         if key == "xmlns" || key.starts_with("xmlns:") {

@@ -82,6 +82,21 @@ impl Refusal {
 }
 
 impl Compiled {
+    /// The type as the mapping has it.
+    pub(super) const fn kind(&self) -> Kind {
+        match self.kind {
+            Reader::String => Kind::String,
+            Reader::Integer => Kind::Integer,
+            Reader::Decimal => Kind::Decimal,
+            Reader::Boolean => Kind::Boolean,
+            Reader::Date(_) => Kind::Date,
+            Reader::DateTime(_) => Kind::DateTime,
+            Reader::Email => Kind::Email,
+            Reader::Uuid => Kind::Uuid,
+            Reader::Json => Kind::Json,
+        }
+    }
+
     pub(super) fn new(field: &Field, is_key: bool) -> anyhow::Result<Self> {
         let (kind, expected) = reader(field)?;
         let is_text = matches!(kind, Reader::String | Reader::Email);

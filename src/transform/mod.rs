@@ -37,7 +37,7 @@ use std::borrow::Cow;
 
 use anyhow::{Context, ensure};
 
-use crate::config::plan::Mapping;
+use crate::config::plan::{Kind, Mapping};
 use crate::record::{Cell, FieldError};
 
 use field::Compiled;
@@ -203,6 +203,21 @@ impl Transform {
     pub fn fact_names(&self) -> Vec<&str> {
         let fields = self.fields.iter().map(|field| field.name.as_str());
         fields.chain(self.extra.iter().copied()).collect()
+    }
+
+    /// The types of the facts, in slot order; none where nothing is known of them.
+    pub fn fact_kinds(&self) -> Vec<Option<Kind>> {
+        let of_field = |field: &Compiled| Some(field.kind());
+        let of_extra = |name: &&str| match *name {
+            HAS_REQUIRED_FIELDS => Some(Kind::Boolean),
+            QUALITY_SCORE => match self.score.field {
+                Some(field) => Some(self.fields[field].kind()),
+                None => Some(Kind::Decimal),
+            },
+            _ => None,
+        };
+        let fields = self.fields.iter().map(of_field);
+        fields.chain(self.extra.iter().map(of_extra)).collect()
     }
 
     /// The field's path at the source, as messages show it.

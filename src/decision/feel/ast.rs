@@ -181,6 +181,16 @@ impl Expr {
         }
     }
 
+    /// Calls `see` for every call of a function.
+    pub fn calls(&self, see: &mut dyn FnMut(&Function, &[Self])) {
+        self.children(&mut |child| child.calls(see));
+        match self {
+            Self::Call(function, arguments) => see(function, arguments),
+            Self::In(_, tests) => tests.iter().for_each(|test| test.calls(see)),
+            _ => {}
+        }
+    }
+
     /// Does it read `?`?
     pub fn reads_input(&self) -> bool {
         let mut found = matches!(self, Self::Input);
@@ -227,6 +237,17 @@ impl Test {
             Self::Any => {}
             Self::Compare(_, expr) | Self::Value(expr) | Self::Truth(expr) => expr.slots(see),
             Self::Not(tests) => tests.iter().for_each(|test| test.slots(see)),
+        }
+    }
+}
+
+impl Test {
+    /// Calls `see` for every call of a function.
+    pub fn calls(&self, see: &mut dyn FnMut(&Function, &[Expr])) {
+        match self {
+            Self::Any => {}
+            Self::Compare(_, expr) | Self::Value(expr) | Self::Truth(expr) => expr.calls(see),
+            Self::Not(tests) => tests.iter().for_each(|test| test.calls(see)),
         }
     }
 }

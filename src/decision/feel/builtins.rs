@@ -15,6 +15,7 @@ use self::lists::{
     distinct, extreme, flatten, get_entries, insert_before, junction, listed, mean, median, mode,
     reduce, remove, spread, stddev, sublist,
 };
+pub use self::text::wrong_pattern;
 use self::text::{matches, replace, split, string_join, substring};
 use super::ast::Arithmetic;
 use super::temporal::{DateTime, Zone};

@@ -7,7 +7,8 @@ use crate::decision::bits::Bits;
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::value::{Kind, Value, equal};
 use crate::decision::grid::{self, Axis};
-use crate::decision::table::{Aggregation, HitPolicy};
+use crate::decision::table::{Aggregation, HitPolicy, Output};
+use crate::decision::verdict;
 
 impl Linter<'_> {
     /// Values of the wrong type. Returns the cells (rule, column) so that they are not called empty as well.
@@ -15,8 +16,15 @@ impl Linter<'_> {
         let table = self.table;
         let mut mistyped = HashSet::new();
         for (index, column) in table.inputs.iter().enumerate() {
+            let known = self.fact_kind(index);
+            if self.never_fits(index, known) {
+                mistyped.extend((0..table.rules.len()).map(|row| (row, index)));
+                continue;
+            }
             let mut expected = column.kind;
-            if expected == Kind::Any {
+            if expected == Kind::Any && known != Kind::Any {
+                expected = known;
+            } else if expected == Kind::Any {
                 // Undeclared and mixed: the type most cells have.
                 let mut counts: HashMap<Kind, usize> = HashMap::new();
                 for rule in &table.rules {
@@ -111,6 +119,71 @@ impl Linter<'_> {
             }
         }
         mistyped
+    }
+
+    /// The type of the fact that a column tests; [`Kind::Any`] when it is none, or not known.
+    fn fact_kind(&self, column: usize) -> Kind {
+        let slot = self.fact_of(self.group_of(column));
+        slot.map_or(Kind::Any, |slot| self.facts[slot].kind)
+    }
+
+    /// Does the column expect a type that its fact never has? Then it says so.
+    fn never_fits(&mut self, index: usize, fact: Kind) -> bool {
+        let column = &self.table.inputs[index];
+        let fits = column.kind == fact && !column.collection;
+        if fits || fact == Kind::Any || (column.kind == Kind::Any && !column.collection) {
+            return false;
+        }
+        let expects = if column.collection {
+            Kind::List.name()
+        } else {
+            column.kind.name()
+        };
+        let message = format!(
+            "the column `{}` expects a {expects}, and records bring a {} for it: every record with a value there would be rejected",
+            column.name,
+            fact.name()
+        );
+        let example = serde_json::Map::from_iter([(column.name.clone(), plain(fact))]);
+        let line = column.line;
+        let told = self.find(
+            Check::Type,
+            Severity::Error,
+            &[],
+            Some(example),
+            message,
+            "correct the column's typeRef and its cells, or the field's type in mappings.yaml",
+        );
+        if let Some(finding) = told {
+            finding.line = line;
+        }
+        true
+    }
+
+    /// A table without rules says the same of every record.
+    pub(super) fn no_rules(&mut self) {
+        let defaults = self
+            .table
+            .outputs
+            .iter()
+            .all(|output| output.default.is_some());
+        let (severity, consequence) = match (self.deciding, defaults) {
+            (true, false) => (Severity::Error, "every record would be rejected"),
+            (true, true) => (
+                Severity::Warning,
+                "every record gets the defaults of its outputs",
+            ),
+            (false, _) => (Severity::Warning, "its result is the same for every record"),
+        };
+        let message = format!("the table \"{}\" has no rule: {consequence}", self.name);
+        self.find(
+            Check::Empty,
+            severity,
+            &[],
+            Some(serde_json::Map::new()),
+            message,
+            "add a rule; with `-` in every input it holds for all records",
+        );
     }
 
     /// Cells, or alternatives of a cell, that no value satisfies.
@@ -242,6 +315,49 @@ impl Linter<'_> {
         }
     }
 
+    /// Verdicts that say pass and reject at once. Such a record is rejected.
+    pub(super) fn contradictions(&mut self) {
+        let table = self.table;
+        let column = |name: &str| {
+            let named = |output: &Output| output.name.as_deref() == Some(name);
+            table.outputs.iter().position(named)
+        };
+        let (true, Some(validation), Some(action)) = (
+            self.deciding,
+            column(verdict::VALIDATION),
+            column(verdict::ACTION),
+        ) else {
+            return;
+        };
+        for (row, rule) in table.rules.iter().enumerate() {
+            let said = |column: usize| rule.outputs[column].constant();
+            let (Some(Value::Text(validation)), Some(Value::Text(action))) =
+                (said(validation), said(action))
+            else {
+                continue;
+            };
+            if !matches!(
+                (&**validation, &**action),
+                ("VALID", "REJECT") | ("INVALID", "PROCESS")
+            ) {
+                continue;
+            }
+            let message = format!(
+                "{}: it says {validation} and {action}, and such a record is rejected",
+                self.rule_name(row)
+            );
+            let example = self.example_beside(row, self.groups.len());
+            self.find(
+                Check::Contradiction,
+                Severity::Warning,
+                &[row],
+                Some(example),
+                message,
+                "write VALID with PROCESS, WARNING with REVIEW, INVALID with REJECT",
+            );
+        }
+    }
+
     /// Sums of what cannot be added up, priorities that are not given, aggregations where there is nothing to aggregate.
     pub(super) fn aggregation(&mut self) {
         let table = self.table;
@@ -312,6 +428,17 @@ impl Linter<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// A value of a type that a record can bring, for examples.
+fn plain(kind: Kind) -> serde_json::Value {
+    match kind {
+        Kind::Boolean => true.into(),
+        Kind::Number => 1.into(),
+        Kind::Date => "2026-01-31".into(),
+        Kind::DateTime => "2026-01-31T00:00:00Z".into(),
+        _ => "text".into(),
     }
 }
 

@@ -47,6 +47,13 @@ impl Linter<'_> {
         let mut cover = Cover::of(&self.grid, count);
         let mut before = Bits::none(count);
         for rule in order {
+            if self.is_enough(Check::Shadowed, Severity::Warning) {
+                self.notes.push(format!(
+                    "\"{}\": further shadowed rules are not searched: enough have been told",
+                    self.name
+                ));
+                break;
+            }
             let within: Option<Vec<Bits>> = (0..self.groups.len())
                 .map(|group| {
                     let cell = self.grid.cells[group][rule].as_ref()?;
@@ -111,7 +118,8 @@ impl Linter<'_> {
     /// Records that no rule covers.
     pub(super) fn gaps(&mut self) {
         let table = self.table;
-        let has_default = table.outputs.iter().any(|output| output.default.is_some());
+        // A default of some outputs only leaves the others null: such a verdict is refused.
+        let has_default = table.outputs.iter().all(|output| output.default.is_some());
         if has_default || matches!(table.hit, HitPolicy::Collect(_)) {
             return;
         }
@@ -161,7 +169,7 @@ impl Linter<'_> {
                 &[],
                 example,
                 message,
-                "add a rule for it, widen one beside it, or give the outputs defaults; until then such records are rejected",
+                "add a rule for it, widen one beside it, or give every output a default; until then such records are rejected",
             );
         }
         if more > 0 {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::Linter;
 use crate::decision::bits::Bits;
-use crate::decision::feel::ast::Expr;
 use crate::decision::feel::eval::{self, Frame};
 use crate::decision::feel::value::{Kind, Value};
 
@@ -137,14 +136,10 @@ impl Linter<'_> {
         })
     }
 
-    /// Are all inputs names of their own, so that any combination of values can occur?
+    /// Are all inputs facts of their own, so that any combination of values can occur?
     pub(super) fn is_free(&self) -> bool {
         let mut seen = HashSet::new();
-        self.groups
-            .iter()
-            .all(|group| match &self.table.inputs[group[0]].expr {
-                Expr::Slot(slot) => seen.insert(*slot),
-                _ => false,
-            })
+        (0..self.groups.len())
+            .all(|group| self.fact_of(group).is_some_and(|slot| seen.insert(slot)))
     }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Check, Linter, MAX_FINDINGS, MAX_WORK, Severity};
+use super::proof::Proof;
+use super::{Check, Linter, MAX_WORK, Severity};
 use crate::decision::bits::Bits;
 use crate::decision::feel::ast::Expr;
 use crate::decision::table::HitPolicy;
+
+/// How far overlaps are counted that are not told.
+const MAX_COUNTED: usize = 1000;
 
 /// By group: the segments accepted, or the cells as written where they are unknown.
 type Conditions = Vec<(Option<Bits>, String)>;
@@ -94,6 +98,7 @@ impl Linter<'_> {
             return;
         }
         let free = self.is_free();
+        let mut proof = (!free).then(|| self.proof());
         let outputs: Vec<String> = (0..table.rules.len())
             .map(|row| self.output_text(row))
             .collect();
@@ -123,15 +128,30 @@ impl Linter<'_> {
                 if !self.matches_all(&[first, second], &values) {
                     continue;
                 }
-                if self.count(Check::Overlap) >= MAX_FINDINGS {
+                let hopeless = proof.as_ref().is_some_and(Proof::spent);
+                if self.is_enough(Check::Overlap, Severity::Error)
+                    || (hopeless && self.is_enough(Check::Overlap, Severity::Warning))
+                {
                     more += 1;
+                    if more >= MAX_COUNTED {
+                        break 'all;
+                    }
                     continue;
                 }
                 let region = self.region_text(&sets);
-                let (verb, severity) = if free {
-                    ("both match", Severity::Error)
-                } else {
-                    ("may both match", Severity::Warning)
+                let record = proof
+                    .as_mut()
+                    .map(|proof| self.proven([first, second], &sets, proof));
+                let (verb, severity, example) = match record {
+                    None => ("both match", Severity::Error, self.example_of(&values)),
+                    Some(Some(record)) => {
+                        ("both match the record shown, of", Severity::Error, record)
+                    }
+                    Some(None) => (
+                        "may both match",
+                        Severity::Warning,
+                        self.example_of(&values),
+                    ),
                 };
                 let (consequence, remedy) = if table.hit == HitPolicy::Unique {
                     (
@@ -149,12 +169,11 @@ impl Linter<'_> {
                     self.rule_name(first),
                     self.rule_name(second)
                 );
-                let example = Some(self.example_of(&values));
                 self.find(
                     Check::Overlap,
                     severity,
                     &[first, second],
-                    example,
+                    Some(example),
                     message,
                     remedy,
                 );
@@ -162,8 +181,9 @@ impl Linter<'_> {
         }
         if more > 0 {
             self.notes.push(format!(
-                "\"{}\": {more} further overlaps are not told one by one",
-                self.name
+                "\"{}\": {}{more} further overlaps are not told one by one",
+                self.name,
+                if more >= MAX_COUNTED { "at least " } else { "" }
             ));
         }
     }
@@ -200,7 +220,6 @@ impl Linter<'_> {
                 let neighbours = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
                 if rows.iter().any(|row| told.contains(row))
                     || (table.hit == HitPolicy::First && !neighbours)
-                    || self.count(Check::Mergeable) >= MAX_FINDINGS
                 {
                     continue;
                 }

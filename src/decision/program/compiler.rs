@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Node, NodeLogic, Program};
 use crate::decision::feel::ast::{Expr, Test};
+use crate::decision::feel::builtins::{Function, wrong_pattern};
 use crate::decision::feel::parse::{FeelError, Scope, nearest};
 use crate::decision::feel::value::Value;
 use crate::decision::lint::Check;
@@ -26,6 +27,9 @@ pub(super) struct Compiler<'m> {
     /// Names of parts that are more than one plain word, of the whole file.
     pub(super) members: Arc<[String]>,
 }
+
+/// Shows every call of a function to the one who asks.
+type EachCall<'c> = dyn FnMut(&mut dyn FnMut(&Function, &[Expr])) + 'c;
 
 /// Where in the file something stands, for messages.
 #[derive(Clone, Copy)]
@@ -321,6 +325,7 @@ impl<'m> Compiler<'m> {
         match scope.expression(&text.text) {
             Ok(expr) => {
                 self.note_used(&expr);
+                self.patterns(place, text, &mut |see| expr.calls(see));
                 self.next_slot = self.next_slot.max(scope.next_slot);
                 Some(expr)
             }
@@ -349,6 +354,7 @@ impl<'m> Compiler<'m> {
                             self.used.push(slot);
                         }
                     });
+                    self.patterns(place, text, &mut |see| test.calls(see));
                 }
                 self.next_slot = self.next_slot.max(scope.next_slot);
                 Some(tests)
@@ -356,6 +362,22 @@ impl<'m> Compiler<'m> {
             Err(error) => {
                 self.feel_problem(place, text, &error);
                 None
+            }
+        }
+    }
+
+    /// A constant pattern that is none gives null for every record. Others' tables may mean that; one that decides here
+    /// does not.
+    fn patterns(&mut self, place: Place<'_>, text: &Text, calls: &mut EachCall<'_>) {
+        if !self.strict {
+            return;
+        }
+        let mut wrong = Vec::new();
+        calls(&mut |function, arguments| wrong.extend(wrong_pattern(function.name, arguments)));
+        for message in wrong {
+            self.problem(place, text.line, message);
+            if let Some(problem) = self.problems.pop() {
+                self.problems.push(problem.in_cell(&text.text));
             }
         }
     }

@@ -57,6 +57,16 @@ fn facts_that_are_no_fields_have_their_own_slots() {
         ["id", "x", "recordType", "qualityScore", "hasRequiredFields"]
     );
     assert_eq!(
+        transform.fact_kinds(),
+        [
+            Some(Kind::String),
+            Some(Kind::Integer),
+            None,
+            Some(Kind::Decimal),
+            Some(Kind::Boolean)
+        ]
+    );
+    assert_eq!(
         shape(&transform, r#"{"id":"a","x":1}"#).facts,
         [
             text("a"),

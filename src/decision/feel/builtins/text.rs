@@ -6,6 +6,7 @@ use std::sync::Arc;
 use regex::{Regex, RegexBuilder};
 
 use super::{integer, on_list, on_text, single, to_i64};
+use crate::decision::feel::ast::Expr;
 use crate::decision::feel::value::Value;
 
 thread_local! {
@@ -62,7 +63,7 @@ fn regex(pattern: &Value, flags: &Value) -> Option<Regex> {
         {
             return regex.clone();
         }
-        let regex = build_regex(pattern, &flags);
+        let regex = build_regex(pattern, &flags).ok();
         if kept.len() == MAX_EXPRESSIONS {
             kept.remove(0);
         }
@@ -71,7 +72,30 @@ fn regex(pattern: &Value, flags: &Value) -> Option<Regex> {
     })
 }
 
-fn build_regex(pattern: &str, flags: &str) -> Option<Regex> {
+/// What is wrong with the regular expression that a function is called with; none when it is computed, or right.
+pub fn wrong_pattern(function: &str, arguments: &[Expr]) -> Option<String> {
+    let flags = match function {
+        "matches" => 2,
+        "replace" => 3,
+        "split" => arguments.len(),
+        _ => return None,
+    };
+    let text = |index: usize| match arguments.get(index) {
+        None | Some(Expr::Const(Value::Null)) => Some(""),
+        Some(Expr::Const(Value::Text(text))) => Some(&**text),
+        _ => None,
+    };
+    arguments
+        .get(1)?
+        .constant()
+        .filter(|value| !value.is_null())?;
+    let (pattern, flags) = (text(1)?, text(flags)?);
+    let why = build_regex(pattern, flags).err()?;
+    Some(format!("`{pattern}` is no regular expression: {why}"))
+}
+
+/// Or why it is none.
+fn build_regex(pattern: &str, flags: &str) -> Result<Regex, String> {
     let text = if flags.contains('q') {
         regex::escape(pattern)
     } else {
@@ -86,10 +110,18 @@ fn build_regex(pattern: &str, flags: &str) -> Option<Regex> {
             's' => builder.dot_matches_new_line(true),
             'm' => builder.multi_line(true),
             'x' | 'q' => &mut builder,
-            _ => return None,
+            other => return Err(format!("there is no flag `{other}`")),
         };
     }
-    builder.build().ok()
+    builder.build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
+        // The library shows the place over several lines, and says last what is wrong.
+        error => {
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }
+    })
 }
 
 /// From the dialect of `XPath` to that of the regex library: `[a-z-[aeiou]]` takes characters away, and `x` lets white

@@ -1,0 +1,21 @@
+//! What a decision may read of a record: the facts by name, and their types as far as they are known.
+
+use super::feel::value::Kind;
+
+/// A fact that every record has.
+#[derive(Clone, Copy, Debug)]
+pub struct Fact<'f> {
+    /// What expressions call it.
+    pub name: &'f str,
+    /// Its type; [`Kind::Any`] when that is not known.
+    pub kind: Kind,
+}
+
+impl<'f> From<&'f str> for Fact<'f> {
+    fn from(name: &'f str) -> Self {
+        Self {
+            name,
+            kind: Kind::Any,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Can an overlap really occur where columns are computed from others? Searches for a record of facts and decides it.
+//!
+//! Columns of plain facts can be combined freely; the result of a required decision, or a computed input, cannot. What
+//! no record was found for, within bounds, is not proven, and nothing is claimed of it.
+
+use super::Linter;
+use crate::decision::bits::Bits;
+use crate::decision::explain::cell_of;
+use crate::decision::feel::ast::Expr;
+use crate::decision::feel::eval::{self, Frame};
+use crate::decision::feel::value::{Kind, Value};
+use crate::decision::grid::Grid;
+use crate::decision::program::NodeLogic;
+use crate::decision::table::Outcome;
+
+/// Most records that are tried for one pair of rules.
+const MAX_TRIES: u64 = 200;
+
+/// Most values that are tried for one fact.
+const MAX_VALUES: usize = 40;
+
+/// Rules that may be matched in the search for all pairs of a table.
+const MAX_STEPS: usize = 1_000_000;
+
+/// What the search tries, made once a table.
+pub(super) struct Proof {
+    /// By fact that is read: values that the cells of some column mention, and some between them.
+    pools: Vec<(usize, Vec<Value>)>,
+    /// What the required decisions of one record cost.
+    cost: usize,
+    steps: usize,
+}
+
+impl Proof {
+    /// Is there nothing left to search with?
+    pub(super) const fn spent(&self) -> bool {
+        self.steps >= MAX_STEPS
+    }
+}
+
+impl Linter<'_> {
+    /// The fact that a group of columns tests, when it is nothing else.
+    pub(super) fn fact_of(&self, group: usize) -> Option<usize> {
+        match &self.table.inputs[self.groups[group][0]].expr {
+            Expr::Slot(slot) if *slot < self.facts.len() => Some(*slot),
+            _ => None,
+        }
+    }
+
+    pub(super) fn proof(&self) -> Proof {
+        let mut values: Vec<Value> = Vec::new();
+        let mut kinds: Vec<(usize, Kind)> = Vec::new();
+        let mut cost = 2;
+        for node in &self.program.nodes[..=self.node] {
+            let NodeLogic::Table(table) = &node.logic else {
+                cost += 1;
+                continue;
+            };
+            cost += table.rules.len() + 1;
+            for (column, axis) in table.inputs.iter().zip(Grid::of(table).axes) {
+                let Some(axis) = axis.filter(|axis| axis.kind != Kind::Any) else {
+                    continue;
+                };
+                if let Expr::Slot(slot) = &column.expr {
+                    kinds.push((*slot, axis.kind));
+                }
+                let samples = axis.live.iter().take(MAX_VALUES);
+                values.extend(samples.filter_map(|segment| axis.sample(segment)));
+            }
+        }
+        values.retain(|value| cell_of(value).is_some() && !value.is_null());
+        let pools = self.program.used.iter().map(|slot| {
+            let known = Some(self.facts[*slot].kind).filter(|kind| *kind != Kind::Any);
+            let kind = known.or_else(|| kinds.iter().find(|(of, _)| of == slot).map(|of| of.1));
+            let fitting = values
+                .iter()
+                .filter(|value| kind.is_none_or(|kind| value.kind() == kind));
+            let pool = fitting.take(MAX_VALUES).cloned().chain([Value::Null]);
+            (*slot, pool.collect())
+        });
+        Proof {
+            pools: pools.collect(),
+            cost,
+            steps: 0,
+        }
+    }
+
+    /// A record of facts, of the region, that the table refuses since these rules match it.
+    pub(super) fn proven(
+        &self,
+        rules: [usize; 2],
+        region: &[Bits],
+        proof: &mut Proof,
+    ) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let pools: Vec<(usize, Vec<Value>)> = proof
+            .pools
+            .iter()
+            .map(|(slot, pool)| {
+                let within = (0..self.groups.len())
+                    .find(|group| self.fact_of(*group) == Some(*slot))
+                    .and_then(|group| self.samples(group, &region[group]));
+                (*slot, within.unwrap_or_else(|| pool.clone()))
+            })
+            .collect();
+        let total = pools.iter().fold(1_u64, |total, (_, pool)| {
+            total.saturating_mul(pool.len() as u64)
+        });
+        for number in 0..total.min(MAX_TRIES) {
+            if proof.spent() {
+                return None;
+            }
+            proof.steps += proof.cost;
+            // All of them when they are few, else some from everywhere.
+            let mut pick = number.wrapping_mul(1_000_003) % total;
+            let mut record = Vec::new();
+            for (slot, pool) in &pools {
+                let size = pool.len() as u64;
+                let index = usize::try_from(pick % size).unwrap_or_default();
+                record.push((*slot, &pool[index]));
+                pick /= size;
+            }
+            if self.refuses(rules, &record) {
+                let named = |(slot, value): (usize, &Value)| {
+                    let value = serde_json::to_value(value).unwrap_or_default();
+                    (self.facts[slot].name.to_owned(), value)
+                };
+                return Some(record.into_iter().map(named).collect());
+            }
+        }
+        None
+    }
+
+    /// Values of a column within a set; none when the column is not cut into segments.
+    fn samples(&self, group: usize, set: &Bits) -> Option<Vec<Value>> {
+        let axis = self.grid.axes[group].as_ref()?;
+        let segments = set.iter().take(MAX_VALUES);
+        let values: Vec<Value> = segments
+            .filter_map(|segment| axis.sample(segment))
+            .collect();
+        (axis.kind != Kind::Any && !values.is_empty()).then_some(values)
+    }
+
+    /// Decides the record: do both rules stand in its way?
+    fn refuses(&self, rules: [usize; 2], record: &[(usize, &Value)]) -> bool {
+        let mut frame = Frame::default();
+        frame.values.resize(self.program.slots, Value::Null);
+        for (slot, value) in record {
+            frame.values[*slot] = (*value).clone();
+        }
+        let mut failed = false;
+        for node in &self.program.nodes[..self.node] {
+            let value = node.logic.run(&mut frame, &mut |outcome| {
+                failed |= !matches!(outcome, Outcome::NoRule(_));
+            });
+            frame.values[node.slot] = frame.keep(value);
+        }
+        let columns = &self.table.inputs;
+        let inputs: Vec<Value> = columns
+            .iter()
+            .map(|column| eval::evaluate(&column.expr, &mut frame))
+            .collect();
+        let both = rules
+            .iter()
+            .all(|rule| self.table.rules[*rule].matches(&inputs, &mut frame));
+        !failed
+            && both
+            && matches!(
+                self.table.decide(&mut frame),
+                Outcome::Several(_) | Outcome::Conflict(_)
+            )
+    }
+}

@@ -26,7 +26,6 @@ mod metrics;
 mod outcomes;
 mod progress;
 mod report;
-mod scopes;
 mod simulation;
 mod size;
 mod soak;

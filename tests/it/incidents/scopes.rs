@@ -1,5 +1,4 @@
 //! Cases of runs that are not about all: shards, and parts of the source.
-#![allow(clippy::unwrap_used)]
 
 use crate::support::Workplace;
 use crate::support::http::{Running, Server};
@@ -86,7 +85,7 @@ fn whoever_reads_of_a_run_reads_which_shard_it_was() {
     assert_eq!(whole["shard"], serde_json::Value::Null);
 
     // The sum, as docs/size.md has it.
-    let docs = include_str!("../../docs/size.md");
+    let docs = include_str!("../../../docs/size.md");
     let (_, sql) = docs.split_once("  SELECT coalesce(shard").unwrap();
     let (sql, _) = sql.split_once(';').unwrap();
     let of_three = format!(

@@ -26,7 +26,7 @@ use anyhow::Result;
 use crate::cli::{Cli, Command, Global, Output};
 use crate::config::{ConfigErrors, Needs, Problem, Sources, plan, plan::Plan};
 use crate::decision::feel::value::Kind;
-use crate::decision::{self, Decision, Fact, Severity};
+use crate::decision::{self, Decision, Fact, Role, Severity};
 use crate::exit::{self, Exit, Misconfigured};
 use crate::logging;
 use crate::transform::Transform;
@@ -148,12 +148,18 @@ fn read_decision(path: &Path) -> Result<(String, String)> {
 
 /// The facts that the mapping gives, with their types as a table knows them.
 fn typed_facts(transform: &Transform) -> Vec<Fact<'_>> {
-    let names = transform.fact_names().into_iter();
-    names
-        .zip(transform.fact_kinds())
-        .map(|(name, kind)| Fact {
+    let names = transform.fact_names();
+    let last = names.len() - 1;
+    let typed = names.into_iter().zip(transform.fact_kinds()).enumerate();
+    typed
+        .map(|(slot, (name, kind))| Fact {
             name,
             kind: kind.map_or(Kind::Any, kind_of),
+            role: match slot {
+                slot if slot == last => Role::Complete,
+                slot if transform.is_required(slot) => Role::Required,
+                _ => Role::Free,
+            },
         })
         .collect()
 }

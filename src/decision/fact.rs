@@ -9,6 +9,20 @@ pub struct Fact<'f> {
     pub name: &'f str,
     /// Its type; [`Kind::Any`] when that is not known.
     pub kind: Kind,
+    /// How it hangs together with others.
+    pub role: Role,
+}
+
+/// How a fact hangs together with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Not at all.
+    #[default]
+    Free,
+    /// A complete record has it.
+    Required,
+    /// Says whether all that are required are there.
+    Complete,
 }
 
 impl<'f> From<&'f str> for Fact<'f> {
@@ -16,6 +30,7 @@ impl<'f> From<&'f str> for Fact<'f> {
         Self {
             name,
             kind: Kind::Any,
+            role: Role::Free,
         }
     }
 }

@@ -21,7 +21,7 @@ pub mod xml;
 use std::sync::OnceLock;
 
 pub use self::explain::{Change, Explanation, Nearest};
-pub use self::fact::Fact;
+pub use self::fact::{Fact, Role};
 use self::feel::eval::Frame;
 use self::feel::value::Value;
 use self::grid::Grid;

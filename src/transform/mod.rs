@@ -220,6 +220,11 @@ impl Transform {
         fields.chain(self.extra.iter().map(of_extra)).collect()
     }
 
+    /// Is the fact a field that every complete record has?
+    pub fn is_required(&self, slot: usize) -> bool {
+        self.fields.get(slot).is_some_and(|field| field.required)
+    }
+
     /// The field's path at the source, as messages show it.
     pub fn source_name(&self, field: usize) -> &str {
         self.fields

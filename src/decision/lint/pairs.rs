@@ -121,7 +121,8 @@ impl Linter<'_> {
                 if !meets {
                     continue;
                 }
-                let Some(sets) = self.common(&[first, second]) else {
+                let common = self.common(&[first, second]);
+                let Some(sets) = common.and_then(|sets| self.possible(sets)) else {
                     continue;
                 };
                 let values = self.sample(&sets);

@@ -4,6 +4,7 @@
 //! no record was found for, within bounds, is not proven, and nothing is claimed of it.
 
 use super::Linter;
+use crate::decision::Role;
 use crate::decision::bits::Bits;
 use crate::decision::explain::cell_of;
 use crate::decision::feel::ast::Expr;
@@ -45,6 +46,36 @@ impl Linter<'_> {
             Expr::Slot(slot) if *slot < self.facts.len() => Some(*slot),
             _ => None,
         }
+    }
+
+    /// The region without what no record is: a complete record lacks nothing that is required. None when that is all.
+    pub(super) fn possible(&self, mut region: Vec<Bits>) -> Option<Vec<Bits>> {
+        let role = |group: usize| self.fact_of(group).map(|slot| self.facts[slot].role);
+        let complete = (0..region.len()).any(|group| {
+            let axis = self.grid.axes[group].as_ref();
+            role(group) == Some(Role::Complete)
+                && axis
+                    .and_then(|axis| axis.segment_of(&Value::Boolean(false)))
+                    .is_some_and(|no| !region[group].contains(no))
+        });
+        if !complete {
+            return Some(region);
+        }
+        for (group, set) in region.iter_mut().enumerate() {
+            let Some(axis) = &self.grid.axes[group] else {
+                continue;
+            };
+            if role(group) == Some(Role::Required) {
+                set.remove(axis.null());
+                if let Some(blank) = axis.segment_of(&Value::text("")).filter(|at| at % 2 == 1) {
+                    set.remove(blank);
+                }
+                if set.is_empty() {
+                    return None;
+                }
+            }
+        }
+        Some(region)
     }
 
     pub(super) fn proof(&self) -> Proof {

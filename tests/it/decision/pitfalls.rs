@@ -1,7 +1,7 @@
 //! Tables that look right and are not, and tables that look wrong and are right: the lint tells them apart.
 
 use datasync::decision::feel::value::Kind;
-use datasync::decision::{Check, Decision, Fact, Finding, Lint, Scratch, Severity, lint};
+use datasync::decision::{Check, Decision, Fact, Finding, Lint, Role, Scratch, Severity, lint};
 use datasync::record::Cell;
 
 use super::build::TableFile;
@@ -149,7 +149,11 @@ fn typed(xml: &str) -> Lint {
         ("recordType", Kind::Text),
         ("name", Kind::Any),
     ]
-    .map(|(name, kind)| Fact { name, kind });
+    .map(|(name, kind)| Fact {
+        name,
+        kind,
+        role: Role::Free,
+    });
     lint(xml, "t.dmn.xml", None, &facts).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -408,4 +412,29 @@ fn a_cell_with_a_function_that_holds_already_is_no_obstacle_to_a_change() {
     let record = [Cell::Integer(58), Cell::Null, Cell::Text("Bob".into())];
     let text = explained(&table.xml(), &record);
     assert!(text.contains("qualityScore 58 → 81 gives VALID"), "{text}");
+}
+
+#[test]
+fn a_complete_record_that_lacks_a_required_fact_is_no_overlap() {
+    let facts = [
+        ("complete", Kind::Boolean, Role::Complete),
+        ("name", Kind::Text, Role::Required),
+        ("note", Kind::Text, Role::Free),
+    ]
+    .map(|(name, kind, role)| Fact { name, kind, role });
+    for (input, overlaps) in [("name: string", 0), ("note: string", 1)] {
+        let xml = TableFile::deciding("UNIQUE")
+            .input("complete: boolean")
+            .input(input)
+            .verdict("true | -", "VALID")
+            .verdict("- | null", "INVALID")
+            .verdict("false | not(null)", "INVALID")
+            .xml();
+        let report = lint(&xml, "t.dmn.xml", None, &facts).unwrap();
+        assert_eq!(
+            found(&report, Check::Overlap).len(),
+            overlaps,
+            "{report:#?}"
+        );
+    }
 }

@@ -97,11 +97,8 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         Ok(done) => done,
         Err(error) => {
             // It ended before it had begun: another run is at work, or the tables do not fit.
-            let mut connection = Connection::open(database, database.connection_timeout).ok();
-            let why = error.to_string();
-            for mut case in open_again(plan, &shelf, connection.as_mut(), &cases)? {
-                case.retry_failed(&who, &why);
-                incident::keep(connection.as_mut(), plan, &shelf, &case)?;
+            if let Err(failed) = send_back(plan, &shelf, &cases, &error) {
+                log::warn!("the cases still say that they are being retried: {failed:#}");
             }
             return Err(error);
         }
@@ -158,6 +155,18 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         (api_ok, database_ok),
     )?;
     Ok((exit, Some(report)))
+}
+
+/// Says in the cases that their retry failed, and why: they are to be resolved.
+fn send_back(plan: &Plan, shelf: &Shelf, cases: &[Case], why: &anyhow::Error) -> Result<()> {
+    let database = plan.database()?;
+    let mut connection = Connection::open(database, database.connection_timeout).ok();
+    let (who, why) = (incident::who(), why.to_string());
+    for mut case in open_again(plan, shelf, connection.as_mut(), cases)? {
+        case.retry_failed(&who, &why);
+        incident::keep(connection.as_mut(), plan, shelf, &case)?;
+    }
+    Ok(())
 }
 
 /// The same cases, as they are by now: a run may have added to them.

@@ -122,8 +122,9 @@ impl Run<'_> {
                 ),
             ));
         }
-        if alerts.pool_exhaustion && (flow.pool_exhausted || self.is_crowded(flow)) {
-            let sentence = if self.is_crowded(flow) {
+        let crowded = self.is_crowded(flow);
+        if alerts.pool_exhaustion && (flow.pool_exhausted || crowded) {
+            let sentence = if crowded {
                 "pool_exhaustion: PostgreSQL had no connection to spare for this run; max_connections is reached, or the role's limit".to_owned()
             } else {
                 format!(

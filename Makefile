@@ -1,6 +1,6 @@
 # What developers type. Needs a POSIX shell and Rust; PostgreSQL is found, or installed by the system's package manager.
 .POSIX:
-.PHONY: help demo test soak lint fmt bench fixtures
+.PHONY: help demo test soak memcheck lint audit dist fmt bench fixtures
 
 CARGO = cargo
 
@@ -29,6 +29,12 @@ lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+audit: ## Check licences, duplicate and banned crates, where crates come from, known vulnerabilities, and the CI workflow
+	scripts/audit
+
+dist: ## Make the tarball, Debian package, SBOM and sums of a release in dist/, from a clean tree, twice with the same bytes
+	scripts/dist
 
 fmt: ## Format the code
 	$(CARGO) fmt

@@ -24,6 +24,7 @@ mod manual;
 mod memory;
 mod metrics;
 mod outcomes;
+mod packaging;
 mod progress;
 mod report;
 mod simulation;

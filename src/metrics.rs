@@ -177,7 +177,7 @@ fn attempt(out: &mut Writer<'_>, ended: &Ended<'_>, now: f64) {
 
 /// Gauges of the last run that came to a report; without one the former figures stay.
 fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
-    let mut one = |name, help, value: fn(&Report) -> f64| {
+    let mut one = |name: &str, help: &str, value: fn(&Report) -> f64| {
         out.gauge(name, help, report.map(value));
     };
     one(
@@ -304,7 +304,7 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
         "1 where the last run crossed this threshold or was stopped by this brake.",
         "alert",
         report.map(|report| {
-            let crossed = |name| report.crossed.iter().any(|crossed| crossed == name);
+            let crossed = |name: &str| report.crossed.iter().any(|crossed| crossed == name);
             ALERTS.map(|name| (name, f64::from(u8::from(crossed(name)))))
         }),
     );

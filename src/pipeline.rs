@@ -500,37 +500,12 @@ fn shape_all(
     events: &Sender<Event<'_>>,
     limits: &Limits<'_>,
 ) -> ShapeStats {
-    let mut left = limits.records.unwrap_or(u64::MAX);
     let mut order = InOrder::new(0);
-    let mut failed = false;
-    let mut shape = |page: Result<Sheet, ApiError>, shaper: &mut Shaper<'_>| match page {
-        // What comes after a page that failed is fetched again by the next run.
-        _ if failed => {}
-        Ok(mut sheet) => {
-            if let Some(stop) = sheet
-                .announced_total
-                .and_then(|total| limits.brake.on_announced(total))
-            {
-                failed = true;
-                events.send(Event::Braked(stop)).unwrap_or_default();
-                return;
-            }
-            sheet
-                .records
-                .truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= sheet.records.len() as u64;
-            let own = shaper.add(&sheet, limits.shard);
-            if let Some(stop) = shaper.watch(&limits.brake) {
-                failed = true;
-                events.send(Event::Braked(stop)).unwrap_or_default();
-            }
-            // The ledger outlives this thread.
-            events.send(Event::Shaped(own)).unwrap_or_default();
-        }
-        Err(error) => {
-            failed = true;
-            events.send(Event::FetchFailed(error)).unwrap_or_default();
-        }
+    let mut intake = Intake {
+        left: limits.records.unwrap_or(u64::MAX),
+        failed: false,
+        limits,
+        events,
     };
     loop {
         match pages.recv_timeout(LONGEST_WAIT / 4) {
@@ -541,17 +516,65 @@ fn shape_all(
         while let Some(page) = order.take() {
             // Fetch threads that have ended do not need their permit.
             permits.try_send(()).unwrap_or_default();
-            shape(page, &mut shaper);
+            intake.take(page, &mut shaper);
         }
         shaper.send_overdue();
     }
     // Pages beyond a gap: the gap is a page that was given up, and the first of them says why or nobody does.
     for page in order.rest() {
         if page.is_err() {
-            shape(page, &mut shaper);
+            intake.take(page, &mut shaper);
         }
     }
     shaper.finish()
+}
+
+/// What the shaping thread takes of the pages: up to the limit, and nothing after a page that failed or a brake.
+struct Intake<'a, 'e> {
+    /// Records that may still come.
+    left: u64,
+    failed: bool,
+    limits: &'a Limits<'a>,
+    events: &'a Sender<Event<'e>>,
+}
+
+impl<'e> Intake<'_, 'e> {
+    fn take(&mut self, page: Result<Sheet, ApiError>, shaper: &mut Shaper<'_>) {
+        if self.failed {
+            // What comes after a page that failed is fetched again by the next run.
+            return;
+        }
+        match page {
+            Ok(sheet) => self.shape(sheet, shaper),
+            Err(error) => self.end(Event::FetchFailed(error)),
+        }
+    }
+
+    fn shape(&mut self, mut sheet: Sheet, shaper: &mut Shaper<'_>) {
+        let brake = &self.limits.brake;
+        if let Some(stop) = sheet
+            .announced_total
+            .and_then(|total| brake.on_announced(total))
+        {
+            return self.end(Event::Braked(stop));
+        }
+        sheet
+            .records
+            .truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= sheet.records.len() as u64;
+        let own = shaper.add(&sheet, self.limits.shard);
+        if let Some(stop) = shaper.watch(brake) {
+            self.end(Event::Braked(stop));
+        }
+        // The ledger outlives this thread.
+        self.events.send(Event::Shaped(own)).unwrap_or_default();
+    }
+
+    /// No further page is shaped.
+    fn end(&mut self, why: Event<'e>) {
+        self.failed = true;
+        self.events.send(why).unwrap_or_default();
+    }
 }
 
 /// The reason of a rejection as reports have it.

@@ -161,7 +161,8 @@ impl Spool {
     /// Removes what a killed run left half-written: it was never counted, and its records are fetched again.
     fn sweep(&self) -> Result<(), SpoolError> {
         for path in self.named("tmp")? {
-            let gone = |e| SpoolError::new("cannot remove the half-written file", &path, e);
+            let gone =
+                |e: io::Error| SpoolError::new("cannot remove the half-written file", &path, e);
             let Ok(file) = File::open(&path) else {
                 continue;
             };
@@ -213,7 +214,7 @@ impl Spool {
     }
 
     fn named(&self, extension: &str) -> Result<Vec<PathBuf>, SpoolError> {
-        let unreadable = |e| SpoolError::new("cannot read the spool", &self.folder, e);
+        let unreadable = |e: io::Error| SpoolError::new("cannot read the spool", &self.folder, e);
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
@@ -269,7 +270,8 @@ impl Spool {
             header.created, header.run_id, header.batch
         );
         let path = self.folder.join(&name);
-        let failed = |error| SpoolError::new("cannot keep a batch in", &self.folder, error);
+        let failed =
+            |error: io::Error| SpoolError::new("cannot keep a batch in", &self.folder, error);
         let (temporary, mut file) = self.temporary(&name).map_err(failed)?;
         let written = file
             .write_all(&text)
@@ -287,7 +289,7 @@ impl Spool {
 
     /// Locks and reads one waiting file.
     pub fn open_file(&self, path: &Path) -> Result<Opened, SpoolError> {
-        let unreadable = |e| SpoolError::new("cannot read the spool file", path, e);
+        let unreadable = |e: io::Error| SpoolError::new("cannot read the spool file", path, e);
         let mut file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Opened::Taken),

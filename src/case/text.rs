@@ -27,39 +27,41 @@ impl Case {
     /// What an operator reads at night; `runs` is a paragraph about its runs, or nothing.
     pub fn text(&self, runs: &str) -> String {
         let mut out = String::new();
-        // Writing to a String cannot fail.
-        let mut line = |text: String| out.push_str(&(text + "\n"));
+        let mut line = |text: &str| {
+            out.push_str(text);
+            out.push('\n');
+        };
         let state = match (self.closing, self.closed_at.as_deref()) {
             (Some(Closing::Resolved), Some(at)) => format!("resolved at {at}"),
             (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
             (Some(Closing::Merged), Some(at)) => format!("taken over by an older case at {at}"),
             _ => "open".to_owned(),
         };
-        line(format!(
+        line(&format!(
             "Case {} · {state} · exit {} · {}",
             self.id, self.exit_code, self.fingerprint
         ));
-        line(String::new());
-        line("What happened".into());
-        line(format!("  {}", clean(&self.cause)));
+        line("");
+        line("What happened");
+        line(&format!("  {}", clean(&self.cause)));
         let last = self.occurrences.last().map_or("", |o| o.at.as_str());
         let times = if self.count == 1 {
             "once".to_owned()
         } else {
             format!("{} times, last at {last}", self.count)
         };
-        line(format!("  first at {}, {times}", self.opened_at));
+        line(&format!("  first at {}, {times}", self.opened_at));
         for error in self
             .evidence
             .errors
             .iter()
             .filter(|error| **error != self.cause)
         {
-            line(format!("  · {}", clean(error)));
+            line(&format!("  · {}", clean(error)));
         }
         if self.is_open() && self.scopes.iter().any(|met| met.shard.is_some()) {
             let met: Vec<String> = self.scopes.iter().map(ToString::to_string).collect();
-            line(format!("  not over yet: {}", clean(&met.join(", "))));
+            line(&format!("  not over yet: {}", clean(&met.join(", "))));
         }
         if let Some((_, fetched)) = self.evidence.ledger.first() {
             let fates: Vec<String> = self.evidence.ledger[1..]
@@ -72,69 +74,67 @@ impl Case {
             } else {
                 format!(": {}", fates.join(", "))
             };
-            line(format!("  {} records fetched{fates}", grouped(*fetched)));
+            line(&format!("  {} records fetched{fates}", grouped(*fetched)));
         }
         if !self.evidence.samples.is_empty() {
-            line(format!(
+            line(&format!(
                 "  records concerned, for example: {}",
                 clean(&self.evidence.samples.join(", "))
             ));
         }
-        line(String::new());
-        line("What was checked".into());
+        line("");
+        line("What was checked");
         if self.evidence.checks.is_empty() {
-            line("  nothing yet".into());
+            line("  nothing yet");
         }
         for check in &self.evidence.checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };
-            line(format!(
+            line(&format!(
                 "  {mark} {:<9} {:<16} {}",
                 check.of,
                 check.name,
                 clean(&check.detail)
             ));
             if let Some(hint) = &check.hint {
-                line(format!("       → {}", clean(hint)));
+                line(&format!("       → {}", clean(hint)));
             }
         }
-        line(String::new());
-        line("What is safe".into());
-        line("  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice".into());
-        line("  and never overwrites newer data.".into());
+        line("");
+        line("What is safe");
+        line(
+            "  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice",
+        );
+        line("  and never overwrites newer data.");
         if self.evidence.spool_files > 0 {
-            line(format!(
+            line(&format!(
                 "  {} batches waited on disk at that moment; `sync` and `retry` replay them before anything new is fetched.",
                 self.evidence.spool_files
             ));
         }
         if self.evidence.full {
-            line(
-                "  The whole source had been asked for (--full), and `retry` asks for it again."
-                    .into(),
-            );
+            line("  The whole source had been asked for (--full), and `retry` asks for it again.");
         }
-        line(String::new());
-        line("The plan".into());
+        line("");
+        line("The plan");
         for item in &self.items {
             let by = match (&item.who, &item.when) {
                 (Some(who), Some(when)) => format!("{who}, {when}"),
                 _ => String::new(),
             };
             line(
-                format!(
+                &format!(
                     "  {:<10} {:<22} {by}",
                     item.state.as_str(),
                     item.step.title()
                 )
-                .trim_end()
-                .to_owned(),
+                .trim_end(),
             );
             if let Some(note) = &item.note {
-                line(format!("             {}", clean(note)));
+                line(&format!("             {}", clean(note)));
             }
         }
         for note in &self.notes {
-            line(format!(
+            line(&format!(
                 "Note {} {}: {}",
                 note.at,
                 note.who,
@@ -142,12 +142,12 @@ impl Case {
             ));
         }
         if !runs.is_empty() {
-            line(String::new());
-            line(runs.trim_end().to_owned());
+            line("");
+            line(runs.trim_end());
         }
         if self.is_open() {
-            line(String::new());
-            line(format!("Next: {}", self.next_command()));
+            line("");
+            line(&format!("Next: {}", self.next_command()));
         }
         out
     }

@@ -41,18 +41,18 @@ fn without_empty(arg: Arg) -> Arg {
 
 /// Takes from `.env` what neither a flag nor the environment says.
 fn add_env_file(global: &mut Global, matches: &ArgMatches) -> Result<(), String> {
-    let unsaid = |option| matches.value_source(option) == Some(ValueSource::DefaultValue);
+    let unsaid = |option: &str| matches.value_source(option) == Some(ValueSource::DefaultValue);
     for (name, value) in config::early(global.env_file.as_deref()) {
-        let wrong = |expected| {
+        let wrong = |expected: &str| {
             let file = global.env_file.as_deref().unwrap_or(Path::new(".env"));
             format!("{name} in {}: expected {expected}", file.display())
         };
         match name {
             "DATASYNC_OUTPUT" if unsaid("output") => {
-                global.output = form(&value).map_err(wrong)?;
+                global.output = form(&value).map_err(|expected| wrong(&expected))?;
             }
             "DATASYNC_LOG_FORMAT" if unsaid("log_format") => {
-                global.log_format = form(&value).map_err(wrong)?;
+                global.log_format = form(&value).map_err(|expected| wrong(&expected))?;
             }
             "DATASYNC_QUIET" if unsaid("quiet") => global.quiet = is_yes(&value),
             "DATASYNC_VERBOSE" if unsaid("verbose") => global.verbose = verbosity(&value),

@@ -348,7 +348,7 @@ fn pagination(fetch: &Section<'_>) -> Pagination {
             section.ignore(key, &format!("it belongs to style {names}"));
         }
     }
-    let text = |key, default: &str| section.text(key).unwrap_or_else(|| default.to_owned());
+    let text = |key: &str, default: &str| section.text(key).unwrap_or_else(|| default.to_owned());
     let offset = style == PageStyle::Offset;
     Pagination {
         style,

@@ -58,7 +58,7 @@ impl Demands {
                     Some(before) if *before != said => {
                         section.wrong(
                             key,
-                            format!("another `{key}` is said where the field is mapped"),
+                            &format!("another `{key}` is said where the field is mapped"),
                             "say it in one place only",
                         );
                     }
@@ -91,7 +91,8 @@ impl Demands {
 
 /// Reads the limits of one field.
 pub(super) fn demands(section: &Section<'_>) -> Demands {
-    let bound = |key| section.parse(key, "a number", |text| Decimal::from_str_exact(text).ok());
+    let bound =
+        |key: &str| section.parse(key, "a number", |text| Decimal::from_str_exact(text).ok());
     let (min, max) = (bound("min"), bound("max"));
     if let (Some(min), Some(max)) = (min, max)
         && min > max
@@ -133,13 +134,13 @@ pub(super) fn demands(section: &Section<'_>) -> Demands {
 }
 
 /// Refuses what has no meaning for the field's type.
-pub(super) fn check_fit(field: &Field, wrong: &dyn Fn(String, &str)) {
+pub(super) fn check_fit(field: &Field, wrong: &dyn Fn(&str, &str)) {
     let name = &field.name;
     let text = matches!(field.kind, Kind::String | Kind::Email);
     let number = matches!(field.kind, Kind::Integer | Kind::Decimal);
     if !number && (field.min.is_some() || field.max.is_some()) {
         wrong(
-            format!("`min` and `max` are for numbers, and `{name}` is none"),
+            &format!("`min` and `max` are for numbers, and `{name}` is none"),
             "say `type: integer` or `type: decimal`",
         );
     }
@@ -152,7 +153,7 @@ pub(super) fn check_fit(field: &Field, wrong: &dyn Fn(String, &str)) {
         ] {
             if said {
                 wrong(
-                    format!("`{key}` is for text, and `{name}` is none"),
+                    &format!("`{key}` is for text, and `{name}` is none"),
                     "say `type: string`, or leave it out",
                 );
             }
@@ -161,22 +162,22 @@ pub(super) fn check_fit(field: &Field, wrong: &dyn Fn(String, &str)) {
     check_times(field, wrong);
 }
 
-fn check_times(field: &Field, wrong: &dyn Fn(String, &str)) {
+fn check_times(field: &Field, wrong: &dyn Fn(&str, &str)) {
     let name = &field.name;
     if let Some(timezone) = &field.timezone {
         if field.kind != Kind::DateTime {
             wrong(
-                format!("`timezone` is for datetimes, and `{name}` is none"),
+                &format!("`timezone` is for datetimes, and `{name}` is none"),
                 "say `type: datetime`, or leave it out",
             );
         } else if TimeZone::get(timezone).is_err() {
             wrong(
-                format!("unknown time zone for `{name}`"),
+                &format!("unknown time zone for `{name}`"),
                 "write a name of the IANA database, such as `Europe/Berlin` or `UTC`",
             );
         } else if field.format.is_none() {
             wrong(
-                format!(
+                &format!(
                     "`timezone` of `{name}` has no effect: without `format` times are RFC 3339, with an offset"
                 ),
                 "add `format`, such as `%Y-%m-%d %H:%M:%S`",
@@ -186,26 +187,26 @@ fn check_times(field: &Field, wrong: &dyn Fn(String, &str)) {
     let Some(format) = &field.format else { return };
     if !matches!(field.kind, Kind::Date | Kind::DateTime) {
         wrong(
-            format!("`format` is for dates and times, and `{name}` is none"),
+            &format!("`format` is for dates and times, and `{name}` is none"),
             "say `type: date` or `type: datetime`",
         );
     } else if EPOCH_FORMATS.contains(&format.as_str()) {
         if field.kind == Kind::Date {
             wrong(
-                format!("an epoch is a moment, and `{name}` is a date"),
+                &format!("an epoch is a moment, and `{name}` is a date"),
                 "say `type: datetime`",
             );
         }
         if field.timezone.is_some() {
             wrong(
-                format!("`timezone` of `{name}` has no effect on an epoch"),
+                &format!("`timezone` of `{name}` has no effect on an epoch"),
                 "leave it out",
             );
         }
     } else {
         match describes(format, field.kind) {
             Described::Nothing => wrong(
-                format!(
+                &format!(
                     "the `format` of `{name}` does not describe a whole {}",
                     if field.kind == Kind::Date {
                         "date"
@@ -216,7 +217,7 @@ fn check_times(field: &Field, wrong: &dyn Fn(String, &str)) {
                 "use strptime's letters, such as `%Y-%m-%d` or `%d.%m.%Y %H:%M:%S`, or epoch_seconds or epoch_milliseconds",
             ),
             Described::Naive if field.kind == Kind::DateTime && field.timezone.is_none() => wrong(
-                format!("the `format` of `{name}` has no offset, so its times are ambiguous"),
+                &format!("the `format` of `{name}` has no offset, so its times are ambiguous"),
                 "add `timezone`, such as `timezone: Europe/Berlin`",
             ),
             Described::Naive | Described::Moment => {}
@@ -254,7 +255,7 @@ pub(super) fn check_default(
     field: &Field,
     text: &str,
     plain: bool,
-    wrong: &dyn Fn(String, &str),
+    wrong: &dyn Fn(&str, &str),
 ) -> Option<String> {
     let quoted = || serde_json::Value::from(text).to_string();
     let json = match field.kind {
@@ -284,7 +285,7 @@ pub(super) fn check_default(
     };
     if json.is_none() {
         wrong(
-            format!("the default of `{}` is no value it could have", field.name),
+            &format!("the default of `{}` is no value it could have", field.name),
             "write one of its type, or leave it out",
         );
     }

@@ -70,7 +70,7 @@ pub(super) fn tables(database: &Section<'_>) -> Tables {
         );
     }
     log.ignore("primary_key", "rows are found by their run");
-    let name = |section: &Section<'_>, key, default: &str| {
+    let name = |section: &Section<'_>, key: &str, default: &str| {
         identifier(section, key).unwrap_or_else(|| default.to_owned())
     };
     let schema = name(&customers, "schema", "public");

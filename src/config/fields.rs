@@ -325,7 +325,7 @@ fn snake_case(name: &str) -> String {
 
 /// No two fields with one internal name or one column, and none in a column that datasync fills.
 fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
-    let wrong = |draft: &Draft, message: String, hint: &str| {
+    let wrong = |draft: &Draft, message: &str, hint: &str| {
         let context = fields.context();
         context.problem(
             context
@@ -342,7 +342,7 @@ fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
         if let Some(first) = names.insert(name, draft) {
             wrong(
                 draft,
-                format!(
+                &format!(
                     "`{name}` is mapped twice, first in line {}",
                     first.span.line
                 ),
@@ -356,7 +356,7 @@ fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
         if let Some(first) = columns.insert(column, draft) {
             wrong(
                 draft,
-                format!(
+                &format!(
                     "the column `{column}` is fed twice, first in line {}",
                     first.span.line
                 ),
@@ -366,7 +366,7 @@ fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
         if OWN_COLUMNS.contains(&column) || column == tables.primary_key {
             wrong(
                 draft,
-                format!("the column `{column}` is filled by datasync or PostgreSQL itself"),
+                &format!("the column `{column}` is filled by datasync or PostgreSQL itself"),
                 "say `column: another_name`, or `column: false` to keep the field without storing it",
             );
         }
@@ -497,7 +497,7 @@ fn settle(fields: &Section<'_>, draft: &mut Draft) {
         _ => Kind::String,
     };
     draft.field.kind = draft.kind.unwrap_or(of_column);
-    let wrong = |message: String, hint: &str| {
+    let wrong = |message: &str, hint: &str| {
         let context = fields.context();
         context.problem(
             context

@@ -142,7 +142,7 @@ pub fn early(env_file: Option<&Path>) -> Vec<(&'static str, String)> {
     let Ok(environment) = Environment::read(std::env::vars_os(), env_file, &mut Vec::new()) else {
         return Vec::new();
     };
-    let said = |name| Some((name, environment.only_in_file(name)?.to_owned()));
+    let said = |name: &'static str| Some((name, environment.only_in_file(name)?.to_owned()));
     EARLY.into_iter().filter_map(said).collect()
 }
 
@@ -259,7 +259,7 @@ fn path(
 
 /// Where state is kept: flag, `DATASYNC_STATE_DIR`, `$XDG_STATE_HOME/datasync`, `~/.local/state/datasync`.
 fn state_dir(environment: &Environment, flag: Option<&PathBuf>) -> Result<PathBuf, Problem> {
-    let absolute = |name| {
+    let absolute = |name: &str| {
         let path = environment.filled(name)?.map(PathBuf::from);
         Ok::<_, Problem>(path.filter(|path| path.is_absolute()))
     };

@@ -129,7 +129,7 @@ pub(super) fn alerts(root: &Section<'_>) -> Alerts {
 
 pub(super) fn brakes(root: &Section<'_>) -> Brakes {
     let section = root.section("brakes", &["zero_records", "max_drop", "max_rejection"]);
-    let share_or_off = |key| {
+    let share_or_off = |key: &str| {
         section.parse(
             key,
             "a share from 0 to 1, written `50%` or `0.5`, or `off`",

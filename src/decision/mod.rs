@@ -122,17 +122,9 @@ impl Decision {
             return Verdict::broken("the file holds no decision");
         };
         for (index, node) in required.iter().enumerate() {
-            let value = node.logic.run_noting(frame, index, &mut scratch.failures);
+            let value = node.logic.run(frame, index, &mut scratch.failures);
             frame.values[node.slot] = frame.keep(value);
         }
         verdict::of_last(self, last, frame, &mut scratch.failures)
-    }
-}
-
-impl NodeLogic {
-    fn run_noting(&self, frame: &mut Frame, node: usize, failures: &mut Vec<Failure>) -> Value {
-        self.run(frame, &mut |outcome| {
-            failures.push(Failure { node, outcome });
-        })
     }
 }

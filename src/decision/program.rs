@@ -75,12 +75,7 @@ impl Program {
         let mut result = Value::Null;
         frame.work = 0;
         for (index, node) in self.nodes.iter().enumerate() {
-            let made = node.logic.run(frame, &mut |outcome| {
-                failures.push(Failure {
-                    node: index,
-                    outcome,
-                });
-            });
+            let made = node.logic.run(frame, index, failures);
             result = frame.keep(made);
             if frame.values.len() <= node.slot {
                 frame
@@ -94,12 +89,13 @@ impl Program {
 }
 
 impl NodeLogic {
-    pub(super) fn run(&self, frame: &mut Frame, failed: &mut dyn FnMut(Outcome)) -> Value {
+    /// Computes it; tables below that yielded none are noted as failures of this node.
+    pub(super) fn run(&self, frame: &mut Frame, node: usize, failures: &mut Vec<Failure>) -> Value {
         match self {
             Self::Table(table) => match table.decide(frame) {
                 Outcome::Value(value, _) => value,
-                other => {
-                    failed(other);
+                outcome => {
+                    failures.push(Failure { node, outcome });
                     Value::Null
                 }
             },
@@ -107,7 +103,7 @@ impl NodeLogic {
             Self::Context(entries) => {
                 let mut values = Vec::new();
                 for (name, slot, entry) in entries {
-                    let value = entry.run(frame, failed);
+                    let value = entry.run(frame, node, failures);
                     let Some(name) = name else {
                         return value;
                     };
@@ -119,9 +115,12 @@ impl NodeLogic {
                 }
                 Value::Context(Arc::from(values))
             }
-            Self::List(items) => {
-                Value::list(items.iter().map(|item| item.run(frame, failed)).collect())
-            }
+            Self::List(items) => Value::list(
+                items
+                    .iter()
+                    .map(|item| item.run(frame, node, failures))
+                    .collect(),
+            ),
         }
     }
 }

@@ -158,11 +158,11 @@ fn output_names(logic: &Logic) -> Vec<&str> {
 /// Has the deciding decision the outputs it needs?
 pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
     let decision = &model.decisions[root];
-    let problem = |line: usize, message: String| Problem {
+    let problem = |line: usize, message: &str| Problem {
         file: model.file.clone(),
         line,
         decision: Some(decision.name.clone()),
-        message,
+        message: message.to_owned(),
         ..Problem::default()
     };
     let mut problems = Vec::new();
@@ -182,7 +182,7 @@ pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
                     .map_or_else(String::new, |near| format!(" (it has `{near}`)"));
                 problems.push(problem(
                     decision.line,
-                    format!("it decides on records and has no output `{needed}`{near}: expected one that yields {values}"),
+                    &format!("it decides on records and has no output `{needed}`{near}: expected one that yields {values}"),
                 ));
             }
         }
@@ -194,7 +194,7 @@ pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
     {
         problems.push(problem(
             table.line,
-            format!(
+            &format!(
                 "the hit policy {} yields a list, and a record needs one verdict: use UNIQUE, ANY, FIRST or PRIORITY",
                 hit.name()
             ),
@@ -301,7 +301,7 @@ pub fn of_last<'d>(
         return verdict;
     }
     let NodeLogic::Table(table) = &last.logic else {
-        let value = last.logic.run_noting(frame, nodes.len() - 1, failures);
+        let value = last.logic.run(frame, nodes.len() - 1, failures);
         return read(&value, None, Rules::None);
     };
     match table.decide(frame) {
@@ -400,25 +400,27 @@ pub fn undecided<'d>(table: &'d Table, name: &str, outcome: &Outcome) -> Verdict
     }
 }
 
+/// The verdict of a decision with an output that nobody can act on.
+fn bad_output<'d>(value: &Value, output: &str, expected: &str, rules: Rules<'d>) -> Verdict<'d> {
+    let found = match value.entry(output) {
+        None | Some(Value::Null) => "null",
+        Some(Value::Text(_)) => "another text",
+        Some(other) => other.kind_name(),
+    };
+    Verdict::refused(
+        "bad_output",
+        format!("the output `{output}` is {found}, where {expected} is expected"),
+        rules,
+    )
+}
+
 /// Reads the outputs of the deciding decision.
 pub fn read<'d>(value: &Value, note: Option<&'d str>, rules: Rules<'d>) -> Verdict<'d> {
-    let bad = |output: &str, expected: &str, rules: Rules<'d>| {
-        let found = match value.entry(output) {
-            None | Some(Value::Null) => "null",
-            Some(Value::Text(_)) => "another text",
-            Some(other) => other.kind_name(),
-        };
-        Verdict::refused(
-            "bad_output",
-            format!("the output `{output}` is {found}, where {expected} is expected"),
-            rules,
-        )
-    };
     let Some(validation) = value.entry(VALIDATION).and_then(validation) else {
-        return bad(VALIDATION, "VALID, WARNING or INVALID", rules);
+        return bad_output(value, VALIDATION, "VALID, WARNING or INVALID", rules);
     };
     let Some(action) = value.entry(ACTION).and_then(action) else {
-        return bad(ACTION, "PROCESS, REVIEW or REJECT", rules);
+        return bad_output(value, ACTION, "PROCESS, REVIEW or REJECT", rules);
     };
     let reason = match (value.entry(REASON), note) {
         (Some(Value::Text(text)), _) if !text.trim().is_empty() => Cow::Owned(text.to_string()),

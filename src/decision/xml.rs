@@ -86,29 +86,29 @@ pub fn read(xml: &str, file: &str) -> Result<Element, Problems> {
     loop {
         let before = usize::try_from(reader.buffer_position()).unwrap_or(0);
         let line = lines.line_at(before);
-        let fail = |message: String| Err(Problems::one(file, line, message));
+        let fail = |message: &str| Err(Problems::one(file, line, message.to_owned()));
         let event = match reader.read_resolved_event() {
             Ok(event) => event,
-            Err(error) => return fail(format!("not well-formed XML: {error}")),
+            Err(error) => return fail(&format!("not well-formed XML: {error}")),
         };
         match event {
             (space, Event::Start(start)) => {
                 if open.len() >= MAX_DEPTH {
-                    return fail(format!(
+                    return fail(&format!(
                         "elements are nested deeper than {MAX_DEPTH} levels"
                     ));
                 }
                 if open.is_empty() && root.is_some() {
-                    return fail("a second root element: one <definitions> is expected".to_owned());
+                    return fail("a second root element: one <definitions> is expected");
                 }
-                let element = element(&space, &start, line).or_else(fail)?;
+                let element = element(&space, &start, line).or_else(|message| fail(&message))?;
                 open.push(element);
             }
             (space, Event::Empty(start)) => {
                 if open.is_empty() && root.is_some() {
-                    return fail("a second root element: one <definitions> is expected".to_owned());
+                    return fail("a second root element: one <definitions> is expected");
                 }
-                let element = element(&space, &start, line).or_else(fail)?;
+                let element = element(&space, &start, line).or_else(|message| fail(&message))?;
                 match open.last_mut() {
                     Some(parent) => parent.children.push(element),
                     None => root = Some(element),
@@ -125,18 +125,18 @@ pub fn read(xml: &str, file: &str) -> Result<Element, Problems> {
             (_, Event::Text(text)) => match open.last_mut() {
                 Some(element) => push_text(element, &text.xml10_content(), line),
                 None if text.trim().is_empty() => {}
-                None => return fail("text outside the root element".to_owned()),
+                None => return fail("text outside the root element"),
             },
             (_, Event::CData(text)) => match open.last_mut() {
                 Some(element) => push_text(element, &text.xml10_content(), line),
-                None => return fail("text outside the root element".to_owned()),
+                None => return fail("text outside the root element"),
             },
             (_, Event::GeneralRef(reference)) => {
                 let name: &str = &reference;
                 let text = if reference.is_char_ref() {
                     match reference.resolve_char_ref() {
                         Ok(Some(c)) => c.to_string(),
-                        _ => return fail(format!("`&{name};` is no character")),
+                        _ => return fail(&format!("`&{name};` is no character")),
                     }
                 } else {
                     match name {
@@ -146,7 +146,7 @@ pub fn read(xml: &str, file: &str) -> Result<Element, Problems> {
                         "apos" => "'",
                         "quot" => "\"",
                         _ => {
-                            return fail(format!(
+                            return fail(&format!(
                                 "the entity `&{name};` is refused: only &lt; &gt; &amp; &apos; &quot; and character references are read"
                             ));
                         }
@@ -155,11 +155,11 @@ pub fn read(xml: &str, file: &str) -> Result<Element, Problems> {
                 };
                 match open.last_mut() {
                     Some(element) => push_text(element, &text, line),
-                    None => return fail("text outside the root element".to_owned()),
+                    None => return fail("text outside the root element"),
                 }
             }
             (_, Event::DocType(_)) => {
-                return fail("a DOCTYPE is refused: decision files need none".to_owned());
+                return fail("a DOCTYPE is refused: decision files need none");
             }
             (_, Event::Decl(_) | Event::PI(_) | Event::Comment(_)) => {}
             (_, Event::Eof) => break,

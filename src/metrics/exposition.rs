@@ -130,20 +130,20 @@ impl Page {
 
     /// The series of a histogram, added to what the former file had.
     pub fn histogram(&mut self, name: &str, added: &Histogram, former: &Former) {
-        let mut one = |series: String, value: f64| {
-            let value = value + former.value(&series);
-            self.sample(&series, value);
+        let mut one = |series: &str, value: f64| {
+            let value = value + former.value(series);
+            self.sample(series, value);
         };
         for (bound, count) in added.cumulative() {
             one(
-                series(&format!("{name}_bucket"), "le", &bound.to_string()),
+                &series(&format!("{name}_bucket"), "le", &bound.to_string()),
                 count as f64,
             );
         }
         let all = added.count() as f64;
-        one(series(&format!("{name}_bucket"), "le", "+Inf"), all);
-        one(format!("{name}_sum"), added.sum());
-        one(format!("{name}_count"), all);
+        one(&series(&format!("{name}_bucket"), "le", "+Inf"), all);
+        one(&format!("{name}_sum"), added.sum());
+        one(&format!("{name}_count"), all);
     }
 
     fn line(&mut self, text: &str) {

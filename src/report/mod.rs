@@ -240,9 +240,11 @@ impl Report {
             Status::Failed => "Failed",
             Status::DryRun => "Dry run, nothing was written",
         };
-        // Writing to a String cannot fail.
-        let mut line = |text: String| out.push_str(&(text + "\n"));
-        line(format!(
+        let mut line = |text: &str| {
+            out.push_str(text);
+            out.push('\n');
+        };
+        line(&format!(
             "{head}: {} records on {} pages in {:.2} s ({})",
             grouped(self.ledger.fetched),
             grouped(self.pages),
@@ -264,14 +266,10 @@ impl Report {
                 }
                 _ => String::new(),
             };
-            line(
-                format!("  {name:<11}{:>12}{share}{note}", grouped(count))
-                    .trim_end()
-                    .to_owned(),
-            );
+            line(&format!("  {name:<11}{:>12}{share}{note}", grouped(count)).trim_end());
         }
         if self.flagged > 0 {
-            line(format!(
+            line(&format!(
                 "  {:<11}{:>12}   accepted, for a person to review",
                 "flagged",
                 grouped(self.flagged)
@@ -279,36 +277,36 @@ impl Report {
         }
         if let Some(after) = &self.watermark.after {
             let moved = self.watermark.before.as_ref() != Some(after);
-            line(format!(
+            line(&format!(
                 "  {:<11}  {after}{}",
                 "watermark",
                 if moved { "" } else { "   as before" }
             ));
         }
         if self.replayed > 0 {
-            line(format!(
+            line(&format!(
                 "  {:<11}{:>12}   from the spool of earlier runs",
                 "replayed",
                 grouped(self.replayed)
             ));
         }
         if !self.rejections_by_reason.is_empty() {
-            line("Rejected because".to_owned());
+            line("Rejected because");
             let mut reasons: Vec<_> = self.rejections_by_reason.iter().collect();
             reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
             for (reason, count) in reasons {
-                line(format!("  {:>11}  {reason}", grouped(*count)));
+                line(&format!("  {:>11}  {reason}", grouped(*count)));
             }
         }
         if !self.differences.is_empty() {
-            line("First differences".to_owned());
+            line("First differences");
             for difference in &self.differences {
-                line(format!("  {}", clean(&difference.id)));
+                line(&format!("  {}", clean(&difference.id)));
                 for (column, old, new) in &difference.fields {
                     let shown = |value: &Option<String>| {
                         value.as_deref().map_or_else(|| "null".to_owned(), clean)
                     };
-                    line(format!("      {column}: {} → {}", shown(old), shown(new)));
+                    line(&format!("      {column}: {} → {}", shown(old), shown(new)));
                 }
             }
         }
@@ -318,14 +316,14 @@ impl Report {
             ("First of those rejected", &self.refused, rejected),
         ] {
             if !judged.is_empty() {
-                line(title.to_owned());
+                line(title);
             }
             for Judged { id, reason } in judged.iter().take(LISTED) {
-                line(format!("  {:<20}  {}", clean(id), clean(reason)));
+                line(&format!("  {:<20}  {}", clean(id), clean(reason)));
             }
             if all > LISTED as u64 && !judged.is_empty() {
                 let more = grouped(all - LISTED as u64);
-                line(format!(
+                line(&format!(
                     "  … and {more} more; --output json names the first {}",
                     judged.len()
                 ));
@@ -333,7 +331,7 @@ impl Report {
         }
         if let Some(ledger) = &self.write_back {
             if dry {
-                line(format!(
+                line(&format!(
                     "Write-back: {} would be sent{}",
                     match ledger.due {
                         1 => "1 message".to_owned(),
@@ -346,31 +344,27 @@ impl Report {
                     }
                 ));
             } else {
-                line("Write-back".to_owned());
+                line("Write-back");
                 for (name, count, note) in write_back_rows(ledger) {
                     let note = if count > 0 { note } else { "" };
-                    line(
-                        format!("  {name:<11}{:>12}   {note}", grouped(count))
-                            .trim_end()
-                            .to_owned(),
-                    );
+                    line(&format!("  {name:<11}{:>12}   {note}", grouped(count)).trim_end());
                 }
             }
             for message in &self.messages {
                 let tag = message.if_match.as_deref().map(clean);
                 let tag = tag.map_or_else(String::new, |tag| format!("  If-Match: {tag}"));
-                line(format!("  {}{tag}", clean(&message.record_id)));
-                line(format!("      {}", clean(&message.body)));
+                line(&format!("  {}{tag}", clean(&message.record_id)));
+                line(&format!("      {}", clean(&message.body)));
             }
         }
         for alert in &self.alerts {
-            line(format!("Alert: {alert}"));
+            line(&format!("Alert: {alert}"));
         }
         for problem in &self.problems {
-            line(format!("Problem: {problem}"));
+            line(&format!("Problem: {problem}"));
         }
         if let Some(case) = &self.case_id {
-            line(format!("Case {case} is open: datasync case show {case}"));
+            line(&format!("Case {case} is open: datasync case show {case}"));
         }
         if exit != Exit::Success {
             // Nothing was committed or kept that could be spoken of.
@@ -379,7 +373,7 @@ impl Report {
                 Exit::Api if dry => "the API failed after its retries; nothing was written",
                 _ => meaning(exit),
             };
-            line(format!("Exit {}: {meaning}", exit.code()));
+            line(&format!("Exit {}: {meaning}", exit.code()));
         }
         out
     }

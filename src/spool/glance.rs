@@ -22,7 +22,7 @@ pub struct Glance {
 pub fn glance(state_dir: &Path) -> Result<Glance, SpoolError> {
     let mut seen = Glance::default();
     let list = |folder: &Path| -> Result<Vec<PathBuf>, SpoolError> {
-        let unreadable = |e| SpoolError::new("cannot read", folder, e);
+        let unreadable = |e: std::io::Error| SpoolError::new("cannot read", folder, e);
         match fs::read_dir(folder) {
             Ok(entries) => entries
                 .map(|entry| entry.map(|entry| entry.path()).map_err(unreadable))

@@ -72,7 +72,7 @@ fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spre
     )?;
     rows.iter()
         .map(|row| {
-            let unreadable = |error| StoreError::from_driver(WHAT, &error);
+            let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
             let position: i64 = row.try_get(0).map_err(unreadable)?;
             let (shown, quoted) = usize::try_from(position - 1)
                 .ok()

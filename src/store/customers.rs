@@ -32,7 +32,7 @@ pub fn stored(
         members.join(", "),
         quote_table(&db.schema, &db.table)
     );
-    let unreadable = |error| StoreError::from_driver(WHAT, &error);
+    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     connection
         .query(
             WHAT,

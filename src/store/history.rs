@@ -75,7 +75,7 @@ impl PastRun {
 
     /// A run whose row waits in the state directory.
     pub fn waiting(header: &RunHeader, end: &RunEnd, target: String) -> Self {
-        let time = |micros| {
+        let time = |micros: i64| {
             jiff::Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), rfc3339)
         };
         let Ledger {

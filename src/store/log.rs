@@ -227,7 +227,7 @@ pub fn previous_complete(
     let Some(row) = rows.first() else {
         return Ok(None);
     };
-    let unreadable = |error| StoreError::from_driver(WHAT, &error);
+    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     Ok(Some(PreviousRun {
         fetched: count(row, 0)?,
         started_at: row.try_get::<_, Micros>(1).map_err(unreadable)?.0,

@@ -33,7 +33,7 @@ pub fn open(
          ORDER BY key COLLATE \"C\" LIMIT $3",
         quote_table(&db.log_schema, "sync_rejections")
     );
-    let unreadable = |error| StoreError::from_driver(WHAT, &error);
+    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     connection
         .query(
             WHAT,

@@ -59,18 +59,18 @@ fn read_roots(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Store
     let Some(path) = path else {
         return Ok(Vec::new());
     };
-    let unreadable = |why: String| {
+    let unreadable = |why: &str| {
         broken(format!(
             "the root certificate {} (DB_SSLROOTCERT) cannot be read: {why}; expected a PEM file",
             path.display()
         ))
     };
     let roots = CertificateDer::pem_file_iter(path)
-        .map_err(|error| unreadable(error.to_string()))?
+        .map_err(|error| unreadable(&error.to_string()))?
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unreadable(error.to_string()))?;
+        .map_err(|error| unreadable(&error.to_string()))?;
     if roots.is_empty() {
-        return Err(unreadable("it holds no certificate".to_owned()));
+        return Err(unreadable("it holds no certificate"));
     }
     Ok(roots)
 }

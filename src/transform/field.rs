@@ -401,7 +401,7 @@ fn reader(field: &Field) -> anyhow::Result<(Reader, String)> {
     if field.kind != Kind::DateTime {
         ensure!(field.timezone.is_none(), "timezone serves datetimes only");
     }
-    let named = |reader, expected: &str| Ok((reader, expected.to_owned()));
+    let named = |reader: Reader, expected: &str| Ok((reader, expected.to_owned()));
     match field.kind {
         Kind::String => named(Reader::String, "text"),
         Kind::Integer => named(Reader::Integer, "integer"),

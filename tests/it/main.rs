@@ -18,6 +18,7 @@ mod documents;
 mod examples;
 mod faults;
 mod history;
+mod house;
 mod incidents;
 mod logs;
 mod manual;

@@ -215,7 +215,7 @@ fn kind_of(error: &reqwest::Error) -> (Kind, String) {
 }
 
 fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<(Kind, String)> {
-    let plain = |kind| Some((kind, String::new()));
+    let plain = |kind: Kind| Some((kind, String::new()));
     if error.is::<Unresolved>() {
         return plain(Kind::Dns);
     }

@@ -225,7 +225,7 @@ fn junction(items: &[Expr], decisive: bool, frame: &mut Frame) -> Value {
 
 /// `value.name`
 pub fn member(value: &Value, name: &str) -> Value {
-    let zone_offset = |zone: &temporal::Zone, date| {
+    let zone_offset = |zone: &temporal::Zone, date: jiff::civil::Date| {
         zone.offset(date).map_or(Value::Null, |seconds| {
             Value::Duration(i128::from(seconds) * 1_000_000_000)
         })

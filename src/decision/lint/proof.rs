@@ -178,11 +178,9 @@ impl Linter<'_> {
         for (slot, value) in record {
             frame.values[*slot] = (*value).clone();
         }
-        let mut failed = false;
-        for node in &self.program.nodes[..self.node] {
-            let value = node.logic.run(&mut frame, &mut |outcome| {
-                failed |= !matches!(outcome, Outcome::NoRule(_));
-            });
+        let mut failures = Vec::new();
+        for (index, node) in self.program.nodes[..self.node].iter().enumerate() {
+            let value = node.logic.run(&mut frame, index, &mut failures);
             frame.values[node.slot] = frame.keep(value);
         }
         let columns = &self.table.inputs;
@@ -193,6 +191,10 @@ impl Linter<'_> {
         let both = rules
             .iter()
             .all(|rule| self.table.rules[*rule].matches(&inputs, &mut frame));
+        // A table above without a matching rule leaves null; any other failure would reject the record.
+        let failed = failures
+            .iter()
+            .any(|failure| !matches!(failure.outcome, Outcome::NoRule(_)));
         !failed
             && both
             && matches!(

@@ -101,7 +101,8 @@ impl Writer {
     }
 
     fn difference(&self, row: &tokio_postgres::Row) -> Result<Difference, StoreError> {
-        let unreadable = |error| StoreError::from_driver("comparing rows", &error);
+        let unreadable =
+            |error: tokio_postgres::Error| StoreError::from_driver("comparing rows", &error);
         let old: Vec<Option<String>> = row.try_get(1).map_err(unreadable)?;
         let new: Vec<Option<String>> = row.try_get(2).map_err(unreadable)?;
         Ok(Difference {

@@ -13,17 +13,23 @@ demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 
 # All end-to-end tests are run once more with the program behind pgbouncer in transaction mode (but for those that have a
 # PostgreSQL of their own); these know no database.
-NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api::
+NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api:: --skip commands:: --skip house::
 
-test: lint ## Run every check and test; installs PostgreSQL if there is none
+# The end-to-end tests run the program that users get: what `cargo build --release` makes. Unit tests and properties run
+# in a build that checks arithmetic and assertions.
+RELEASE = $(CARGO) build --release --locked
+SHIPPED = DATASYNC_TEST_BINARY="$${CARGO_TARGET_DIR:-$$PWD/target}/release/datasync"
+
+test: lint ## Run every check and test, on the optimised program; installs PostgreSQL if there is none
 	. scripts/postgres.sh && pg_require && promtool_offer && bouncer_offer && strace_offer && faketime_offer && \
-		PATH="$$PG_BIN:$$PATH" && $(CARGO) test --locked && \
-		if bouncer_found; then TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(NO_DATABASE); fi
+		PATH="$$PG_BIN:$$PATH" && $(RELEASE) && $(SHIPPED) $(CARGO) test --locked && \
+		if bouncer_found; then $(SHIPPED) TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(NO_DATABASE); fi
 
-soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (ten minutes)
-	. scripts/postgres.sh && pg_require && strace_offer && \
-		PATH="$$PG_BIN:$$PATH" DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 DATASYNC_ROUNDS=600 DATASYNC_CALLS=all \
-		$(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving::
+soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules (half an hour)
+	. scripts/postgres.sh && pg_require && strace_offer && PATH="$$PG_BIN:$$PATH" && $(RELEASE) && \
+		$(SHIPPED) DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 DATASYNC_ROUNDS=600 DATASYNC_CALLS=all \
+		$(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving:: && \
+		$(CARGO) test --locked --test it
 
 lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }

@@ -26,6 +26,7 @@ pub mod spool; // what the database did not take
 
 pub mod atomic_file; // files replaced as a whole, or not at all
 pub mod config; // flags > environment > .env > mappings.yaml
+pub mod core_dumps; // switched off: memory holds secrets
 pub mod exit; // error → exit code
 pub mod histogram; // durations in bounded memory
 pub mod record; // the nouns

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use datasync::exit::{self, Exit};
-use datasync::{commands, logging};
+use datasync::{commands, core_dumps, logging};
 
 fn main() -> ExitCode {
+    let refused = core_dumps::switch_off();
     // One TLS provider for HTTPS and PostgreSQL. It can only fail when one is installed already.
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
     });
     logging::start(&cli.global);
     logging::tell_panics();
+    for reason in refused {
+        log::warn!("{reason}");
+    }
     let exit = exit::contain(|| Ok(commands::run(&cli))).unwrap_or(Exit::Internal);
     logging::release(exit != Exit::Success);
     exit.into()

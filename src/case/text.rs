@@ -122,7 +122,7 @@ impl Case {
                 _ => String::new(),
             };
             line(
-                &format!(
+                format!(
                     "  {:<10} {:<22} {by}",
                     item.state.as_str(),
                     item.step.title()

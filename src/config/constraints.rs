@@ -58,7 +58,7 @@ impl Demands {
                     Some(before) if *before != said => {
                         section.wrong(
                             key,
-                            &format!("another `{key}` is said where the field is mapped"),
+                            format!("another `{key}` is said where the field is mapped"),
                             "say it in one place only",
                         );
                     }

@@ -266,7 +266,7 @@ impl Report {
                 }
                 _ => String::new(),
             };
-            line(&format!("  {name:<11}{:>12}{share}{note}", grouped(count)).trim_end());
+            line(format!("  {name:<11}{:>12}{share}{note}", grouped(count)).trim_end());
         }
         if self.flagged > 0 {
             line(&format!(
@@ -347,7 +347,7 @@ impl Report {
                 line("Write-back");
                 for (name, count, note) in write_back_rows(ledger) {
                     let note = if count > 0 { note } else { "" };
-                    line(&format!("  {name:<11}{:>12}   {note}", grouped(count)).trim_end());
+                    line(format!("  {name:<11}{:>12}   {note}", grouped(count)).trim_end());
                 }
             }
             for message in &self.messages {

@@ -11,7 +11,7 @@ use serde::Deserialize as _;
 use serde_yaml::Value;
 
 use crate::support::Workplace;
-use crate::support::command::{Finished, finish};
+use crate::support::command::{Finished, finish, program as binary};
 use crate::support::http::{Running, Server};
 use crate::support::postgres::Database;
 
@@ -52,10 +52,7 @@ fn quoted(path: &Path) -> String {
 fn program(line: &str) -> String {
     let installed = "/usr/local/bin/datasync";
     assert!(line.contains(installed), "{line}");
-    line.replace(
-        installed,
-        &quoted(Path::new(env!("CARGO_BIN_EXE_datasync"))),
-    )
+    line.replace(installed, &quoted(&binary()))
 }
 
 fn secret_file(place: &Workplace, name: &str, text: &str) -> PathBuf {
@@ -209,10 +206,7 @@ fn systemd_itself_finds_nothing_wrong_with_the_units() {
     place.write("datasync.service", &{
         let unit = example("systemd/datasync.service");
         let installed = "ExecStart=/usr/local/bin/datasync";
-        unit.replace(
-            installed,
-            &format!("ExecStart={}", env!("CARGO_BIN_EXE_datasync")),
-        )
+        unit.replace(installed, &format!("ExecStart={}", binary().display()))
     });
     place.write("datasync.timer", &example("systemd/datasync.timer"));
     // It reads files and starts nothing.
@@ -255,7 +249,7 @@ fn start_container(
     index: &str,
 ) -> Child {
     let state = state_volume(container, place, index);
-    let program = Path::new(env!("CARGO_BIN_EXE_datasync"));
+    let program = binary();
     let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
     let mut environment = vec![
         ("DB_PORT".to_owned(), database.port.to_string()),

@@ -22,3 +22,24 @@ fn rust_files(folders: &[&str]) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// A program that is older than its source would be tested for nothing.
+#[test]
+fn the_program_under_test_is_no_older_than_its_source() {
+    let changed = |path: &Path| {
+        let metadata = std::fs::metadata(path).expect("a file of the project");
+        metadata.modified().expect("a time of change")
+    };
+    let program = crate::support::command::program();
+    let built = changed(&program);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = ["Cargo.toml", "Cargo.lock"].map(|name| root.join(name));
+    for path in rust_files(&["src"]).iter().chain(&manifest) {
+        assert!(
+            changed(path) <= built,
+            "{} is older than {}: build it anew",
+            program.display(),
+            path.display()
+        );
+    }
+}

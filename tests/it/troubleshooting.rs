@@ -130,7 +130,7 @@ fn a_machine_without_threads_is_an_internal_error() {
     let place = place(&api, &database);
     // Limits on threads do not bind root; nobody else may look into folders of ours.
     let program = place.path("datasync");
-    std::fs::copy(env!("CARGO_BIN_EXE_datasync"), &program).unwrap();
+    std::fs::copy(crate::support::command::program(), &program).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::create_dir(place.state()).unwrap();
     let inner = place.command(&[]);

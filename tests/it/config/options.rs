@@ -146,7 +146,7 @@ fn a_wrong_value_or_line_of_the_env_file_is_told_once() {
     // A file that can only be read once is read for the configuration.
     let script = format!(
         "{} validate --env-file <(echo DATASYNC_OUTPUT=json; echo API_TOKEN=x)",
-        env!("CARGO_BIN_EXE_datasync")
+        crate::support::command::program().display()
     );
     let output = std::process::Command::new("bash")
         .args(["-c", &script])

@@ -6,6 +6,15 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+/// The program under test: the optimised binary that users get, where `DATASYNC_TEST_BINARY` names it (as `make test`
+/// does), else the one that was built with the tests.
+pub fn program() -> PathBuf {
+    std::env::var_os("DATASYNC_TEST_BINARY").map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_datasync")),
+        PathBuf::from,
+    )
+}
+
 /// Folder with `mappings.yaml`, `decisions.dmn.xml` and the state directory of one test.
 pub struct Workplace {
     folder: TempDir,
@@ -81,7 +90,7 @@ impl Workplace {
 
     /// The command, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_datasync"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(self.folder.path())

@@ -1,7 +1,6 @@
 //! The process environment over `.env`, and `NAME_FILE` for secrets kept in files.
 //!
-//! Nothing is ever written into the process environment. A `.env` value is literal: no `$NAME` is expanded in it, so
-//! that `DB_PASSWORD=pa$HOMEword` is that password. Messages name lines and variables, never values.
+//! Nothing is ever written into the process environment. Messages name lines and variables, never values.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,6 +9,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::dotenv;
 use super::problem::Problem;
 
 /// A `.env`, or a file named by `NAME_FILE`, may be this large (bytes).
@@ -50,7 +50,7 @@ impl Environment {
         let file_name = path.display().to_string();
         let file = match read_small(path) {
             Ok(text) => {
-                let file = parse(&text, &file_name)?;
+                let file = dotenv::parse(&text, &file_name)?;
                 let readable =
                     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
                 if readable && !file.is_empty() {
@@ -163,185 +163,16 @@ fn read_small(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Reads `NAME=value` lines.
-///
-/// `#` starts a comment at the start of a line or after white space; `export ` in front is allowed. Unquoted values run
-/// to the end of the line or comment, white space around them removed; `'…'` is literal, in `"…"` the escapes
-/// `\n \r \t \\ \" \$` hold; both may span lines. Nothing is expanded.
-fn parse(text: &str, file: &str) -> Result<BTreeMap<String, String>, Vec<Problem>> {
-    let mut variables = BTreeMap::new();
-    let mut lines_of = BTreeMap::new();
-    let mut problems = Vec::new();
-    let mut lines = text.trim_start_matches('\u{feff}').lines().zip(1..);
-    while let Some((line, number)) = lines.next() {
-        let mut wrong = |message: &str, hint: &str| {
-            problems.push(Problem::new(message).in_file(file).at(number, 1).hint(hint));
-        };
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let line = line.strip_prefix("export ").map_or(line, str::trim_start);
-        let Some((name, value)) = line.split_once('=') else {
-            wrong(
-                "expected NAME=value",
-                "the line is not shown, since it may hold a secret",
-            );
-            continue;
-        };
-        let name = name.trim_end();
-        if !is_name(name) {
-            wrong(
-                "expected a variable name before `=`",
-                "names have letters, digits and `_`, and do not start with a digit",
-            );
-            continue;
-        }
-        let mut rest = value.trim_start().to_owned();
-        let value = match rest.chars().next() {
-            Some(quote @ ('\'' | '"')) => loop {
-                match quoted(&rest, quote) {
-                    Quoted::Open => {
-                        let Some((next, _)) = lines.next() else {
-                            wrong(
-                                &format!("the quote of {name} is never closed"),
-                                "close it, or leave both quotes out",
-                            );
-                            break None;
-                        };
-                        rest.push('\n');
-                        rest.push_str(next);
-                    }
-                    Quoted::Closed(value, after) => {
-                        let after = after.trim();
-                        if after.is_empty() || after.starts_with('#') {
-                            break Some(value);
-                        }
-                        wrong(
-                            &format!("there is text after the closing quote of {name}"),
-                            "quote the whole value; in single quotes everything but a single quote is literal",
-                        );
-                        break None;
-                    }
-                    Quoted::BadEscape => {
-                        wrong(
-                            &format!("unknown escape in the value of {name}"),
-                            r"in double quotes write \\ for a backslash, or use single quotes",
-                        );
-                        break None;
-                    }
-                }
-            },
-            _ => Some(unquoted(&rest)),
-        };
-        let Some(value) = value else { continue };
-        if let Some(first) = lines_of.insert(name.to_owned(), number) {
-            wrong(
-                &format!("{name} is set twice, first in line {first}"),
-                "keep one of the two",
-            );
-        }
-        variables.insert(name.to_owned(), value);
-    }
-    if problems.is_empty() {
-        Ok(variables)
-    } else {
-        Err(problems)
-    }
-}
-
 /// True for what can be the name of a variable.
 pub(super) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn unquoted(text: &str) -> String {
-    let mut end = text.len();
-    let mut after_space = true;
-    for (index, c) in text.char_indices() {
-        if c == '#' && after_space {
-            end = index;
-            break;
-        }
-        after_space = c.is_whitespace();
-    }
-    text[..end].trim_end().to_owned()
-}
-
-enum Quoted<'a> {
-    Open,
-    Closed(String, &'a str),
-    BadEscape,
-}
-
-fn quoted(text: &str, quote: char) -> Quoted<'_> {
-    let mut value = String::new();
-    let mut characters = text.char_indices().skip(1);
-    while let Some((index, c)) = characters.next() {
-        if c == quote {
-            return Quoted::Closed(value, &text[index + 1..]);
-        }
-        if c == '\\' && quote == '"' {
-            match characters.next() {
-                None => return Quoted::Open,
-                Some((_, 'n')) => value.push('\n'),
-                Some((_, 'r')) => value.push('\r'),
-                Some((_, 't')) => value.push('\t'),
-                Some((_, c @ ('\\' | '"' | '$'))) => value.push(c),
-                Some(_) => return Quoted::BadEscape,
-            }
-        } else {
-            value.push(c);
-        }
-    }
-    Quoted::Open
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    fn value(line: &str) -> String {
-        parse(line, ".env").unwrap().remove("A").unwrap()
-    }
-
-    #[test]
-    fn values_are_literal() {
-        assert_eq!(value("A=pa$HOMEword"), "pa$HOMEword");
-        assert_eq!(value("A=pa#ss"), "pa#ss");
-        assert_eq!(value("A=a b   # comment"), "a b");
-        assert_eq!(value("A=# comment"), "");
-        assert_eq!(value(r"A=a\b"), r"a\b");
-        assert_eq!(value(r"A='a\'"), r"a\");
-        assert_eq!(value(r#"A="a\n\$b \" c" # comment"#), "a\n$b \" c");
-        assert_eq!(value("export A = 'x y'"), "x y");
-        assert_eq!(value("\u{feff}A=1\r\nB=2"), "1");
-        assert_eq!(value("A='one\ntwo'\nB=3"), "one\ntwo");
-    }
-
-    #[test]
-    fn mistakes_name_the_line_and_never_its_content() {
-        let text = "A=1\nhunter2\n2B=hunter2\nC='hunter2' hunter2\nD=\"hunter2\\q\"\nA=hunter2\nE='hunter2";
-        let problems = parse(text, ".env").unwrap_err();
-        let lines: Vec<_> = problems
-            .iter()
-            .map(|problem| problem.line.unwrap())
-            .collect();
-        assert_eq!(lines, [2, 3, 4, 5, 6, 7]);
-        assert!(!format!("{problems:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn plain_lines_mean_what_dotenvy_takes_them_for() {
-        let text =
-            "# c\nA=1\nexport B=two\nC='three four' # c\nD=\"five\\nsix\"\nE=\nF=a#b\nG=h # c\n";
-        let theirs: BTreeMap<String, String> = dotenvy::Iter::new(text.as_bytes())
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(parse(text, ".env").unwrap(), theirs);
-    }
 
     #[test]
     fn the_process_wins_and_files_serve_where_the_name_is_unset() {

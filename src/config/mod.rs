@@ -6,6 +6,7 @@ mod api; // mappings.api, API_*
 mod constraints; // types, limits and defaults of one field
 mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database, DB_*, DATABASE_URL
+mod dotenv; // .env files, by dotenvy
 mod environment; // process environment over .env, NAME_FILE
 mod fields; // transforms and validation
 mod operations; // error_handling, alerts, brakes, notifications, …

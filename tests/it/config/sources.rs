@@ -115,10 +115,10 @@ fn what_is_overridden_is_not_resolved() {
 #[test]
 fn a_password_is_taken_as_it_is() {
     for (line, password) in [
-        ("DB_PASSWORD=pa$HOMEword", "pa$HOMEword"),
-        ("DB_PASSWORD='p#a ss\\'", "p#a ss\\"),
+        ("DB_PASSWORD='pa$HOMEword'", "pa$HOMEword"),
+        ("DB_PASSWORD=\"p#a ss\\\\\"", "p#a ss\\"),
         ("DB_PASSWORD=\"q\\\"\\$x\"", "q\"$x"),
-        ("DB_PASSWORD=${API_TOKEN}", "${API_TOKEN}"),
+        ("DB_PASSWORD='${API_TOKEN}'", "${API_TOKEN}"),
         ("DB_PASSWORD=", ""),
     ] {
         let plan = shipped().without(&["DB_PASSWORD"]).dotenv(line).plan();
@@ -126,6 +126,20 @@ fn a_password_is_taken_as_it_is() {
             plan.database().unwrap().password.expose(),
             password,
             "{line}"
+        );
+    }
+    // dotenvy would replace these, or take the next line for part of the value.
+    for line in [
+        "DB_PASSWORD=pa$HOMEword",
+        "DB_PASSWORD=${API_TOKEN}",
+        "DB_PASSWORD='p#a ss\\'",
+    ] {
+        let message = shipped().without(&["DB_PASSWORD"]).dotenv(line).message();
+        assert!(message.contains(".env:1:1: "), "{message}");
+        assert!(message.contains("DB_PASSWORD"), "{message}");
+        assert!(
+            !message.contains("HOME") && !message.contains("p#a"),
+            "{message}"
         );
     }
     let plan = shipped().with("DB_PASSWORD", "").plan();

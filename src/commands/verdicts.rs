@@ -1,6 +1,7 @@
 //! Records from a file, the API or the database, and the verdict on each: what `validate` shows.
 
 use std::io::Read as _;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -17,7 +18,7 @@ use crate::report::clean;
 use crate::store::{self, Connection};
 use crate::transform::{Shaped, Transform};
 
-/// Stored records that are read together.
+/// Stored rejections that are read together.
 const AT_ONCE: u64 = 5_000;
 
 /// What became of all records.
@@ -180,7 +181,8 @@ impl<'a> Judge<'a> {
             let why = "the conflict key is not known: `datasync check-db` says what to write";
             return Err(Misconfigured(why.to_owned()).into());
         }
-        let mapping = as_stored(&mapping);
+        let stored = mapping;
+        let mapping = as_stored(&stored);
         let transform = Transform::new(&mapping)?;
         let unkept: Vec<&str> = mapping
             .fields
@@ -194,27 +196,26 @@ impl<'a> Judge<'a> {
                 unkept.join(", ")
             );
         }
-        let mut after = String::new();
-        loop {
-            let rows =
-                store::customers::stored(&mut connection, database, &mapping, &after, AT_ONCE)?;
-            let Some((last, _)) = rows.last() else { break };
-            after.clone_from(last);
-            for (_, raw) in &rows {
-                self.one(&transform, raw, false);
+        store::customers::each(&mut connection, database, &stored, |raw| {
+            self.one(&transform, raw, false);
+            if self.left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
-        }
-        after.clear();
-        loop {
+        })?;
+        let mut after = String::new();
+        while self.left > 0 {
             let rows = store::rejections::open(&mut connection, database, &after, AT_ONCE)?;
             let Some(last) = rows.last() else {
-                return Ok(());
+                break;
             };
             after.clone_from(&last.key);
             for rejection in &rows {
                 self.one(self.rules.transform, &rejection.payload, false);
             }
         }
+        Ok(())
     }
 
     /// Judges one record. `all`: keep its verdict even when it is valid.

@@ -221,8 +221,8 @@ impl<'a> Shaper<'a> {
                     sheet.requested_at,
                     sequence,
                 );
-                if let Err(error) = pushed {
-                    let refusal = Refusal::of_fields(vec![error]);
+                if let Err(errors) = pushed {
+                    let refusal = Refusal::of_fields(errors);
                     let rejection =
                         refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
                     self.stats.verdicts.add_rejection(&rejection);

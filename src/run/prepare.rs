@@ -147,12 +147,10 @@ impl<'a> Run<'a> {
             });
         match looked {
             Ok((layout, mapping)) => {
-                if mapping.key != self.plan.mapping.key {
-                    let (transform, columns, composer) = compiled(&mapping, self.api)?;
-                    self.transform = transform;
-                    self.columns = Arc::new(columns);
-                    self.composer = composer;
-                }
+                let (transform, columns, composer) = compiled(&mapping, self.api)?;
+                self.transform = transform;
+                self.columns = Arc::new(columns.fitted(&layout));
+                self.composer = composer;
                 for (index, field) in self.plan.mapping.fields.iter().enumerate() {
                     let width = field
                         .column

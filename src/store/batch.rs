@@ -3,6 +3,9 @@
 //! Owns the encoded fields, the raw text of every record until its fate is sealed, the order (by key, so that writers
 //! cannot dead-lock) and the de-duplication. Must not know a statement.
 
+mod columns;
+mod keys;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::ops::Range;
@@ -13,60 +16,11 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use super::encode::{self, Micros, Wire};
-use crate::config::plan::Mapping;
 use crate::record::{Cell, FieldError, Rejection, Validation};
 
-/// The columns a row has, in order: the mapped ones, then those the program keeps itself.
-#[derive(Clone, Debug)]
-pub struct Columns {
-    /// Of each mapped field that has a column: its index in the mapping, field name, column name, wire type.
-    pub(crate) mapped: Vec<Stored>,
-    /// Position of the key in `mapped`.
-    pub(crate) key: usize,
-}
-
-/// A mapped field that is stored.
-#[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) field: usize,
-    pub(crate) name: String,
-    pub(crate) column: String,
-    pub(crate) wire: Wire,
-}
-
-/// The columns the program fills itself for every row it writes, as arrays: after the mapped ones.
-pub(crate) const KEPT: [(&str, Wire); 3] = [
-    ("validation_status", Wire::Text),
-    ("needs_review", Wire::Boolean),
-    ("source_version", Wire::Timestamptz),
-];
-
-impl Columns {
-    /// None when the mapping's key has no column: nothing could be written.
-    pub fn new(mapping: &Mapping) -> Option<Self> {
-        let mapped: Vec<Stored> = mapping
-            .fields
-            .iter()
-            .enumerate()
-            .filter_map(|(index, field)| {
-                Some(Stored {
-                    field: index,
-                    name: field.name.clone(),
-                    column: field.column.clone()?,
-                    wire: Wire::of(field.kind),
-                })
-            })
-            .collect();
-        let key = mapped
-            .iter()
-            .position(|stored| stored.field == mapping.key)?;
-        Some(Self { mapped, key })
-    }
-
-    pub(crate) fn width(&self) -> usize {
-        self.mapped.len() + KEPT.len()
-    }
-}
+pub use columns::Columns;
+pub(crate) use columns::KEPT;
+pub use keys::Keys;
 
 /// One encoded row and where its raw text is.
 #[derive(Clone, Debug)]
@@ -196,7 +150,7 @@ impl Batch {
     ///
     /// `cells` are those of all mapped fields, in the mapping's order. `raw` is where the record's text is in `page`.
     /// `version` is the row's freshness: the mapped version field, or `requested_at` without one (both microseconds
-    /// since 1970-01-01T00:00:00Z). On an error (a value PostgreSQL has no form for) the batch is as it was before.
+    /// since 1970-01-01T00:00:00Z). On errors (values that their columns cannot hold) the batch is as it was before.
     #[allow(clippy::too_many_arguments)]
     pub fn push_row(
         &mut self,
@@ -209,7 +163,7 @@ impl Batch {
         version: i64,
         requested_at: i64,
         sequence: u64,
-    ) -> Result<(), FieldError> {
+    ) -> Result<(), Vec<FieldError>> {
         let (fields, data) = (self.fields.len(), self.data.len());
         match self.encode_row(cells, validation, flagged, version) {
             Ok(()) => {
@@ -230,10 +184,10 @@ impl Batch {
                 self.sealed = false;
                 Ok(())
             }
-            Err(error) => {
+            Err(errors) => {
                 self.fields.truncate(fields);
                 self.data.truncate(data);
-                Err(error)
+                Err(errors)
             }
         }
     }
@@ -252,28 +206,33 @@ impl Batch {
         validation: Validation,
         flagged: bool,
         version: i64,
-    ) -> Result<(), FieldError> {
-        for stored in &self.columns.mapped {
+    ) -> Result<(), Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let columns = &self.columns;
+        let mapped = columns.mapped.iter().map(|stored| {
             let cell = cells.get(stored.field).unwrap_or(&Cell::Null);
+            (stored.source.as_str(), cell)
+        });
+        let status = Cell::Text(validation.as_str().into());
+        let (flag, time) = (Cell::Boolean(flagged), Cell::DateTime(version));
+        let kept = KEPT
+            .map(|(name, _)| name)
+            .into_iter()
+            .zip([&status, &flag, &time]);
+        for (encoder, (field, cell)) in columns.encoders.iter().zip(mapped.chain(kept)) {
             self.fields.push(to_u32(self.data.len()));
-            encode::put_cell(&mut self.data, stored.wire, cell, &stored.name)?;
+            errors.extend(encoder.put(&mut self.data, cell, field).err());
         }
-        let kept = [
-            Cell::Text(validation.as_str().into()),
-            Cell::Boolean(flagged),
-            Cell::DateTime(version),
-        ];
-        for ((name, wire), cell) in KEPT.iter().zip(&kept) {
-            self.fields.push(to_u32(self.data.len()));
-            encode::put_cell(&mut self.data, *wire, cell, name)?;
+        if !errors.is_empty() {
+            return Err(errors);
         }
         // Offsets are 32 bits wide; the pipeline seals a batch long before.
         if self.data.len() > MOST_BYTES {
-            return Err(FieldError {
+            return Err(vec![FieldError {
                 field: "record".into(),
                 expected: "at most 2 GiB of values in a batch".into(),
                 problem: "more".into(),
-            });
+            }]);
         }
         Ok(())
     }
@@ -341,23 +300,31 @@ impl Batch {
         if self.sealed {
             return;
         }
-        let (rows, dropped) = (&mut self.rows, &mut self.dropped);
-        rows.append(dropped);
-        let keys = &self.keys;
-        let key = |row: &Row| at(keys, &row.key);
+        let mut rows = std::mem::take(&mut self.rows);
+        let mut dropped = std::mem::take(&mut self.dropped);
+        rows.append(&mut dropped);
+        let wire = self.wire(self.columns.key);
+        let by_key = |a: &Row, b: &Row| {
+            if wire.is_ordered_by_number() {
+                // As the index has them: 9 before 10.
+                wire.order(self.key_bytes(a), self.key_bytes(b))
+            } else {
+                self.key(a).cmp(self.key(b))
+            }
+        };
         rows.sort_unstable_by(|a, b| {
-            key(a)
-                .cmp(key(b))
+            by_key(a, b)
                 .then(b.version.cmp(&a.version))
                 .then(b.sequence.cmp(&a.sequence))
         });
         rows.dedup_by(|row, kept| {
-            let same = key(kept) == key(row);
+            let same = by_key(kept, row).is_eq();
             if same {
                 dropped.push(row.clone());
             }
             same
         });
+        (self.rows, self.dropped) = (rows, dropped);
         if !self.rejections.is_empty() {
             let mut latest: HashMap<&str, (i64, u64)> = HashMap::new();
             for rejection in &self.rejections {
@@ -379,8 +346,9 @@ impl Batch {
     pub fn claim(&self) -> Keys {
         let rows = self.rows.iter().map(|row| row.key.clone());
         let mut sorted: Vec<Range<u32>> = rows.chain(self.rejected.iter().cloned()).collect();
-        // The rows of a sealed batch are in order.
-        if !self.rejected.is_empty() || !self.sealed {
+        // The rows of a sealed batch are in order, mostly that of their texts.
+        let by_number = self.wire(self.columns.key).is_ordered_by_number();
+        if !self.rejected.is_empty() || !self.sealed || by_number {
             sorted.sort_unstable_by(|a, b| at(&self.keys, a).cmp(at(&self.keys, b)));
         }
         Keys {
@@ -434,6 +402,13 @@ impl Batch {
         at(&self.keys, &row.key)
     }
 
+    /// The key of a row in the wire's form, without its length.
+    pub(crate) fn key_bytes(&self, row: &Row) -> &[u8] {
+        self.field(row, self.columns.key)
+            .get(size_of::<i32>()..)
+            .unwrap_or_default()
+    }
+
     pub(crate) fn raw(&self, row: &Row) -> &str {
         self.pages
             .get(row.page as usize)
@@ -470,10 +445,7 @@ impl Batch {
 
     /// The type a column travels as.
     pub(crate) fn wire(&self, column: usize) -> Wire {
-        self.columns
-            .mapped
-            .get(column)
-            .map_or_else(|| KEPT[column - self.columns.mapped.len()].1, |c| c.wire)
+        self.columns.encoders[column].wire
     }
 
     /// A column of some rows, picked by their places, as an array parameter.
@@ -484,41 +456,6 @@ impl Batch {
             picks,
             wire: self.wire(column),
         }
-    }
-}
-
-/// The keys that a batch touches, in order.
-#[derive(Debug)]
-pub struct Keys {
-    text: Arc<String>,
-    sorted: Vec<Range<u32>>,
-}
-
-impl Keys {
-    /// Is there a key that both have?
-    pub fn meets(&self, other: &Self) -> bool {
-        let (Some(last), Some(others_last)) = (self.sorted.last(), other.sorted.last()) else {
-            return false;
-        };
-        let (last, others_last) = (at(&self.text, last), at(&other.text, others_last));
-        let mut mine = self.sorted.iter().map(|key| at(&self.text, key)).peekable();
-        let mut theirs = other
-            .sorted
-            .iter()
-            .map(|key| at(&other.text, key))
-            .peekable();
-        while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
-            // Mostly one batch ends before the other begins.
-            if *a > others_last || *b > last {
-                return false;
-            }
-            match a.cmp(b) {
-                std::cmp::Ordering::Equal => return true,
-                std::cmp::Ordering::Less => mine.next(),
-                std::cmp::Ordering::Greater => theirs.next(),
-            };
-        }
-        false
     }
 }
 
@@ -541,7 +478,7 @@ pub(crate) struct ColumnArray<'a> {
 }
 
 impl ColumnArray<'_> {
-    pub(crate) const fn ty(&self) -> Type {
+    pub(crate) fn ty(&self) -> Type {
         self.wire.array()
     }
 }

@@ -1,14 +1,16 @@
 //! What `check-db` reports: from the name of the host up to the privileges and the lease, each step timed, each with its own
 //! detail and hint. Changes nothing.
 
+mod columns;
+
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::connect::{Connection, is_socket};
 use super::error::StoreError;
-use super::schema::{self, Layout, Misfit, Part, SchemaError};
+use super::schema::{self, Misfit, Part, SchemaError};
 use super::upsert::{count, single, text};
-use super::{lease, log, privileges, quote, quote_table};
+use super::{lease, log, privileges};
 use crate::config::plan::{Database, Mapping, SslMode};
 use crate::record::Check;
 
@@ -183,7 +185,8 @@ impl Findings {
                 .unwrap_or_else(|| well(format!("{target} is unique by {}", mapping.key_column()))),
         );
         if let Some(layout) = &layout {
-            self.step("lengths", || lengths(layout, db, mapping));
+            self.step("lengths", || columns::lengths(layout, db, mapping));
+            self.step("types", || columns::types(layout, mapping));
         }
     }
 }
@@ -198,41 +201,6 @@ fn summed_up<'a>(misfits: impl Iterator<Item = &'a Misfit>) -> Option<Found> {
         }
     }
     (!problems.is_empty()).then(|| bad(problems.join("\n"), remedies.join("\n")))
-}
-
-/// A text that the mapping lets pass must fit into its column.
-fn lengths(layout: &Layout, db: &Database, mapping: &Mapping) -> Found {
-    let (mut problems, mut remedies) = (Vec::new(), Vec::new());
-    let mut bounded = 0;
-    for field in &mapping.fields {
-        let Some(column) = &field.column else {
-            continue;
-        };
-        let Some(holds) = layout.max_characters(column) else {
-            continue;
-        };
-        bounded += 1;
-        if let Some(allowed) = field.max_length
-            && allowed > holds
-        {
-            problems.push(format!(
-                "field {}: max_length is {allowed}, column {column} holds {holds} characters; longer texts are rejected",
-                field.name
-            ));
-            remedies.push(format!(
-                "set max_length: {holds}, or type: ALTER TABLE {} ALTER COLUMN {} TYPE varchar({allowed})",
-                quote_table(&db.schema, &db.table),
-                quote(column)
-            ));
-        }
-    }
-    if problems.is_empty() {
-        well(format!(
-            "no max_length exceeds its column ({bounded} columns bound their text)"
-        ))
-    } else {
-        bad(problems.join("\n"), remedies.join("\n"))
-    }
 }
 
 /// Runs a look at the network within the connection timeout; None when the time is up.

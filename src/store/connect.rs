@@ -31,6 +31,11 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// The server's own `statement_timeout` comes first, so that its error is heard; this is what it may come late.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// What a transaction begins with: nothing that is set for the role, the database or in the address decides what a value
+/// becomes. SET LOCAL, since behind a pooler the session is somebody else's next.
+const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, MDY'; \
+     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1;";
+
 /// How often a waiting call looks whether it should give up.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
@@ -353,7 +358,8 @@ impl Connection {
         self.run(
             what,
             &format!(
-                "BEGIN {mode}; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; {extra}"
+                "BEGIN ISOLATION LEVEL READ COMMITTED {mode}; SET LOCAL statement_timeout = {statement}; \
+                 SET LOCAL lock_timeout = {lock}; {SETTINGS} {extra}"
             ),
         )
     }

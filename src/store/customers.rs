@@ -1,50 +1,140 @@
 //! Stored records read back, as JSON text by internal field name, so that rules can be tried on what is there.
 
-use tokio_postgres::types::Type;
+use std::ops::ControlFlow;
 
 use super::connect::Connection;
 use super::error::StoreError;
-use super::upsert::signed;
 use super::{quote, quote_table};
-use crate::config::plan::{Database, Mapping};
+use crate::config::plan::{Database, Field, Kind, Mapping};
 
-/// Up to `count` stored records whose keys come after `after`, by key: the key and the record as a JSON object whose
-/// names are the internal ones. Fields without a column are absent.
-pub fn stored(
+const WHAT: &str = "reading the stored records";
+/// Records that are read together.
+const AT_ONCE: u32 = 5_000;
+
+/// Shows all stored records, by key, until told to stop: each as a JSON object whose names are the internal ones. Fields
+/// without a column are absent, and times are in UTC. They are read through a cursor, all as they were at one moment, and
+/// never held together.
+pub fn each(
     connection: &mut Connection,
     db: &Database,
     mapping: &Mapping,
-    after: &str,
-    count: u64,
-) -> Result<Vec<(String, String)>, StoreError> {
-    const WHAT: &str = "reading the stored records";
-    let members: Vec<String> = mapping
+    mut show: impl FnMut(&str) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let fields: Vec<(&Field, &str)> = mapping
         .fields
         .iter()
-        .filter_map(|field| {
-            let name = field.name.replace('\'', "''");
-            Some(format!("'{name}', {}", quote(field.column.as_deref()?)))
-        })
+        .filter_map(|field| Some((field, field.column.as_deref()?)))
         .collect();
-    let key = format!("{}::text COLLATE \"C\"", quote(mapping.key_column()));
-    let sql = format!(
-        "SELECT {key}, json_build_object({})::text FROM {} WHERE {key} > $1 ORDER BY {key} LIMIT $2",
-        members.join(", "),
-        quote_table(&db.schema, &db.table)
-    );
-    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
-    connection
-        .query(
-            WHAT,
-            &sql,
-            &[(&after, Type::TEXT), (&signed(count), Type::INT8)],
-        )?
+    let columns: Vec<String> = fields
         .iter()
-        .map(|row| {
-            Ok((
-                row.try_get(0).map_err(unreadable)?,
-                row.try_get(1).map_err(unreadable)?,
-            ))
-        })
-        .collect()
+        .map(|(field, column)| text_of(field, &quote(column)))
+        .collect();
+    // The whole of it is wanted, not its first rows soon.
+    connection.begin(WHAT, "READ ONLY", "SET LOCAL cursor_tuple_fraction = 1;")?;
+    connection.run(
+        WHAT,
+        &format!(
+            "DECLARE stored NO SCROLL CURSOR FOR SELECT {} FROM {} ORDER BY {}",
+            columns.join(", "),
+            quote_table(&db.schema, &db.table),
+            quote(mapping.key_column())
+        ),
+    )?;
+    let names: Vec<String> = fields
+        .iter()
+        .map(|(field, _)| serde_json::Value::from(field.name.as_str()).to_string())
+        .collect();
+    let mut record = String::new();
+    'all: loop {
+        let rows = connection.query(WHAT, &format!("FETCH {AT_ONCE} FROM stored"), &[])?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            record.clear();
+            record.push('{');
+            for (place, ((field, _), name)) in fields.iter().zip(&names).enumerate() {
+                let value: Option<&str> = row
+                    .try_get(place)
+                    .map_err(|error| StoreError::from_driver(WHAT, &error))?;
+                if place > 0 {
+                    record.push(',');
+                }
+                record.push_str(name);
+                record.push(':');
+                put_value(&mut record, field.kind, value);
+            }
+            record.push('}');
+            if show(&record).is_break() {
+                break 'all;
+            }
+        }
+    }
+    connection.run(WHAT, "COMMIT")
+}
+
+/// The expression that reads a column as the text of its field's type. What the column has lost of a time (its zone, its
+/// hour) is given back as it was taken away when the value was written.
+fn text_of(field: &Field, column: &str) -> String {
+    let zone = field
+        .timezone
+        .as_deref()
+        .unwrap_or("UTC")
+        .replace('\'', "''");
+    let moment = |local: &str| format!("({local} AT TIME ZONE '{zone}')::text");
+    let by_type = |cases: &str| {
+        // The text is cast, since not every type has a cast to a time and each has one to text.
+        format!("CASE pg_catalog.pg_typeof({column})::oid {cases} ELSE {column}::text END")
+    };
+    match field.kind {
+        // timestamp and date.
+        Kind::DateTime => by_type(&format!(
+            "WHEN 1114 THEN {0} WHEN 1082 THEN {0}",
+            moment(&format!("{column}::text::timestamp"))
+        )),
+        // timestamp and timestamptz.
+        Kind::Date => by_type(&format!(
+            "WHEN 1114 THEN {column}::text::date::text WHEN 1184 THEN {column}::text::date::text"
+        )),
+        // integer.
+        Kind::Boolean => by_type(&format!("WHEN 23 THEN ({column}::text = '1')::text")),
+        _ => format!("{column}::text"),
+    }
+}
+
+/// A value in JSON. Numbers and documents are themselves; what PostgreSQL has besides (NaN, a price with its currency) is
+/// text, which the mapping's type then refuses.
+fn put_value(record: &mut String, kind: Kind, value: Option<&str>) {
+    let Some(value) = value else {
+        record.push_str("null");
+        return;
+    };
+    let is_bare = match kind {
+        Kind::Integer | Kind::Decimal => {
+            value.ends_with(|last: char| last.is_ascii_digit())
+                && value
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e'))
+        }
+        Kind::Boolean => matches!(value, "true" | "false"),
+        Kind::Json => true,
+        _ => false,
+    };
+    if is_bare {
+        record.push_str(value);
+    } else if kind == Kind::DateTime
+        && let Some(local) = value.strip_suffix("+00")
+    {
+        // As RFC 3339 has it.
+        record.extend(["\"", local, "Z\""]);
+    } else if value
+        .bytes()
+        .any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\'))
+    {
+        record.push_str(&serde_json::Value::from(value).to_string());
+    } else {
+        record.push('"');
+        record.push_str(value);
+        record.push('"');
+    }
 }

@@ -2,38 +2,48 @@
 //!
 //! Each row is encoded once, when it joins its batch; arrays for `unnest` are put together by copying these bytes.
 
-use std::borrow::Cow;
 use std::error::Error;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rust_decimal::Decimal;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use super::jsonb;
 use crate::config::plan::Kind;
-use crate::record::{Cell, FieldError};
 
 /// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's clock starts.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Days from 1970-01-01 to 2000-01-01.
 const EPOCH_DAYS: i32 = 10_957;
 /// PostgreSQL's timestamps reach from 4714-11-24 BC to the end of 294276 AD; microseconds since 2000.
-const TIMESTAMP_RANGE: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+pub(crate) const TIMESTAMP_RANGE: std::ops::Range<i64> =
+    -211_813_488_000_000_000..9_223_371_331_200_000_000;
 /// PostgreSQL's dates reach from 4714-11-24 BC to the end of 5874897 AD; days since 2000.
-const DATE_RANGE: std::ops::Range<i32> = -2_451_545..2_145_031_949;
+pub(crate) const DATE_RANGE: std::ops::Range<i32> = -2_451_545..2_145_031_949;
+/// What a binary `jsonb` begins with.
+const JSONB_VERSION: u8 = 1;
 
-/// The type a column's values travel as; the statement casts it to the column's own.
+/// The type a column's values travel as; where the column's own is another, the statement casts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     Text,
+    SmallInt,
+    Integer,
     BigInt,
     Numeric,
+    Real,
+    Double,
     Boolean,
     Date,
+    Timestamp,
     Timestamptz,
     Uuid,
+    Json,
+    Jsonb,
 }
 
 impl Wire {
+    /// What values of a field travel as where nothing is known of the column.
     pub(crate) const fn of(kind: Kind) -> Self {
         match kind {
             Kind::String | Kind::Email | Kind::Json => Self::Text,
@@ -46,103 +56,113 @@ impl Wire {
         }
     }
 
-    /// The name in SQL.
-    pub(crate) const fn sql(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::BigInt => "bigint",
-            Self::Numeric => "numeric",
-            Self::Boolean => "boolean",
-            Self::Date => "date",
-            Self::Timestamptz => "timestamptz",
-            Self::Uuid => "uuid",
-        }
-    }
-
-    /// The name in `pg_type`.
+    /// The name in SQL, and in `pg_type`.
     pub(crate) const fn typname(self) -> &'static str {
         match self {
+            Self::Text => "text",
+            Self::SmallInt => "int2",
+            Self::Integer => "int4",
             Self::BigInt => "int8",
+            Self::Numeric => "numeric",
+            Self::Real => "float4",
+            Self::Double => "float8",
             Self::Boolean => "bool",
-            other => other.sql(),
+            Self::Date => "date",
+            Self::Timestamp => "timestamp",
+            Self::Timestamptz => "timestamptz",
+            Self::Uuid => "uuid",
+            Self::Json => "json",
+            Self::Jsonb => "jsonb",
         }
     }
 
-    pub(crate) const fn element(self) -> Type {
+    /// The type of one value, and that of an array of them.
+    const fn types(self) -> (Type, Type) {
         match self {
-            Self::Text => Type::TEXT,
-            Self::BigInt => Type::INT8,
-            Self::Numeric => Type::NUMERIC,
-            Self::Boolean => Type::BOOL,
-            Self::Date => Type::DATE,
-            Self::Timestamptz => Type::TIMESTAMPTZ,
-            Self::Uuid => Type::UUID,
+            Self::Text => (Type::TEXT, Type::TEXT_ARRAY),
+            Self::SmallInt => (Type::INT2, Type::INT2_ARRAY),
+            Self::Integer => (Type::INT4, Type::INT4_ARRAY),
+            Self::BigInt => (Type::INT8, Type::INT8_ARRAY),
+            Self::Numeric => (Type::NUMERIC, Type::NUMERIC_ARRAY),
+            Self::Real => (Type::FLOAT4, Type::FLOAT4_ARRAY),
+            Self::Double => (Type::FLOAT8, Type::FLOAT8_ARRAY),
+            Self::Boolean => (Type::BOOL, Type::BOOL_ARRAY),
+            Self::Date => (Type::DATE, Type::DATE_ARRAY),
+            Self::Timestamp => (Type::TIMESTAMP, Type::TIMESTAMP_ARRAY),
+            Self::Timestamptz => (Type::TIMESTAMPTZ, Type::TIMESTAMPTZ_ARRAY),
+            Self::Uuid => (Type::UUID, Type::UUID_ARRAY),
+            Self::Json => (Type::JSON, Type::JSON_ARRAY),
+            Self::Jsonb => (Type::JSONB, Type::JSONB_ARRAY),
         }
     }
 
-    pub(crate) const fn array(self) -> Type {
-        match self {
-            Self::Text => Type::TEXT_ARRAY,
-            Self::BigInt => Type::INT8_ARRAY,
-            Self::Numeric => Type::NUMERIC_ARRAY,
-            Self::Boolean => Type::BOOL_ARRAY,
-            Self::Date => Type::DATE_ARRAY,
-            Self::Timestamptz => Type::TIMESTAMPTZ_ARRAY,
-            Self::Uuid => Type::UUID_ARRAY,
-        }
+    pub(crate) fn element(self) -> Type {
+        self.types().0
     }
-}
 
-/// Appends one field. `field` names the mapped field in the error for what PostgreSQL has no form for.
-pub(crate) fn put_cell(
-    out: &mut Vec<u8>,
-    wire: Wire,
-    cell: &Cell<'_>,
-    field: &str,
-) -> Result<(), FieldError> {
-    let misfit = |expected: &str, problem: &str| FieldError {
-        field: Cow::Owned(field.to_owned()),
-        expected: Cow::Owned(expected.to_owned()),
-        problem: Cow::Owned(problem.to_owned()),
-    };
-    match (wire, cell) {
-        (_, Cell::Null) => put_null(out),
-        (Wire::Text, Cell::Text(text) | Cell::Json(text)) => put_bytes(out, text.as_bytes())
-            .map_err(|()| misfit("text of less than 1 GiB", "a longer text"))?,
-        (Wire::BigInt, Cell::Integer(value)) => put_fixed(out, &value.to_be_bytes()),
-        (Wire::Numeric, Cell::Decimal(value)) => put_numeric(out, *value),
-        (Wire::Numeric, Cell::Integer(value)) => put_numeric(out, Decimal::from(*value)),
-        (Wire::Boolean, Cell::Boolean(value)) => put_fixed(out, &[u8::from(*value)]),
-        (Wire::Date, Cell::Date(days)) => {
-            let days = days
-                .checked_sub(EPOCH_DAYS)
-                .filter(|days| DATE_RANGE.contains(days))
-                .ok_or_else(|| misfit("a date PostgreSQL can hold", "a date out of its range"))?;
-            put_fixed(out, &days.to_be_bytes());
-        }
-        (Wire::Timestamptz, Cell::DateTime(micros)) => {
-            let micros = to_postgres_micros(*micros)
-                .ok_or_else(|| misfit("a time PostgreSQL can hold", "a time out of its range"))?;
-            put_fixed(out, &micros.to_be_bytes());
-        }
-        (Wire::Uuid, Cell::Uuid(bytes)) => put_fixed(out, bytes),
-        (wire, _) => return Err(misfit(wire.sql(), "a value of another type")),
+    pub(crate) fn array(self) -> Type {
+        self.types().1
     }
-    Ok(())
+
+    /// The order of two values (without their lengths) that are keys: of whole numbers and times their own, of all others
+    /// that of their bytes.
+    pub(crate) fn order(self, a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+        let number = |bytes: &[u8]| match self {
+            Self::SmallInt => bytes.try_into().map(i16::from_be_bytes).map(i64::from).ok(),
+            Self::Integer | Self::Date => {
+                bytes.try_into().map(i32::from_be_bytes).map(i64::from).ok()
+            }
+            Self::BigInt | Self::Timestamp | Self::Timestamptz => {
+                bytes.try_into().map(i64::from_be_bytes).ok()
+            }
+            _ => None,
+        };
+        match (number(a), number(b)) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => a.cmp(b),
+        }
+    }
+
+    /// Values are ordered as the numbers they are on the wire, not as their texts.
+    pub(crate) const fn is_ordered_by_number(self) -> bool {
+        matches!(
+            self,
+            Self::SmallInt
+                | Self::Integer
+                | Self::BigInt
+                | Self::Date
+                | Self::Timestamp
+                | Self::Timestamptz
+        )
+    }
 }
 
 pub(crate) fn put_null(out: &mut Vec<u8>) {
     out.extend_from_slice(&(-1_i32).to_be_bytes());
 }
 
-/// Errs on what the protocol has no length for.
-pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), ()> {
-    let length = i32::try_from(bytes.len())
+/// Bytes and so many spaces. Errs on what the protocol has no length for.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8], spaces: usize) -> Result<(), ()> {
+    put_length(out, bytes.len() + spaces)?;
+    out.extend_from_slice(bytes);
+    out.resize(out.len() + spaces, b' ');
+    Ok(())
+}
+
+/// JSON text for a `jsonb`.
+pub(crate) fn put_jsonb(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ()> {
+    put_length(out, text.len() + 1)?;
+    out.push(JSONB_VERSION);
+    out.extend_from_slice(text);
+    Ok(())
+}
+
+fn put_length(out: &mut Vec<u8>, length: usize) -> Result<(), ()> {
+    let length = i32::try_from(length)
         .ok()
         .filter(|length| *length < 1 << 30)
         .ok_or(())?;
     out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(bytes);
     Ok(())
 }
 
@@ -165,6 +185,11 @@ pub(crate) fn to_postgres_micros(micros: i64) -> Option<i64> {
         .filter(|micros| TIMESTAMP_RANGE.contains(micros))
 }
 
+/// Days since 1970 to days since 2000.
+pub(crate) const fn to_postgres_days(days: i32) -> Option<i32> {
+    days.checked_sub(EPOCH_DAYS)
+}
+
 /// Microseconds since 2000 to microseconds since 1970.
 pub(crate) const fn from_postgres_micros(micros: i64) -> i64 {
     micros.saturating_add(EPOCH_MICROS)
@@ -172,7 +197,7 @@ pub(crate) const fn from_postgres_micros(micros: i64) -> i64 {
 
 /// `numeric`: digits of base 10,000 around the decimal point, without leading and trailing zeros.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
+pub(crate) fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
     let scale = value.scale();
     let mut rest = value.mantissa().unsigned_abs();
     // Line the fraction up with groups of four decimal digits.
@@ -222,7 +247,8 @@ fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
 
 /// Is an encoded field the same value as one that PostgreSQL sent (without its length, none for NULL)?
 ///
-/// Numbers are the same with another display scale too; anything else that PostgreSQL might call equal is not.
+/// Numbers are the same with another display scale too, and `jsonb` is the same as the text it prints; anything else that
+/// PostgreSQL might call equal is not.
 pub(crate) fn same(wire: Wire, field: &[u8], stored: Option<&[u8]>) -> bool {
     let Some((length, value)) = field.split_at_checked(size_of::<i32>()) else {
         return false;
@@ -235,6 +261,10 @@ pub(crate) fn same(wire: Wire, field: &[u8], stored: Option<&[u8]>) -> bool {
             value.len() == stored.len()
                 && value.get(..6) == stored.get(..6)
                 && value.get(8..) == stored.get(8..)
+        }
+        (Some(stored), Wire::Jsonb) => {
+            value == stored
+                || value.first() == stored.first() && jsonb::prints(value.get(1..), stored.get(1..))
         }
         (Some(stored), _) => value == stored,
     }

@@ -8,11 +8,13 @@ pub mod batch; // rows on their way to one transaction
 pub mod cases; // incidents, one open row a cause
 pub mod check; // what check-db reports
 mod citus; // Citus, recognised
+mod column; // one field's values as its column takes them
 pub mod connect; // one connection, one deadline
 pub mod customers; // stored records, read back
 mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
 pub mod history; // past runs, read back
+mod jsonb; // JSON text as PostgreSQL prints it
 pub mod lease; // one run at a time for one target
 pub mod log; // sync_log, retention
 pub mod outbox; // what the API has still to be told

@@ -11,12 +11,13 @@ use tokio_postgres::types::Type;
 
 use super::batch::{Columns, KEPT};
 use super::citus;
+use super::column::{ColumnType, Encoder};
 use super::connect::Connection;
 use super::encode::Wire;
 use super::error::StoreError;
 use super::upsert::{single, text};
 use super::{quote, quote_table};
-use crate::config::plan::{Database, Mapping};
+use crate::config::plan::{Database, Kind, Mapping};
 
 use key::key_problem;
 use misfit::{misfit, missing_column, missing_kept, missing_log_columns, missing_tables};
@@ -50,13 +51,55 @@ pub struct LayoutColumn {
     pub type_name: String,
     /// Longest text in characters, where the type bounds it.
     pub max_characters: Option<usize>,
-    /// What values are cast to before they are compared and stored.
+    pub(crate) ty: ColumnType,
+    /// The type below any domain, without length or precision, as SQL.
     pub(crate) cast: String,
     /// The type has no equality, or one that is coarser than that of its text.
     pub(crate) compare_as_text: bool,
-    pub(crate) wire: Wire,
+    pub(crate) encoder: Encoder,
     /// The column reads values as they travel: no cast is needed, COPY will do.
     pub(crate) takes_wire: bool,
+    /// How a value that has travelled becomes one of the column.
+    conversion: Conversion,
+    /// The domain, where the column's type is one.
+    domain: Option<String>,
+}
+
+/// How a value becomes one of its column, as an INSERT of that very value would have it: what an INSERT refuses is refused,
+/// and nothing is cut.
+#[derive(Clone, Debug)]
+enum Conversion {
+    /// It travels as what the column is.
+    None,
+    /// By a cast to this type.
+    Cast(String),
+    /// By the type's own reading of text, which knows the column's length: a cast would cut what is too long. The row type
+    /// of the table, and the name of the column as a text.
+    Read(String, String),
+}
+
+impl LayoutColumn {
+    pub(crate) const fn wire(&self) -> Wire {
+        self.encoder.wire
+    }
+
+    /// The expression that makes a value of the column of one that has travelled.
+    pub(crate) fn stored(&self, value: &str) -> String {
+        let converted = match &self.conversion {
+            Conversion::None => value.to_owned(),
+            Conversion::Cast(ty) => format!("{value}::{ty}"),
+            Conversion::Read(table, name) => {
+                return format!(
+                    "(pg_catalog.json_populate_record(NULL::{table}, pg_catalog.json_build_object({name}, {value}))).{}",
+                    quote(&self.name)
+                );
+            }
+        };
+        match &self.domain {
+            Some(domain) => format!("{converted}::{domain}"),
+            None => converted,
+        }
+    }
 }
 
 impl Layout {
@@ -83,18 +126,21 @@ impl Layout {
 #[allow(clippy::struct_excessive_bools)] // independent facts, each a column of the query
 struct Found {
     name: String,
-    type_name: String,
-    /// The type under any domain, with its modifier, without a length for text.
-    cast: String,
-    typname: String,
-    is_text: bool,
-    max_characters: Option<usize>,
+    ty: ColumnType,
+    /// The type under any domain, quoted and with its schema.
+    base: String,
+    /// The same with its length or precision.
+    precise: String,
+    /// A length of text or bits, which a cast cuts to.
+    cut_by_casts: bool,
+    domain: Option<String>,
     not_null: bool,
     filled: bool,
     generated: bool,
     compare_as_text: bool,
 }
 
+/// Names of types are qualified here: what `format_type` leaves out depends on the session's `search_path`.
 const COLUMNS_SQL: &str = "
 WITH RECURSIVE base(attnum, typid, typmod) AS (
     SELECT attnum, atttypid, atttypmod FROM pg_attribute
@@ -103,18 +149,25 @@ WITH RECURSIVE base(attnum, typid, typmod) AS (
     SELECT b.attnum, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.typmod END
     FROM base b JOIN pg_type t ON t.oid = b.typid WHERE t.typtype = 'd'
 )
-SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
-       CASE WHEN t.typcategory = 'S' THEN format_type(b.typid, -1) ELSE format_type(b.typid, b.typmod) END,
-       t.typname::text, t.typcategory = 'S',
-       CASE WHEN t.typname IN ('varchar', 'bpchar') AND b.typmod > 4 THEN (b.typmod - 4)::bigint END,
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text,
+       t.typnamespace = 'pg_catalog'::regnamespace, t.typcategory = 'S', b.typmod,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
+       format('%I.%I', n.nspname, t.typname),
+       CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN format_type(b.typid, b.typmod)
+            ELSE format('%I.%I', n.nspname, t.typname) || substring(format_type(b.typid, b.typmod) FROM '[(][^()]*[)]$') END,
+       b.typmod >= 0 AND coalesce(element.typcategory, t.typcategory) IN ('S', 'V'),
+       CASE WHEN a.atttypid <> b.typid THEN (SELECT format('%I.%I', dn.nspname, d.typname) FROM pg_type d
+         JOIN pg_namespace dn ON dn.oid = d.typnamespace WHERE d.oid = a.atttypid) END,
        a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a',
-       (t.typcategory = 'S' AND t.typnamespace <> 'pg_catalog'::regnamespace)
+       (t.typnamespace <> 'pg_catalog'::regnamespace AND t.typtype NOT IN ('e', 'r', 'm', 'c'))
+         OR (a.atttypid <> b.typid AND t.typtype IN ('e', 'r', 'm'))
          OR NOT coalesce((SELECT c.collisdeterministic FROM pg_collation c WHERE c.oid = a.attcollation), true)
          OR (t.typtype NOT IN ('e', 'r', 'm') AND t.typcategory <> 'A' AND NOT EXISTS (
                SELECT 1 FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
                WHERE m.amname = 'btree' AND o.opcdefault AND (o.opcintype = t.oid
                  OR (t.typname = 'varchar' AND o.opcintype = 'text'::regtype))))
-FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd'
+FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd' JOIN pg_namespace n ON n.oid = t.typnamespace
+LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 JOIN pg_attribute a ON a.attrelid = to_regclass($1) AND a.attnum = b.attnum
 ORDER BY a.attnum";
 
@@ -123,19 +176,27 @@ fn columns_of(conn: &mut Connection, table: &str) -> Result<Vec<Found>, StoreErr
     let rows = conn.query(WHAT, COLUMNS_SQL, &[(&table, Type::TEXT)])?;
     rows.iter()
         .map(|row| {
+            let base: String = row.try_get(7)?;
             Ok(Found {
                 name: row.try_get(0)?,
-                type_name: row.try_get(1)?,
-                cast: row.try_get(2)?,
-                typname: row.try_get(3)?,
-                is_text: row.try_get(4)?,
-                max_characters: row
-                    .try_get::<_, Option<i64>>(5)?
-                    .and_then(|length| usize::try_from(length).ok()),
-                not_null: row.try_get(6)?,
-                filled: row.try_get(7)?,
-                generated: row.try_get(8)?,
-                compare_as_text: row.try_get(9)?,
+                ty: ColumnType {
+                    shown: row.try_get(1)?,
+                    name: row.try_get(2)?,
+                    native: row.try_get(3)?,
+                    is_text: row.try_get(4)?,
+                    modifier: row.try_get(5)?,
+                    labels: row.try_get::<_, Vec<String>>(6)?.into(),
+                },
+                precise: row
+                    .try_get::<_, Option<_>>(8)?
+                    .unwrap_or_else(|| base.clone()),
+                base,
+                cut_by_casts: row.try_get(9)?,
+                domain: row.try_get(10)?,
+                not_null: row.try_get(11)?,
+                filled: row.try_get(12)?,
+                generated: row.try_get(13)?,
+                compare_as_text: row.try_get(14)?,
             })
         })
         .collect::<Result<Vec<_>, tokio_postgres::Error>>()
@@ -193,7 +254,7 @@ pub fn inspect(
     };
     let mut columns = Vec::new();
     for stored in &wanted.mapped {
-        let kind = mapping.fields[stored.field].kind;
+        let field = &mapping.fields[stored.field];
         let own = KEPT
             .iter()
             .map(|(name, _)| *name)
@@ -212,27 +273,29 @@ pub fn inspect(
         match found.iter().find(|column| column.name == stored.column) {
             None => problems.push(missing_column(&stored.name, &stored.column, &shown, &found)),
             Some(column) => {
-                if let Some(problem) = misfit(conn, &stored.name, kind, stored.wire, column)? {
-                    problems.push(problem);
-                }
-                columns.push(layout_column(column, stored.wire));
+                let fitting = layout_column(column, field.kind, field.timezone.as_deref(), &table);
+                problems.extend(misfit(conn, field, &fitting, column)?);
+                columns.push(fitting);
             }
         }
     }
-    for (name, wire) in KEPT {
+    for (name, kind) in KEPT {
+        let ty = Wire::of(kind).typname();
         match found.iter().find(|column| column.name == name) {
-            None => problems.push(missing_kept(name, wire.sql(), &table, &shown)),
-            Some(column) => columns.push(layout_column(column, wire)),
+            None => problems.push(missing_kept(name, ty, &table, &shown)),
+            Some(column) => columns.push(layout_column(column, kind, None, &table)),
         }
     }
     for (name, ty) in [("sync_id", "uuid"), ("updated_at", "timestamptz")] {
         match found.iter().find(|column| column.name == name) {
             None => problems.push(missing_kept(name, ty, &table, &shown)),
-            Some(column) if column.typname != ty => problems.push(Misfit::new(
+            // Both are the same on the wire, and the session is in UTC.
+            Some(column) if column.ty.name == "timestamp" && ty == "timestamptz" => {}
+            Some(column) if column.ty.name != ty => problems.push(Misfit::new(
                 Part::Columns,
                 format!(
                     "column {name} of {shown} is {}; expected {ty}",
-                    column.type_name
+                    column.ty.shown
                 ),
                 format!(
                     "type: ALTER TABLE {table} ALTER COLUMN {name} TYPE {ty} USING {name}::{ty}"
@@ -282,15 +345,31 @@ pub fn inspect(
     })
 }
 
-fn layout_column(found: &Found, wire: Wire) -> LayoutColumn {
+fn layout_column(found: &Found, kind: Kind, timezone: Option<&str>, table: &str) -> LayoutColumn {
+    let (encoder, takes_wire) = Encoder::fitting(kind, timezone, &found.name, &found.ty);
+    let same = found.ty.native && found.ty.name == encoder.wire.typname();
+    let conversion = if same && (encoder.wire != Wire::Numeric || found.ty.modifier < 0) {
+        Conversion::None
+    } else if takes_wire && !same {
+        // No length: what is too long is for the column to refuse.
+        Conversion::Cast(found.base.clone())
+    } else if found.cut_by_casts && encoder.wire == Wire::Text {
+        let name = found.name.replace('\'', "''");
+        Conversion::Read(table.to_owned(), format!("'{name}'"))
+    } else {
+        // Times and numbers are rounded as they are when they are stored.
+        Conversion::Cast(found.precise.clone())
+    };
     LayoutColumn {
         name: found.name.clone(),
-        type_name: found.type_name.clone(),
-        max_characters: found.max_characters,
-        cast: found.cast.clone(),
+        type_name: found.ty.shown.clone(),
+        max_characters: found.ty.max_characters(),
+        ty: found.ty.clone(),
+        cast: found.base.clone(),
         compare_as_text: found.compare_as_text,
-        wire,
-        takes_wire: found.typname == wire.typname()
-            || (wire == Wire::Text && found.typname == "varchar"),
+        encoder,
+        takes_wire,
+        conversion,
+        domain: found.domain.clone(),
     }
 }

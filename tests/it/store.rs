@@ -1,6 +1,7 @@
 //! The write path against a real PostgreSQL: what its tests have in common.
 #![allow(clippy::unwrap_used)]
 
+mod column_types;
 mod connections;
 mod counts;
 mod forms;
@@ -126,7 +127,7 @@ impl Bench {
         Self {
             db,
             conn,
-            columns: Arc::new(Columns::new(mapping).unwrap()),
+            columns: Arc::new(Columns::new(mapping).unwrap().fitted(&layout)),
             writer,
             run,
             next: 0,

@@ -85,6 +85,7 @@ impl Writer {
         let (first, last) = (batch.key_value(first), batch.key_value(last));
         let key = &self.statements.key_type;
         let keys: [Param<'_>; 2] = [(&first, key.clone()), (&last, key.clone())];
+        let wire = batch.wire(batch.columns().key);
         let mut proven = vec![false; rows.len()];
         let mut next = 0;
         let mut head = encode::COPY_HEADER.len();
@@ -100,7 +101,7 @@ impl Writer {
                 let Some(key) = key else { return };
                 let found = match rows.get(next) {
                     Some(row) if batch.key_bytes(row) == key => Ok(next),
-                    _ => rows.binary_search_by(|row| batch.key_bytes(row).cmp(key)),
+                    _ => rows.binary_search_by(|row| wire.order(batch.key_bytes(row), key)),
                 };
                 let Ok(index) = found else { return };
                 next = index + 1;
@@ -153,12 +154,6 @@ impl Batch {
     /// The key of a row in the wire's form, as a parameter.
     fn key_value(&self, row: &Row) -> Value<'_> {
         Value(self.key_bytes(row))
-    }
-
-    fn key_bytes(&self, row: &Row) -> &[u8] {
-        self.field(row, self.columns().key)
-            .get(size_of::<i32>()..)
-            .unwrap_or_default()
     }
 
     /// Does a row have this value in a column? Both in the wire's form, none is null.

@@ -71,14 +71,14 @@ impl Statements {
             .columns
             .iter()
             .enumerate()
-            .map(|(i, c)| format!("${}::{}[]", i + 1, c.wire.sql()))
+            .map(|(i, c)| format!("${}::{}[]", i + 1, c.wire().typname()))
             .collect::<Vec<_>>()
             .join(", ");
         let cast = layout
             .columns
             .iter()
             .enumerate()
-            .map(|(i, c)| format!("u.c{i}::{}", c.cast))
+            .map(|(i, c)| c.stored(&format!("u.c{i}")))
             .collect::<Vec<_>>();
         let unnest = format!("unnest({arrays}) AS u({})", input.join(", "));
         let version = layout
@@ -223,15 +223,16 @@ impl Statements {
             width + 2,
         );
         let superseded = format!(
-            "SELECT count(*) FROM unnest($1::{}[], $2::timestamptz[]) AS u(k, v) \
-             JOIN {table} t ON t.{key_column} = u.k::{} WHERE t.{version_name} > u.v::{}{}",
-            key.wire.sql(),
-            key.cast,
-            layout.columns[version].cast,
+            "SELECT count(*) FROM unnest($1::{}[], $2::{}[]) AS u(k, v) \
+             JOIN {table} t ON t.{key_column} = {} WHERE t.{version_name} > {}{}",
+            key.wire().typname(),
+            layout.columns[version].wire().typname(),
+            key.stored("u.k"),
+            layout.columns[version].stored("u.v"),
             if layout.distributed {
                 format!(
                     " AND t.{key_column} = ANY($1::{}[]::{}[])",
-                    key.wire.sql(),
+                    key.wire().typname(),
                     key.cast
                 )
             } else {
@@ -242,7 +243,7 @@ impl Statements {
             format!(
                 "SELECT FROM {table} WHERE {key_column} = ANY($1::{}[]::{}[]) ORDER BY {key_column} {direction} \
                  FOR NO KEY UPDATE",
-                key.wire.sql(),
+                key.wire().typname(),
                 key.cast
             )
         };
@@ -291,7 +292,7 @@ impl Statements {
             resolve,
             open_keys,
             log,
-            key_type: key.wire.element(),
+            key_type: key.wire().element(),
         }
     }
 }
@@ -310,7 +311,7 @@ fn known_rows(table: &str, layout: &Layout, names: &[String]) -> (String, String
         names.join(", "),
         names[layout.key],
         layout.key + 1,
-        key.wire.sql(),
+        key.wire().typname(),
         key.cast
     );
     (cte, "known".to_owned())

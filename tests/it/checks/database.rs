@@ -249,6 +249,48 @@ fn a_text_that_may_be_longer_than_its_column_is_told_with_both_lengths() {
 }
 
 #[test]
+fn columns_that_take_no_value_directly_and_times_without_a_zone_are_told() {
+    let database = Database::undistributed();
+    let place = at(&database);
+    let types = |result: &Value| {
+        check(result, "types")["detail"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let result = look(&place, 0);
+    assert!(
+        types(&result).contains("rows are written by COPY"),
+        "{result}"
+    );
+    // Tables of the convention.
+    database.run(
+        "ALTER TABLE customers ALTER quality_score TYPE integer, ALTER created_at TYPE timestamp",
+    );
+    let result = look(&place, 0);
+    assert!(
+        types(&result).contains("rows are written by COPY"),
+        "{result}"
+    );
+    assert!(
+        types(&result).contains(
+            "column created_at (timestamp without time zone) has no time zone: it gets the date and time of UTC"
+        ),
+        "{result}"
+    );
+    database.run("ALTER TABLE customers ALTER record_type TYPE timestamp USING null, ALTER email TYPE inet USING null");
+    let result = look(&place, 0);
+    for column in ["record_type (timestamp without time zone)", "email (inet)"] {
+        let told = format!("column {column} has its values converted by PostgreSQL");
+        assert!(types(&result).contains(&told), "{result}");
+    }
+    assert_eq!(
+        check(&result, "types")["hint"],
+        "give field recordType `type: datetime` in mappings.yaml"
+    );
+}
+
+#[test]
 fn each_missing_privilege_is_named_with_its_grant_and_granting_them_helps() {
     let database = Database::direct();
     let role = format!("role_{}", database.name);

@@ -328,11 +328,15 @@ impl Encoder {
 const OTHER_TYPE: Unfit = Cow::Borrowed("a value of another type");
 const TOO_LONG: Unfit = Cow::Borrowed("a longer text");
 
+#[allow(clippy::unnecessary_wraps, reason = "one of the answers below")]
+const fn plain(wire: Wire) -> Option<(Wire, Bound)> {
+    Some((wire, Bound::None))
+}
+
 /// The form that a column of this type takes values of a field in without PostgreSQL's help.
 fn direct(kind: Kind, ty: &ColumnType) -> Option<(Wire, Bound)> {
     let is_text = matches!(kind, Kind::String | Kind::Email);
     let is_number = matches!(kind, Kind::Integer | Kind::Decimal);
-    let plain = |wire| Some((wire, Bound::None));
     if !ty.labels.is_empty() {
         return is_text.then(|| (Wire::Text, Bound::Labels(Arc::clone(&ty.labels))));
     }
@@ -435,15 +439,12 @@ mod tests {
     fn a_number_is_rounded_to_its_scale_and_refused_beyond_its_precision() {
         // numeric(5,2)
         let ty = column("numeric", (5 << 16 | 2) + 4);
-        let same = |a, b| {
+        for (value, rounded) in [("1.005", "1.01"), ("-1.005", "-1.01"), ("7", "7.00")] {
             assert_eq!(
-                written(Kind::Decimal, &ty, &a),
-                written(Kind::Decimal, &ty, &b)
+                written(Kind::Decimal, &ty, &decimal(value)),
+                written(Kind::Decimal, &ty, &decimal(rounded))
             );
-        };
-        same(decimal("1.005"), decimal("1.01"));
-        same(decimal("-1.005"), decimal("-1.01"));
-        same(decimal("7"), decimal("7.00"));
+        }
         assert!(written(Kind::Decimal, &ty, &decimal("999.99")).is_ok());
         let refused = written(Kind::Decimal, &ty, &decimal("999.995"))
             .err()

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::parse_duration;
+
 /// Sync customer records from a REST API into PostgreSQL, and account for every one of them.
 ///
 /// Records are fetched page by page, mapped by mappings.yaml, judged by the decision table in decisions.dmn.xml and
@@ -294,27 +296,15 @@ pub fn is_yes(text: &str) -> bool {
     !["", "n", "no", "f", "false", "off", "0"].contains(&text.to_lowercase().as_str())
 }
 
-/// `90s`, `10m`, `2h`, `500ms`.
+/// As in mappings.yaml, but with a unit, and more than nothing.
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(split);
-    let count: u64 = digits
-        .parse()
-        .map_err(|_| "expected a duration such as 90s, 10m or 2h".to_owned())?;
-    let seconds = match unit {
-        "ms" => return Ok(Duration::from_millis(count)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err("expected a duration such as 90s, 10m or 2h".to_owned()),
-    };
-    count
-        .checked_mul(seconds)
-        .filter(|&total| total > 0)
-        .map(Duration::from_secs)
-        .ok_or_else(|| "expected a duration of more than nothing and less than an age".to_owned())
+    Some(text)
+        .filter(|text| text.ends_with(|c: char| c.is_ascii_alphabetic()))
+        .and_then(parse_duration)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| {
+            "expected a duration with its unit, such as 90s, 10m, 2h or 1d, up to 36500d".to_owned()
+        })
 }
 
 /// RFC 3339, with its offset.
@@ -356,7 +346,17 @@ mod tests {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("10m"), Ok(Duration::from_mins(10)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for bad in ["", "10", "s", "1d", "-1s", "0s", "99999999999999999999s"] {
+        assert_eq!(duration("1d"), Ok(Duration::from_hours(24)));
+        for bad in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "0s",
+            "36501d",
+            "18446744073709551615s",
+            "99999999999999999999s",
+        ] {
             assert!(duration(bad).is_err(), "{bad} was accepted");
         }
     }

@@ -27,7 +27,9 @@ pub mod spool; // what the database did not take
 pub mod atomic_file; // files replaced as a whole, or not at all
 pub mod config; // flags > environment > .env > mappings.yaml
 pub mod core_dumps; // switched off: memory holds secrets
+pub mod digest; // SHA-256 as text
 pub mod exit; // error → exit code
 pub mod histogram; // durations in bounded memory
 pub mod record; // the nouns
-pub mod shard; // which records are whose
+pub mod shard;
+pub mod spelling; // the name that somebody probably meant // which records are whose

@@ -7,6 +7,7 @@ mod cache;
 mod finish;
 mod prepare;
 mod replay;
+pub mod rules;
 mod shard;
 mod start;
 mod watermark;

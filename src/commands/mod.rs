@@ -17,25 +17,17 @@ mod validate;
 mod verdicts;
 mod watch;
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::io::Write as _;
 
 use anyhow::Result;
 
 use crate::cli::{Cli, Command, Global, Output};
-use crate::config::{ConfigErrors, Needs, Problem, Sources, plan, plan::Plan};
-use crate::decision::feel::value::Kind;
-use crate::decision::{self, Decision, Fact, Role, Severity};
-use crate::exit::{self, Exit, Misconfigured};
+use crate::config::{ConfigErrors, Needs, Problem, Sources, plan::Plan};
+use crate::exit::{self, Exit};
 use crate::logging;
-use crate::transform::Transform;
 
 pub use options::parse;
 pub use watch::mistyped;
-
-/// A decision table larger than this is refused, bytes.
-const MAX_DECISIONS: u64 = 8 << 20;
 
 /// Runs what was asked for and says how it ended.
 pub fn run(cli: &Cli) -> Exit {
@@ -123,78 +115,4 @@ fn failure_json(error: &anyhow::Error, exit: Exit) -> String {
         "config": { "errors": errors_json(error), "warnings": [] },
     })
     .to_string()
-}
-
-/// The text of a decision table, and its name for messages.
-/// No more is read than a table may have, whatever the file says of its size: a device says nothing of it.
-fn read_decision(path: &Path) -> Result<(String, String)> {
-    let name = path.display().to_string();
-    let unreadable =
-        |why: &str| Misconfigured(format!("{name}: the decision table cannot be read: {why}"));
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_DECISIONS + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(&error.to_string()))?;
-    if bytes.len() as u64 > MAX_DECISIONS {
-        let most = MAX_DECISIONS >> 20;
-        return Err(unreadable(&format!(
-            "it is larger than {most} MiB; is it the right file?"
-        ))
-        .into());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not valid UTF-8"))?;
-    Ok((text, name))
-}
-
-/// The facts that the mapping gives, with their types as a table knows them.
-fn typed_facts(transform: &Transform) -> Vec<Fact<'_>> {
-    let names = transform.fact_names();
-    let last = names.len() - 1;
-    let typed = names.into_iter().zip(transform.fact_kinds()).enumerate();
-    typed
-        .map(|(slot, (name, kind))| Fact {
-            name,
-            kind: kind.map_or(Kind::Any, kind_of),
-            role: match slot {
-                slot if slot == last => Role::Complete,
-                slot if transform.is_required(slot) => Role::Required,
-                _ => Role::Free,
-            },
-        })
-        .collect()
-}
-
-/// The type that a table sees of a field. JSON may be anything.
-const fn kind_of(kind: plan::Kind) -> Kind {
-    match kind {
-        plan::Kind::String | plan::Kind::Email | plan::Kind::Uuid => Kind::Text,
-        plan::Kind::Integer | plan::Kind::Decimal => Kind::Number,
-        plan::Kind::Boolean => Kind::Boolean,
-        plan::Kind::Date => Kind::Date,
-        plan::Kind::DateTime => Kind::DateTime,
-        plan::Kind::Json => Kind::Any,
-    }
-}
-
-/// Reads and compiles the decision table for the facts that the mapping gives. A table that would misjudge or refuse
-/// records is refused itself.
-pub(crate) fn load_decision(plan: &Plan, transform: &Transform) -> Result<Decision> {
-    let (text, name) = read_decision(&plan.decisions_file)?;
-    let facts = transform.fact_names();
-    let refused = |problems: decision::Problems| Misconfigured(problems.to_string());
-    let typed = typed_facts(transform);
-    let lint = decision::lint(&text, &name, plan.decision.as_deref(), &typed).map_err(refused)?;
-    let errors: Vec<String> = lint
-        .findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .map(|finding| format!("{name}: {finding}"))
-        .collect();
-    if !errors.is_empty() {
-        return Err(Misconfigured(errors.join("\n")).into());
-    }
-    for finding in &lint.findings {
-        log::info!("{name}: {finding}");
-    }
-    Ok(Decision::compile(&text, &name, plan.decision.as_deref(), &facts).map_err(refused)?)
 }

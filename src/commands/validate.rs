@@ -7,10 +7,11 @@ use super::annotations;
 use super::verdicts::{Judge, Judged};
 use crate::cli::{Global, Output, ValidateArgs};
 use crate::config::plan::Plan;
-use crate::config::{ConfigErrors, Needs, Problem};
+use crate::config::{ConfigErrors, DecisionsFile, Needs, Problem};
 use crate::decision::{Decision, Impact, Lint, Problems, Severity, lint};
 use crate::exit::{self, Exit, Misconfigured};
 use crate::pipeline::Rules;
+use crate::run::rules;
 use crate::transform::Transform;
 
 /// Records that an annotation names.
@@ -52,10 +53,11 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
 fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()> {
     let transform =
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
-    let (text, name) = super::read_decision(&plan.decisions_file)?;
+    let name = plan.decisions_file.name();
+    let text = plan.decisions_file.text().map_err(Misconfigured)?;
     let facts = transform.fact_names();
-    let typed = super::typed_facts(&transform);
-    findings.lint = lint(&text, &name, plan.decision.as_deref(), &typed)?;
+    let typed = rules::typed_facts(&transform);
+    findings.lint = lint(text, &name, plan.decision.as_deref(), &typed)?;
     if findings.lint.has_errors() {
         return Ok(());
     }
@@ -63,11 +65,11 @@ fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()>
         Decision::compile(text, name, plan.decision.as_deref(), &facts)
             .map_err(|problems| Misconfigured(problems.to_string()))
     };
-    let decision = compile(&text, &name)?;
+    let decision = compile(text, &name)?;
     let old = match &args.against {
         Some(path) => {
-            let (text, name) = super::read_decision(path)?;
-            Some(compile(&text, &name)?)
+            let old = DecisionsFile::read(path);
+            Some(compile(old.text().map_err(Misconfigured)?, &old.name())?)
         }
         None => None,
     };
@@ -155,7 +157,7 @@ fn show(global: &Global, args: &ValidateArgs, plan: &Plan, findings: &Findings, 
     match global.output {
         Output::Json => super::print(&(as_json(findings, exit).to_string() + "\n")),
         Output::Github => {
-            let file = plan.decisions_file.display().to_string();
+            let file = plan.decisions_file.name();
             let mut lines: String = plan
                 .warnings
                 .iter()
@@ -184,7 +186,7 @@ fn show(global: &Global, args: &ValidateArgs, plan: &Plan, findings: &Findings, 
 }
 
 fn as_text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
-    let file = plan.decisions_file.display();
+    let file = plan.decisions_file.name();
     let judged = &findings.judged;
     let mut text = String::new();
     for warning in &plan.warnings {

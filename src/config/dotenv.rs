@@ -23,12 +23,12 @@ pub(super) fn parse(text: &str, file: &str) -> Result<BTreeMap<String, String>, 
     let mut variables = BTreeMap::new();
     let mut lines_of = BTreeMap::new();
     let mut problems = Vec::new();
-    let mut entries = dotenvy::Iter::new(LineByLine {
+    let entries = dotenvy::Iter::new(LineByLine {
         text,
         taken: Rc::clone(&taken),
     });
     let mut before = Taken::default();
-    while let Some(entry) = entries.next() {
+    for entry in entries {
         let after = taken.get();
         let (number, source) = skip_comments(&text[before.bytes..after.bytes], before.lines + 1);
         before = after;
@@ -160,14 +160,12 @@ fn scan(source: &str) -> Scan {
         match (quote, c) {
             _ if escaped => escaped = false,
             (Some('\''), '\'') | (Some('"'), '"') => quote = None,
-            (Some('\''), _) => {}
-            (_, '\\') => escaped = true,
-            (_, '$') => return Scan::Dollar,
-            (Some(_), _) => {}
+            (Some('"') | None, '\\') => escaped = true,
+            (Some('"') | None, '$') => return Scan::Dollar,
             (None, '#') if after_space => return Scan::Plain,
             (None, '\n') => return Scan::LineBreak,
             (None, '\'' | '"') => quote = Some(c),
-            (None, _) => {}
+            _ => {}
         }
         after_space = c == ' ' || c == '\t';
     }

@@ -8,11 +8,11 @@ use super::api::parse_dotted;
 use super::constraints::{Demands, check_default, check_fit, demands, kind};
 use super::database::{Tables, is_identifier};
 use super::plan::{Field, Kind, Mapping};
-use super::problem::nearest;
 use super::reader::Section;
 use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
 use super::source::Span;
 use super::yaml::{Entry, Kind as NodeKind};
+use crate::spelling::nearest;
 
 /// Columns that datasync fills itself.
 const OWN_COLUMNS: [&str; 5] = [

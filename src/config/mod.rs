@@ -6,6 +6,7 @@ mod api; // mappings.api, API_*
 mod constraints; // types, limits and defaults of one field
 mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database, DB_*, DATABASE_URL
+mod decisions; // the file of the decision table, read once
 mod dotenv; // .env files, by dotenvy
 mod environment; // process environment over .env, NAME_FILE
 mod fields; // transforms and validation
@@ -24,7 +25,9 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::digest::Digest;
 use context::Context;
+pub use decisions::DecisionsFile;
 use environment::Environment;
 pub use problem::{ConfigErrors, Problem};
 use reader::Section;
@@ -82,10 +85,11 @@ pub fn load_with(
     let state_dir = state_dir(&environment, sources.state_dir.as_ref());
     let name = mappings_file.display().to_string();
     let text = read_mappings(&mappings_file, &name)?;
+    let decisions_file = DecisionsFile::read(&decisions_file);
     let config_hash = config_hash(&text, &decisions_file);
     let (source, tree, problems) = yaml::parse(&name, &text)?;
     let context = Context::new(&source, &environment, problems);
-    let plan = resolve(&context, &tree, needs, textfile);
+    let plan = resolve(&context, &tree, needs, (decisions_file, textfile));
     let state_dir = state_dir.unwrap_or_else(|problem| {
         context.problem(problem);
         PathBuf::new()
@@ -99,7 +103,6 @@ pub fn load_with(
         return Err(Problem::new("has no usable mapping").in_file(name).into());
     };
     Ok(plan::Plan {
-        decisions_file,
         state_dir,
         config_hash,
         warnings,
@@ -157,7 +160,7 @@ fn resolve(
     context: &Context<'_>,
     tree: &yaml::Node,
     needs: Needs,
-    metrics_textfile: Option<PathBuf>,
+    (decisions_file, metrics_textfile): (DecisionsFile, Option<PathBuf>),
 ) -> Option<plan::Plan> {
     let keys = [
         "version",
@@ -218,7 +221,7 @@ fn resolve(
         api: api.filter(|_| needs.api),
         database: database.filter(|_| needs.database),
         mapping: mapping?,
-        decisions_file: PathBuf::new(),
+        decisions_file,
         decision,
         on_failure,
         alerts,
@@ -314,30 +317,12 @@ fn read_mappings(path: &Path, name: &str) -> Result<String, Problem> {
     })
 }
 
-/// Hex SHA-256 of both files. A DMN file that cannot be read counts as empty: whoever needs it reports it.
-fn config_hash(mappings: &str, decisions: &Path) -> String {
-    const LARGEST_DECISIONS: u64 = 16 << 20;
-    let mut bytes = Vec::new();
-    let read =
-        File::open(decisions).and_then(|file| file.take(LARGEST_DECISIONS).read_to_end(&mut bytes));
-    if read.is_err() {
-        bytes.clear();
-    }
-    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-    // The length keeps the two apart.
-    digest.update(&(mappings.len() as u64).to_be_bytes());
-    digest.update(mappings.as_bytes());
-    digest.update(&bytes);
-    digest
-        .finish()
-        .as_ref()
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            for digit in [byte >> 4, byte & 15] {
-                hex.extend(char::from_digit(u32::from(digit), 16));
-            }
-            hex
-        })
+/// Hex SHA-256 of both files. A DMN file that cannot be read counts as empty: a command that needs it reports it.
+fn config_hash(mappings: &str, decisions: &DecisionsFile) -> String {
+    Digest::default()
+        .with_part(mappings.as_bytes())
+        .with(decisions.text().unwrap_or_default().as_bytes())
+        .hex()
 }
 
 /// Variables that others read from the process environment: `.env` cannot set them.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::plan::{Alerts, Brakes, Channel, Notifications, OnFailure};
-use super::problem::nearest;
 use super::reader::Section;
 use super::secret::Secret;
+use crate::spelling::nearest;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);

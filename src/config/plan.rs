@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rust_decimal::Decimal;
 
+use super::decisions::DecisionsFile;
 use super::problem::Problem;
 use super::secret::Secret;
 
@@ -21,9 +22,9 @@ pub struct Plan {
     pub database: Option<Database>,
     /// How a record becomes a row.
     pub mapping: Mapping,
-    /// Where `decisions.dmn.xml` is, and which decision of it decides (by name or id; default: the one with an output
-    /// named `validationResult`).
-    pub decisions_file: PathBuf,
+    /// `decisions.dmn.xml`, as it was when the configuration was read.
+    pub decisions_file: DecisionsFile,
+    /// Which decision of it decides, by name or id; default: the one with an output named `validationResult`.
     pub decision: Option<String>,
     pub on_failure: OnFailure,
     pub alerts: Alerts,

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::environment::is_name;
-use super::problem::{Problem, nearest};
+use super::problem::Problem;
 use super::source::Span;
 use super::values::{parse_duration, parse_share, parse_size};
 use super::yaml::{Entry, Kind, Node};
+use crate::spelling::nearest;
 
 /// A single value after `${…}` has been replaced.
 #[derive(Clone, Debug)]

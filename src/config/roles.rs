@@ -3,8 +3,9 @@
 use super::database::Tables;
 use super::fields::Drafts;
 use super::plan::{Field, KeyChoice, Kind, QualityScore};
-use super::problem::{Problem, nearest};
+use super::problem::Problem;
 use super::reader::Section;
+use crate::spelling::nearest;
 
 /// The field that feeds the conflict key, and how it was found.
 pub(super) fn conflict_key(

@@ -1,6 +1,6 @@
 //! The text of mappings.yaml as it is shown in messages: lines, places, and which parts of them are secrets.
 
-use super::problem::{Excerpt, Problem, distance};
+use super::problem::{Excerpt, Problem};
 
 /// A stretch of the file; lines and columns count from 1, the end column is the first one behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,7 +192,9 @@ pub(super) fn is_secret_key(key: &str, parent: &str) -> bool {
     .any(|part| name.contains(part))
         || ["password", "authorization", "webhook", "token"]
             .iter()
-            .any(|word| name.len().abs_diff(word.len()) <= 2 && distance(&name, word) <= 2)
+            .any(|word| {
+                name.len().abs_diff(word.len()) <= 2 && strsim::osa_distance(&name, word) <= 2
+            })
 }
 
 /// True for a line that, as far as can be told without a tree, might hold a secret; a very long one always might.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// `500ms`, `30s`, `10m`, `2h`, `5d`; a bare number is seconds.
+/// The longest duration that may be asked for: 100 years, well below what the clocks of all systems hold.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// `500ms`, `30s`, `10m`, `2h`, `5d`; a bare number is seconds. None for anything else, and for more than 100 years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let milliseconds = match unit {
@@ -13,7 +16,10 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "d" => 86_400_000,
         _ => return None,
     };
-    number.checked_mul(milliseconds).map(Duration::from_millis)
+    number
+        .checked_mul(milliseconds)
+        .map(Duration::from_millis)
+        .filter(|duration| *duration <= LONGEST)
 }
 
 /// `32MiB`, `1GiB`, `10MB`, `4096`: bytes.
@@ -73,6 +79,8 @@ mod tests {
             ("-1s", None),
             ("1.5s", None),
             ("1w", None),
+            ("36500d", Some(3_153_600_000_000)),
+            ("36501d", None),
             ("99999999999999999999s", None),
             ("18446744073709551615d", None),
         ];

@@ -178,7 +178,7 @@ pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
             (ACTION, "PROCESS, REVIEW or REJECT"),
         ] {
             if !names.contains(&needed) {
-                let near = super::feel::parse::nearest(needed, names.iter().copied())
+                let near = crate::spelling::nearest(needed, names.iter().copied())
                     .map_or_else(String::new, |near| format!(" (it has `{near}`)"));
                 problems.push(problem(
                     decision.line,

@@ -112,7 +112,7 @@ impl Refusal {
             .then(|| rules.decision.explain(&shaped.facts))
             .and_then(|explanation| serde_json::to_string(&explanation).ok());
         Rejection {
-            key: id.map_or_else(|| payload_key(raw), str::to_owned),
+            key: id.map_or_else(|| crate::digest::key_of(raw), str::to_owned),
             record_id: id.map(str::to_owned),
             payload: raw.to_owned(),
             reason: self.reason.to_owned(),
@@ -124,29 +124,5 @@ impl Refusal {
             requested_at,
             sequence,
         }
-    }
-}
-
-/// The key of a record without an id: the hash of its payload, so that the same record is one open rejection.
-fn payload_key(raw: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, raw.as_bytes());
-    let mut key = "sha256:".to_owned();
-    for byte in digest.as_ref() {
-        key.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        key.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-    }
-    key
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_of_a_record_without_id_is_the_hash_of_its_payload() {
-        assert_eq!(
-            payload_key("{}"),
-            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-        );
     }
 }

@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
             return Err(Misconfigured(why.to_owned()).into());
         }
         let (transform, columns, composer) = compiled(&plan.mapping, api)?;
-        let decision = crate::commands::load_decision(plan, &transform)?;
+        let decision = super::rules::compile(plan, &transform)?;
         let spool = if request.purpose == Purpose::DryRun {
             Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
         } else {

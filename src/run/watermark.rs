@@ -14,6 +14,7 @@ use super::cache::{self, Cache};
 use super::{Purpose, Run, shard};
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database};
+use crate::digest::Digest;
 use crate::exit::Misconfigured;
 use crate::pipeline::Flow;
 use crate::report::Watermark;
@@ -52,19 +53,14 @@ impl Mark {
 /// Another field, parameter or path is another watermark. Fixed parameters may be secret: only their hash is shown.
 fn name(api: &Api) -> Option<String> {
     let incremental = api.incremental.as_ref()?;
-    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
     let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
-    for part in [&api.fetch.path, &incremental.param]
+    let digest = [&api.fetch.path, &incremental.param]
         .into_iter()
         .chain(of_params)
-    {
-        // The length keeps them apart.
-        digest.update(&(part.len() as u64).to_be_bytes());
-        digest.update(part.as_bytes());
-    }
-    let hash = digest.finish();
-    let head = hash.as_ref().iter().take(4);
-    let hex = head.fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        .fold(Digest::default(), |digest, part| {
+            digest.with_part(part.as_bytes())
+        });
+    let hex = &digest.hex()[..8];
     Some(format!("watermark {} {hex}", incremental.field.join(".")))
 }
 

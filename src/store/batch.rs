@@ -98,14 +98,7 @@ pub(crate) fn rejection_key(key: &str) -> std::borrow::Cow<'_, str> {
     if key.len() <= LONGEST_KEY && !key.contains('\0') {
         return std::borrow::Cow::Borrowed(key);
     }
-    let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
-    let mut text = String::from("sha256:");
-    for byte in digest.as_ref() {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
-    std::borrow::Cow::Owned(text)
+    std::borrow::Cow::Owned(crate::digest::key_of(key))
 }
 
 impl Batch {

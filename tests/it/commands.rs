@@ -246,14 +246,16 @@ fn ends_as_documented(world: World, forms: &[&str]) {
                     "datasync {} {} {form}\n{finished}",
                     row.command, row.arguments
                 );
-                let silent = ONE_FORM.contains(&row.command) || row.arguments.contains("--quiet");
-                assert!(
-                    !(row.code == 0 && *form == "--output json" && !silent)
-                        || !finished.stdout.is_empty(),
-                    "datasync {} {} prints no JSON",
-                    row.command,
-                    row.arguments
-                );
+                let prints =
+                    !(ONE_FORM.contains(&row.command) || row.arguments.contains("--quiet"));
+                if row.code == 0 && *form == "--output json" && prints {
+                    assert!(
+                        !finished.stdout.is_empty(),
+                        "datasync {} {} prints no JSON",
+                        row.command,
+                        row.arguments
+                    );
+                }
             }
         }
     }

@@ -139,7 +139,7 @@ pub fn longest_match(
 
 /// The built-in name that looks most like this one.
 pub fn nearest(name: &str) -> Option<&'static str> {
-    super::parse::nearest(name, FUNCTIONS.iter().map(|function| function.name))
+    crate::spelling::nearest(name, FUNCTIONS.iter().map(|function| function.name))
 }
 
 impl Function {

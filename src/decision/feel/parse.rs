@@ -76,7 +76,7 @@ impl Scope {
 
     /// The known name that looks most like this one.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.names.iter().map(|(known, _)| known.as_str()))
+        crate::spelling::nearest(name, self.names.iter().map(|(known, _)| known.as_str()))
     }
 
     /// Reads an expression.
@@ -104,31 +104,6 @@ impl Scope {
         self.next_slot = self.next_slot.max(used);
         Ok(tests)
     }
-}
-
-/// The name among `known` that looks most like `name`, if one looks like it at all.
-pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let lower = name.to_lowercase();
-    known
-        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 2.max(candidate.chars().count() / 3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(80).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().take(80).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// One space between the words of a name.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::{Node, NodeLogic, Program};
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::builtins::{Function, wrong_pattern};
-use crate::decision::feel::parse::{FeelError, Scope, nearest};
+use crate::decision::feel::parse::{FeelError, Scope};
 use crate::decision::feel::value::Value;
 use crate::decision::lint::Check;
 use crate::decision::model::{DecisionModel, ItemDefinition, Logic, Model, Text};
 use crate::decision::problem::{Problem, Problems};
+use crate::spelling::nearest;
 
 /// Most names of parts with spaces or signs in them that are known.
 const MAX_MEMBERS: usize = 2000;

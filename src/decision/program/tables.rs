@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::compiler::{Compiler, Place};
 use crate::decision::feel::ast::{Expr, Test};
-use crate::decision::feel::parse::{Scope, nearest};
+use crate::decision::feel::parse::Scope;
 use crate::decision::feel::value::{Kind, Value};
 use crate::decision::lint::Check;
 use crate::decision::model::{InputClause, OutputClause, Text};
 use crate::decision::table::{Column, HitPolicy, Output, Rule, Table};
+use crate::spelling::nearest;
 
 impl Compiler<'_> {
     pub(super) fn table(
@@ -282,7 +283,7 @@ impl Compiler<'_> {
                 return (kind, collection);
             } else {
                 let known = ["number", "string", "boolean", "date", "time", "dateTime"];
-                let hint = nearest(&name, known.into_iter())
+                let hint = nearest(&name, known)
                     .unwrap_or("number, string, boolean, date, time or dateTime");
                 if self.strict {
                     self.problem(

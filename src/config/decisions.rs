@@ -1,0 +1,61 @@
+//! The file of the decision table: read once, so that its rules and its hash are of the same text.
+//!
+//! Knows nothing of DMN.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// A file of decisions may be this large (bytes).
+const LARGEST: u64 = 8 << 20;
+
+/// A decision file as it was when it was read.
+#[derive(Clone, Debug)]
+pub struct DecisionsFile {
+    path: PathBuf,
+    /// The text, or why there is none.
+    content: Result<String, String>,
+}
+
+impl DecisionsFile {
+    /// Reads it. A file that cannot be read is no error here: a command that needs it says so.
+    pub fn read(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            content: read(path),
+        }
+    }
+
+    /// Its name for messages.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Its text.
+    ///
+    /// # Errors
+    /// One sentence with the name of the file: it cannot be opened, is larger than 8 MiB, or is not UTF-8.
+    pub fn text(&self) -> Result<&str, String> {
+        self.content.as_deref().map_err(|why| {
+            format!(
+                "{}: the decision table cannot be read: {why}",
+                self.path.display()
+            )
+        })
+    }
+}
+
+/// No more is read than a table may have, whatever the file says of its size: a device says nothing of it.
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST {
+        let most = LARGEST >> 20;
+        return Err(format!(
+            "it is larger than {most} MiB; is it the right file?"
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".to_owned())
+}

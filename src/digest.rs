@@ -1,0 +1,76 @@
+//! SHA-256 as hexadecimal text: of configurations, and of keys that no index can hold.
+
+use std::fmt;
+
+use ring::digest::{Context, SHA256};
+
+/// A digest in the making.
+pub struct Digest(Context);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digest").finish_non_exhaustive()
+    }
+}
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Digest {
+    /// Adds bytes.
+    #[must_use]
+    pub fn with(mut self, bytes: &[u8]) -> Self {
+        self.0.update(bytes);
+        self
+    }
+
+    /// Adds a part with its length in front, so that two parts never look like one.
+    #[must_use]
+    pub fn with_part(self, bytes: &[u8]) -> Self {
+        self.with(&(bytes.len() as u64).to_be_bytes()).with(bytes)
+    }
+
+    /// 64 digits, lower case.
+    pub fn hex(self) -> String {
+        let digest = self.0.finish();
+        let mut hex = String::with_capacity(64);
+        for byte in digest.as_ref() {
+            for digit in [byte >> 4, byte & 15] {
+                hex.extend(char::from_digit(u32::from(digit), 16));
+            }
+        }
+        hex
+    }
+}
+
+/// `sha256:` and the digits: a key that stands for a text.
+pub fn key_of(text: &str) -> String {
+    format!("sha256:{}", Digest::default().with(text.as_bytes()).hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_text_is_its_hash() {
+        assert_eq!(
+            key_of("{}"),
+            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
+    }
+
+    #[test]
+    fn parts_are_kept_apart() {
+        let of = |parts: &[&str]| {
+            let digest = parts.iter().fold(Digest::default(), |digest, part| {
+                digest.with_part(part.as_bytes())
+            });
+            digest.hex()
+        };
+        assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+    }
+}

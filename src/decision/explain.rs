@@ -9,7 +9,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::bits::Bits;
+use super::bits::{Bits, SetOperations as _};
 use super::feel::ast::Expr;
 use super::feel::eval::{self, Frame};
 use super::feel::temporal;
@@ -212,7 +212,7 @@ impl Decision {
             let mut columns = grid.cells.iter().zip(&grid.axes);
             columns.any(|(cells, axis)| {
                 let both = cells[rule].as_ref().zip(axis.as_ref());
-                both.is_some_and(|(set, axis)| set.and(&axis.live).is_empty())
+                both.is_some_and(|(set, axis)| set.and(&axis.live).is_clear())
             })
         };
         let constant = |rule: &Rule| {
@@ -441,7 +441,7 @@ fn leaving(
         let taken = grid.cells[column][earlier].as_ref()?;
         let rest = wanted[column].as_ref()?.and(&taken.inverted());
         let mut narrowed = wanted.to_vec();
-        narrowed[column] = (!rest.is_empty()).then_some(rest);
+        narrowed[column] = (!rest.is_clear()).then_some(rest);
         narrowed[column].as_ref()?;
         let target = nearest_record(grid, &narrowed, inputs)?;
         Some((narrowed, target))
@@ -451,7 +451,7 @@ fn leaving(
 
 /// The value of the set that is nearest to the given one.
 fn nearest_value(axis: &Axis, set: &Bits, from: &Value) -> Option<(Value, Decimal)> {
-    set.iter()
+    set.ones()
         .filter(|segment| *segment != axis.null())
         .filter_map(|segment| {
             let value = axis.nearest_in(segment, from)?;

@@ -8,7 +8,7 @@ mod sample;
 
 use std::cmp::Ordering;
 
-use super::bits::Bits;
+use super::bits::{Bits, SetOperations as _};
 use super::feel::ast::{Comparison, Expr, Test};
 use super::feel::eval::{self, Frame};
 use super::feel::value::{Kind, Range, Value, order};
@@ -141,7 +141,7 @@ impl Axis {
         }
         let mut axis = Self {
             kind,
-            live: Bits::none(2 * points.len() + 2),
+            live: Bits::with_capacity(2 * points.len() + 2),
             points,
             null_matters: false,
         };
@@ -210,9 +210,9 @@ impl Axis {
 
     /// The segments that tests accept; none when they are more than comparisons with constants.
     pub fn set_of(&self, tests: &[Test]) -> Option<Bits> {
-        let mut set = Bits::none(self.segments());
+        let mut set = Bits::with_capacity(self.segments());
         for test in tests {
-            set.add(&self.set_of_test(test)?);
+            set.union_with(&self.set_of_test(test)?);
         }
         if eval::holds_any(tests, &Value::Null, &mut Frame::default()) == Some(true) {
             set.insert(self.null());
@@ -231,9 +231,9 @@ impl Axis {
             Test::Value(Expr::Const(value)) => Some(self.equal_or_in(value)),
             Test::Truth(expr) => self.set_of_condition(expr),
             Test::Not(tests) => {
-                let mut set = Bits::none(self.segments());
+                let mut set = Bits::with_capacity(self.segments());
                 for test in tests {
-                    set.add(&self.set_of_test(test)?);
+                    set.union_with(&self.set_of_test(test)?);
                 }
                 Some(set.inverted())
             }
@@ -244,7 +244,7 @@ impl Axis {
     fn set_of_condition(&self, expr: &Expr) -> Option<Bits> {
         match expr {
             Expr::Const(Value::Boolean(true)) => Some(Bits::all(self.segments())),
-            Expr::Const(Value::Boolean(false)) => Some(Bits::none(self.segments())),
+            Expr::Const(Value::Boolean(false)) => Some(Bits::with_capacity(self.segments())),
             Expr::Compare(comparison, pair) => match &**pair {
                 [Expr::Input, Expr::Const(value)] => Some(self.compared(*comparison, value)),
                 [Expr::Const(value), Expr::Input] => {
@@ -260,9 +260,9 @@ impl Axis {
                 Some(set)
             }
             Expr::Or(items) => {
-                let mut set = Bits::none(self.segments());
+                let mut set = Bits::with_capacity(self.segments());
                 for item in items {
-                    set.add(&self.set_of_condition(item)?);
+                    set.union_with(&self.set_of_condition(item)?);
                 }
                 Some(set)
             }
@@ -274,9 +274,9 @@ impl Axis {
                 _ => None,
             },
             Expr::In(value, tests) if matches!(**value, Expr::Input) => {
-                let mut set = Bits::none(self.segments());
+                let mut set = Bits::with_capacity(self.segments());
                 for test in tests {
-                    set.add(&self.set_of_test(test)?);
+                    set.union_with(&self.set_of_test(test)?);
                 }
                 Some(set)
             }
@@ -291,9 +291,9 @@ impl Axis {
         match value {
             Value::Range(range) => self.in_range(range),
             Value::List(items) => {
-                let mut set = Bits::none(self.segments());
+                let mut set = Bits::with_capacity(self.segments());
                 for item in items.iter() {
-                    set.add(&match item {
+                    set.union_with(&match item {
                         Value::Range(range) => self.in_range(range),
                         item => self.compared(Comparison::Equal, item),
                     });
@@ -327,11 +327,11 @@ impl Axis {
 
     /// The segments of the values that compare so with a constant (null left aside).
     fn compared(&self, comparison: Comparison, value: &Value) -> Bits {
-        let mut set = Bits::none(self.segments());
+        let mut set = Bits::with_capacity(self.segments());
         if value.is_null() {
             // Whatever is not null differs from null.
             if comparison == Comparison::Unequal {
-                set.insert_span(0, self.null());
+                set.insert_range(0..self.null());
             }
             return set;
         }
@@ -351,13 +351,13 @@ impl Axis {
         match comparison {
             Comparison::Equal => set.insert(segment),
             Comparison::Unequal => {
-                set.insert_span(0, end);
+                set.insert_range(0..end);
                 set.remove(segment);
             }
-            Comparison::Less => set.insert_span(0, segment),
-            Comparison::AtMost => set.insert_span(0, segment + 1),
-            Comparison::Greater => set.insert_span(segment + 1, end),
-            Comparison::AtLeast => set.insert_span(segment, end),
+            Comparison::Less => set.insert_range(0..segment),
+            Comparison::AtMost => set.insert_range(0..segment + 1),
+            Comparison::Greater => set.insert_range(segment + 1..end),
+            Comparison::AtLeast => set.insert_range(segment..end),
         }
         set
     }

@@ -5,6 +5,7 @@
 
 use rust_decimal::Decimal;
 
+use super::bits::SetOperations as _;
 use super::feel::ast::Expr;
 use super::feel::eval::Frame;
 use super::feel::value::{Kind, Value};
@@ -96,7 +97,7 @@ impl Index {
             }
             let mut rules = vec![0_u64; axis.segments() * words];
             for (rule, cell) in cells.iter().enumerate() {
-                for segment in cell.as_ref()?.and(&axis.live).iter() {
+                for segment in cell.as_ref()?.and(&axis.live).ones() {
                     rules[segment * words + rule / 64] |= 1 << (rule % 64);
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use super::Axis;
-use crate::decision::bits::Bits;
+use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::temporal::{self, DateTime, Zone};
 use crate::decision::feel::value::{Kind, Value};
 

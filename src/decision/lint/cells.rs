@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Check, Linter, Severity};
-use crate::decision::bits::Bits;
+use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::value::{Kind, Value, equal};
 use crate::decision::grid::{self, Axis};
@@ -204,16 +204,16 @@ impl Linter<'_> {
                 };
                 let whole = self.grid.cells[group][row]
                     .as_ref()
-                    .is_some_and(|set| set.and(&axis.live).is_empty());
+                    .is_some_and(|set| set.and(&axis.live).is_clear());
                 let mut dead: Option<(String, bool)> = None;
                 for column in &columns {
                     for test in &rule.tests[*column] {
                         let Some(set) = axis.set_of(std::slice::from_ref(test)) else {
                             continue;
                         };
-                        if set.and(&axis.live).is_empty() {
+                        if set.and(&axis.live).is_clear() {
                             // A value that exists, and that the allowed values leave out.
-                            let exists = set.iter().any(|segment| axis.sample(segment).is_some());
+                            let exists = set.ones().any(|segment| axis.sample(segment).is_some());
                             let text = if rule.tests[*column].len() == 1 {
                                 rule.texts[*column].to_string()
                             } else {

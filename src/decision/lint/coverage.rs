@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Check, Linter, MAX_WORK, Severity};
-use crate::decision::bits::Bits;
+use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::Frame;
 use crate::decision::grid::{Axis, Grid};
 use crate::decision::table::HitPolicy;
@@ -45,7 +45,7 @@ impl Linter<'_> {
             return;
         }
         let mut cover = Cover::of(&self.grid, count);
-        let mut before = Bits::none(count);
+        let mut before = Bits::with_capacity(count);
         for rule in order {
             if self.is_enough(Check::Shadowed, Severity::Warning) {
                 self.notes.push(format!(
@@ -64,18 +64,18 @@ impl Linter<'_> {
                 })
                 .collect();
             if let Some(within) = within
-                && within.iter().all(|set| !set.is_empty())
-                && !before.is_empty()
+                && within.iter().all(|set| !set.is_clear())
+                && !before.is_clear()
                 && !cover.spent()
             {
                 let mut rivals = before.clone();
-                for other in before.iter() {
+                for other in before.ones() {
                     if !self.meet(other, rule, &mut cover.work) {
                         rivals.remove(other);
                     }
                 }
                 if let Some(true) = cover.covers(&within, &rivals) {
-                    let rivals: Vec<usize> = rivals.iter().collect();
+                    let rivals: Vec<usize> = rivals.ones().collect();
                     let names: Vec<String> = rivals
                         .iter()
                         .take(5)
@@ -208,7 +208,7 @@ pub(super) fn join(regions: &mut Vec<Vec<Bits>>) {
                 if differing.len() <= 1 {
                     let other = regions.remove(second);
                     if let Some(column) = differing.first() {
-                        regions[first][*column].add(&other[*column]);
+                        regions[first][*column].union_with(&other[*column]);
                     }
                     changed = true;
                     break 'pairs;
@@ -223,10 +223,10 @@ impl Cover {
         let mut rules = Vec::new();
         for (axis, cells) in grid.axes.iter().zip(&grid.cells) {
             let segments = axis.as_ref().map_or(2, Axis::segments);
-            let mut by_segment = vec![Bits::none(count); segments];
+            let mut by_segment = vec![Bits::with_capacity(count); segments];
             for (rule, cell) in cells.iter().enumerate() {
                 match cell {
-                    Some(set) => set.iter().filter(|s| *s < segments).for_each(|segment| {
+                    Some(set) => set.ones().filter(|s| *s < segments).for_each(|segment| {
                         by_segment[segment].insert(rule);
                     }),
                     None => by_segment.iter_mut().for_each(|set| set.insert(rule)),
@@ -266,7 +266,7 @@ impl Cover {
     /// Parts of the region that none of the rules covers.
     fn uncovered(&mut self, within: &[Bits], rules: &Bits, most: usize) -> Vec<Vec<Bits>> {
         let mut found = Vec::new();
-        if within.iter().any(Bits::is_empty) {
+        if within.iter().any(Bits::is_clear) {
             return found;
         }
         let mut covered = HashSet::new();
@@ -293,29 +293,29 @@ impl Cover {
         found: &mut Vec<Vec<Bits>>,
         most: usize,
     ) -> bool {
-        if active.is_empty() {
+        if active.is_clear() {
             let mut region = path.clone();
             region.extend_from_slice(&within[group..]);
             found.push(region);
             return false;
         }
-        if group == within.len() || active.meets(&self.tails[group]) {
+        if group == within.len() || !active.is_disjoint(&self.tails[group]) {
             return true;
         }
         if covered.contains(&(group, active.clone())) {
             return true;
         }
         let mut parts: HashMap<Bits, Bits> = HashMap::new();
-        for segment in within[group].iter() {
-            self.work += active.words().len() as u64;
+        for segment in within[group].ones() {
+            self.work += active.as_slice().len() as u64;
             let accepting = active.and(&self.rules[group][segment]);
             parts
                 .entry(accepting)
-                .or_insert_with(|| Bits::none(self.rules[group].len()))
+                .or_insert_with(|| Bits::with_capacity(self.rules[group].len()))
                 .insert(segment);
         }
         let mut parts: Vec<(Bits, Bits)> = parts.into_iter().collect();
-        parts.sort_by_key(|(_, segments)| segments.iter().next());
+        parts.sort_by_key(|(_, segments)| segments.ones().next());
         let mut whole = true;
         for (accepting, segments) in parts {
             if found.len() >= most || self.spent() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Linter;
-use crate::decision::bits::Bits;
+use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::{self, Frame};
 use crate::decision::feel::value::{Kind, Value};
 
@@ -24,7 +24,7 @@ impl Linter<'_> {
                 for rule in rules {
                     set = set.and(cells[*rule].as_ref()?);
                 }
-                (!set.is_empty()).then_some(set)
+                (!set.is_clear()).then_some(set)
             })
             .collect()
     }
@@ -63,7 +63,7 @@ impl Linter<'_> {
                     .as_ref()
                     .filter(|_| other != group)
                     .map(|set| set.and(&axis.live))
-                    .filter(|set| !set.is_empty())
+                    .filter(|set| !set.is_clear())
                     .unwrap_or_else(|| axis.live.clone())
             })
             .collect();
@@ -86,7 +86,7 @@ impl Linter<'_> {
                 axis.as_ref()
                     .and_then(|axis| {
                         // A value that a cell mentions is easier to read than one between two of them.
-                        set.iter()
+                        set.ones()
                             .filter(|segment| *segment != axis.null())
                             .min_by_key(|segment| (segment + 1) % 2)
                             .or_else(|| set.contains(axis.null()).then(|| axis.null()))

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::proof::Proof;
 use super::{Check, Linter, MAX_WORK, Severity};
-use crate::decision::bits::Bits;
+use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::Expr;
 use crate::decision::table::HitPolicy;
 
@@ -83,8 +83,8 @@ impl Linter<'_> {
             .all(
                 |(cells, axis)| match (&cells[first], &cells[second], axis) {
                     (Some(a), Some(b), Some(_)) => {
-                        *work += a.words().len() as u64;
-                        a.meets(b)
+                        *work += a.as_slice().len() as u64;
+                        !a.is_disjoint(b)
                     }
                     (Some(_), Some(_), None) => true,
                     _ => false,
@@ -227,11 +227,11 @@ impl Linter<'_> {
                 let Some(axis) = &self.grid.axes[group] else {
                     continue;
                 };
-                let mut union = Bits::none(axis.segments());
+                let mut union = Bits::with_capacity(axis.segments());
                 let mut distinct = HashSet::new();
                 for row in &rows {
                     if let Some(set) = &self.grid.cells[group][*row] {
-                        union.add(set);
+                        union.union_with(set);
                         distinct.insert(set.clone());
                     }
                 }

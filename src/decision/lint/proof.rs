@@ -70,7 +70,7 @@ impl Linter<'_> {
                 if let Some(blank) = axis.segment_of(&Value::text("")).filter(|at| at % 2 == 1) {
                     set.remove(blank);
                 }
-                if set.is_empty() {
+                if set.is_clear() {
                     return None;
                 }
             }
@@ -95,7 +95,7 @@ impl Linter<'_> {
                 if let Expr::Slot(slot) = &column.expr {
                     kinds.push((*slot, axis.kind));
                 }
-                let samples = axis.live.iter().take(MAX_VALUES);
+                let samples = axis.live.ones().take(MAX_VALUES);
                 values.extend(samples.filter_map(|segment| axis.sample(segment)));
             }
         }
@@ -164,7 +164,7 @@ impl Linter<'_> {
     /// Values of a column within a set; none when the column is not cut into segments.
     fn samples(&self, group: usize, set: &Bits) -> Option<Vec<Value>> {
         let axis = self.grid.axes[group].as_ref()?;
-        let segments = set.iter().take(MAX_VALUES);
+        let segments = set.ones().take(MAX_VALUES);
         let values: Vec<Value> = segments
             .filter_map(|segment| axis.sample(segment))
             .collect();

@@ -102,8 +102,36 @@ CREATE TABLE IF NOT EXISTS sync_rejections (
     resolved_by uuid,                                -- the run in which it passed
     PRIMARY KEY (target, key, id)
 );
-CREATE UNIQUE INDEX IF NOT EXISTS sync_rejections_open_key ON sync_rejections (target, key) WHERE resolved_at IS NULL;
+ALTER TABLE sync_rejections ADD COLUMN IF NOT EXISTS digest bytea; -- of what is stored: the same again is not written again
+CREATE UNIQUE INDEX IF NOT EXISTS sync_rejections_open_idx ON sync_rejections (target, key COLLATE "C") WHERE resolved_at IS NULL;
+DROP INDEX IF EXISTS sync_rejections_open_key;       -- the same by another order of keys, of earlier versions
 CREATE INDEX IF NOT EXISTS sync_rejections_resolved_at_idx ON sync_rejections (resolved_at) WHERE resolved_at IS NOT NULL;
+
+-- Open rejections that came again just as they are stored: one row a page, which is written in place of a row each.
+CREATE TABLE IF NOT EXISTS sync_rejections_seen (
+    target   text NOT NULL,                          -- schema.table
+    digest   bytea NOT NULL,                         -- of ids: the same page with the same rejections is the same row
+    low      bigint NOT NULL,                        -- least and greatest of the ids
+    high     bigint NOT NULL,
+    seen     timestamptz NOT NULL,                   -- when the page was last requested
+    last_run uuid NOT NULL,
+    times    bigint NOT NULL,                        -- how often these came together
+    base     bigint NOT NULL,
+    ids      integer[] NOT NULL,                     -- of sync_rejections, less base
+    PRIMARY KEY (target, digest)
+);
+CREATE INDEX IF NOT EXISTS sync_rejections_seen_seen_idx ON sync_rejections_seen (target, seen);
+
+-- Rejections with what both tables know of them: when each was last seen, in which run, and how often (at least).
+CREATE OR REPLACE VIEW sync_rejections_now AS
+SELECT r.id, r.target, r.key, r.record_id, r.payload, r.reason, r.message, r.errors, r.rules, r.explanation, r.first_run,
+       CASE WHEN s.seen > r.last_seen THEN s.last_run ELSE r.last_run END AS last_run, r.first_seen,
+       greatest(r.last_seen, s.seen) AS last_seen, r.occurrences + coalesce(s.times, 0)::bigint AS occurrences,
+       r.resolved_at, r.resolved_by
+FROM sync_rejections r LEFT JOIN (
+    SELECT l.target, l.base + x.n AS id, max(l.seen) AS seen, sum(l.times) AS times, (array_agg(l.last_run ORDER BY l.seen DESC))[1] AS last_run
+    FROM sync_rejections_seen l CROSS JOIN LATERAL unnest(l.ids) AS x(n) GROUP BY 1, 2
+) s ON s.target = r.target AND s.id = r.id;
 
 -- What the API has still to be told (write-back): entered in the transaction of the row, removed when the API has answered.
 CREATE TABLE IF NOT EXISTS sync_outbox (

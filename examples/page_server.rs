@@ -36,7 +36,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let latency = Duration::from_millis(latency);
-    let pages = records::Pages::render(records, size);
+    let (mix, edition) = (records::Mix::Clean, records::Edition::First);
+    let pages = records::Pages::render(records, size, mix, edition);
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     let mut stdout = io::stdout();
     writeln!(stdout, "http://{}", listener.local_addr()?)?;

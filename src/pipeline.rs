@@ -330,7 +330,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             let (events, queue, shared) = (events.clone(), &queue, &shared);
             let work = move || {
                 let _end = EndOnDrop(events.clone());
-                let mut writer = BatchWriter::new(target, shared);
+                let mut writer = BatchWriter::new(target, shared, rules);
                 while let Some((ticket, batch)) = queue.take() {
                     let mut held = DoneOnDrop::new(queue, ticket);
                     let Some(fate) = writer.settle(batch, |batch| held.give_back(batch)) else {

@@ -127,8 +127,9 @@ pub struct Rejection {
     pub errors: Vec<FieldError>,
     /// Ids of the rules that fired, if any.
     pub rules: Vec<String>,
-    /// JSON text that explains the decision (facts, rules considered, nearest change), when one was made.
-    pub explanation: Option<String>,
+    /// A decision was made. How it came about (facts, rules considered, nearest change) is worked out when it is stored: it
+    /// costs more than the decision, and most rejections are stored already.
+    pub decided: bool,
     /// When its page was requested, PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
     pub requested_at: i64,
     /// Position in the run, so that "the later wins" can be told.

@@ -291,6 +291,7 @@ impl Run<'_> {
             clock_offset: self.clock_offset,
             task,
             composer: self.composer.as_ref(),
+            config_hash: &self.plan.config_hash,
         };
         let rules = Rules {
             transform: &self.transform,

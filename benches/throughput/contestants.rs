@@ -4,6 +4,8 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, thread};
 
@@ -11,11 +13,12 @@ use anyhow::{Context, bail};
 use postgres::types::{ToSql, Type};
 use tempfile::TempDir;
 
+use crate::Suite;
 use crate::database::{self, Database};
 use crate::datasync::{self, Setting};
 use crate::measure::{self, Measured};
 use crate::peers::Peer;
-use crate::records::{COLUMNS, Customer};
+use crate::records::{COLUMNS, Customer, Mix};
 
 /// Rows in one statement of the streaming loaders, and their connections.
 const STATEMENT_ROWS: usize = 5_000;
@@ -29,6 +32,11 @@ pub struct Source {
     pub page_size: u64,
     /// Pages in flight.
     pub concurrency: u32,
+    mix: Mix,
+    /// Different customers: all, and those that are fit.
+    pub distinct: (u64, u64),
+    /// The page server shows the source as it is when it is read again.
+    again: Arc<AtomicBool>,
     /// All customers in the order of [`COLUMNS`], without a header.
     csv: PathBuf,
     columns: Columns,
@@ -39,15 +47,18 @@ pub struct Source {
 impl Source {
     pub fn new(
         url: String,
-        records: u64,
-        page_size: u64,
+        suite: &Suite,
         concurrency: u32,
+        again: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
+        let (records, page_size, mix) = (suite.records, suite.page_size, suite.mix);
         let folder = tempfile::tempdir().context("a folder for the CSV file")?;
         let csv = folder.path().join("customers.csv");
         let mut file = BufWriter::new(fs::File::create(&csv)?);
         let mut columns = Columns::default();
-        for number in 1..=records {
+        // Those that take rows as they are take no part where some are to be rejected.
+        let rows = if mix == Mix::Clean { records } else { 0 };
+        for number in 1..=rows {
             let customer = Customer::new(number);
             file.write_all(customer.csv().as_bytes())?;
             columns.push(customer);
@@ -58,10 +69,23 @@ impl Source {
             records,
             page_size,
             concurrency,
+            mix,
+            distinct: mix.distinct(records),
+            again,
             csv,
             columns,
             _folder: folder,
         })
+    }
+
+    /// Shows the source as it is in this phase.
+    pub fn show(&self, phase: Phase) {
+        self.again.store(phase == Phase::Again, Ordering::Relaxed);
+    }
+
+    /// Records with the fate that says that a load by the program went as it should, as its ledger has them.
+    pub fn fit(&self) -> Option<u64> {
+        (self.mix == Mix::Clean).then_some(self.records)
     }
 }
 
@@ -137,11 +161,12 @@ impl Contestant {
         }
     }
 
-    /// Are the rows in the table afterwards?
-    pub const fn stores(&self) -> bool {
+    /// Rows in the table afterwards. Other tools keep what is not fit as well.
+    pub const fn expected(&self, source: &Source) -> u64 {
         match self {
-            Self::Datasync(setting) => setting.stores(),
-            _ => true,
+            Self::Datasync(setting) if !setting.stores() => 0,
+            Self::Datasync(_) => source.distinct.1,
+            _ => source.distinct.0,
         }
     }
 

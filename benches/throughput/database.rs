@@ -88,6 +88,14 @@ impl Database {
         Ok(())
     }
 
+    /// Gives the table the column types of the mappings convention instead of those of schema.sql.
+    pub fn convention(&self) -> anyhow::Result<()> {
+        self.connect()?.batch_execute(
+            "ALTER TABLE customers ALTER quality_score TYPE integer, ALTER created_at TYPE timestamp",
+        )?;
+        Ok(())
+    }
+
     /// Customers that are there.
     pub fn rows(&self) -> anyhow::Result<u64> {
         let row = self

@@ -20,6 +20,8 @@ mod report;
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{env, io, thread};
 
@@ -28,6 +30,7 @@ use contestants::{Contestant, Source};
 use database::Database;
 use datasync::Setting;
 use measure::Measured;
+use records::{Edition, Mix};
 use report::Report;
 
 /// What is measured together.
@@ -37,6 +40,7 @@ struct Suite {
     records: u64,
     page_size: u64,
     latency: Duration,
+    mix: Mix,
     /// Times each contestant runs; medians are shown.
     rounds: usize,
     /// The first is what the others are compared with.
@@ -49,11 +53,36 @@ struct Suite {
 
 const SUITES: &[Suite] = &[
     Suite {
+        name: "realistic",
+        title: "100,000 records: 20 % rejected, 5 % twice, 10 % changed when read again; integer score, timestamp",
+        records: 100_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        mix: Mix::Realistic,
+        rounds: 5,
+        contestants: &[Contestant::Datasync(Setting::Plain)],
+        peers: true,
+        long: false,
+    },
+    Suite {
+        name: "rejected",
+        title: "1,000,000 records, 30 % rejected",
+        records: 1_000_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        mix: Mix::Rejected,
+        rounds: 5,
+        contestants: &[Contestant::Datasync(Setting::Plain)],
+        peers: false,
+        long: false,
+    },
+    Suite {
         name: "load",
         title: "100,000 records, 1,000 a page",
         records: 100_000,
         page_size: 1_000,
         latency: Duration::ZERO,
+        mix: Mix::Clean,
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
         peers: true,
@@ -65,6 +94,7 @@ const SUITES: &[Suite] = &[
         records: 100_000,
         page_size: 100,
         latency: Duration::ZERO,
+        mix: Mix::Clean,
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
         peers: false,
@@ -76,6 +106,7 @@ const SUITES: &[Suite] = &[
         records: 100_000,
         page_size: 1_000,
         latency: Duration::from_millis(20),
+        mix: Mix::Clean,
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
         peers: false,
@@ -87,6 +118,7 @@ const SUITES: &[Suite] = &[
         records: 10_000,
         page_size: 1_000,
         latency: Duration::ZERO,
+        mix: Mix::Clean,
         rounds: 5,
         contestants: &[Contestant::Psql, Contestant::Datasync(Setting::Plain)],
         peers: true,
@@ -98,6 +130,7 @@ const SUITES: &[Suite] = &[
         records: 1_000_000,
         page_size: 1_000,
         latency: Duration::ZERO,
+        mix: Mix::Clean,
         rounds: 5,
         contestants: &[
             Contestant::Unnest,
@@ -115,6 +148,7 @@ const SUITES: &[Suite] = &[
         records: 10_000_000,
         page_size: 1_000,
         latency: Duration::ZERO,
+        mix: Mix::Clean,
         rounds: 1,
         contestants: &[Contestant::Datasync(Setting::Plain)],
         peers: false,
@@ -126,6 +160,7 @@ const SUITES: &[Suite] = &[
         records: 100_000,
         page_size: 1_000,
         latency: Duration::from_millis(100),
+        mix: Mix::Clean,
         rounds: 5,
         contestants: &[Contestant::Datasync(Setting::Plain)],
         peers: false,
@@ -137,6 +172,7 @@ const SUITES: &[Suite] = &[
         records: 1_000_000,
         page_size: 1_000,
         latency: Duration::ZERO,
+        mix: Mix::Clean,
         rounds: 5,
         contestants: &[
             Contestant::Datasync(Setting::Plain),
@@ -154,6 +190,7 @@ const SUITES: &[Suite] = &[
         records: 1_000_000,
         page_size: 1_000,
         latency: Duration::ZERO,
+        mix: Mix::Clean,
         rounds: 1,
         contestants: &[
             Contestant::Datasync(Setting::Stalled),
@@ -175,6 +212,9 @@ struct Runs {
 fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::Result<Report> {
     let source = prepare(suite)?;
     let mut contestants = suite.contestants.to_vec();
+    if datasync::other_build().is_some() {
+        contestants.push(Contestant::Datasync(Setting::Other));
+    }
     if suite.peers {
         contestants.extend(peers::found()?.into_iter().map(Contestant::Peer));
     }
@@ -183,9 +223,13 @@ fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::R
     for round in 1..=rounds {
         for (contestant, runs) in contestants.iter().zip(&mut runs) {
             database.recreate()?;
+            if suite.mix == Mix::Realistic {
+                database.convention()?;
+            }
             contestant.prepare(database)?;
             let state = tempfile::tempdir().context("a folder for the state")?;
             let mut load = |phase| {
+                source.show(phase);
                 database
                     .measured(|database| contestant.load(database, &source, state.path(), phase))
                     .with_context(|| {
@@ -200,11 +244,7 @@ fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::R
                 runs.again.extend(load(contestants::Phase::Again)?);
             }
             let rows = database.rows()?;
-            let expected = if contestant.stores() {
-                suite.records
-            } else {
-                0
-            };
+            let expected = contestant.expected(&source);
             ensure!(
                 rows == expected,
                 "{} left {rows} rows of {expected}",
@@ -227,17 +267,24 @@ fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::R
 fn prepare(suite: &Suite) -> anyhow::Result<Source> {
     let listener = TcpListener::bind("127.0.0.1:0").context("a port for the page server")?;
     let url = format!("http://{}", listener.local_addr()?);
-    let pages = records::Pages::render(suite.records, suite.page_size);
+    let render =
+        |edition| records::Pages::render(suite.records, suite.page_size, suite.mix, edition);
+    let first = render(Edition::First);
+    let next = (suite.mix == Mix::Realistic).then(|| render(Edition::Next));
     let (size, latency) = (suite.page_size, suite.latency);
+    let again = Arc::new(AtomicBool::default());
+    let shown = Arc::clone(&again);
     // It serves until the benchmark ends.
     thread::spawn(move || {
         http::serve(&listener, move |request| {
+            let again = shown.load(Ordering::Relaxed);
+            let pages = next.as_ref().filter(|_| again).unwrap_or(&first);
             pages.answer(request, size, latency)
         })
     });
     // The default where pages are near, 8 where they are far.
     let concurrency = if suite.latency.is_zero() { 4 } else { 8 };
-    Source::new(url, suite.records, suite.page_size, concurrency)
+    Source::new(url, suite, concurrency, again)
 }
 
 fn main() -> anyhow::Result<()> {

@@ -35,7 +35,53 @@ const TYPES: &[&str] = &["customer", "lead", "partner", "customer"];
 /// 2018-01-01T00:00:00Z, in seconds since 1970.
 const FIRST_CREATED: u64 = 1_514_764_800;
 
-/// One customer; every one is fit, a third of them for review.
+/// What a source is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mix {
+    /// Every record is fit, a third of them for review; each comes once; nothing ever changes.
+    Clean,
+    /// Three records in ten are not fit: by their score, their address or a missing name.
+    Rejected,
+    /// One record in five is not fit, one in twenty comes twice, and one in ten has changed when it is read again.
+    Realistic,
+}
+
+/// The first load of a source, or the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edition {
+    First,
+    Next,
+}
+
+impl Mix {
+    /// Is the record with this number fit?
+    pub const fn accepts(self, number: u64) -> bool {
+        match self {
+            Self::Clean => true,
+            Self::Rejected => !matches!(number % 10, 3 | 6 | 9),
+            Self::Realistic => number % 5 != 3,
+        }
+    }
+
+    /// The customer that the record at this place (from 1) is about. One in twenty is about one of the same page.
+    const fn customer_at(self, place: u64) -> u64 {
+        match self {
+            Self::Realistic if place % 20 == 19 => place - 8,
+            _ => place,
+        }
+    }
+
+    /// Different customers among the first so many records: all of them, and those that are fit.
+    pub fn distinct(self, records: u64) -> (u64, u64) {
+        let mut all: Vec<u64> = (1..=records).map(|place| self.customer_at(place)).collect();
+        all.sort_unstable();
+        all.dedup();
+        let fit = all.iter().filter(|number| self.accepts(**number)).count();
+        (all.len() as u64, fit as u64)
+    }
+}
+
+/// One customer, by default fit, a third of them for review.
 #[derive(Debug)]
 pub struct Customer {
     pub id: String,
@@ -79,6 +125,21 @@ impl Customer {
         } else {
             "VALID"
         }
+    }
+
+    /// The same customer as a source of some kind has it.
+    fn of(number: u64, mix: Mix, edition: Edition) -> Self {
+        let mut customer = Self::new(number);
+        if !mix.accepts(number) {
+            match number / 5 % 4 {
+                0 => "no address".clone_into(&mut customer.email),
+                1 => customer.name.clear(),
+                _ => customer.score = customer.score.saturating_sub(51),
+            }
+        } else if mix == Mix::Realistic && edition == Edition::Next && number % 10 == 1 {
+            customer.name += " (changed)";
+        }
+        customer
     }
 
     fn json(&self) -> String {
@@ -129,7 +190,7 @@ pub struct Pages {
 
 impl Pages {
     /// `size` customers a page.
-    pub fn render(count: u64, size: u64) -> Self {
+    pub fn render(count: u64, size: u64, mix: Mix, edition: Edition) -> Self {
         let total_pages = count.div_ceil(size);
         let envelope = |page: u64, data: &str| {
             let next = if page < total_pages {
@@ -147,7 +208,7 @@ impl Pages {
                 if !data.is_empty() {
                     data.push(',');
                 }
-                data.push_str(&Customer::new(number).json());
+                data.push_str(&Customer::of(mix.customer_at(number), mix, edition).json());
             }
             envelope(page, &data)
         };

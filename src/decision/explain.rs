@@ -179,6 +179,12 @@ impl Decision {
         explanation
     }
 
+    /// The values of the facts that the decision reads: all that a verdict and its explanation depend on.
+    pub fn facts_read(&self, facts: &[Cell<'_>]) -> String {
+        let read = self.program.used.iter().map(|slot| facts.get(*slot));
+        format!("{:?}", read.collect::<Vec<_>>())
+    }
+
     fn bare(&self, verdict: &verdict::Verdict<'_>) -> Explanation {
         Explanation {
             decision: self.name.clone(),

@@ -3,6 +3,7 @@
 //! The pipeline and `validate` judge by this one function, so what is shown is what will happen.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::decision::{Decision, Scratch, Verdict};
 use crate::record::{FieldError, Rejection};
@@ -100,17 +101,12 @@ impl Refusal {
     /// The rejection to be filed.
     pub fn file(
         self,
-        rules: Rules<'_>,
         shaped: &Shaped<'_>,
         raw: &str,
         requested_at: i64,
         sequence: u64,
     ) -> Rejection {
         let id = shaped.id.as_deref();
-        let explanation = self
-            .decided
-            .then(|| rules.decision.explain(&shaped.facts))
-            .and_then(|explanation| serde_json::to_string(&explanation).ok());
         Rejection {
             key: id.map_or_else(|| crate::digest::key_of(raw), str::to_owned),
             record_id: id.map(str::to_owned),
@@ -120,9 +116,45 @@ impl Refusal {
             loggable: self.loggable,
             errors: self.errors,
             rules: self.rules,
-            explanation,
+            decided: self.decided,
             requested_at,
             sequence,
         }
+    }
+}
+
+/// Works out how decisions came about, as JSON to be stored. Those that were made of the same facts are worked out once.
+#[derive(Debug)]
+pub(super) struct Explainer<'a> {
+    rules: Rules<'a>,
+    known: HashMap<String, Option<String>>,
+}
+
+/// So many explanations are kept, of about a kilobyte each.
+const KEPT_EXPLANATIONS: usize = 128;
+
+impl<'a> Explainer<'a> {
+    pub(super) fn new(rules: Rules<'a>) -> Self {
+        Self {
+            rules,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The explanation of the decision on a record, by its JSON text.
+    pub(super) fn explain(&mut self, raw: &str) -> Option<String> {
+        let mut shaped = Shaped::new();
+        self.rules.transform.apply(raw, &mut shaped);
+        let decision = self.rules.decision;
+        let made_of = decision.facts_read(&shaped.facts);
+        if let Some(known) = self.known.get(&made_of) {
+            return known.clone();
+        }
+        let explanation = serde_json::to_string(&decision.explain(&shaped.facts)).ok();
+        if self.known.len() >= KEPT_EXPLANATIONS {
+            self.known.clear();
+        }
+        self.known.insert(made_of, explanation.clone());
+        explanation
     }
 }

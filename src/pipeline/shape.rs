@@ -223,8 +223,7 @@ impl<'a> Shaper<'a> {
                 );
                 if let Err(errors) = pushed {
                     let refusal = Refusal::of_fields(errors);
-                    let rejection =
-                        refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
+                    let rejection = refusal.file(shaped, raw, sheet.requested_at, sequence);
                     self.stats.verdicts.add_rejection(&rejection);
                     self.batch().push_rejection(rejection);
                 }
@@ -232,7 +231,7 @@ impl<'a> Shaper<'a> {
             }
             (Judgement::Refused(refusal), _) => {
                 self.refused += u64::from(self.decided < FIRST);
-                let rejection = refusal.file(self.rules, shaped, raw, sheet.requested_at, sequence);
+                let rejection = refusal.file(shaped, raw, sheet.requested_at, sequence);
                 self.stats.verdicts.add_rejection(&rejection);
                 self.batch().push_rejection(rejection);
                 self.send_if_full();

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::judge::{Explainer, Rules};
 use crate::config::plan;
 use crate::store::{
     self, Batch, BatchOutcome, Class, Columns, Connection, Difference, Layout, Opening, StoreError,
@@ -43,6 +44,8 @@ pub struct Target<'a> {
     pub task: Task,
     /// Makes the messages of write-back; None: it is off.
     pub composer: Option<&'a store::Composer>,
+    /// Names the mapping and the rules: the hash of both files.
+    pub config_hash: &'a str,
 }
 
 /// What writers share: the breaker, the end of the run, and a connection.
@@ -104,13 +107,15 @@ pub(super) struct BatchWriter<'a> {
     shared: &'a Shared,
     session: Option<Connection>,
     writer: Option<Writer>,
+    explainer: Explainer<'a>,
 }
 
 impl<'a> BatchWriter<'a> {
-    pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared) -> Self {
+    pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared, rules: Rules<'a>) -> Self {
         let writer = target.layout.map(|layout| {
             let mut writer =
                 Writer::new(target.database, layout, target.run_id, target.clock_offset);
+            writer.judged_by(target.config_hash);
             if let Some(composer) = target.composer {
                 writer.tell_api(target.database, composer.clone());
             }
@@ -121,6 +126,7 @@ impl<'a> BatchWriter<'a> {
             shared,
             session: None,
             writer,
+            explainer: Explainer::new(rules),
         }
     }
 
@@ -235,8 +241,9 @@ impl<'a> BatchWriter<'a> {
                 {
                     return Ok(Some((outcome, Vec::new())));
                 }
+                let explainer = &mut self.explainer;
                 writer
-                    .write(session, batch)
+                    .write_explained(session, batch, &mut |raw| explainer.explain(raw))
                     .map(|outcome| Some((outcome, Vec::new())))
             }
         }

@@ -427,7 +427,12 @@ impl Run<'_> {
             if let Err(error) = lease::release(connection, self.database, &target, self.id) {
                 log::info!("{error}");
             }
-            if self.exit == Exit::Success {
+            if matches!(self.exit, Exit::Success | Exit::Threshold) {
+                let repeated =
+                    store::rejections::drop_repeated_notes(connection, self.database, self.id);
+                if let Err(error) = repeated {
+                    log::warn!("{error}");
+                }
                 let trimmed = store::log::trim(connection, self.database, self.plan.retention);
                 if let Err(error) = trimmed {
                     log::warn!("old rows could not be trimmed: {error}");

@@ -132,6 +132,7 @@ impl Run<'_> {
             clock_offset: self.clock_offset,
             task: Task::Write,
             composer: self.composer.as_ref(),
+            config_hash: &self.plan.config_hash,
         };
         let rules = Rules {
             transform: &self.transform,

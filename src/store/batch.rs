@@ -88,8 +88,8 @@ pub struct Batch {
 const MOST_BYTES: usize = 1 << 31;
 /// Room for encoded fields that is kept for the next batch, bytes.
 const USUAL_ROOM: usize = 2 << 20;
-/// The texts of a rejection are there so many times while it is stored: as they are, put together, and on their way.
-const REJECTION_COPIES: usize = 4;
+/// The texts of a rejection are there so many times: as they are, and in part on their way or cut into small ones.
+const REJECTION_COPIES: usize = 3;
 /// Text of more than this is not taken whole into an index.
 const LONGEST_KEY: usize = 500;
 
@@ -257,9 +257,7 @@ impl Batch {
     pub fn push_rejection(&mut self, rejection: Rejection) {
         let key = self.push_key(&rejection.key);
         self.rejected.push(key);
-        let texts = rejection.payload.len()
-            + rejection.message.len()
-            + rejection.explanation.as_ref().map_or(0, String::len);
+        let texts = rejection.payload.len() + rejection.message.len();
         self.texts += size_of::<Rejection>() + REJECTION_COPIES * texts;
         self.rejections.push(rejection);
         self.sealed = false;

@@ -115,6 +115,7 @@ pub(super) fn look(
                 db.log_table.as_str(),
                 "sync_batches",
                 "sync_rejections",
+                "sync_rejections_seen",
                 "sync_outbox",
                 "sync_cases",
                 "sync_state",

@@ -308,6 +308,22 @@ impl Connection {
         })
     }
 
+    /// Several statements of one transaction in one round trip: the rows that each touched. None may depend on what
+    /// another one answers; each sees what those before it did.
+    pub(crate) fn execute_together(
+        &mut self,
+        what: &str,
+        work: &[(&str, Vec<Param<'_>>)],
+    ) -> Result<Vec<u64>, StoreError> {
+        self.call(what, async |client| {
+            let work = work
+                .iter()
+                .map(|(sql, params)| client.execute_typed(sql, params));
+            // The first error is the one that counts: those that follow it say no more than that there was one.
+            join_all(work).await.into_iter().collect()
+        })
+    }
+
     /// `COPY … FROM STDIN`: the number of rows it stored. What is prepared for it is closed before the next statement, so
     /// a pooler that hands the session to another client at COMMIT hands over a clean one.
     pub(crate) fn copy(
@@ -353,15 +369,33 @@ impl Connection {
 
     /// Begins a transaction with this connection's timeouts; `mode` follows BEGIN, `extra` is more `SET LOCAL`.
     pub(crate) fn begin(&mut self, what: &str, mode: &str, extra: &str) -> Result<(), StoreError> {
+        let begin = self.beginning(mode, extra);
+        self.run(what, &begin)
+    }
+
+    fn beginning(&self, mode: &str, extra: &str) -> String {
         let statement = self.server_limit().as_millis().max(1);
         let lock = self.lock_timeout.as_millis().max(1);
-        self.run(
-            what,
-            &format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED {mode}; SET LOCAL statement_timeout = {statement}; \
-                 SET LOCAL lock_timeout = {lock}; {SETTINGS} {extra}"
-            ),
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED {mode}; SET LOCAL statement_timeout = {statement}; \
+             SET LOCAL lock_timeout = {lock}; {SETTINGS} {extra}"
         )
+    }
+
+    /// The same with a query in the same round trip: its rows.
+    pub(crate) fn begin_and_query(
+        &mut self,
+        what: &str,
+        (mode, extra): (&str, &str),
+        (sql, params): (&str, &[Param<'_>]),
+    ) -> Result<Vec<Row>, StoreError> {
+        let begin = self.beginning(mode, extra);
+        self.call(what, async |client| {
+            let query = client.query_typed(sql, params);
+            let (begun, rows) = join(client.batch_execute(&begin), query).await;
+            begun?;
+            rows
+        })
     }
 
     /// The last statement of a transaction and its COMMIT, in one round trip. When the statement fails the server

@@ -351,7 +351,7 @@ pub(crate) fn copied(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 }
 
 /// A time as a parameter: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Micros(pub(crate) i64);
 
 impl ToSql for Micros {

@@ -256,6 +256,7 @@ pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result
             "sync_rejections",
             "resolved_at IS NOT NULL AND resolved_at <",
         ),
+        ("sync_rejections_seen", "seen <"),
         (
             db.log_table.as_str(),
             "completed_at IS NOT NULL AND started_at <",

@@ -54,6 +54,7 @@ fn own_tables(db: &Database) -> Vec<&str> {
         db.log_table.as_str(),
         "sync_batches",
         "sync_rejections",
+        "sync_rejections_seen",
         "sync_cases",
         "sync_state",
         "sync_lease",

@@ -1,13 +1,15 @@
-//! Open rejections, read back so that they can be decided again.
+//! Open rejections outside the write path: read back so that they can be decided again, and what is noted of them when they
+//! come again, kept short.
 
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use super::connect::Connection;
 use super::encode::Micros;
 use super::error::StoreError;
 use super::log::target;
 use super::quote_table;
-use super::upsert::signed;
+use super::upsert::{DIGEST_OF_IDS, RejectionStatements, seen_again, signed};
 use crate::config::plan::Database;
 
 /// A record that is kept out, as it came.
@@ -29,28 +31,70 @@ pub fn open(
 ) -> Result<Vec<Open>, StoreError> {
     const WHAT: &str = "reading the stored rejections";
     let sql = format!(
-        "SELECT key, payload, last_seen FROM {} WHERE target = $1 AND resolved_at IS NULL AND key COLLATE \"C\" > $2 \
+        "SELECT key, payload, last_seen, id FROM {} WHERE target = $1 AND resolved_at IS NULL AND key COLLATE \"C\" > $2 \
          ORDER BY key COLLATE \"C\" LIMIT $3",
         quote_table(&db.log_schema, "sync_rejections")
     );
     let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
-    connection
+    let target = target(db);
+    let mut ids = Vec::new();
+    let mut found: Vec<Open> = connection
         .query(
             WHAT,
             &sql,
             &[
-                (&target(db), Type::TEXT),
+                (&target, Type::TEXT),
                 (&after, Type::TEXT),
                 (&signed(count), Type::INT8),
             ],
         )?
         .iter()
         .map(|row| {
+            let last_seen = row.try_get::<_, Micros>(2).map_err(unreadable)?.0;
+            ids.push((row.try_get(3).map_err(unreadable)?, last_seen));
             Ok(Open {
                 key: row.try_get(0).map_err(unreadable)?,
                 payload: row.try_get(1).map_err(unreadable)?,
-                last_seen: row.try_get::<_, Micros>(2).map_err(unreadable)?.0,
+                last_seen,
             })
         })
-        .collect()
+        .collect::<Result<_, StoreError>>()?;
+    let later = RejectionStatements::new(db).later;
+    let later = seen_again(connection, &later, &target, &ids)?;
+    for (open, (id, _)) in found.iter_mut().zip(&ids) {
+        open.last_seen = later
+            .get(id)
+            .map_or(open.last_seen, |seen| open.last_seen.max(*seen));
+    }
+    Ok(found)
+}
+
+/// Of each open rejection that this run has seen again the note of this run will do: drops it from those of earlier runs.
+pub fn drop_repeated_notes(
+    connection: &mut Connection,
+    db: &Database,
+    run_id: Uuid,
+) -> Result<u64, StoreError> {
+    let seen = quote_table(&db.log_schema, "sync_rejections_seen");
+    // IN below IS TRUE is hashed once and never becomes a join.
+    let sql = format!(
+        "WITH own AS MATERIALIZED (SELECT s.base + x.n AS id FROM {seen} s CROSS JOIN LATERAL unnest(s.ids) AS x(n) \
+         WHERE s.target = $1 AND s.last_run = $2), \
+         rest AS MATERIALIZED (SELECT s.digest, \
+         array_agg(x.n ORDER BY x.n) FILTER (WHERE (s.base + x.n IN (SELECT id FROM own)) IS NOT TRUE) AS ids \
+         FROM {seen} s CROSS JOIN LATERAL unnest(s.ids) AS x(n) WHERE s.target = $1 AND s.last_run <> $2 \
+         AND s.seen <= (SELECT min(m.seen) FROM {seen} m WHERE m.target = $1 AND m.last_run = $2) \
+         GROUP BY 1 HAVING bool_or((s.base + x.n IN (SELECT id FROM own)) IS TRUE)), \
+         gone AS (DELETE FROM {seen} s USING rest WHERE s.target = $1 AND s.digest = rest.digest \
+         RETURNING s.digest, s.seen, s.last_run, s.times, s.base) \
+         INSERT INTO {seen} (target, digest, low, high, seen, last_run, times, base, ids) \
+         SELECT $1, {DIGEST_OF_IDS}, g.base + g.ids[1], g.base + g.ids[cardinality(g.ids)], g.seen, g.last_run, g.times, \
+         g.base, g.ids FROM (SELECT gone.*, rest.ids FROM gone JOIN rest ON rest.digest = gone.digest \
+         WHERE rest.ids IS NOT NULL) g ON CONFLICT (target, digest) DO NOTHING"
+    );
+    connection.execute(
+        "dropping what is noted twice of rejections",
+        &sql,
+        &[(&target(db), Type::TEXT), (&run_id, Type::UUID)],
+    )
 }

@@ -8,6 +8,7 @@ mod contended;
 mod owing;
 mod probe;
 mod rejections;
+mod standing;
 mod statements;
 
 use std::ops::Range;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::{Batch, ColumnArray, CopyConstant, rejection_key};
+use super::batch::{Batch, ColumnArray, CopyConstant};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
@@ -25,15 +26,18 @@ use super::quote_table;
 use super::schema::Layout;
 use crate::config::plan::Database;
 use crate::record::Message;
-use rejections::{OpenKeys, REMEMBERED_KEYS, hash};
-
-pub(super) use rejections::clean;
+pub(super) use rejections::{clean, seen_again};
+use standing::{Standing, Walk};
 use statements::Statements;
+pub(super) use statements::{DIGEST_OF_IDS, RejectionStatements};
 
 pub use compare::Difference;
+#[doc(hidden)] // for the tests of plans
+pub use statements::{Listed, list as statements_of};
 
 /// A batch-log row that is already there carries this constraint's name.
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
+const BEGINNING: &str = "beginning a batch";
 /// The planner takes a batch for reason enough to read the whole table, or, of a table that has grown since it was last
 /// analysed, to go through a copy of it for each row; lookups by the unique key are always right.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
@@ -119,8 +123,10 @@ pub struct Writer {
     copy_after: u32,
     /// Batches in a row that held nothing but new rows.
     all_new: u32,
-    /// Hashes of the keys with an open rejection; none until asked for.
-    open: Option<OpenKeys>,
+    /// When open rejections are read in one walk.
+    rejection_pace: probe::Pace,
+    /// Names the mapping and the rules that records are judged by.
+    judged_by: String,
     /// Where messages to the API are entered; none = write-back is off.
     outbox: Option<Outbox>,
     lock_timeout: Duration,
@@ -168,11 +174,17 @@ impl Writer {
             pace: probe::Pace::default(),
             copy_after: 1,
             all_new: 0,
-            open: None,
+            rejection_pace: probe::Pace::default(),
+            judged_by: String::new(),
             outbox: None,
             lock_timeout: db.lock_timeout,
             contended: false,
         }
+    }
+
+    /// Names the mapping and the rules that records are judged by: where they have changed, explanations are stored anew.
+    pub fn judged_by(&mut self, name: &str) {
+        name.clone_into(&mut self.judged_by);
     }
 
     /// Has the API told of rows, as [`Database::owed`] says, by the messages that `composer` makes.
@@ -198,8 +210,18 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
     ) -> Result<BatchOutcome, StoreError> {
+        self.write_explained(conn, batch, &mut |_| None)
+    }
+
+    /// The same with what tells how the decision on a record came about, by its JSON text.
+    pub fn write_explained(
+        &mut self,
+        conn: &mut Connection,
+        batch: &Batch,
+        explain: &mut dyn FnMut(&str) -> Option<String>,
+    ) -> Result<BatchOutcome, StoreError> {
         let started = Instant::now();
-        let mut outcome = self.write_once(conn, batch, false);
+        let mut outcome = self.write_once(conn, batch, false, explain);
         if self.form == Form::Copy
             && let Err(error) = &outcome
             && copy_is_to_blame(error)
@@ -208,12 +230,12 @@ impl Writer {
             self.form = Form::AllNew;
             self.all_new = 0;
             self.copy_after = self.copy_after.saturating_mul(4);
-            outcome = self.write_once(conn, batch, false);
+            outcome = self.write_once(conn, batch, false, explain);
         }
         let mut outcome = outcome.or_else(|error| match error.class() {
             Class::Data if error.constraint() != Some(BATCH_LOG_KEY) => {
                 conn.roll_back();
-                self.write_once(conn, batch, true)
+                self.write_once(conn, batch, true, explain)
             }
             _ => Err(error),
         });
@@ -232,15 +254,58 @@ impl Writer {
         Ok(outcome)
     }
 
-    fn begin(&self, conn: &mut Connection, bisect: bool) -> Result<(), StoreError> {
-        let extra = if bisect {
+    /// What begins the transaction of a batch: what follows BEGIN, and the settings.
+    fn settings(&self, bisect: bool) -> (&'static str, String) {
+        let mut settings = format!("{LOOKUPS_ONLY} {DURABLE}");
+        if bisect {
             // What is deferred would be reported at COMMIT, where no row can be told from another.
-            format!("{LOOKUPS_ONLY} {DURABLE} SET CONSTRAINTS ALL IMMEDIATE;")
-        } else {
-            format!("{LOOKUPS_ONLY} {DURABLE}")
-        };
+            settings += " SET CONSTRAINTS ALL IMMEDIATE;";
+        }
         let mode = if self.distributed { FOR_WORKERS } else { "" };
-        conn.begin("beginning a batch", mode, &extra)
+        (mode, settings)
+    }
+
+    fn begin(&self, conn: &mut Connection, bisect: bool) -> Result<(), StoreError> {
+        let (mode, settings) = self.settings(bisect);
+        conn.begin(BEGINNING, mode, &settings)
+    }
+
+    /// Begins the transaction of a batch, and finds the open rejections of its keys.
+    fn begin_and_look(
+        &mut self,
+        conn: &mut Connection,
+        batch: &Batch,
+        bisect: bool,
+    ) -> Result<Standing, StoreError> {
+        let walk = Walk::of(batch, &mut self.rejection_pace);
+        let sql = &self.statements.rejections.walk;
+        // On Citus no row can be locked alone.
+        let locked = self.contended && !self.distributed;
+        if locked {
+            self.begin_with_locks(conn, batch, bisect)?;
+        }
+        let rows = match &walk {
+            Some(walk) if locked => conn.query(BEGINNING, sql, &walk.params(&self.target))?,
+            Some(walk) => {
+                let (mode, settings) = self.settings(bisect);
+                let params = walk.params(&self.target);
+                conn.begin_and_query(BEGINNING, (mode, &settings), (sql, &params))?
+            }
+            None => {
+                if !locked {
+                    self.begin(conn, bisect)?;
+                }
+                Vec::new()
+            }
+        };
+        Walk::complete(
+            walk.as_ref().map(|walk| (walk, &rows[..])),
+            conn,
+            &self.statements.rejections,
+            &self.target,
+            batch,
+            &mut self.rejection_pace,
+        )
     }
 
     fn write_once(
@@ -248,6 +313,7 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
         bisect: bool,
+        explain: &mut rejections::Explain<'_>,
     ) -> Result<BatchOutcome, StoreError> {
         if !batch.is_sealed() {
             return Err(StoreError::new(
@@ -256,12 +322,7 @@ impl Writer {
                 "a batch was written before it was sealed: this is a bug",
             ));
         }
-        // On Citus no row can be locked alone.
-        if self.contended && !self.distributed {
-            self.begin_with_locks(conn, batch, bisect)?;
-        } else {
-            self.begin(conn, bisect)?;
-        }
+        let standing = self.begin_and_look(conn, batch, bisect)?;
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
         let mut owed = Vec::new();
@@ -296,8 +357,8 @@ impl Writer {
             outbox.enter(conn, batch, owed, (&self.target, self.run_id, self.now()))?;
         }
         let rejections = Self::rejections_with(batch, &refused);
-        self.store_rejections(conn, &rejections)?;
-        let resolved = self.resolve(conn, batch, &refused)?;
+        let filing = self.filing(conn, batch, &rejections, &refused, &standing)?;
+        let resolved = self.file(conn, &filing, explain)?;
         let outcome = BatchOutcome {
             inserted: counts.inserted,
             updated: counts.updated,
@@ -335,12 +396,6 @@ impl Writer {
         params.push((&now, Type::TIMESTAMPTZ));
         conn.execute_and_commit("committing a batch", &self.statements.log, &params)?;
         self.learn(!rows.is_empty() && counts.inserted == rows.len() as u64);
-        if let (Some(OpenKeys::These(keys)), false) = (&mut self.open, rejections.is_empty()) {
-            keys.extend(rejections.iter().map(|r| hash(&rejection_key(&r.key))));
-            if keys.len() > 2 * REMEMBERED_KEYS {
-                self.open = Some(OpenKeys::TooMany);
-            }
-        }
         Ok(outcome)
     }
 

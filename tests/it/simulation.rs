@@ -221,6 +221,7 @@ impl Parts {
             },
             target: Target {
                 composer: None,
+                config_hash: "",
                 database: &database,
                 columns: Arc::clone(&self.columns),
                 layout: Some(&self.layout),

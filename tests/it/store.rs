@@ -6,8 +6,10 @@ mod connections;
 mod counts;
 mod forms;
 mod log;
+mod plans;
 mod rejections;
 mod schema;
+mod seen_again;
 mod tls;
 mod transactions;
 mod values;
@@ -213,7 +215,7 @@ fn rejection(key: &str, at: i64, sequence: u64) -> Rejection {
             problem: "text".into(),
         }],
         rules: vec!["Rule_1".to_owned()],
-        explanation: Some("{\"saw\":\"\\u0000\"}".to_owned()),
+        decided: true,
         requested_at: at,
         sequence,
     }

@@ -232,8 +232,9 @@ fn syncing_twice_is_syncing_once() {
     );
     assert_tables(&database, &expected);
     assert_eq!(
-        database
-            .one("SELECT concat_ws(' ', min(occurrences), max(occurrences)) FROM sync_rejections"),
+        database.one(
+            "SELECT concat_ws(' ', min(occurrences), max(occurrences)) FROM sync_rejections_now"
+        ),
         "2 2"
     );
 }

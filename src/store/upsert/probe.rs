@@ -32,7 +32,14 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    fn learn(&mut self, proven: usize, rows: usize) {
+    /// Is it time for a walk? Counts the batches that go without.
+    pub(super) const fn is_due(&mut self) -> bool {
+        let due = self.pause == 0;
+        self.pause = self.pause.saturating_sub(1);
+        due
+    }
+
+    pub(super) fn learn(&mut self, proven: usize, rows: usize) {
         if proven * WORTH >= rows {
             self.next_pause = 0;
         } else {
@@ -78,8 +85,7 @@ impl Writer {
         else {
             return Ok(all.collect());
         };
-        if self.pace.pause > 0 {
-            self.pace.pause -= 1;
+        if !self.pace.is_due() {
             return Ok(all.collect());
         }
         let (first, last) = (batch.key_value(first), batch.key_value(last));

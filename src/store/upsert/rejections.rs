@@ -1,31 +1,46 @@
 //! The rejections of a batch: stored in its transaction, and those of earlier runs settled by rows that pass now.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use ring::digest::{Context, SHA256};
 use tokio_postgres::types::Type;
 
 use super::super::batch::{Batch, Row, rejection_key};
-use super::super::connect::Connection;
+use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::StoreError;
-use super::{Writer, text};
+use super::Writer;
+use super::standing::Standing;
 use crate::record::{FieldError, Rejection};
 
-/// So many open rejections are remembered by key; with more, every row asks.
-pub(super) const REMEMBERED_KEYS: usize = 10_000;
+/// Works out how the decision on a record came about, by its JSON text.
+pub(super) type Explain<'a> = dyn FnMut(&str) -> Option<String> + 'a;
 
-#[derive(Debug)]
-pub(super) enum OpenKeys {
-    These(HashSet<u64>),
-    TooMany,
+/// Rejections that are stored by one statement.
+const PORTION: usize = 200;
+/// Bytes of a digest that are kept.
+pub(super) const DIGEST: usize = 16;
+
+/// What is to be done about the rejections of a batch and the open ones that its rows settle.
+#[derive(Debug, Default)]
+pub(super) struct Filing<'a> {
+    /// New, or not what is stored.
+    write: Vec<Entry<'a>>,
+    /// Stored as they are: ids, and when their pages were requested.
+    again: (Vec<i64>, Vec<Micros>),
+    /// Keys of rows that pass, by when their pages were requested.
+    settled: BTreeMap<i64, Vec<Cow<'a, str>>>,
 }
 
-pub(super) fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
+/// The latest rejection of one key.
+#[derive(Debug)]
+struct Entry<'a> {
+    key: Cow<'a, str>,
+    rejection: &'a Rejection,
+    digest: [u8; DIGEST],
+    /// How many of the batch it stands for.
+    times: i64,
 }
 
 impl Writer {
@@ -43,133 +58,292 @@ impl Writer {
         all
     }
 
-    pub(super) fn store_rejections(
+    /// Finds out what is to be written. What is stored as it is, or was seen later than this batch, is not.
+    pub(super) fn filing<'a>(
         &self,
         conn: &mut Connection,
-        rejections: &[Cow<'_, Rejection>],
-    ) -> Result<(), StoreError> {
-        if rejections.is_empty() {
-            return Ok(());
-        }
-        // A key once in a statement: the latest stands for all, which are counted.
-        let mut latest: HashMap<Cow<'_, str>, (&Rejection, i64)> = HashMap::new();
-        for rejection in rejections {
-            let entry = latest
-                .entry(rejection_key(&rejection.key))
-                .or_insert((rejection, 0));
-            entry.1 += 1;
-            if (entry.0.requested_at, entry.0.sequence)
-                <= (rejection.requested_at, rejection.sequence)
-            {
-                entry.0 = rejection;
-            }
-        }
-        let mut entries: Vec<_> = latest.into_iter().collect();
-        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let keys: Vec<&str> = entries.iter().map(|e| e.0.as_ref()).collect();
-        let each = |of: fn(&Rejection) -> Cow<'_, str>| -> Vec<String> {
-            entries.iter().map(|e| of(e.1.0).into_owned()).collect()
-        };
-        let ids: Vec<Option<Cow<'_, str>>> = entries
-            .iter()
-            .map(|e| e.1.0.record_id.as_deref().map(clean))
-            .collect();
-        let payloads: Vec<&str> = entries.iter().map(|e| e.1.0.payload.as_str()).collect();
-        let reasons = each(|r| clean(&r.reason));
-        let messages = each(|r| clean(&r.message));
-        let errors = each(|r| Cow::Owned(errors_json(&r.errors)));
-        let rules = each(|r| {
-            let rules: Vec<_> = r.rules.iter().map(|rule| clean(rule)).collect();
-            Cow::Owned(serde_json::json!(rules).to_string())
-        });
-        let explanations: Vec<Option<&str>> = entries
-            .iter()
-            .map(|e| e.1.0.explanation.as_deref())
-            .collect();
-        let seen: Vec<Micros> = entries.iter().map(|e| Micros(e.1.0.requested_at)).collect();
-        let times: Vec<i64> = entries.iter().map(|e| e.1.1).collect();
-        conn.execute(
-            "storing rejections",
-            &self.statements.reject,
-            &[
-                (&self.target, Type::TEXT),
-                (&self.run_id, Type::UUID),
-                (&keys, Type::TEXT_ARRAY),
-                (&ids, Type::TEXT_ARRAY),
-                (&payloads, Type::TEXT_ARRAY),
-                (&reasons, Type::TEXT_ARRAY),
-                (&messages, Type::TEXT_ARRAY),
-                (&errors, Type::TEXT_ARRAY),
-                (&rules, Type::TEXT_ARRAY),
-                (&explanations, Type::TEXT_ARRAY),
-                (&seen, Type::TIMESTAMPTZ_ARRAY),
-                (&times, Type::INT8_ARRAY),
-            ],
-        )
-        .map(|_stored| ())
-    }
-
-    /// Settles earlier rejections of records that passed now. Costs a statement only where there may be some.
-    pub(super) fn resolve(
-        &mut self,
-        conn: &mut Connection,
-        batch: &Batch,
+        batch: &'a Batch,
+        rejections: &'a [Cow<'_, Rejection>],
         refused: &[(usize, StoreError)],
-    ) -> Result<u64, StoreError> {
-        const WHAT: &str = "resolving earlier rejections";
-        if batch.rows().is_empty() {
-            return Ok(0);
+        standing: &Standing,
+    ) -> Result<Filing<'a>, StoreError> {
+        let mut filing = Filing::default();
+        if rejections.is_empty() && standing.is_empty() {
+            return Ok(filing);
         }
-        if self.open.is_none() {
-            let rows = conn.query(
-                WHAT,
-                &self.statements.open_keys,
-                &[(&self.target, Type::TEXT)],
-            )?;
-            self.open = Some(if rows.len() > REMEMBERED_KEYS {
-                OpenKeys::TooMany
-            } else {
-                let mut keys = HashSet::with_capacity(rows.len());
-                for row in &rows {
-                    keys.insert(hash(text(row, 0)?));
-                }
-                OpenKeys::These(keys)
-            });
-        }
-        // A record rejected and passed within this very batch has its rejection stored a moment ago.
-        let own: HashSet<u64> = batch
+        // What changes an open rejection must not be older than when that was last seen.
+        let mut changes: Vec<(i64, i64)> = Vec::new();
+        let mut entries = latest_of_each_key(rejections, &self.judged_by);
+        entries.retain(|entry| {
+            let seen = entry.rejection.requested_at;
+            let Some(open) = standing.get(&entry.key) else {
+                return true;
+            };
+            if open.last_seen > seen {
+                return false;
+            }
+            if open.digest != Some(entry.digest) {
+                changes.push((open.id, seen));
+                return true;
+            }
+            for _ in 0..entry.times {
+                filing.again.0.push(open.id);
+                filing.again.1.push(Micros(seen));
+            }
+            false
+        });
+        // A record rejected and passed within this very batch has its rejection stored a moment before.
+        let own: HashSet<Cow<'_, str>> = batch
             .rejections()
             .iter()
-            .map(|r| hash(&rejection_key(&r.key)))
+            .map(|rejection| rejection_key(&rejection.key))
             .collect();
         let refused: HashSet<usize> = refused.iter().map(|(index, _)| *index).collect();
-        let (keys, seen): (Vec<Cow<'_, str>>, Vec<Micros>) = batch
-            .rows()
-            .iter()
-            .enumerate()
-            .filter(|(index, row)| row.resolves && !refused.contains(index))
-            .map(|(_, row)| (rejection_key(batch.key(row)), Micros(row.requested_at)))
-            .filter(|(key, _)| match &self.open {
-                Some(OpenKeys::These(open)) => {
-                    let key = hash(key);
-                    open.contains(&key) || own.contains(&key)
-                }
-                _ => true,
-            })
-            .unzip();
-        if keys.is_empty() {
-            return Ok(0);
+        let mut settled = Vec::new();
+        for (index, row) in batch.rows().iter().enumerate() {
+            if !row.resolves || refused.contains(&index) {
+                continue;
+            }
+            let key = rejection_key(batch.key(row));
+            let open = standing
+                .get(&key)
+                .filter(|open| open.last_seen <= row.requested_at);
+            changes.extend(open.map(|open| (open.id, row.requested_at)));
+            if open.is_some() || own.contains(&key) {
+                settled.push((key, row.requested_at));
+            }
         }
-        conn.execute(
-            WHAT,
-            &self.statements.resolve,
-            &[
+        let later = seen_again(
+            conn,
+            &self.statements.rejections.later,
+            &self.target,
+            &changes,
+        )?;
+        let stands = |key: &str, seen: i64| {
+            let open = standing.get(key);
+            let later = open.and_then(|open| later.get(&open.id));
+            later.is_some_and(|later| *later > seen)
+        };
+        entries.retain(|entry| !stands(&entry.key, entry.rejection.requested_at));
+        filing.write = entries;
+        for (key, seen) in settled {
+            if !stands(&key, seen) {
+                filing.settled.entry(seen).or_default().push(key);
+            }
+        }
+        Ok(filing)
+    }
+
+    /// Stores what is to be stored; the number of open rejections that were settled. Explanations are worked out in
+    /// portions, so that memory does not depend on how many there are.
+    pub(super) fn file(
+        &self,
+        conn: &mut Connection,
+        filing: &Filing<'_>,
+        explain: &mut Explain<'_>,
+    ) -> Result<u64, StoreError> {
+        const WHAT: &str = "storing rejections";
+        let statements = &self.statements.rejections;
+        let mut portions = filing.write.chunks(PORTION).peekable();
+        let mut last = &[][..];
+        while let Some(portion) = portions.next() {
+            if portions.peek().is_none() {
+                last = portion;
+                break;
+            }
+            let columns = Columns::of(portion, explain);
+            let params = columns.params(&self.target, &self.run_id);
+            conn.execute(WHAT, &statements.reject, &params)?;
+        }
+        let columns = Columns::of(last, explain);
+        let mut work: Vec<(&str, Vec<Param<'_>>)> = Vec::new();
+        if !last.is_empty() {
+            work.push((
+                &statements.reject,
+                columns.params(&self.target, &self.run_id),
+            ));
+        }
+        let (ids, seen) = &filing.again;
+        if !ids.is_empty() {
+            let params: Vec<Param<'_>> = vec![
                 (&self.target, Type::TEXT),
                 (&self.run_id, Type::UUID),
-                (&keys, Type::TEXT_ARRAY),
-                (&seen, Type::TIMESTAMPTZ_ARRAY),
-            ],
-        )
+                (ids, Type::INT8_ARRAY),
+                (seen, Type::TIMESTAMPTZ_ARRAY),
+            ];
+            work.push((&statements.seen, params));
+        }
+        let stored = work.len();
+        let settled: Vec<(Micros, &Vec<Cow<'_, str>>)> = filing
+            .settled
+            .iter()
+            .map(|(seen, keys)| (Micros(*seen), keys))
+            .collect();
+        for (seen, keys) in &settled {
+            let params: Vec<Param<'_>> = vec![
+                (&self.target, Type::TEXT),
+                (&self.run_id, Type::UUID),
+                (*keys, Type::TEXT_ARRAY),
+                (seen, Type::TIMESTAMPTZ),
+            ];
+            work.push((&statements.resolve, params));
+        }
+        if work.is_empty() {
+            return Ok(0);
+        }
+        let done = conn.execute_together(WHAT, &work)?;
+        Ok(done.into_iter().skip(stored).sum())
+    }
+}
+
+/// When open rejections came again as they are stored, as far as that was after a moment that is asked about: ids and
+/// moments, and of the answer ids and the last time.
+pub(in super::super) fn seen_again(
+    conn: &mut Connection,
+    sql: &str,
+    target: &String,
+    about: &[(i64, i64)],
+) -> Result<HashMap<i64, i64>, StoreError> {
+    const WHAT: &str = "looking when rejections came again";
+    let ids: Vec<i64> = about.iter().map(|(id, _)| *id).collect();
+    let since = about.iter().map(|(_, seen)| *seen).min();
+    let (Some(since), Some(low), Some(high)) = (since, ids.iter().min(), ids.iter().max()) else {
+        return Ok(HashMap::new());
+    };
+    let params: [Param<'_>; 5] = [
+        (target, Type::TEXT),
+        (&Micros(since), Type::TIMESTAMPTZ),
+        (low, Type::INT8),
+        (high, Type::INT8),
+        (&ids, Type::INT8_ARRAY),
+    ];
+    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
+    conn.query(WHAT, sql, &params)?
+        .iter()
+        .map(|row| {
+            let seen: Micros = row.try_get(1).map_err(unreadable)?;
+            Ok((row.try_get(0).map_err(unreadable)?, seen.0))
+        })
+        .collect()
+}
+
+/// A key once in a statement: the latest rejection stands for all, which are counted. In the order of their keys.
+fn latest_of_each_key<'a>(rejections: &'a [Cow<'_, Rejection>], judged_by: &str) -> Vec<Entry<'a>> {
+    let mut latest: HashMap<Cow<'a, str>, (&'a Rejection, i64)> =
+        HashMap::with_capacity(rejections.len());
+    for rejection in rejections {
+        let entry = latest
+            .entry(rejection_key(&rejection.key))
+            .or_insert((rejection, 0));
+        entry.1 += 1;
+        if (entry.0.requested_at, entry.0.sequence) <= (rejection.requested_at, rejection.sequence)
+        {
+            entry.0 = rejection;
+        }
+    }
+    let mut entries: Vec<Entry<'a>> = latest
+        .into_iter()
+        .map(|(key, (rejection, times))| Entry {
+            key,
+            rejection,
+            digest: digest(rejection, judged_by),
+            times,
+        })
+        .collect();
+    entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    entries
+}
+
+/// Of everything that is stored of a rejection but its times: equal digests, equal content.
+fn digest(rejection: &Rejection, judged_by: &str) -> [u8; DIGEST] {
+    let mut context = Context::new(&SHA256);
+    let mut part = |text: Option<&str>| {
+        // Lengths keep the parts apart, and nothing from an empty text.
+        let length = text.map_or(u64::MAX, |text| text.len() as u64);
+        context.update(&length.to_be_bytes());
+        context.update(text.unwrap_or_default().as_bytes());
+    };
+    part(rejection.record_id.as_deref());
+    part(Some(&rejection.payload));
+    part(Some(&rejection.reason));
+    part(Some(&rejection.message));
+    // How a decision came about depends on the payload and the rules.
+    part(rejection.decided.then_some(judged_by));
+    for error in &rejection.errors {
+        part(Some(&error.field));
+        part(Some(&error.expected));
+        part(Some(&error.problem));
+    }
+    part(None);
+    for rule in &rejection.rules {
+        part(Some(rule));
+    }
+    let mut short = [0; DIGEST];
+    let whole = context.finish();
+    short.copy_from_slice(&whole.as_ref()[..DIGEST]);
+    short
+}
+
+/// Rejections as the parameters of their statement.
+#[derive(Debug, Default)]
+struct Columns<'a> {
+    keys: Vec<&'a str>,
+    ids: Vec<Option<Cow<'a, str>>>,
+    payloads: Vec<&'a str>,
+    reasons: Vec<Cow<'a, str>>,
+    messages: Vec<Cow<'a, str>>,
+    errors: Vec<String>,
+    rules: Vec<String>,
+    explanations: Vec<Option<String>>,
+    digests: Vec<&'a [u8]>,
+    seen: Vec<Micros>,
+    times: Vec<i64>,
+    first_seen: Micros,
+}
+
+impl<'a> Columns<'a> {
+    fn of(entries: &'a [Entry<'a>], explain: &mut Explain<'_>) -> Self {
+        let mut columns = Self {
+            first_seen: Micros(i64::MAX),
+            ..Self::default()
+        };
+        for entry in entries {
+            let rejection = entry.rejection;
+            columns.keys.push(entry.key.as_ref());
+            columns.ids.push(rejection.record_id.as_deref().map(clean));
+            columns.payloads.push(&rejection.payload);
+            columns.reasons.push(clean(&rejection.reason));
+            columns.messages.push(clean(&rejection.message));
+            columns.errors.push(errors_json(&rejection.errors));
+            let rules: Vec<_> = rejection.rules.iter().map(|rule| clean(rule)).collect();
+            columns.rules.push(serde_json::json!(rules).to_string());
+            let explanation = rejection.decided.then(|| explain(&rejection.payload));
+            columns.explanations.push(explanation.flatten());
+            columns.digests.push(&entry.digest);
+            columns.seen.push(Micros(rejection.requested_at));
+            columns.times.push(entry.times);
+            columns.first_seen.0 = columns.first_seen.0.min(rejection.requested_at);
+        }
+        columns
+    }
+
+    fn params<'b>(&'b self, target: &'b String, run_id: &'b uuid::Uuid) -> Vec<Param<'b>> {
+        vec![
+            (target, Type::TEXT),
+            (run_id, Type::UUID),
+            (&self.keys, Type::TEXT_ARRAY),
+            (&self.ids, Type::TEXT_ARRAY),
+            (&self.payloads, Type::TEXT_ARRAY),
+            (&self.reasons, Type::TEXT_ARRAY),
+            (&self.messages, Type::TEXT_ARRAY),
+            (&self.errors, Type::TEXT_ARRAY),
+            (&self.rules, Type::TEXT_ARRAY),
+            (&self.explanations, Type::TEXT_ARRAY),
+            (&self.digests, Type::BYTEA_ARRAY),
+            (&self.seen, Type::TIMESTAMPTZ_ARRAY),
+            (&self.times, Type::INT8_ARRAY),
+            (&self.first_seen, Type::TIMESTAMPTZ),
+        ]
     }
 }
 
@@ -203,7 +377,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
             .into_iter()
             .collect(),
         rules: Vec::new(),
-        explanation: None,
+        decided: false,
         requested_at: row.requested_at,
         sequence: row.sequence,
     }

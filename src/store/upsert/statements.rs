@@ -1,11 +1,15 @@
 //! The SQL of the write path, built once for a table. Everything that is counted is counted by these statements.
 
+mod list;
+mod rejections;
+
 use tokio_postgres::types::Type;
 
 use super::super::schema::Layout;
 use super::super::{quote, quote_table};
-use super::rejections::REMEMBERED_KEYS;
 use crate::config::plan::Database;
+pub use list::{Listed, list};
+pub(in super::super) use rejections::{DIGEST_OF_IDS, RejectionStatements};
 
 /// The statements of one table, built once.
 #[derive(Debug)]
@@ -24,9 +28,7 @@ pub(super) struct Statements {
     pub(super) differences: String,
     pub(super) owing: String,
     pub(super) fates: String,
-    pub(super) reject: String,
-    pub(super) resolve: String,
-    pub(super) open_keys: String,
+    pub(super) rejections: RejectionStatements,
     pub(super) log: String,
     /// What a key travels as.
     pub(super) key_type: Type,
@@ -247,30 +249,6 @@ impl Statements {
                 key.cast
             )
         };
-        let rejections = quote_table(&db.log_schema, "sync_rejections");
-        let reject = format!(
-            "INSERT INTO {rejections} AS r (target, key, record_id, payload, reason, message, errors, rules, \
-             explanation, first_run, last_run, first_seen, last_seen, occurrences) \
-             SELECT $1, u.key, u.record_id, u.payload, u.reason, u.message, u.errors::jsonb, u.rules::jsonb, \
-             u.explanation::json, $2, $2, u.seen, u.seen, u.times FROM unnest($3::text[], $4::text[], $5::text[], \
-             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::bigint[]) \
-             AS u(key, record_id, payload, reason, message, errors, rules, explanation, seen, times) \
-             WHERE NOT EXISTS (SELECT 1 FROM {rejections} c WHERE c.target = $1 AND c.key = u.key AND c.resolved_at > u.seen) \
-             ON CONFLICT (target, key) WHERE resolved_at IS NULL DO UPDATE SET record_id = EXCLUDED.record_id, \
-             payload = EXCLUDED.payload, reason = EXCLUDED.reason, message = EXCLUDED.message, \
-             errors = EXCLUDED.errors, rules = EXCLUDED.rules, explanation = EXCLUDED.explanation, \
-             last_run = EXCLUDED.last_run, last_seen = EXCLUDED.last_seen, \
-             occurrences = r.occurrences + EXCLUDED.occurrences WHERE r.last_seen <= EXCLUDED.last_seen"
-        );
-        let resolve = format!(
-            "UPDATE {rejections} AS r SET resolved_at = u.seen, resolved_by = $2 \
-             FROM unnest($3::text[], $4::timestamptz[]) AS u(key, seen) \
-             WHERE r.target = $1 AND r.key = u.key AND r.resolved_at IS NULL AND r.last_seen <= u.seen"
-        );
-        let open_keys = format!(
-            "SELECT key FROM {rejections} WHERE target = $1 AND resolved_at IS NULL LIMIT {}",
-            REMEMBERED_KEYS + 1
-        );
         let log = format!(
             "INSERT INTO {} (run_id, batch, inserted, updated, unchanged, superseded, duplicates, rejected, resolved, committed_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -288,9 +266,7 @@ impl Statements {
             differences,
             owing,
             fates,
-            reject,
-            resolve,
-            open_keys,
+            rejections: RejectionStatements::new(db),
             log,
             key_type: key.wire().element(),
         }

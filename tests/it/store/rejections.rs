@@ -102,7 +102,7 @@ fn a_rejection_stays_open_counts_occurrences_and_is_resolved_when_the_record_pas
     let database = Database::new();
     let mut bench = Bench::new(&database, &customers());
     let state = || {
-        database.one("SELECT concat_ws('|', key, occurrences, resolved_at IS NULL, first_run = last_run) FROM sync_rejections")
+        database.one("SELECT concat_ws('|', key, occurrences, resolved_at IS NULL, first_run = last_run) FROM sync_rejections_now")
     };
     for (round, expected) in ["r1|1|t|t", "r1|2|t|t"].iter().enumerate() {
         let mut batch = bench.batch();

@@ -1,0 +1,154 @@
+//! Which keys of a batch have an open rejection: read in one walk along the index of the open ones, and by lookups where
+//! a walk would read too much.
+//!
+//! The cost is that of the batch, however many rejections are open and whatever the planner knows of them.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::super::batch::{Batch, rejection_key};
+use super::super::connect::{Connection, Param};
+use super::super::encode::Micros;
+use super::super::error::StoreError;
+use super::probe::Pace;
+use super::rejections::DIGEST;
+use super::statements::RejectionStatements;
+use super::{signed, text};
+
+const WHAT: &str = "looking for open rejections";
+/// Open rejections that may be read for each key of the batch: more lie between when the source has another order.
+const READ_PER_KEY: usize = 2;
+/// What the keys of records without a usable id begin with: they would stretch a walk over everything.
+const HASHED: &str = "sha256:";
+
+/// An open rejection as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) id: i64,
+    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
+    pub(super) last_seen: i64,
+    /// Of what is stored of it; none where an earlier version of the program stored it.
+    pub(super) digest: Option<[u8; DIGEST]>,
+}
+
+/// The open rejections among the keys of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Standing(HashMap<String, Open>);
+
+impl Standing {
+    pub(super) fn get(&self, key: &str) -> Option<&Open> {
+        self.0.get(key)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn add(&mut self, row: &Row) -> Result<(), StoreError> {
+        let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
+        let digest: Option<&[u8]> = row.try_get(3).map_err(unreadable)?;
+        let open = Open {
+            id: row.try_get(1).map_err(unreadable)?,
+            last_seen: row.try_get::<_, Micros>(2).map_err(unreadable)?.0,
+            digest: digest.and_then(|digest| digest.try_into().ok()),
+        };
+        self.0.insert(text(row, 0)?.to_owned(), open);
+        Ok(())
+    }
+}
+
+/// A walk from the first to the last key of a batch.
+#[derive(Debug)]
+pub(super) struct Walk {
+    first: String,
+    last: String,
+    limit: i64,
+}
+
+impl Walk {
+    /// None when it is not worth it: the last ones were not, or no key can be walked to.
+    pub(super) fn of(batch: &Batch, pace: &mut Pace) -> Option<Self> {
+        if !pace.is_due() {
+            return None;
+        }
+        // Rows are in the order of their keys, which is that of numbers where the keys are numbers.
+        let rows = batch.rows().iter().map(|row| batch.key(row));
+        let rejected = batch.rejections().iter().map(|r| r.key.as_str());
+        let (mut first, mut last) = (None, None);
+        for key in rows.chain(rejected).map(rejection_key) {
+            if key.starts_with(HASHED) {
+                continue;
+            }
+            if first.as_ref().is_none_or(|first| key < *first) {
+                first = Some(key.clone());
+            }
+            if last.as_ref().is_none_or(|last| key > *last) {
+                last = Some(key);
+            }
+        }
+        let keys = batch.rows().len() + batch.rejections().len();
+        Some(Self {
+            first: first?.into_owned(),
+            last: last?.into_owned(),
+            limit: signed((keys * READ_PER_KEY) as u64),
+        })
+    }
+
+    pub(super) fn params<'a>(&'a self, target: &'a String) -> [Param<'a>; 4] {
+        [
+            (target, Type::TEXT),
+            (&self.first, Type::TEXT),
+            (&self.last, Type::TEXT),
+            (&self.limit, Type::INT8),
+        ]
+    }
+
+    /// What the walk has found; looks up the keys that it did not come to.
+    pub(super) fn complete(
+        walked: Option<(&Self, &[Row])>,
+        conn: &mut Connection,
+        statements: &RejectionStatements,
+        target: &String,
+        batch: &Batch,
+        pace: &mut Pace,
+    ) -> Result<Standing, StoreError> {
+        let mut standing = Standing::default();
+        // Every key between these two was read, if it is open.
+        let mut covered: Option<(&str, &str)> = None;
+        if let Some((walk, rows)) = walked {
+            for row in rows {
+                standing.add(row)?;
+            }
+            let whole = signed(rows.len() as u64) < walk.limit;
+            let end = match rows.last() {
+                Some(row) if !whole => text(row, 0)?,
+                _ => &walk.last,
+            };
+            covered = Some((&walk.first, end));
+        }
+        let rows = batch.rows().iter().map(|row| batch.key(row));
+        let rejected = batch.rejections().iter().map(|r| r.key.as_str());
+        let mut keys: Vec<Cow<'_, str>> = rows
+            .chain(rejected)
+            .map(rejection_key)
+            .filter(|key| covered.is_none_or(|(first, last)| **key < *first || **key > *last))
+            .collect();
+        if walked.is_some() {
+            let all = batch.rows().len() + batch.rejections().len();
+            pace.learn(all - keys.len(), all);
+        }
+        if keys.is_empty() {
+            return Ok(standing);
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let params: [Param<'_>; 2] = [(target, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
+        for row in &conn.query(WHAT, &statements.open_of, &params)? {
+            standing.add(row)?;
+        }
+        Ok(standing)
+    }
+}

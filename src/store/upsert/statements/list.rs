@@ -1,0 +1,119 @@
+//! Every statement of the write path by name, for the tests that look at how PostgreSQL goes about them. A statement that
+//! is added and not listed here does not compile.
+
+use super::super::super::schema::Layout;
+use super::super::LOOKUPS_ONLY;
+use super::{RejectionStatements, Statements, Walk};
+use crate::config::plan::Database;
+
+/// A statement, and the SQL types of its parameters.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub name: &'static str,
+    pub sql: String,
+    pub params: Vec<String>,
+}
+
+/// The settings of a batch's transaction, and all statements that PostgreSQL makes a plan for.
+pub fn list(db: &Database, layout: &Layout) -> (&'static str, Vec<Listed>) {
+    let Statements {
+        // COPY into the table reads nothing.
+        copy: _,
+        walk,
+        all_new,
+        differing,
+        superseded,
+        lock_ascending,
+        lock_descending,
+        compare,
+        differences,
+        owing,
+        fates,
+        rejections,
+        // A VALUES list.
+        log: _,
+        key_type: _,
+    } = Statements::new(db, layout);
+    let RejectionStatements {
+        walk: rejection_walk,
+        open_of,
+        reject,
+        seen,
+        later,
+        resolve,
+    } = rejections;
+    let columns: Vec<String> = layout
+        .columns
+        .iter()
+        .map(|column| format!("{}[]", column.wire().typname()))
+        .collect();
+    let key = columns[layout.key].as_str();
+    let rows = |more: &[&'static str]| -> Vec<String> {
+        let more = more.iter().map(|name| (*name).to_owned());
+        columns.iter().cloned().chain(more).collect()
+    };
+    let of = |types: &[&str]| -> Vec<String> { types.iter().map(|t| (*t).to_owned()).collect() };
+    let written = rows(&["uuid", "timestamptz"]);
+    let mut all = vec![
+        ("all_new", all_new, written.clone()),
+        ("differing", differing, written.clone()),
+        ("superseded", superseded, of(&[key, "timestamptz[]"])),
+        ("lock_ascending", lock_ascending, of(&[key])),
+        ("lock_descending", lock_descending, of(&[key])),
+        ("compare", compare, rows(&[])),
+        ("differences", differences, rows(&["bigint"])),
+        ("owing", owing, written),
+        ("fates", fates, rows(&["int[]", "bigint"])),
+        (
+            "rejections.walk",
+            rejection_walk,
+            of(&["text", "text", "text", "bigint"]),
+        ),
+        ("rejections.open_of", open_of, of(&["text", "text[]"])),
+        (
+            "rejections.reject",
+            reject,
+            of(&[
+                "text",
+                "uuid",
+                "text[]",
+                "text[]",
+                "text[]",
+                "text[]",
+                "text[]",
+                "json[]",
+                "json[]",
+                "json[]",
+                "bytea[]",
+                "timestamptz[]",
+                "bigint[]",
+                "timestamptz",
+            ]),
+        ),
+        (
+            "rejections.seen",
+            seen,
+            of(&["text", "uuid", "bigint[]", "timestamptz[]"]),
+        ),
+        (
+            "rejections.later",
+            later,
+            of(&["text", "timestamptz", "bigint", "bigint", "bigint[]"]),
+        ),
+        (
+            "rejections.resolve",
+            resolve,
+            of(&["text", "uuid", "text[]", "timestamptz"]),
+        ),
+    ];
+    if let Some(Walk { between: _, copy }) = walk {
+        // What COPY copies.
+        let select = copy.trim_start_matches("COPY (").to_owned() + "1000";
+        all.push(("walk", select, Vec::new()));
+    }
+    let all = all
+        .into_iter()
+        .map(|(name, sql, params)| Listed { name, sql, params })
+        .collect();
+    (LOOKUPS_ONLY, all)
+}

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::case::{Case, Closing};
+use crate::cause::Cause;
 use crate::config::plan::{Channel, Plan};
 use crate::store::lease::host_name;
 
@@ -123,12 +124,12 @@ fn deliver_all(
 
 /// Failures of the API go to the list of `on_api_failure`, those of the database to that of `on_database_failure`;
 /// thresholds, brakes, the state directory and bugs are neither's alone and go to both.
-fn hears(plan: &Plan, team: &str, fingerprint: &str) -> bool {
+fn hears(plan: &Plan, team: &str, cause: &Cause) -> bool {
     let is = |name: &Option<String>| name.as_deref() == Some(team);
     let on = &plan.on_failure;
-    match fingerprint.split(':').next() {
-        Some("api") => is(&on.notify_api),
-        Some("database") => is(&on.notify_database),
+    match cause {
+        Cause::Api(_) => is(&on.notify_api),
+        Cause::Database(_) => is(&on.notify_database),
         _ => is(&on.notify_api) || is(&on.notify_database),
     }
 }
@@ -215,17 +216,17 @@ fn cut(text: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::case::{Cause, Evidence};
+    use crate::case::{Evidence, Fault};
 
     fn case() -> Case {
-        let cause = Cause {
-            fingerprint: "api:status".into(),
+        let fault = Fault {
+            cause: Cause::api("status"),
             exit_code: 3,
             sentence: "the API answered <503> & \"no\"".into(),
             transient: true,
             scope: None,
         };
-        Case::open(&cause, "run-1", Evidence::default())
+        Case::open(&fault, "run-1", Evidence::default())
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::fmt::{self, Write as _};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::cause::Cause;
 use crate::record::{Check, Ledger};
 
 pub use shelf::Shelf;
@@ -125,10 +126,27 @@ pub struct Evidence {
     pub full: bool,
 }
 
+/// The two ends of a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Api,
+    Database,
+}
+
+impl Side {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Database => "database",
+        }
+    }
+}
+
 /// A line of `check-api` or `check-db`, taken on the spot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CheckFound {
-    pub of: String,
+    pub of: Side,
     pub name: String,
     pub ok: bool,
     pub detail: String,
@@ -136,9 +154,9 @@ pub struct CheckFound {
 }
 
 impl CheckFound {
-    pub fn new(of: &str, check: &Check) -> Self {
+    pub fn new(of: Side, check: &Check) -> Self {
         Self {
-            of: of.to_owned(),
+            of,
             name: check.name.to_owned(),
             ok: check.ok,
             // A case tells each in one line.
@@ -164,8 +182,8 @@ pub enum Closing {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Case {
     pub id: String,
-    /// Stage and error class: `api:timeout`, `database:57P03`, `threshold:rejection_rate`.
-    pub fingerprint: String,
+    /// As text: `api:timeout`, `database:57P03`, `threshold:rejection_rate`.
+    pub fingerprint: Cause,
     pub exit_code: u8,
     /// What happened, in one sentence.
     pub cause: String,
@@ -208,8 +226,8 @@ impl fmt::Display for Scope {
 
 /// What a run found wrong: enough to open a case or to add to one.
 #[derive(Clone, Debug)]
-pub struct Cause {
-    pub fingerprint: String,
+pub struct Fault {
+    pub cause: Cause,
     pub exit_code: u8,
     pub sentence: String,
     pub transient: bool,
@@ -232,7 +250,7 @@ pub fn ledger_counts(ledger: &Ledger) -> Vec<(String, u64)> {
 
 impl Case {
     /// A new case for this cause, its first step active and the checks taken from the evidence.
-    pub fn open(cause: &Cause, run_id: &str, evidence: Evidence) -> Self {
+    pub fn open(fault: &Fault, run_id: &str, evidence: Evidence) -> Self {
         let items = Step::ALL.iter().map(|&step| Item {
             step,
             state: State::Available,
@@ -242,7 +260,7 @@ impl Case {
         });
         // The end of a version 7 UUID is random; its beginning is the time, which the case shows anyway.
         let id: String = run_id.chars().filter(char::is_ascii_hexdigit).collect();
-        let short: String = crc32fast::hash(format!("{id}{}", cause.fingerprint).as_bytes())
+        let short: String = crc32fast::hash(format!("{id}{}", fault.cause).as_bytes())
             .to_be_bytes()
             .iter()
             .fold(String::from("C"), |mut text, byte| {
@@ -252,10 +270,10 @@ impl Case {
             });
         let mut case = Self {
             id: short,
-            fingerprint: cause.fingerprint.clone(),
-            exit_code: cause.exit_code,
-            cause: cause.sentence.clone(),
-            transient: cause.transient,
+            fingerprint: fault.cause.clone(),
+            exit_code: fault.exit_code,
+            cause: fault.sentence.clone(),
+            transient: fault.transient,
             opened_at: now(),
             closed_at: None,
             closing: None,
@@ -268,12 +286,12 @@ impl Case {
             scopes: BTreeSet::new(),
         };
         case.item_mut(Step::Investigate).state = State::Active;
-        case.add_occurrence(cause, run_id, evidence);
+        case.add_occurrence(fault, run_id, evidence);
         case
     }
 
     /// The same cause in another run. Adding the same run twice changes nothing.
-    pub fn add_occurrence(&mut self, cause: &Cause, run_id: &str, evidence: Evidence) {
+    pub fn add_occurrence(&mut self, fault: &Fault, run_id: &str, evidence: Evidence) {
         if self.occurrences.iter().any(|seen| seen.run_id == run_id) {
             return;
         }
@@ -281,14 +299,17 @@ impl Case {
         self.occurrences.push(Occurrence {
             run_id: run_id.to_owned(),
             at: now(),
-            exit_code: cause.exit_code,
+            exit_code: fault.exit_code,
         });
         if self.occurrences.len() > KEPT {
             self.occurrences.remove(1);
         }
-        self.cause.clone_from(&cause.sentence);
-        self.scopes.extend(cause.scope.clone());
-        for (of, step) in [("api", Step::CheckApi), ("database", Step::CheckDatabase)] {
+        self.cause.clone_from(&fault.sentence);
+        self.scopes.extend(fault.scope.clone());
+        for (of, step) in [
+            (Side::Api, Step::CheckApi),
+            (Side::Database, Step::CheckDatabase),
+        ] {
             let mut found = evidence
                 .checks
                 .iter()
@@ -448,9 +469,9 @@ impl Case {
 mod tests {
     use super::*;
 
-    fn cause() -> Cause {
-        Cause {
-            fingerprint: "api:timeout".into(),
+    fn fault() -> Fault {
+        Fault {
+            cause: Cause::api("timeout"),
             exit_code: 3,
             sentence: "page 7 was not answered within 30 s".into(),
             transient: true,
@@ -460,13 +481,13 @@ mod tests {
 
     #[test]
     fn the_same_run_is_counted_once_and_another_is_added() {
-        let mut case = Case::open(&cause(), "run-1", Evidence::default());
-        case.add_occurrence(&cause(), "run-1", Evidence::default());
+        let mut case = Case::open(&fault(), "run-1", Evidence::default());
+        case.add_occurrence(&fault(), "run-1", Evidence::default());
         assert_eq!(case.count, 1);
-        case.add_occurrence(&cause(), "run-2", Evidence::default());
+        case.add_occurrence(&fault(), "run-2", Evidence::default());
         assert_eq!(case.count, 2);
         let mut copy = case.clone();
-        copy.add_occurrence(&cause(), "run-3", Evidence::default());
+        copy.add_occurrence(&fault(), "run-3", Evidence::default());
         case.merge(&copy);
         case.merge(&copy);
         assert_eq!(case.count, 3);
@@ -474,7 +495,7 @@ mod tests {
 
     #[test]
     fn the_plan_leads_from_investigate_over_resolve_to_retry_and_back() {
-        let mut case = Case::open(&cause(), "run-1", Evidence::default());
+        let mut case = Case::open(&fault(), "run-1", Evidence::default());
         assert!(
             case.next_command().contains("complete"),
             "{}",
@@ -499,7 +520,7 @@ mod tests {
 
     #[test]
     fn human_steps_nobody_took_become_skipped() {
-        let mut case = Case::open(&cause(), "run-1", Evidence::default());
+        let mut case = Case::open(&fault(), "run-1", Evidence::default());
         case.close(Closing::Recovered, "datasync", "a later run succeeded");
         assert_eq!(case.item(Step::Investigate).state, State::Skipped);
         assert_eq!(case.item(Step::Resolve).state, State::Skipped);
@@ -512,13 +533,13 @@ mod tests {
             shard: (!shard.is_empty()).then(|| shard.to_owned()),
         };
         let met = |scopes: &[Scope]| {
-            let mut case = Case::open(&cause(), "run-1", Evidence::default());
+            let mut case = Case::open(&fault(), "run-1", Evidence::default());
             for (i, scope) in scopes.iter().enumerate() {
-                let cause = Cause {
+                let fault = Fault {
                     scope: Some(scope.clone()),
-                    ..cause()
+                    ..fault()
                 };
-                case.add_occurrence(&cause, &format!("run-1{i}"), Evidence::default());
+                case.add_occurrence(&fault, &format!("run-1{i}"), Evidence::default());
             }
             case
         };

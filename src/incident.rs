@@ -12,21 +12,37 @@ use anyhow::{Context as _, Result};
 
 use crate::alert;
 use crate::atomic_file;
-use crate::case::{Case, Cause, CheckFound, Closing, Evidence, Scope, Shelf};
+use crate::case::{Case, CheckFound, Closing, Evidence, Fault, Scope, Shelf, Side};
+use crate::cause::{Cause, Threshold};
 use crate::config::plan::{Database, Plan};
 use crate::exit::Exit;
 use crate::record::Ledger;
 use crate::store::{self, CaseRow, Connection, RunEnd, RunHeader, StoreError};
+
+/// Something that went wrong in a run, and the exit code that it calls for.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub cause: Cause,
+    pub sentence: String,
+}
+
+/// A threshold without an exit code that was crossed.
+#[derive(Clone, Debug)]
+pub struct Remark {
+    pub threshold: Threshold,
+    pub sentence: String,
+}
 
 /// What is known when a run ends.
 #[derive(Debug)]
 pub struct Books<'a> {
     pub plan: &'a Plan,
     pub run_id: &'a str,
-    /// Worst first: exit, fingerprint, sentence.
-    pub failures: &'a [(Exit, String, String)],
-    /// Thresholds without an exit code: fingerprint, sentence.
-    pub remarks: &'a [(&'static str, String)],
+    /// Worst first.
+    pub failures: &'a [Failure],
+    /// Thresholds without an exit code.
+    pub remarks: &'a [Remark],
     pub exit: Exit,
     /// `retry` closes the cases itself.
     pub retrying: bool,
@@ -95,26 +111,26 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
         }
     };
     let mut touched = Vec::new();
-    let causes = causes(books);
-    if !causes.is_empty() {
+    let faults = faults(books);
+    if !faults.is_empty() {
         let evidence = evidence(books);
         if let Some(connection) = connection.as_deref_mut() {
             // However long the looking took.
             connection.set_deadline(Some(Instant::now() + books.closing));
         }
-        for cause in &causes {
+        for fault in &faults {
             let known = others
                 .iter()
-                .position(|case| case.fingerprint == cause.fingerprint);
+                .position(|case| case.fingerprint == fault.cause);
             let case = match known {
                 Some(at) => {
                     let mut case = others.remove(at);
-                    case.add_occurrence(cause, books.run_id, evidence.clone());
+                    case.add_occurrence(fault, books.run_id, evidence.clone());
                     case
                 }
-                None => Case::open(cause, books.run_id, evidence.clone()),
+                None => Case::open(fault, books.run_id, evidence.clone()),
             };
-            if cause.exit_code != 0 {
+            if fault.exit_code != 0 {
                 kept.case_id.get_or_insert_with(|| case.id.clone());
             }
             touched.push(case);
@@ -194,21 +210,26 @@ pub fn tell(
     }
 }
 
-/// The causes a case is opened for, the one of the exit code first.
-fn causes(books: &Books<'_>) -> Vec<Cause> {
+/// The faults a case is opened for, the one of the exit code first.
+fn faults(books: &Books<'_>) -> Vec<Fault> {
     if matches!(books.exit, Exit::Interrupted | Exit::Terminated) {
         // Somebody meant it.
         return Vec::new();
     }
-    let mut causes: Vec<Cause> = Vec::new();
-    for (exit, fingerprint, sentence) in books.failures {
+    let mut faults: Vec<Fault> = Vec::new();
+    for Failure {
+        exit,
+        cause,
+        sentence,
+    } in books.failures
+    {
         let cased = matches!(
             exit,
             Exit::Internal | Exit::Api | Exit::Database | Exit::Threshold | Exit::State
         );
-        if cased && !causes.iter().any(|cause| cause.fingerprint == *fingerprint) {
-            causes.push(Cause {
-                fingerprint: fingerprint.clone(),
+        if cased && !faults.iter().any(|known| known.cause == *cause) {
+            faults.push(Fault {
+                cause: cause.clone(),
                 exit_code: exit.code(),
                 sentence: sentence.clone(),
                 // What a later good run proves to be over; damage and bugs want a person's eye.
@@ -217,14 +238,14 @@ fn causes(books: &Books<'_>) -> Vec<Cause> {
             });
         }
     }
-    causes.extend(books.remarks.iter().map(|(fingerprint, sentence)| Cause {
-        fingerprint: (*fingerprint).to_owned(),
+    faults.extend(books.remarks.iter().map(|remark| Fault {
+        cause: Cause::Threshold(remark.threshold),
         exit_code: Exit::Success.code(),
-        sentence: sentence.clone(),
+        sentence: remark.sentence.clone(),
         transient: true,
         scope: books.met(),
     }));
-    causes
+    faults
 }
 
 /// Whether a run that ended like this shows that the cause of a case has passed. One that had nothing but too many
@@ -233,11 +254,9 @@ fn has_passed(books: &Books<'_>, case: &Case) -> bool {
     let braked = books
         .failures
         .iter()
-        .any(|(_, fingerprint, _)| fingerprint.starts_with("brake:"));
-    let ends = ["api:", "database:"];
-    case.transient
-        && (books.exit == Exit::Success
-            || (!braked && ends.iter().any(|end| case.fingerprint.starts_with(end))))
+        .any(|failure| matches!(failure.cause, Cause::Brake(_)));
+    let of_a_side = matches!(case.fingerprint, Cause::Api(_) | Cause::Database(_));
+    case.transient && (books.exit == Exit::Success || (!braked && of_a_side))
 }
 
 /// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.
@@ -252,7 +271,7 @@ fn evidence(books: &Books<'_>) -> Evidence {
             &books.plan.mapping,
             books.plan.alerts.api_response_time,
         );
-        checks.extend(found.iter().map(|check| CheckFound::new("api", check)));
+        checks.extend(found.iter().map(|check| CheckFound::new(Side::Api, check)));
     }
     if let Some(database) = books.plan.database.as_ref().filter(|_| looks) {
         let mut hasty = database.clone();
@@ -263,15 +282,15 @@ fn evidence(books: &Books<'_>) -> Evidence {
             found
                 .checks
                 .iter()
-                .map(|check| CheckFound::new("database", check)),
+                .map(|check| CheckFound::new(Side::Database, check)),
         );
     }
     Evidence {
         errors: books
             .failures
             .iter()
-            .map(|(_, _, sentence)| sentence)
-            .chain(books.remarks.iter().map(|(_, sentence)| sentence))
+            .map(|failure| &failure.sentence)
+            .chain(books.remarks.iter().map(|remark| &remark.sentence))
             .cloned()
             .collect(),
         ledger: crate::case::ledger_counts(books.ledger),
@@ -335,7 +354,7 @@ pub fn keep(
 pub fn save(connection: &mut Connection, db: &Database, case: &Case) -> Result<bool, StoreError> {
     let row = CaseRow {
         id: case.id.clone(),
-        fingerprint: case.fingerprint.clone(),
+        fingerprint: case.fingerprint.to_string(),
         open: case.is_open(),
         opened_at: case.opened_at.clone(),
         closed_at: case.closed_at.clone(),

@@ -17,6 +17,7 @@ pub mod transform; // mapping applied to a record: typed cells
 
 pub mod alert; // what the operations team hears of a case
 pub mod case; // the incident and its five steps
+pub mod cause; // why a run did not end well
 pub mod incident; // what a run leaves behind: log row and case
 pub mod logging; // what goes to stderr
 pub mod metrics; // a run's figures for Prometheus

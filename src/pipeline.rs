@@ -28,6 +28,7 @@ use anyhow::{Context as _, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::api::{ApiError, Client, Pages};
+use crate::cause::BrakeCause;
 use crate::config::plan;
 use crate::histogram::Histogram;
 use crate::progress::Progress;
@@ -158,8 +159,8 @@ pub struct Flow {
     /// Records that could be neither written nor spooled; the next run fetches them again.
     pub let_go: u64,
     pub api_error: Option<ApiError>,
-    /// A brake stopped it: fingerprint and sentence.
-    pub braked: Option<(&'static str, String)>,
+    /// A brake stopped it: which one, and a sentence.
+    pub braked: Option<(BrakeCause, String)>,
     pub store_error: Option<StoreError>,
     pub spool_error: Option<SpoolError>,
     /// Largest number of writers, and whether the pool was at its maximum while batches waited.
@@ -230,7 +231,7 @@ enum Event<'a> {
     Settled(Fate, DoneOnDrop<'a, Keys, Box<Batch>>),
     FetchFailed(ApiError),
     /// Fingerprint and sentence.
-    Braked((&'static str, String)),
+    Braked((BrakeCause, String)),
     /// A writer went home because the server has no connection for it.
     CrowdedOut,
     /// A thread that sends events has ended, in whatever way.

@@ -21,9 +21,11 @@ use anyhow::Result;
 
 use crate::alert;
 use crate::api::Pages;
+use crate::cause::{Cause, InternalCause};
 use crate::config::plan::{Api, Database, Plan};
 use crate::decision::Decision;
 use crate::exit::{self, Busy, Exit};
+use crate::incident::{Failure, Remark};
 use crate::pipeline::{self, Feed, Flow, Job, Keep, Limits, Rules, Target, Task};
 use crate::progress::Progress;
 use crate::report::Report;
@@ -127,13 +129,18 @@ pub fn sync(
         Ok(flow) => {
             if let Err(error) = run.write_back(&flow) {
                 let sentence = format!("write-back: {error:#}");
-                run.fail(Exit::Internal, "internal:write_back", &sentence);
+                run.fail(
+                    Exit::Internal,
+                    Cause::Internal(InternalCause::WriteBack),
+                    &sentence,
+                );
             }
             flow
         }
         Err(error) if error.is::<Busy>() => return Err(error),
         Err(error) => {
-            run.fail(exit::of(&error), "internal:error", &format!("{error:#}"));
+            let cause = Cause::Internal(InternalCause::Error);
+            run.fail(exit::of(&error), cause, &format!("{error:#}"));
             Flow::default()
         }
     };
@@ -180,10 +187,10 @@ struct Run<'a> {
     replayed: u64,
     next_batch: u64,
     exit: Exit,
-    /// What went wrong, worst first in the end: exit, `stage:class`, sentence.
-    failures: Vec<(Exit, String, String)>,
-    /// Thresholds without an exit code that were crossed: `threshold:name`, sentence.
-    remarks: Vec<(&'static str, String)>,
+    /// What went wrong, worst first in the end.
+    failures: Vec<Failure>,
+    /// Thresholds without an exit code that were crossed.
+    remarks: Vec<Remark>,
     /// The database needs a person: nothing is fetched.
     fatal: bool,
 }
@@ -207,16 +214,19 @@ impl Run<'_> {
         });
     }
 
-    fn fail(&mut self, exit: Exit, fingerprint: &str, sentence: &str) {
+    fn fail(&mut self, exit: Exit, cause: Cause, sentence: &str) {
         self.exit = self.exit.worse(exit);
-        self.failures
-            .push((exit, fingerprint.to_owned(), sentence.to_owned()));
+        self.failures.push(Failure {
+            exit,
+            cause,
+            sentence: sentence.to_owned(),
+        });
     }
 
     fn store_failed(&mut self, error: &StoreError) {
         self.fail(
             Exit::Database,
-            &format!("database:{}", error.kind()),
+            Cause::database(error.kind()),
             &error.to_string(),
         );
     }

@@ -82,7 +82,7 @@ impl Shelf {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::case::{Cause, Evidence};
+    use crate::case::{Evidence, Fault};
 
     #[test]
     fn the_shelf_gives_back_what_it_got() {
@@ -90,8 +90,8 @@ mod tests {
         let shelf = Shelf::new(folder.path());
         assert!(shelf.all().unwrap().is_empty());
         let case = Case::open(
-            &Cause {
-                fingerprint: "api:timeout".into(),
+            &Fault {
+                cause: crate::cause::Cause::api("timeout"),
                 exit_code: 3,
                 sentence: "page 7 was not answered within 30 s".into(),
                 transient: true,

@@ -3,6 +3,7 @@
 //! Writes what the case holds and changes nothing.
 
 use super::{Case, Closing, State, Step};
+use crate::cause::{Cause, Threshold};
 use crate::report::{clean, grouped};
 
 impl Case {
@@ -91,7 +92,7 @@ impl Case {
             let mark = if check.ok { "ok  " } else { "FAIL" };
             line(&format!(
                 "  {mark} {:<9} {:<16} {}",
-                check.of,
+                check.of.name(),
                 check.name,
                 clean(&check.detail)
             ));
@@ -155,10 +156,12 @@ impl Case {
     /// What to type next.
     pub fn next_command(&self) -> String {
         let id = &self.id;
-        let check = match self.fingerprint.split_once(':') {
-            Some(("api", _) | (_, "api_response_time")) => "datasync check-api",
-            // Its last line is about the state directory.
-            Some(("database" | "state", _) | (_, "pool_exhaustion" | "sync_failure_rate")) => {
+        let check = match self.fingerprint {
+            Cause::Api(_) | Cause::Threshold(Threshold::ApiResponseTime) => "datasync check-api",
+            // The last line of check-db is about the state directory.
+            Cause::Database(_)
+            | Cause::State(_)
+            | Cause::Threshold(Threshold::PoolExhaustion | Threshold::SyncFailureRate) => {
                 "datasync check-db"
             }
             _ => "datasync validate",

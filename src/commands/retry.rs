@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::watch::watched;
 use crate::api;
-use crate::case::{Case, CheckFound, Closing, Shelf, State, Step};
+use crate::case::{Case, CheckFound, Closing, Shelf, Side, State, Step};
+use crate::cause::{ApiCause, Cause, Threshold};
 use crate::cli::{Global, Output, RetryArgs};
 use crate::config::plan::Plan;
 use crate::exit::{Exit, Misconfigured};
@@ -65,8 +66,10 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     if let Some(asked) = signals.asked() {
         return Ok((asked, None));
     }
-    let api_ok = found.iter().all(|check| check.ok || check.of != "api");
-    let database_ok = found.iter().all(|check| check.ok || check.of != "database");
+    let api_ok = found.iter().all(|check| check.ok || check.of != Side::Api);
+    let database_ok = found
+        .iter()
+        .all(|check| check.ok || check.of != Side::Database);
     let who = incident::who();
     for mut case in cases.clone() {
         if let Some(note) = &args.note {
@@ -106,7 +109,9 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     if exit == Exit::Success && fetch && !api_ok {
         exit = Exit::Api;
         report.exit_code = exit.code();
-        let failed = found.iter().find(|check| !check.ok && check.of == "api");
+        let failed = found
+            .iter()
+            .find(|check| !check.ok && check.of == Side::Api);
         let why = failed.map_or("", |check| check.detail.as_str());
         report
             .problems
@@ -210,16 +215,19 @@ fn chosen(
 fn look(plan: &Plan) -> Result<Vec<CheckFound>> {
     let api = api::check(plan.api()?, &plan.mapping, plan.alerts.api_response_time);
     let database = store::check(plan.database()?, &plan.mapping);
-    let api = api.iter().map(|check| CheckFound::new("api", check));
+    let api = api.iter().map(|check| CheckFound::new(Side::Api, check));
     let database = database
         .checks
         .iter()
-        .map(|check| CheckFound::new("database", check));
+        .map(|check| CheckFound::new(Side::Database, check));
     Ok(api.chain(database).collect())
 }
 
 fn note_checks(case: &mut Case, found: &[CheckFound]) {
-    for (of, step) in [("api", Step::CheckApi), ("database", Step::CheckDatabase)] {
+    for (of, step) in [
+        (Side::Api, Step::CheckApi),
+        (Side::Database, Step::CheckDatabase),
+    ] {
         let bad: Vec<&str> = found
             .iter()
             .filter(|check| check.of == of && !check.ok)
@@ -245,9 +253,12 @@ fn needs_fetch(case: &Case, plan: &Plan) -> bool {
         .ledger
         .first()
         .map_or(0, |(_, fetched)| *fetched);
-    let stored_late = case.fingerprint.starts_with("database:")
-        || case.fingerprint == "api:write_back"
-        || case.fingerprint == "threshold:sync_failure_rate";
+    let stored_late = matches!(
+        case.fingerprint,
+        Cause::Database(_)
+            | Cause::Api(ApiCause::WriteBack)
+            | Cause::Threshold(Threshold::SyncFailureRate)
+    );
     // With the strategy `stop` the fetch had ended with the database.
     !stored_late || fetched == 0 || !plan.on_failure.continue_on_database_failure
 }
@@ -273,11 +284,13 @@ impl Outcome<'_> {
         }
         let database_ok = matches!(self.exit, Exit::Api | Exit::Threshold) && self.waiting == 0;
         let api_ok = self.exit == Exit::Threshold && self.fetched;
-        match case.fingerprint.split(':').next() {
-            Some("database") => database_ok && (api_ok || !needs_fetch(case, self.plan)),
-            Some("threshold") if !needs_fetch(case, self.plan) => database_ok,
-            Some("api") => api_ok,
-            Some("threshold" | "brake") => api_ok && !self.errors.contains_key(&case.fingerprint),
+        match case.fingerprint {
+            Cause::Database(_) => database_ok && (api_ok || !needs_fetch(case, self.plan)),
+            Cause::Threshold(_) if !needs_fetch(case, self.plan) => database_ok,
+            Cause::Api(_) => api_ok,
+            Cause::Threshold(_) | Cause::Brake(_) => {
+                api_ok && !self.errors.contains_key(&case.fingerprint.to_string())
+            }
             _ => false,
         }
     }

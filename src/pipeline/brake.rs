@@ -1,6 +1,8 @@
 //! Brakes: a source that suddenly has nothing, or far less than before, or sends what the rules refuse, is stopped before
 //! it does harm.
 
+use crate::cause::BrakeCause;
+
 /// Records that are judged before the share of rejections is looked at.
 pub(super) const FIRST: u64 = 1_000;
 
@@ -19,22 +21,22 @@ pub struct Brake {
 }
 
 impl Brake {
-    /// Why a run with so many records is stopped, if it is: fingerprint and sentence.
-    pub fn on_volume(&self, records: u64) -> Option<(&'static str, String)> {
+    /// Why a run with so many records is stopped, if it is: which brake, and a sentence.
+    pub fn on_volume(&self, records: u64) -> Option<(BrakeCause, String)> {
         self.compare(self.previous, records)
     }
 
     /// The same by what the API announces, before anything is written.
-    pub(super) fn on_announced(&self, records: u64) -> Option<(&'static str, String)> {
+    pub(super) fn on_announced(&self, records: u64) -> Option<(BrakeCause, String)> {
         self.compare(self.previous_whole, records)
     }
 
-    fn compare(&self, before: Option<u64>, records: u64) -> Option<(&'static str, String)> {
+    fn compare(&self, before: Option<u64>, records: u64) -> Option<(BrakeCause, String)> {
         let before = before.filter(|&before| before > 0)?;
         let advice = "look at the source; --accept-drop lets the run pass";
         if records == 0 && self.zero_records {
             return Some((
-                "brake:zero_records",
+                BrakeCause::ZeroRecords,
                 format!(
                     "the source has no records, and had {before} in the last complete run: {advice}"
                 ),
@@ -48,7 +50,7 @@ impl Brake {
                 100.0 * drop,
                 100.0 * limit
             );
-            ("brake:max_drop", sentence)
+            (BrakeCause::MaxDrop, sentence)
         })
     }
 
@@ -57,7 +59,7 @@ impl Brake {
         &self,
         rejected: u64,
         records: u64,
-    ) -> Option<(&'static str, String)> {
+    ) -> Option<(BrakeCause, String)> {
         let limit = self.max_rejection.filter(|_| records >= FIRST)?;
         let share = rejected as f64 / FIRST as f64;
         (share > limit).then(|| {
@@ -66,7 +68,7 @@ impl Brake {
                  `datasync validate --fetch --limit {FIRST}`; --accept-drop lets the run pass",
                 100.0 * limit
             );
-            ("brake:max_rejection", sentence)
+            (BrakeCause::MaxRejection, sentence)
         })
     }
 }
@@ -90,12 +92,12 @@ mod tests {
         assert!(
             BRAKE
                 .on_volume(499)
-                .is_some_and(|(name, _)| name == "brake:max_drop")
+                .is_some_and(|(name, _)| name == BrakeCause::MaxDrop)
         );
         assert!(
             BRAKE
                 .on_volume(0)
-                .is_some_and(|(name, _)| name == "brake:zero_records")
+                .is_some_and(|(name, _)| name == BrakeCause::ZeroRecords)
         );
         let first = Brake {
             previous: None,

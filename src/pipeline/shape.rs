@@ -155,7 +155,7 @@ impl<'a> Shaper<'a> {
     }
 
     /// Why the run should stop by what was refused of its first records, if it should.
-    pub(super) fn watch(&self, brake: &Brake) -> Option<(&'static str, String)> {
+    pub(super) fn watch(&self, brake: &Brake) -> Option<(crate::cause::BrakeCause, String)> {
         brake.on_rejections(self.refused, self.decided)
     }
 

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::{Purpose, Run, shard};
 use crate::case::Scope;
+use crate::cause::{Cause, DatabaseCause, InternalCause, StateCause, Threshold};
 use crate::exit::Exit;
 use crate::histogram::Histogram;
-use crate::incident;
+use crate::incident::{self, Remark};
 use crate::pipeline::Flow;
 use crate::record::Ledger;
 use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, grouped};
@@ -41,21 +42,25 @@ impl Run<'_> {
     pub(super) fn judge(&mut self, flow: &Flow) {
         let ledger = &flow.ledger;
         if let Some(sentence) = ledger.imbalance() {
-            self.fail(Exit::Internal, "internal:ledger", &sentence);
+            self.fail(
+                Exit::Internal,
+                Cause::Internal(InternalCause::Ledger),
+                &sentence,
+            );
         }
         if let Some(error) = &flow.spool_error {
-            self.fail(Exit::State, "state:spool", &error.to_string());
+            self.fail(
+                Exit::State,
+                Cause::State(StateCause::Spool),
+                &error.to_string(),
+            );
         }
         if let Some(error) = flow
             .api_error
             .as_ref()
             .filter(|error| error.kind() != "stopped")
         {
-            self.fail(
-                Exit::Api,
-                &format!("api:{}", error.kind()),
-                &error.to_string(),
-            );
+            self.fail(Exit::Api, Cause::api(error.kind()), &error.to_string());
         }
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
@@ -71,7 +76,11 @@ impl Run<'_> {
             } else {
                 "the database did not take everything"
             };
-            self.fail(Exit::Database, "database:unwritten", sentence);
+            self.fail(
+                Exit::Database,
+                Cause::Database(DatabaseCause::Unwritten),
+                sentence,
+            );
         }
         let braked = flow.braked.clone().or_else(|| {
             // What the API did not announce is found at the end, where the end was reached.
@@ -83,20 +92,20 @@ impl Run<'_> {
                 .then(|| self.brake.on_volume(ledger.fetched))
                 .flatten()
         });
-        if let Some((fingerprint, sentence)) = braked {
+        if let Some((brake, sentence)) = braked {
             self.braked = true;
-            self.fail(Exit::Threshold, fingerprint, &sentence);
+            self.fail(Exit::Threshold, Cause::Brake(brake), &sentence);
         }
         let alerts = &self.plan.alerts;
-        for (name, fate, count, limit) in [
+        for (threshold, fate, count, limit) in [
             (
-                "rejection_rate",
+                Threshold::RejectionRate,
                 "rejected",
                 ledger.rejected,
                 alerts.rejection_rate,
             ),
             (
-                "sync_failure_rate",
+                Threshold::SyncFailureRate,
                 "spooled",
                 ledger.spooled,
                 alerts.sync_failure_rate,
@@ -105,22 +114,23 @@ impl Run<'_> {
             let share = share(count, ledger.fetched);
             if share > limit {
                 let sentence = format!(
-                    "{name}: {:.1} % of the records were {fate}, more than {:.1} %",
+                    "{}: {:.1} % of the records were {fate}, more than {:.1} %",
+                    threshold.name(),
                     100.0 * share,
                     100.0 * limit
                 );
-                self.fail(Exit::Threshold, &format!("threshold:{name}"), &sentence);
+                self.fail(Exit::Threshold, Cause::Threshold(threshold), &sentence);
             }
         }
         let slowest = self.pages.stats().response_seconds.max();
         let limit = alerts.api_response_time.as_secs_f64();
         if slowest > limit {
-            self.remarks.push((
-                "threshold:api_response_time",
-                format!(
+            self.remarks.push(Remark {
+                threshold: Threshold::ApiResponseTime,
+                sentence: format!(
                     "api_response_time: the slowest answer took {slowest:.1} s, more than {limit:.1} s"
                 ),
-            ));
+            });
         }
         let crowded = self.is_crowded(flow);
         if alerts.pool_exhaustion && (flow.pool_exhausted || crowded) {
@@ -132,20 +142,21 @@ impl Run<'_> {
                     flow.writers
                 )
             };
-            self.remarks.push(("threshold:pool_exhaustion", sentence));
+            self.remarks.push(Remark {
+                threshold: Threshold::PoolExhaustion,
+                sentence,
+            });
         }
         if let Some(asked) = self.signals.asked() {
             self.exit = self.exit.worse(asked);
         }
-        self.failures.sort_by_key(|(exit, ..)| exit.rank());
+        self.failures.sort_by_key(|failure| failure.exit.rank());
     }
 
     /// The server had no connection to spare, for the run itself or for a writer.
     fn is_crowded(&self, flow: &Flow) -> bool {
-        let refused = |(_, fingerprint, _): &(Exit, String, String)| {
-            fingerprint == "database:too_many_connections"
-        };
-        flow.crowded || self.failures.iter().any(refused)
+        let full = Cause::Database(DatabaseCause::TooManyConnections);
+        flow.crowded || self.failures.iter().any(|failure| failure.cause == full)
     }
 
     pub(super) fn status(&self, flow: &Flow) -> Status {
@@ -179,26 +190,27 @@ impl Run<'_> {
         let mut errors_by_type: BTreeMap<String, u64> = stats
             .retries_by_kind
             .iter()
-            .map(|(kind, count)| (format!("api:{kind}"), *count))
+            .map(|(kind, count)| (Cause::api(kind).to_string(), *count))
             .collect();
-        for (_, fingerprint, _) in &self.failures {
-            *errors_by_type.entry(fingerprint.clone()).or_default() += 1;
+        for failure in &self.failures {
+            *errors_by_type.entry(failure.cause.to_string()).or_default() += 1;
         }
         let (crossed, alerts) = self
             .failures
             .iter()
-            .filter(|(exit, ..)| *exit == Exit::Threshold)
-            .map(|(_, fingerprint, sentence)| (fingerprint.as_str(), sentence))
-            .chain(self.remarks.iter().map(|(name, text)| (*name, text)))
-            .map(|(fingerprint, sentence)| {
-                let name = fingerprint.split_once(':').map_or("", |(_, name)| name);
-                (name.to_owned(), sentence.clone())
-            })
+            .filter(|failure| failure.exit == Exit::Threshold)
+            .map(|failure| (failure.cause.name(), &failure.sentence))
+            .chain(
+                self.remarks
+                    .iter()
+                    .map(|remark| (remark.threshold.name(), &remark.sentence)),
+            )
+            .map(|(name, sentence)| (name.to_owned(), sentence.clone()))
             .unzip();
         let mut problems: Vec<String> = Vec::new();
-        for (exit, _, sentence) in &self.failures {
-            if *exit != Exit::Threshold && !problems.contains(sentence) {
-                problems.push(sentence.clone());
+        for failure in &self.failures {
+            if failure.exit != Exit::Threshold && !problems.contains(&failure.sentence) {
+                problems.push(failure.sentence.clone());
             }
         }
         if self.is_dry() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::{Run, limits};
+use crate::cause::{Cause, InternalCause, StateCause};
 use crate::exit::Exit;
 use crate::pipeline::{self, Feed, Flow, Job, Rules, Sheet, Target, Task};
 use crate::progress::Progress;
@@ -34,7 +35,7 @@ impl Run<'_> {
                         aside.display()
                     );
                     log::error!("{sentence}");
-                    self.fail(Exit::State, "state:damaged", &sentence);
+                    self.fail(Exit::State, Cause::State(StateCause::Damaged), &sentence);
                 }
             }
         }
@@ -59,7 +60,11 @@ impl Run<'_> {
             self.connection = None;
         }
         if let Some(sentence) = flow.ledger.imbalance() {
-            self.fail(Exit::Internal, "internal:ledger", &sentence);
+            self.fail(
+                Exit::Internal,
+                Cause::Internal(InternalCause::Ledger),
+                &sentence,
+            );
             return Ok(false);
         }
         if flow.ledger.spooled > 0 {

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, unbounded
 
 use super::Run;
 use crate::api::{ApiError, Class, Sender, Sent};
+use crate::cause::{ApiCause, Cause, InternalCause};
 use crate::config::plan::{WriteBack, WriteBackOutcome};
 use crate::exit::Exit;
 use crate::incident;
@@ -344,7 +345,11 @@ impl Run<'_> {
                 ledger.due,
                 ledger.sent + ledger.conflicts + ledger.gone + ledger.kept
             );
-            self.fail(Exit::Internal, "internal:write_back_ledger", &sentence);
+            self.fail(
+                Exit::Internal,
+                Cause::Internal(InternalCause::WriteBackLedger),
+                &sentence,
+            );
         }
         if ledger.conflicts > 0 {
             let sentence = format!(
@@ -352,7 +357,11 @@ impl Run<'_> {
                 counted(ledger.conflicts, "record"),
                 listed(&delivery.conflicts, ledger.conflicts)
             );
-            self.fail(Exit::Api, "api:write_back_conflict", &sentence);
+            self.fail(
+                Exit::Api,
+                Cause::Api(ApiCause::WriteBackConflict),
+                &sentence,
+            );
         }
         if ledger.gone > 0 {
             let sentence = format!(
@@ -360,16 +369,16 @@ impl Run<'_> {
                 counted(ledger.gone, "record"),
                 listed(&delivery.gone, ledger.gone)
             );
-            self.fail(Exit::Api, "api:write_back_gone", &sentence);
+            self.fail(Exit::Api, Cause::Api(ApiCause::WriteBackGone), &sentence);
         }
         if let Some((id, error)) = &delivery.failure() {
             let sentence = format!(
                 "write-back: {} not delivered and kept for the next run: record {id}: {error}",
                 counted(ledger.kept, "message")
             );
-            self.fail(Exit::Api, "api:write_back", &sentence);
+            self.fail(Exit::Api, Cause::Api(ApiCause::WriteBack), &sentence);
         }
-        self.failures.sort_by_key(|(exit, ..)| exit.rank());
+        self.failures.sort_by_key(|failure| failure.exit.rank());
         self.delivery = Some(delivery);
     }
 }

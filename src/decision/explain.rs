@@ -14,8 +14,8 @@ use super::feel::ast::Expr;
 use super::feel::eval::{self, Frame};
 use super::feel::temporal;
 use super::feel::value::Value;
-use super::grid::{Axis, Grid};
 use super::program::{Node, NodeLogic};
+use super::rule_space::{Dimension, RuleSpace};
 use super::table::{HitPolicy, Rule, Table};
 use super::verdict::{self, Rules};
 use super::{Decision, Scratch};
@@ -207,18 +207,18 @@ impl Decision {
         }
     }
 
-    fn grid(&self, table: &Table) -> &Grid {
-        self.grid.get_or_init(|| Grid::of(table))
+    fn rule_space(&self, table: &Table) -> &RuleSpace {
+        self.rule_space.get_or_init(|| RuleSpace::of(table))
     }
 
     /// Can no rule pass a record, nor the defaults? What is computed may come to anything.
     fn is_hopeless(&self, table: &Table) -> bool {
-        let grid = self.grid(table);
+        let rule_space = self.rule_space(table);
         let dead = |rule: usize| {
-            let mut columns = grid.cells.iter().zip(&grid.axes);
-            columns.any(|(cells, axis)| {
-                let both = cells[rule].as_ref().zip(axis.as_ref());
-                both.is_some_and(|(set, axis)| set.and(&axis.live).is_clear())
+            let mut columns = rule_space.cells.iter().zip(&rule_space.dimensions);
+            columns.any(|(cells, dimension)| {
+                let both = cells[rule].as_ref().zip(dimension.as_ref());
+                both.is_some_and(|(set, dimension)| set.and(&dimension.live).is_clear())
             })
         };
         let constant = |rule: &Rule| {
@@ -242,7 +242,7 @@ impl Decision {
         facts: &[Cell<'_>],
         current: Validation,
     ) -> Vec<Nearest> {
-        let grid = self.grid(table);
+        let rule_space = self.rule_space(table);
         let mut frame = Frame::default();
         let mut found: Vec<Nearest> = Vec::new();
         for wanted in [Validation::Warning, Validation::Valid] {
@@ -260,7 +260,9 @@ impl Decision {
                 if verdict.validation != wanted || !verdict.passes() {
                     continue;
                 }
-                if let Some((distance, changes)) = changes(table, grid, index, inputs, &mut frame) {
+                if let Some((distance, changes)) =
+                    changes(table, rule_space, index, inputs, &mut frame)
+                {
                     candidates.push(Candidate {
                         columns: changes.len(),
                         distance,
@@ -368,16 +370,16 @@ fn traces(table: &Table, inputs: &[Value], frame: &mut Frame) -> (Vec<RuleTrace>
 /// more than comparisons with constants are left as they are, when they hold already.
 fn changes(
     table: &Table,
-    grid: &Grid,
+    rule_space: &RuleSpace,
     rule: usize,
     inputs: &[Value],
     frame: &mut Frame,
 ) -> Option<(Decimal, Vec<Step>)> {
     let mut wanted: Vec<Option<Bits>> = Vec::new();
     for (column, input) in inputs.iter().enumerate() {
-        let known = grid.cells[column][rule].as_ref();
-        let set = known.zip(grid.axes[column].as_ref());
-        let set = set.map(|(set, axis)| set.and(&axis.live));
+        let known = rule_space.cells[column][rule].as_ref();
+        let set = known.zip(rule_space.dimensions[column].as_ref());
+        let set = set.map(|(set, dimension)| set.and(&dimension.live));
         if set.is_none()
             && eval::holds_any(&table.rules[rule].tests[column], input, frame) != Some(true)
         {
@@ -385,24 +387,24 @@ fn changes(
         }
         wanted.push(set);
     }
-    let mut target = nearest_record(grid, &wanted, inputs)?;
+    let mut target = nearest_record(rule_space, &wanted, inputs)?;
     if table.hit == HitPolicy::First {
         for _ in 0..MAX_EARLIER {
             let mut above = (0..rule).filter(|other| table.rules[*other].matches(&target.1, frame));
             let Some(earlier) = above.next() else {
                 break;
             };
-            (wanted, target) = leaving(grid, earlier, &wanted, inputs)?;
+            (wanted, target) = leaving(rule_space, earlier, &wanted, inputs)?;
         }
     }
     let (distance, values) = target;
     let steps = values.into_iter().enumerate().filter_map(|(column, to)| {
-        let axis = grid.axes[column].as_ref()?;
+        let dimension = rule_space.dimensions[column].as_ref()?;
         let set = wanted[column].as_ref()?;
-        let here = axis.segment_of(&inputs[column]);
+        let here = dimension.segment_of(&inputs[column]);
         (!here.is_some_and(|segment| set.contains(segment))).then(|| Step {
             column,
-            accepts: axis.text_of(set),
+            accepts: dimension.text_of(set),
             to,
         })
     });
@@ -411,22 +413,24 @@ fn changes(
 
 /// The nearest values within the sets, and how far away they are in all.
 fn nearest_record(
-    grid: &Grid,
+    rule_space: &RuleSpace,
     wanted: &[Option<Bits>],
     inputs: &[Value],
 ) -> Option<(Decimal, Vec<Value>)> {
     let mut distance = Decimal::ZERO;
     let mut values = Vec::new();
     for (column, input) in inputs.iter().enumerate() {
-        let set = wanted[column].as_ref().zip(grid.axes[column].as_ref());
-        let away = set.filter(|(set, axis)| {
-            let here = axis.segment_of(input);
+        let set = wanted[column]
+            .as_ref()
+            .zip(rule_space.dimensions[column].as_ref());
+        let away = set.filter(|(set, dimension)| {
+            let here = dimension.segment_of(input);
             !here.is_some_and(|segment| set.contains(segment))
         });
         values.push(match away {
             None => input.clone(),
-            Some((set, axis)) => {
-                let (value, steps) = nearest_value(axis, set, input)?;
+            Some((set, dimension)) => {
+                let (value, steps) = nearest_value(dimension, set, input)?;
                 distance = distance.checked_add(steps)?;
                 value
             }
@@ -438,29 +442,29 @@ fn nearest_record(
 /// The sets without what an earlier rule takes, in the column where that is nearest.
 #[allow(clippy::type_complexity)]
 fn leaving(
-    grid: &Grid,
+    rule_space: &RuleSpace,
     earlier: usize,
     wanted: &[Option<Bits>],
     inputs: &[Value],
 ) -> Option<(Vec<Option<Bits>>, (Decimal, Vec<Value>))> {
     let ways = (0..wanted.len()).filter_map(|column| {
-        let taken = grid.cells[column][earlier].as_ref()?;
+        let taken = rule_space.cells[column][earlier].as_ref()?;
         let rest = wanted[column].as_ref()?.and(&taken.inverted());
         let mut narrowed = wanted.to_vec();
         narrowed[column] = (!rest.is_clear()).then_some(rest);
         narrowed[column].as_ref()?;
-        let target = nearest_record(grid, &narrowed, inputs)?;
+        let target = nearest_record(rule_space, &narrowed, inputs)?;
         Some((narrowed, target))
     });
     ways.min_by_key(|(_, (distance, _))| *distance)
 }
 
 /// The value of the set that is nearest to the given one.
-fn nearest_value(axis: &Axis, set: &Bits, from: &Value) -> Option<(Value, Decimal)> {
+fn nearest_value(dimension: &Dimension, set: &Bits, from: &Value) -> Option<(Value, Decimal)> {
     set.ones()
-        .filter(|segment| *segment != axis.null())
+        .filter(|segment| *segment != dimension.null())
         .filter_map(|segment| {
-            let value = axis.nearest_in(segment, from)?;
+            let value = dimension.nearest_in(segment, from)?;
             let steps = match (&value, from) {
                 (Value::Number(to), Value::Number(from)) => to
                     .checked_sub(*from)
@@ -473,7 +477,7 @@ fn nearest_value(axis: &Axis, set: &Bits, from: &Value) -> Option<(Value, Decima
         })
         .min_by(|a, b| a.1.cmp(&b.1))
         .or_else(|| {
-            set.contains(axis.null())
+            set.contains(dimension.null())
                 .then_some((Value::Null, Decimal::ONE))
         })
 }

@@ -9,7 +9,7 @@ use super::bits::SetOperations as _;
 use super::feel::ast::Expr;
 use super::feel::eval::Frame;
 use super::feel::value::{Kind, Value};
-use super::grid::Grid;
+use super::rule_space::RuleSpace;
 use super::table::{HitPolicy, Table};
 use super::verdict::{self, Rules, Verdict};
 use crate::record::{Action, Cell, Validation};
@@ -81,46 +81,50 @@ impl Index {
         }
         let words = table.rules.len().div_ceil(64);
         let ready = ready(table)?;
-        let grid = Grid::of(table);
+        let rule_space = RuleSpace::of(table);
         let mut columns = Vec::new();
         let mut total = 0;
-        for (column, (axis, cells)) in table.inputs.iter().zip(grid.axes.iter().zip(&grid.cells)) {
-            let (Expr::Slot(fact), Some(axis)) = (&column.expr, axis) else {
+        for (column, (dimension, cells)) in table
+            .inputs
+            .iter()
+            .zip(rule_space.dimensions.iter().zip(&rule_space.cells))
+        {
+            let (Expr::Slot(fact), Some(dimension)) = (&column.expr, dimension) else {
                 return None;
             };
             if *fact >= facts {
                 return None;
             }
-            total += axis.segments() * words;
+            total += dimension.segments() * words;
             if total > MAX_WORDS {
                 return None;
             }
-            let mut rules = vec![0_u64; axis.segments() * words];
+            let mut rules = vec![0_u64; dimension.segments() * words];
             for (rule, cell) in cells.iter().enumerate() {
-                for segment in cell.as_ref()?.and(&axis.live).ones() {
+                for segment in cell.as_ref()?.and(&dimension.live).ones() {
                     rules[segment * words + rule / 64] |= 1 << (rule % 64);
                 }
             }
-            let mut search = Search::of(axis.kind, &axis.points)?;
+            let mut search = Search::of(dimension.kind, &dimension.points)?;
             if let Search::Text(points) = &search {
                 let row = |segment: usize| &rules[segment * words..(segment + 1) * words];
                 // Nothing lies before "": such a stretch has no say.
                 let alike = (0..=points.len())
                     .map(|gap| 2 * gap)
-                    .filter(|segment| axis.sample(*segment).is_some())
+                    .filter(|segment| dimension.sample(*segment).is_some())
                     .all(|segment| row(segment) == row(2 * points.len()));
                 if alike {
                     search = Search::Names(Names::of(points));
                 }
             }
-            let neutral = (0..axis.segments()).all(|segment| {
+            let neutral = (0..dimension.segments()).all(|segment| {
                 (0..table.rules.len())
                     .all(|rule| rules[segment * words + rule / 64] & (1 << (rule % 64)) != 0)
             });
             columns.push(IndexColumn {
                 fact: *fact,
                 search,
-                null: axis.null(),
+                null: dimension.null(),
                 neutral,
                 rules,
             });

@@ -1,24 +1,24 @@
 //! Finds what is wrong with a table before the first record does: overlaps, gaps, rules that cannot match, and more.
 //!
-//! Works on the table's conditions as sets of segments (`grid`). Every overlap is proven by an example that was matched
+//! Works on the table's conditions as sets of segments (`rule_space`). Every overlap is proven by an example that was matched
 //! for real. What cannot be expressed as sets (functions of the input, names in cells) is left out, and the notes say so.
 
 mod cells;
 mod coverage;
 mod example;
+mod overlap_search;
 mod pairs;
-mod proof;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::bits::Bits;
-use super::fact::Fact;
-use super::grid::Grid;
+use super::input_variable::InputVariable;
 use super::model::Model;
 use super::problem::{Problem, Problems};
 use super::program::{NodeLogic, Program};
+use super::rule_space::RuleSpace;
 use super::table::{Rule, Table};
 use super::verdict;
 
@@ -158,13 +158,13 @@ impl Check {
 ///
 /// # Errors
 /// What keeps the file from being read or compiled and is not one of the checks.
-pub fn lint<'f, F: Copy + Into<Fact<'f>>>(
+pub fn lint<'f, F: Copy + Into<InputVariable<'f>>>(
     xml: &str,
     file: &str,
     decision: Option<&str>,
     facts: &[F],
 ) -> Result<Lint, Problems> {
-    let facts: Vec<Fact<'f>> = facts.iter().map(|fact| (*fact).into()).collect();
+    let facts: Vec<InputVariable<'f>> = facts.iter().map(|fact| (*fact).into()).collect();
     lint_for(xml, file, decision, &facts)
 }
 
@@ -172,7 +172,7 @@ fn lint_for(
     xml: &str,
     file: &str,
     decision: Option<&str>,
-    facts: &[Fact<'_>],
+    facts: &[InputVariable<'_>],
 ) -> Result<Lint, Problems> {
     let names: Vec<&str> = facts.iter().map(|fact| fact.name).collect();
     let model = Model::read(xml, file)?;
@@ -283,12 +283,12 @@ struct Linter<'t> {
     program: &'t Program,
     /// Which of the program's nodes it is.
     node: usize,
-    facts: &'t [Fact<'t>],
+    facts: &'t [InputVariable<'t>],
     /// Is it the table that decides on records?
     deciding: bool,
     /// Columns that test the same expression, as one.
     groups: Vec<Vec<usize>>,
-    grid: Grid,
+    rule_space: RuleSpace,
     findings: Vec<Finding>,
     /// How many findings of a check were too many to tell.
     left_out: Vec<(Check, usize)>,
@@ -296,7 +296,12 @@ struct Linter<'t> {
 }
 
 impl<'t> Linter<'t> {
-    fn new(program: &'t Program, node: usize, table: &'t Table, facts: &'t [Fact<'t>]) -> Self {
+    fn new(
+        program: &'t Program,
+        node: usize,
+        table: &'t Table,
+        facts: &'t [InputVariable<'t>],
+    ) -> Self {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (index, column) in table.inputs.iter().enumerate() {
             match groups
@@ -307,7 +312,7 @@ impl<'t> Linter<'t> {
                 None => groups.push(vec![index]),
             }
         }
-        let grid = Grid::grouped(table, &groups);
+        let rule_space = RuleSpace::grouped(table, &groups);
         Self {
             name: &program.nodes[node].name,
             table,
@@ -316,7 +321,7 @@ impl<'t> Linter<'t> {
             facts,
             deciding: node + 1 == program.nodes.len(),
             groups,
-            grid,
+            rule_space,
             findings: Vec::new(),
             left_out: Vec::new(),
             notes: Vec::new(),
@@ -406,7 +411,7 @@ impl<'t> Linter<'t> {
 
     fn note_unknown(&mut self) {
         let mut columns = Vec::new();
-        for group in &self.grid.oversized {
+        for group in &self.rule_space.oversized {
             self.notes.push(format!(
                 "\"{}\": not analysed, since {} rules and their values are too large for it: {}",
                 self.name,
@@ -414,8 +419,8 @@ impl<'t> Linter<'t> {
                 self.column_name(*group)
             ));
         }
-        for (group, cells) in self.grid.cells.iter().enumerate() {
-            if self.grid.oversized.contains(&group) {
+        for (group, cells) in self.rule_space.cells.iter().enumerate() {
+            if self.rule_space.oversized.contains(&group) {
                 continue;
             }
             let unknown = cells.iter().filter(|cell| cell.is_none()).count();
@@ -437,8 +442,8 @@ impl<'t> Linter<'t> {
             .iter()
             .enumerate()
             .filter_map(|(group, set)| {
-                let axis = self.grid.axes[group].as_ref()?;
-                let text = axis.text_of(set);
+                let dimension = self.rule_space.dimensions[group].as_ref()?;
+                let text = dimension.text_of(set);
                 (text != "-").then(|| format!("{} {text}", self.column_name(group)))
             })
             .collect();

@@ -5,15 +5,15 @@
 
 mod bits;
 mod explain;
-mod fact;
 pub mod feel;
-mod grid;
 mod impact;
 mod index;
+mod input_variable;
 pub mod lint;
 pub mod model;
 pub mod problem;
 pub mod program;
+mod rule_space;
 pub mod table;
 mod verdict;
 pub mod xml;
@@ -21,16 +21,16 @@ pub mod xml;
 use std::sync::OnceLock;
 
 pub use self::explain::{Change, Explanation, Nearest};
-pub use self::fact::{Fact, Role};
 use self::feel::eval::Frame;
 use self::feel::value::Value;
-use self::grid::Grid;
 pub use self::impact::{Impact, VerdictChange};
 use self::index::Index;
+pub use self::input_variable::{InputVariable, Role};
 pub use self::lint::{Check, Finding, Lint, Severity, lint};
 use self::model::Model;
 pub use self::problem::{Problem, Problems};
 use self::program::{Failure, Node, NodeLogic, Program};
+use self::rule_space::RuleSpace;
 pub use self::verdict::{Rules, Verdict};
 use crate::record::Cell;
 
@@ -40,7 +40,7 @@ pub struct Decision {
     program: Program,
     index: Option<Index>,
     /// The deciding table's conditions as sets, made when an explanation first needs them.
-    grid: OnceLock<Grid>,
+    rule_space: OnceLock<RuleSpace>,
     facts: Vec<String>,
     name: String,
 }
@@ -81,7 +81,7 @@ impl Decision {
         Ok(Self {
             program,
             index,
-            grid: OnceLock::new(),
+            rule_space: OnceLock::new(),
             facts: facts.iter().map(|fact| (*fact).to_owned()).collect(),
             name: model.decisions[root].name.clone(),
         })

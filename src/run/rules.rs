@@ -6,17 +6,17 @@ use anyhow::Result;
 
 use crate::config::plan::{self, Plan};
 use crate::decision::feel::value::Kind;
-use crate::decision::{self, Decision, Fact, Role, Severity};
+use crate::decision::{self, Decision, InputVariable, Role, Severity};
 use crate::exit::Misconfigured;
 use crate::transform::Transform;
 
 /// The facts that the mapping gives, with their types as a table knows them.
-pub fn typed_facts(transform: &Transform) -> Vec<Fact<'_>> {
+pub fn typed_facts(transform: &Transform) -> Vec<InputVariable<'_>> {
     let names = transform.fact_names();
     let last = names.len() - 1;
     let typed = names.into_iter().zip(transform.fact_kinds()).enumerate();
     typed
-        .map(|(slot, (name, kind))| Fact {
+        .map(|(slot, (name, kind))| InputVariable {
             name,
             kind: kind.map_or(Kind::Any, kind_of),
             role: match slot {

@@ -6,7 +6,7 @@ use super::{Check, Linter, Severity};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::value::{Kind, Value, equal};
-use crate::decision::grid::{self, Axis};
+use crate::decision::rule_space::{self, Dimension};
 use crate::decision::table::{Aggregation, HitPolicy, Output};
 use crate::decision::verdict;
 
@@ -28,7 +28,7 @@ impl Linter<'_> {
                 // Undeclared and mixed: the type most cells have.
                 let mut counts: HashMap<Kind, usize> = HashMap::new();
                 for rule in &table.rules {
-                    grid::constants(&rule.tests[index], &mut |value| {
+                    rule_space::constants(&rule.tests[index], &mut |value| {
                         if !value.is_null() {
                             *counts.entry(value.kind()).or_default() += 1;
                         }
@@ -47,7 +47,7 @@ impl Linter<'_> {
             }
             for (row, rule) in table.rules.iter().enumerate() {
                 let mut found: Option<(Kind, String)> = None;
-                grid::constants(&rule.tests[index], &mut |value| {
+                rule_space::constants(&rule.tests[index], &mut |value| {
                     if !value.is_null() && value.kind() != expected {
                         found = Some((value.kind(), value.literal()));
                     }
@@ -199,25 +199,27 @@ impl Linter<'_> {
                 {
                     continue;
                 }
-                let Some(axis) = &self.grid.axes[group] else {
+                let Some(dimension) = &self.rule_space.dimensions[group] else {
                     continue;
                 };
-                let whole = self.grid.cells[group][row]
+                let whole = self.rule_space.cells[group][row]
                     .as_ref()
-                    .is_some_and(|set| set.and(&axis.live).is_clear());
+                    .is_some_and(|set| set.and(&dimension.live).is_clear());
                 let mut dead: Option<(String, bool)> = None;
                 for column in &columns {
                     for test in &rule.tests[*column] {
-                        let Some(set) = axis.set_of(std::slice::from_ref(test)) else {
+                        let Some(set) = dimension.set_of(std::slice::from_ref(test)) else {
                             continue;
                         };
-                        if set.and(&axis.live).is_clear() {
+                        if set.and(&dimension.live).is_clear() {
                             // A value that exists, and that the allowed values leave out.
-                            let exists = set.ones().any(|segment| axis.sample(segment).is_some());
+                            let exists = set
+                                .ones()
+                                .any(|segment| dimension.sample(segment).is_some());
                             let text = if rule.tests[*column].len() == 1 {
                                 rule.texts[*column].to_string()
                             } else {
-                                axis_text(test, axis, &set)
+                                axis_text(test, dimension, &set)
                             };
                             dead = Some((text, exists));
                         }
@@ -442,12 +444,12 @@ fn plain(kind: Kind) -> serde_json::Value {
     }
 }
 
-fn axis_text(test: &Test, axis: &Axis, set: &Bits) -> String {
+fn axis_text(test: &Test, dimension: &Dimension, set: &Bits) -> String {
     match test {
         Test::Value(Expr::Const(value)) => value.literal(),
         Test::Compare(comparison, Expr::Const(value)) => {
             format!("{} {}", comparison.symbol(), value.literal())
         }
-        _ => axis.text_of(set),
+        _ => dimension.text_of(set),
     }
 }

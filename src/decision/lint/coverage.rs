@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Check, Linter, MAX_WORK, Severity};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::Frame;
-use crate::decision::grid::{Axis, Grid};
+use crate::decision::rule_space::{Dimension, RuleSpace};
 use crate::decision::table::HitPolicy;
 
 /// Most gaps that are told one by one.
@@ -44,7 +44,7 @@ impl Linter<'_> {
         {
             return;
         }
-        let mut cover = Cover::of(&self.grid, count);
+        let mut cover = Cover::of(&self.rule_space, count);
         let mut before = Bits::with_capacity(count);
         for rule in order {
             if self.is_enough(Check::Shadowed, Severity::Warning) {
@@ -56,9 +56,9 @@ impl Linter<'_> {
             }
             let within: Option<Vec<Bits>> = (0..self.groups.len())
                 .map(|group| {
-                    let cell = self.grid.cells[group][rule].as_ref()?;
-                    Some(match &self.grid.axes[group] {
-                        Some(axis) => cell.and(&axis.live),
+                    let cell = self.rule_space.cells[group][rule].as_ref()?;
+                    Some(match &self.rule_space.dimensions[group] {
+                        Some(dimension) => cell.and(&dimension.live),
                         None => Bits::all(2),
                     })
                 })
@@ -131,22 +131,22 @@ impl Linter<'_> {
             return;
         }
         let within: Vec<Bits> = self
-            .grid
-            .axes
+            .rule_space
+            .dimensions
             .iter()
-            .map(|axis| match axis {
-                Some(axis) => {
-                    let mut set = axis.live.clone();
+            .map(|dimension| match dimension {
+                Some(dimension) => {
+                    let mut set = dimension.live.clone();
                     // A null that no cell speaks of has an outcome of its own.
-                    if !axis.null_matters {
-                        set.remove(axis.null());
+                    if !dimension.null_matters {
+                        set.remove(dimension.null());
                     }
                     set
                 }
                 None => Bits::all(2),
             })
             .collect();
-        let mut cover = Cover::of(&self.grid, table.rules.len());
+        let mut cover = Cover::of(&self.rule_space, table.rules.len());
         let mut regions = cover.uncovered(&within, &Bits::all(table.rules.len()), MAX_GAPS * 10);
         if cover.spent() {
             self.notes.push(format!(
@@ -186,10 +186,12 @@ impl Linter<'_> {
             .iter()
             .zip(within)
             .enumerate()
-            .map(|(group, (set, within))| match &self.grid.axes[group] {
-                Some(axis) if set == within => axis.live.clone(),
-                _ => set.clone(),
-            })
+            .map(
+                |(group, (set, within))| match &self.rule_space.dimensions[group] {
+                    Some(dimension) if set == within => dimension.live.clone(),
+                    _ => set.clone(),
+                },
+            )
             .collect();
         self.region_text(&widened)
     }
@@ -219,10 +221,10 @@ pub(super) fn join(regions: &mut Vec<Vec<Bits>>) {
 }
 
 impl Cover {
-    pub(super) fn of(grid: &Grid, count: usize) -> Self {
+    pub(super) fn of(rule_space: &RuleSpace, count: usize) -> Self {
         let mut rules = Vec::new();
-        for (axis, cells) in grid.axes.iter().zip(&grid.cells) {
-            let segments = axis.as_ref().map_or(2, Axis::segments);
+        for (dimension, cells) in rule_space.dimensions.iter().zip(&rule_space.cells) {
+            let segments = dimension.as_ref().map_or(2, Dimension::segments);
             let mut by_segment = vec![Bits::with_capacity(count); segments];
             for (rule, cell) in cells.iter().enumerate() {
                 match cell {

@@ -12,15 +12,15 @@ impl Linter<'_> {
     pub(super) fn common(&self, rules: &[usize]) -> Option<Vec<Bits>> {
         (0..self.groups.len())
             .map(|group| {
-                let cells = &self.grid.cells[group];
-                let Some(axis) = &self.grid.axes[group] else {
+                let cells = &self.rule_space.cells[group];
+                let Some(dimension) = &self.rule_space.dimensions[group] else {
                     // Only `-` is understood there.
                     return rules
                         .iter()
                         .all(|rule| cells[*rule].is_some())
                         .then(|| Bits::all(2));
                 };
-                let mut set = axis.live.clone();
+                let mut set = dimension.live.clone();
                 for rule in rules {
                     set = set.and(cells[*rule].as_ref()?);
                 }
@@ -50,21 +50,21 @@ impl Linter<'_> {
         group: usize,
     ) -> serde_json::Map<String, serde_json::Value> {
         let sets: Vec<Bits> = self
-            .grid
-            .axes
+            .rule_space
+            .dimensions
             .iter()
-            .zip(&self.grid.cells)
+            .zip(&self.rule_space.cells)
             .enumerate()
-            .map(|(other, (axis, cells))| {
-                let Some(axis) = axis else {
+            .map(|(other, (dimension, cells))| {
+                let Some(dimension) = dimension else {
                     return Bits::all(2);
                 };
                 cells[row]
                     .as_ref()
                     .filter(|_| other != group)
-                    .map(|set| set.and(&axis.live))
+                    .map(|set| set.and(&dimension.live))
                     .filter(|set| !set.is_clear())
-                    .unwrap_or_else(|| axis.live.clone())
+                    .unwrap_or_else(|| dimension.live.clone())
             })
             .collect();
         self.example_of(&self.sample(&sets))
@@ -81,16 +81,17 @@ impl Linter<'_> {
     /// A value for every group, from its set; not null where there is another.
     pub(super) fn sample(&self, sets: &[Bits]) -> Vec<Value> {
         sets.iter()
-            .zip(&self.grid.axes)
-            .map(|(set, axis)| {
-                axis.as_ref()
-                    .and_then(|axis| {
+            .zip(&self.rule_space.dimensions)
+            .map(|(set, dimension)| {
+                dimension
+                    .as_ref()
+                    .and_then(|dimension| {
                         // A value that a cell mentions is easier to read than one between two of them.
                         set.ones()
-                            .filter(|segment| *segment != axis.null())
+                            .filter(|segment| *segment != dimension.null())
                             .min_by_key(|segment| (segment + 1) % 2)
-                            .or_else(|| set.contains(axis.null()).then(|| axis.null()))
-                            .and_then(|segment| axis.sample(segment))
+                            .or_else(|| set.contains(dimension.null()).then(|| dimension.null()))
+                            .and_then(|segment| dimension.sample(segment))
                     })
                     .unwrap_or_default()
             })
@@ -105,9 +106,9 @@ impl Linter<'_> {
             .iter()
             .enumerate()
             .filter(|(group, _)| {
-                self.grid.axes[*group]
+                self.rule_space.dimensions[*group]
                     .as_ref()
-                    .is_some_and(|axis| axis.kind != Kind::Any)
+                    .is_some_and(|dimension| dimension.kind != Kind::Any)
             })
             .map(|(group, value)| {
                 (

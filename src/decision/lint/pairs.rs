@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::proof::Proof;
+use super::overlap_search::OverlapSearch;
 use super::{Check, Linter, MAX_WORK, Severity};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::Expr;
@@ -19,9 +19,12 @@ impl Linter<'_> {
     pub(super) fn conditions(&self, row: usize, without: Option<usize>) -> Conditions {
         (0..self.groups.len())
             .filter(|group| Some(*group) != without)
-            .map(
-                |group| match (&self.grid.cells[group][row], &self.grid.axes[group]) {
-                    (Some(set), Some(axis)) => (Some(set.and(&axis.live)), String::new()),
+            .map(|group| {
+                match (
+                    &self.rule_space.cells[group][row],
+                    &self.rule_space.dimensions[group],
+                ) {
+                    (Some(set), Some(dimension)) => (Some(set.and(&dimension.live)), String::new()),
                     (Some(set), None) => (Some(set.clone()), String::new()),
                     (None, _) => (
                         None,
@@ -31,8 +34,8 @@ impl Linter<'_> {
                             .collect::<Vec<_>>()
                             .join("\u{0}"),
                     ),
-                },
-            )
+                }
+            })
             .collect()
     }
 
@@ -76,12 +79,12 @@ impl Linter<'_> {
     /// Can they both accept, column by column? Unknown cells cannot.
     pub(super) fn meet(&self, first: usize, second: usize, work: &mut u64) -> bool {
         *work += 1;
-        self.grid
+        self.rule_space
             .cells
             .iter()
-            .zip(&self.grid.axes)
+            .zip(&self.rule_space.dimensions)
             .all(
-                |(cells, axis)| match (&cells[first], &cells[second], axis) {
+                |(cells, dimension)| match (&cells[first], &cells[second], dimension) {
                     (Some(a), Some(b), Some(_)) => {
                         *work += a.as_slice().len() as u64;
                         !a.is_disjoint(b)
@@ -98,7 +101,7 @@ impl Linter<'_> {
             return;
         }
         let free = self.is_free();
-        let mut proof = (!free).then(|| self.proof());
+        let mut search = (!free).then(|| self.overlap_search());
         let outputs: Vec<String> = (0..table.rules.len())
             .map(|row| self.output_text(row))
             .collect();
@@ -129,7 +132,7 @@ impl Linter<'_> {
                 if !self.matches_all(&[first, second], &values) {
                     continue;
                 }
-                let hopeless = proof.as_ref().is_some_and(Proof::spent);
+                let hopeless = search.as_ref().is_some_and(OverlapSearch::spent);
                 if self.is_enough(Check::Overlap, Severity::Error)
                     || (hopeless && self.is_enough(Check::Overlap, Severity::Warning))
                 {
@@ -140,9 +143,9 @@ impl Linter<'_> {
                     continue;
                 }
                 let region = self.region_text(&sets);
-                let record = proof
+                let record = search
                     .as_mut()
-                    .map(|proof| self.proven([first, second], &sets, proof));
+                    .map(|search| self.proven([first, second], &sets, search));
                 let (verb, severity, example) = match record {
                     None => ("both match", Severity::Error, self.example_of(&values)),
                     Some(Some(record)) => {
@@ -200,12 +203,12 @@ impl Linter<'_> {
         }
         let mut told: HashSet<usize> = HashSet::new();
         for group in 0..self.groups.len() {
-            if self.grid.axes[group].is_none() {
+            if self.rule_space.dimensions[group].is_none() {
                 continue;
             }
             let mut alike: HashMap<(Conditions, String, Option<&str>), Vec<usize>> = HashMap::new();
             for (row, rule) in table.rules.iter().enumerate() {
-                if self.grid.cells[group][row].is_some() {
+                if self.rule_space.cells[group][row].is_some() {
                     let key = (
                         self.conditions(row, Some(group)),
                         self.output_text(row),
@@ -224,13 +227,13 @@ impl Linter<'_> {
                 {
                     continue;
                 }
-                let Some(axis) = &self.grid.axes[group] else {
+                let Some(dimension) = &self.rule_space.dimensions[group] else {
                     continue;
                 };
-                let mut union = Bits::with_capacity(axis.segments());
+                let mut union = Bits::with_capacity(dimension.segments());
                 let mut distinct = HashSet::new();
                 for row in &rows {
-                    if let Some(set) = &self.grid.cells[group][*row] {
+                    if let Some(set) = &self.rule_space.cells[group][*row] {
                         union.union_with(set);
                         distinct.insert(set.clone());
                     }
@@ -238,7 +241,7 @@ impl Linter<'_> {
                 if distinct.len() < 2 {
                     continue;
                 }
-                let text = axis.text_of(&union);
+                let text = dimension.text_of(&union);
                 told.extend(&rows);
                 let names: Vec<String> = rows.iter().map(|row| self.rule_name(*row)).collect();
                 let message = format!(

@@ -126,7 +126,7 @@ impl Compiler<'_> {
                     let entries = rules.iter().map(|rule: &Rule| {
                         rule.tests.get(index).map_or(&[] as &[Test], Vec::as_slice)
                     });
-                    column.kind = crate::decision::grid::inferred_kind(entries)
+                    column.kind = crate::decision::rule_space::inferred_kind(entries)
                         .filter(|kind| *kind == Kind::Boolean || kind.is_ordered())
                         .unwrap_or(Kind::Any);
                 }

@@ -1,7 +1,9 @@
 //! Tables that look right and are not, and tables that look wrong and are right: the lint tells them apart.
 
 use datasync::decision::feel::value::Kind;
-use datasync::decision::{Check, Decision, Fact, Finding, Lint, Role, Scratch, Severity, lint};
+use datasync::decision::{
+    Check, Decision, Finding, InputVariable, Lint, Role, Scratch, Severity, lint,
+};
 use datasync::record::Cell;
 
 use super::build::TableFile;
@@ -149,7 +151,7 @@ fn typed(xml: &str) -> Lint {
         ("recordType", Kind::Text),
         ("name", Kind::Any),
     ]
-    .map(|(name, kind)| Fact {
+    .map(|(name, kind)| InputVariable {
         name,
         kind,
         role: Role::Free,
@@ -421,7 +423,7 @@ fn a_complete_record_that_lacks_a_required_fact_is_no_overlap() {
         ("name", Kind::Text, Role::Required),
         ("note", Kind::Text, Role::Free),
     ]
-    .map(|(name, kind, role)| Fact { name, kind, role });
+    .map(|(name, kind, role)| InputVariable { name, kind, role });
     for (input, overlaps) in [("name: string", 0), ("note: string", 1)] {
         let xml = TableFile::deciding("UNIQUE")
             .input("complete: boolean")

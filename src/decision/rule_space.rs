@@ -1,4 +1,4 @@
-//! A table's conditions as sets: every input column is an axis cut into segments by the values its cells mention, and
+//! A table's conditions as sets: every input column is a dimension cut into segments by the values its cells mention, and
 //! every cell is the set of segments it accepts.
 //!
 //! Within a segment no cell can tell two values apart, so finitely many segments stand for all values. The rule index,
@@ -17,11 +17,11 @@ use super::table::{Column, Table};
 /// Largest column that is cut into segments: rules times segments.
 const MAX_BITS: usize = 200_000_000;
 
-/// The axes of a table and its cells on them.
+/// The dimensions of a table and its cells on them.
 #[derive(Debug)]
-pub struct Grid {
+pub struct RuleSpace {
     /// One an input column; none where the column cannot be cut into segments at all.
-    pub axes: Vec<Option<Axis>>,
+    pub dimensions: Vec<Option<Dimension>>,
     /// By column, then rule: the segments accepted; none = unknown.
     pub cells: Vec<Vec<Option<Bits>>>,
     /// Columns that are left out for their size alone.
@@ -31,7 +31,7 @@ pub struct Grid {
 /// The values of one input column. With `n` points there are `2n + 2` segments: the open stretch before point `i` is
 /// `2i`, point `i` itself is `2i + 1`, the stretch behind the last point is `2n`, and null is `2n + 1`.
 #[derive(Debug)]
-pub struct Axis {
+pub struct Dimension {
     /// The type of its values; [`Kind::Any`] when no cell says.
     pub kind: Kind,
     /// Values the cells mention, upwards.
@@ -42,7 +42,7 @@ pub struct Axis {
     pub null_matters: bool,
 }
 
-impl Grid {
+impl RuleSpace {
     /// Cuts a table, each column by itself.
     pub fn of(table: &Table) -> Self {
         let columns: Vec<Vec<usize>> = (0..table.inputs.len()).map(|column| vec![column]).collect();
@@ -51,7 +51,7 @@ impl Grid {
 
     /// Cuts a table, the columns of a group (which test the same expression) as one.
     pub fn grouped(table: &Table, groups: &[Vec<usize>]) -> Self {
-        let mut axes = Vec::new();
+        let mut dimensions = Vec::new();
         let mut cells = Vec::new();
         let mut oversized = Vec::new();
         for (index, group) in groups.iter().enumerate() {
@@ -70,19 +70,19 @@ impl Grid {
                         .collect()
                 })
                 .collect();
-            let (axis, sets) = Axis::of(&columns, &entries, || oversized.push(index));
-            axes.push(axis);
+            let (dimension, sets) = Dimension::of(&columns, &entries, || oversized.push(index));
+            dimensions.push(dimension);
             cells.push(sets);
         }
         Self {
-            axes,
+            dimensions,
             cells,
             oversized,
         }
     }
 }
 
-impl Axis {
+impl Dimension {
     fn of(
         columns: &[&Column],
         entries: &[Vec<&[Test]>],
@@ -139,39 +139,41 @@ impl Axis {
             too_large();
             return unknown();
         }
-        let mut axis = Self {
+        let mut dimension = Self {
             kind,
             live: Bits::with_capacity(2 * points.len() + 2),
             points,
             null_matters: false,
         };
-        for segment in 0..axis.null() {
-            if axis.sample(segment).is_some() {
-                axis.live.insert(segment);
+        for segment in 0..dimension.null() {
+            if dimension.sample(segment).is_some() {
+                dimension.live.insert(segment);
             }
         }
-        axis.live.insert(axis.null());
+        dimension.live.insert(dimension.null());
         for tests in allowed {
-            if let Some(mut set) = axis.set_of(tests) {
-                set.insert(axis.null());
-                axis.live = axis.live.and(&set);
+            if let Some(mut set) = dimension.set_of(tests) {
+                set.insert(dimension.null());
+                dimension.live = dimension.live.and(&set);
             }
         }
         let cells: Vec<Option<Bits>> = entries
             .iter()
             .map(|cells| {
-                let mut set = Bits::all(axis.segments());
+                let mut set = Bits::all(dimension.segments());
                 for tests in cells {
-                    set = set.and(&axis.set_of(tests)?);
+                    set = set.and(&dimension.set_of(tests)?);
                 }
                 Some(set)
             })
             .collect();
-        axis.null_matters = entries.iter().zip(&cells).any(|(tests, set)| {
+        dimension.null_matters = entries.iter().zip(&cells).any(|(tests, set)| {
             !tests.iter().all(|tests| matches!(tests, [Test::Any]))
-                && set.as_ref().is_some_and(|set| set.contains(axis.null()))
+                && set
+                    .as_ref()
+                    .is_some_and(|set| set.contains(dimension.null()))
         });
-        (Some(axis), cells)
+        (Some(dimension), cells)
     }
 
     /// How many segments there are, null included.

@@ -4,7 +4,7 @@ use super::feel::value::Kind;
 
 /// A fact that every record has.
 #[derive(Clone, Copy, Debug)]
-pub struct Fact<'f> {
+pub struct InputVariable<'f> {
     /// What expressions call it.
     pub name: &'f str,
     /// Its type; [`Kind::Any`] when that is not known.
@@ -25,7 +25,7 @@ pub enum Role {
     Complete,
 }
 
-impl<'f> From<&'f str> for Fact<'f> {
+impl<'f> From<&'f str> for InputVariable<'f> {
     fn from(name: &'f str) -> Self {
         Self {
             name,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-use super::Axis;
+use super::Dimension;
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::temporal::{self, DateTime, Zone};
 use crate::decision::feel::value::{Kind, Value};
 
-impl Axis {
+impl Dimension {
     /// A value of the segment, as plain as can be; none when the segment holds no value.
     pub fn sample(&self, segment: usize) -> Option<Value> {
         if segment == self.null() {

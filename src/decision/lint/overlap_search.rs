@@ -10,8 +10,8 @@ use crate::decision::explain::cell_of;
 use crate::decision::feel::ast::Expr;
 use crate::decision::feel::eval::{self, Frame};
 use crate::decision::feel::value::{Kind, Value};
-use crate::decision::grid::Grid;
 use crate::decision::program::NodeLogic;
+use crate::decision::rule_space::RuleSpace;
 use crate::decision::table::Outcome;
 
 /// Most records that are tried for one pair of rules.
@@ -24,7 +24,7 @@ const MAX_VALUES: usize = 40;
 const MAX_STEPS: usize = 1_000_000;
 
 /// What the search tries, made once a table.
-pub(super) struct Proof {
+pub(super) struct OverlapSearch {
     /// By fact that is read: values that the cells of some column mention, and some between them.
     pools: Vec<(usize, Vec<Value>)>,
     /// What the required decisions of one record cost.
@@ -32,7 +32,7 @@ pub(super) struct Proof {
     steps: usize,
 }
 
-impl Proof {
+impl OverlapSearch {
     /// Is there nothing left to search with?
     pub(super) const fn spent(&self) -> bool {
         self.steps >= MAX_STEPS
@@ -52,22 +52,25 @@ impl Linter<'_> {
     pub(super) fn possible(&self, mut region: Vec<Bits>) -> Option<Vec<Bits>> {
         let role = |group: usize| self.fact_of(group).map(|slot| self.facts[slot].role);
         let complete = (0..region.len()).any(|group| {
-            let axis = self.grid.axes[group].as_ref();
+            let dimension = self.rule_space.dimensions[group].as_ref();
             role(group) == Some(Role::Complete)
-                && axis
-                    .and_then(|axis| axis.segment_of(&Value::Boolean(false)))
+                && dimension
+                    .and_then(|dimension| dimension.segment_of(&Value::Boolean(false)))
                     .is_some_and(|no| !region[group].contains(no))
         });
         if !complete {
             return Some(region);
         }
         for (group, set) in region.iter_mut().enumerate() {
-            let Some(axis) = &self.grid.axes[group] else {
+            let Some(dimension) = &self.rule_space.dimensions[group] else {
                 continue;
             };
             if role(group) == Some(Role::Required) {
-                set.remove(axis.null());
-                if let Some(blank) = axis.segment_of(&Value::text("")).filter(|at| at % 2 == 1) {
+                set.remove(dimension.null());
+                if let Some(blank) = dimension
+                    .segment_of(&Value::text(""))
+                    .filter(|at| at % 2 == 1)
+                {
                     set.remove(blank);
                 }
                 if set.is_clear() {
@@ -78,7 +81,7 @@ impl Linter<'_> {
         Some(region)
     }
 
-    pub(super) fn proof(&self) -> Proof {
+    pub(super) fn overlap_search(&self) -> OverlapSearch {
         let mut values: Vec<Value> = Vec::new();
         let mut kinds: Vec<(usize, Kind)> = Vec::new();
         let mut cost = 2;
@@ -88,15 +91,16 @@ impl Linter<'_> {
                 continue;
             };
             cost += table.rules.len() + 1;
-            for (column, axis) in table.inputs.iter().zip(Grid::of(table).axes) {
-                let Some(axis) = axis.filter(|axis| axis.kind != Kind::Any) else {
+            for (column, dimension) in table.inputs.iter().zip(RuleSpace::of(table).dimensions) {
+                let Some(dimension) = dimension.filter(|dimension| dimension.kind != Kind::Any)
+                else {
                     continue;
                 };
                 if let Expr::Slot(slot) = &column.expr {
-                    kinds.push((*slot, axis.kind));
+                    kinds.push((*slot, dimension.kind));
                 }
-                let samples = axis.live.ones().take(MAX_VALUES);
-                values.extend(samples.filter_map(|segment| axis.sample(segment)));
+                let samples = dimension.live.ones().take(MAX_VALUES);
+                values.extend(samples.filter_map(|segment| dimension.sample(segment)));
             }
         }
         values.retain(|value| cell_of(value).is_some() && !value.is_null());
@@ -109,7 +113,7 @@ impl Linter<'_> {
             let pool = fitting.take(MAX_VALUES).cloned().chain([Value::Null]);
             (*slot, pool.collect())
         });
-        Proof {
+        OverlapSearch {
             pools: pools.collect(),
             cost,
             steps: 0,
@@ -121,9 +125,9 @@ impl Linter<'_> {
         &self,
         rules: [usize; 2],
         region: &[Bits],
-        proof: &mut Proof,
+        search: &mut OverlapSearch,
     ) -> Option<serde_json::Map<String, serde_json::Value>> {
-        let pools: Vec<(usize, Vec<Value>)> = proof
+        let pools: Vec<(usize, Vec<Value>)> = search
             .pools
             .iter()
             .map(|(slot, pool)| {
@@ -137,10 +141,10 @@ impl Linter<'_> {
             total.saturating_mul(pool.len() as u64)
         });
         for number in 0..total.min(MAX_TRIES) {
-            if proof.spent() {
+            if search.spent() {
                 return None;
             }
-            proof.steps += proof.cost;
+            search.steps += search.cost;
             // All of them when they are few, else some from everywhere.
             let mut pick = number.wrapping_mul(1_000_003) % total;
             let mut record = Vec::new();
@@ -163,12 +167,12 @@ impl Linter<'_> {
 
     /// Values of a column within a set; none when the column is not cut into segments.
     fn samples(&self, group: usize, set: &Bits) -> Option<Vec<Value>> {
-        let axis = self.grid.axes[group].as_ref()?;
+        let dimension = self.rule_space.dimensions[group].as_ref()?;
         let segments = set.ones().take(MAX_VALUES);
         let values: Vec<Value> = segments
-            .filter_map(|segment| axis.sample(segment))
+            .filter_map(|segment| dimension.sample(segment))
             .collect();
-        (axis.kind != Kind::Any && !values.is_empty()).then_some(values)
+        (dimension.kind != Kind::Any && !values.is_empty()).then_some(values)
     }
 
     /// Decides the record: do both rules stand in its way?

@@ -2,10 +2,10 @@
 //!
 //! A case is one cause, over as many runs as it lasts: the next run with the same fingerprint (stage and error class)
 //! adds an occurrence instead of opening another. This file owns the model and its plan; where cases are kept is the
-//! business of `store::cases` (in the database) and of [`Shelf`] (in the state directory while the database is away);
+//! business of `store::cases` (in the database) and of [`LocalCaseStore`] (in the state directory while the database is away);
 //! `text` is how people read one.
 
-mod shelf;
+mod local_store;
 mod text;
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cause::Cause;
 use crate::record::{Check, Ledger};
 
-pub use shelf::Shelf;
+pub use local_store::LocalCaseStore;
 
 /// Occurrences and notes kept in full; older ones are only counted.
 const KEPT: usize = 50;

@@ -154,8 +154,8 @@ pub fn of(error: &anyhow::Error) -> Exit {
     Exit::Internal
 }
 
-/// Does the work. A panic in it, which is a bug and has been told by then, becomes an internal error, so that whoever asked
-/// still closes the books.
+/// Does the work. A panic in it, which is a bug and has been told by then, becomes an internal error, so that the caller
+/// still writes down how the run ended.
 ///
 /// # Errors
 /// Those of the work.

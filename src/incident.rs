@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::alert;
 use crate::atomic_file;
-use crate::case::{Case, CheckFound, Closing, Evidence, Fault, Scope, Shelf, Side};
+use crate::case::{Case, CheckFound, Closing, Evidence, Fault, LocalCaseStore, Scope, Side};
 use crate::cause::{Cause, Threshold};
 use crate::config::plan::{Database, Plan};
 use crate::exit::Exit;
@@ -36,7 +36,7 @@ pub struct Remark {
 
 /// What is known when a run ends.
 #[derive(Debug)]
-pub struct Books<'a> {
+pub struct RunSummary<'a> {
     pub plan: &'a Plan,
     pub run_id: &'a str,
     /// Worst first.
@@ -62,7 +62,7 @@ pub struct Books<'a> {
     pub closing: Duration,
 }
 
-impl Books<'_> {
+impl RunSummary<'_> {
     /// Where a cause was met. A retry is about what other runs met.
     fn met(&self) -> Option<Scope> {
         (!self.retrying).then(|| self.scope.clone())
@@ -98,11 +98,11 @@ pub struct Kept {
 
 /// Opens a case for each cause of a failed run (or adds to the open one), closes what a good run has shown to be over,
 /// and tells those who want to hear of it: also of a case that could not be kept, since then the alert is all there is.
-pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> Kept {
-    let plan = books.plan;
-    let shelf = Shelf::new(&plan.state_dir);
+pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connection>) -> Kept {
+    let plan = summary.plan;
+    let local_cases = LocalCaseStore::new(&plan.state_dir);
     let mut kept = Kept::default();
-    let mut others = match open_cases(connection.as_deref_mut(), plan, &shelf) {
+    let mut others = match open_cases(connection.as_deref_mut(), plan, &local_cases) {
         Ok(cases) => cases,
         Err(error) => {
             kept.error = Some(error);
@@ -111,12 +111,12 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
         }
     };
     let mut touched = Vec::new();
-    let faults = faults(books);
+    let faults = faults(summary);
     if !faults.is_empty() {
-        let evidence = evidence(books);
+        let evidence = evidence(summary);
         if let Some(connection) = connection.as_deref_mut() {
             // However long the looking took.
-            connection.set_deadline(Some(Instant::now() + books.closing));
+            connection.set_deadline(Some(Instant::now() + summary.closing));
         }
         for fault in &faults {
             let known = others
@@ -125,10 +125,10 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
             let case = match known {
                 Some(at) => {
                     let mut case = others.remove(at);
-                    case.add_occurrence(fault, books.run_id, evidence.clone());
+                    case.add_occurrence(fault, summary.run_id, evidence.clone());
                     case
                 }
-                None => Case::open(fault, books.run_id, evidence.clone()),
+                None => Case::open(fault, summary.run_id, evidence.clone()),
             };
             if fault.exit_code != 0 {
                 kept.case_id.get_or_insert_with(|| case.id.clone());
@@ -136,18 +136,19 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
             touched.push(case);
         }
     }
-    if matches!(books.exit, Exit::Success | Exit::Threshold)
-        && !books.retrying
-        && books.whole
+    if matches!(summary.exit, Exit::Success | Exit::Threshold)
+        && !summary.retrying
+        && summary.whole
         && connection.is_some()
     {
-        let (passed, still): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|case| has_passed(books, case));
+        let (passed, still): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|case| has_passed(summary, case));
         others = still;
         for mut case in passed {
             let known = case.scopes.len();
-            if case.is_over(&books.scope) {
-                touched.push(recovered(case, books.run_id));
+            if case.is_over(&summary.scope) {
+                touched.push(recovered(case, summary.run_id));
             } else if case.scopes.len() < known {
                 touched.push(case);
             } else {
@@ -156,17 +157,24 @@ pub fn keep_case(books: &Books<'_>, mut connection: Option<&mut Connection>) -> 
         }
     }
     for case in &touched {
-        if let Err(error) = keep(connection.as_deref_mut(), plan, &shelf, case) {
+        if let Err(error) = keep(connection.as_deref_mut(), plan, &local_cases, case) {
             kept.error.get_or_insert(error);
         }
     }
     touched.append(&mut others);
     kept.open = touched.iter().filter(|case| case.is_open()).count() as u64;
     // A retry that succeeded closes the others in a moment; who ends a run by a signal is waiting.
-    let asked = matches!(books.exit, Exit::Interrupted | Exit::Terminated);
-    if !(asked || books.retrying && books.exit == Exit::Success) {
-        let limit = Some(books.closing);
-        tell(plan, books.run_id, connection, &shelf, touched, limit);
+    let asked = matches!(summary.exit, Exit::Interrupted | Exit::Terminated);
+    if !(asked || summary.retrying && summary.exit == Exit::Success) {
+        let limit = Some(summary.closing);
+        tell(
+            plan,
+            summary.run_id,
+            connection,
+            &local_cases,
+            touched,
+            limit,
+        );
     }
     kept
 }
@@ -177,7 +185,7 @@ pub fn tell(
     plan: &Plan,
     run_id: &str,
     mut connection: Option<&mut Connection>,
-    shelf: &Shelf,
+    local_cases: &LocalCaseStore,
     cases: Vec<Case>,
     limit: Option<Duration>,
 ) {
@@ -204,15 +212,15 @@ pub fn tell(
                 changed = true;
             }
         }
-        if changed && let Err(error) = keep(connection.as_deref_mut(), plan, shelf, &case) {
+        if changed && let Err(error) = keep(connection.as_deref_mut(), plan, local_cases, &case) {
             log::warn!("case {} does not know of its alert: {error:#}", case.id);
         }
     }
 }
 
 /// The faults a case is opened for, the one of the exit code first.
-fn faults(books: &Books<'_>) -> Vec<Fault> {
-    if matches!(books.exit, Exit::Interrupted | Exit::Terminated) {
+fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
+    if matches!(summary.exit, Exit::Interrupted | Exit::Terminated) {
         // Somebody meant it.
         return Vec::new();
     }
@@ -221,7 +229,7 @@ fn faults(books: &Books<'_>) -> Vec<Fault> {
         exit,
         cause,
         sentence,
-    } in books.failures
+    } in summary.failures
     {
         let cased = matches!(
             exit,
@@ -234,50 +242,50 @@ fn faults(books: &Books<'_>) -> Vec<Fault> {
                 sentence: sentence.clone(),
                 // What a later good run proves to be over; damage and bugs want a person's eye.
                 transient: matches!(exit, Exit::Api | Exit::Database | Exit::Threshold),
-                scope: books.met(),
+                scope: summary.met(),
             });
         }
     }
-    faults.extend(books.remarks.iter().map(|remark| Fault {
+    faults.extend(summary.remarks.iter().map(|remark| Fault {
         cause: Cause::Threshold(remark.threshold),
         exit_code: Exit::Success.code(),
         sentence: remark.sentence.clone(),
         transient: true,
-        scope: books.met(),
+        scope: summary.met(),
     }));
     faults
 }
 
 /// Whether a run that ended like this shows that the cause of a case has passed. One that had nothing but too many
 /// rejections has still read all of the source and written to the database.
-fn has_passed(books: &Books<'_>, case: &Case) -> bool {
-    let braked = books
+fn has_passed(summary: &RunSummary<'_>, case: &Case) -> bool {
+    let braked = summary
         .failures
         .iter()
         .any(|failure| matches!(failure.cause, Cause::Brake(_)));
     let of_a_side = matches!(case.fingerprint, Cause::Api(_) | Cause::Database(_));
-    case.transient && (books.exit == Exit::Success || (!braked && of_a_side))
+    case.transient && (summary.exit == Exit::Success || (!braked && of_a_side))
 }
 
 /// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.
-fn evidence(books: &Books<'_>) -> Evidence {
+fn evidence(summary: &RunSummary<'_>) -> Evidence {
     let mut checks = Vec::new();
-    let looks = !books.failures.is_empty();
-    if let Some(api) = books.plan.api.as_ref().filter(|_| looks) {
+    let looks = !summary.failures.is_empty();
+    if let Some(api) = summary.plan.api.as_ref().filter(|_| looks) {
         let mut hasty = api.clone();
-        hasty.fetch.timeout = hasty.fetch.timeout.min(books.patience);
+        hasty.fetch.timeout = hasty.fetch.timeout.min(summary.patience);
         let found = crate::api::check(
             &hasty,
-            &books.plan.mapping,
-            books.plan.alerts.api_response_time,
+            &summary.plan.mapping,
+            summary.plan.alerts.api_response_time,
         );
         checks.extend(found.iter().map(|check| CheckFound::new(Side::Api, check)));
     }
-    if let Some(database) = books.plan.database.as_ref().filter(|_| looks) {
+    if let Some(database) = summary.plan.database.as_ref().filter(|_| looks) {
         let mut hasty = database.clone();
-        hasty.connection_timeout = hasty.connection_timeout.min(books.patience);
-        hasty.statement_timeout = hasty.statement_timeout.min(books.patience);
-        let found = store::check(&hasty, &books.plan.mapping);
+        hasty.connection_timeout = hasty.connection_timeout.min(summary.patience);
+        hasty.statement_timeout = hasty.statement_timeout.min(summary.patience);
+        let found = store::check(&hasty, &summary.plan.mapping);
         checks.extend(
             found
                 .checks
@@ -286,18 +294,18 @@ fn evidence(books: &Books<'_>) -> Evidence {
         );
     }
     Evidence {
-        errors: books
+        errors: summary
             .failures
             .iter()
             .map(|failure| &failure.sentence)
-            .chain(books.remarks.iter().map(|remark| &remark.sentence))
+            .chain(summary.remarks.iter().map(|remark| &remark.sentence))
             .cloned()
             .collect(),
-        ledger: crate::case::ledger_counts(books.ledger),
-        samples: books.samples.to_vec(),
+        ledger: crate::case::ledger_counts(summary.ledger),
+        samples: summary.samples.to_vec(),
         checks,
-        spool_files: books.spool_files,
-        full: books.full,
+        spool_files: summary.spool_files,
+        full: summary.full,
     }
 }
 
@@ -306,11 +314,15 @@ fn evidence(books: &Books<'_>) -> Evidence {
 pub fn open_cases(
     connection: Option<&mut Connection>,
     plan: &Plan,
-    shelf: &Shelf,
+    local_cases: &LocalCaseStore,
 ) -> Result<Vec<Case>> {
-    let mut cases: Vec<Case> = shelf.all()?.into_iter().filter(Case::is_open).collect();
+    let mut cases: Vec<Case> = local_cases
+        .all()?
+        .into_iter()
+        .filter(Case::is_open)
+        .collect();
     for case in stored_cases(connection, plan)? {
-        cases.retain(|shelved| shelved.id != case.id);
+        cases.retain(|local| local.id != case.id);
         cases.push(case);
     }
     Ok(cases)
@@ -333,21 +345,21 @@ fn stored_cases(connection: Option<&mut Connection>, plan: &Plan) -> Result<Vec<
     }
 }
 
-/// Keeps a case in the database, else on the shelf.
+/// Keeps a case in the database, else in the state directory.
 pub fn keep(
     connection: Option<&mut Connection>,
     plan: &Plan,
-    shelf: &Shelf,
+    local_cases: &LocalCaseStore,
     case: &Case,
 ) -> Result<()> {
     if let Some(connection) = connection {
         match save(connection, plan.database()?, case) {
-            Ok(true) => return shelf.remove(&case.id),
+            Ok(true) => return local_cases.remove(&case.id),
             Ok(false) => {}
             Err(error) => log::info!("the case stays in the state directory for now: {error}"),
         }
     }
-    shelf.put(case)
+    local_cases.put(case)
 }
 
 /// Stores a case; false when another open case has its fingerprint.
@@ -393,15 +405,15 @@ pub fn keep_log(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) 
 
 /// Moves log rows and cases from the state directory into the database. What was moved and not yet removed (a crash in
 /// between) is moved again, which changes nothing.
-pub fn move_shelved(connection: &mut Connection, plan: &Plan, run_id: &str) -> Result<()> {
+pub fn move_from_state_dir(connection: &mut Connection, plan: &Plan, run_id: &str) -> Result<()> {
     let database = plan.database()?;
     let mut merged = Vec::new();
-    for (path, row) in shelved_log(&plan.state_dir)? {
+    for (path, row) in waiting_log_rows(&plan.state_dir)? {
         store::log::finish(connection, database, &row.header, &row.end)?;
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    let shelf = Shelf::new(&plan.state_dir);
-    for mut case in shelf.all()? {
+    let local_cases = LocalCaseStore::new(&plan.state_dir);
+    for mut case in local_cases.all()? {
         if let Some(document) = store::cases::find(connection, database, &case.id)? {
             let stored: Case =
                 serde_json::from_str(&document).context("a stored case is not readable")?;
@@ -420,7 +432,7 @@ pub fn move_shelved(connection: &mut Connection, plan: &Plan, run_id: &str) -> R
                 }
             }
         }
-        shelf.remove(&case.id)?;
+        local_cases.remove(&case.id)?;
         if !case.is_open() {
             merged.push(case);
         }
@@ -440,7 +452,7 @@ pub fn move_shelved(connection: &mut Connection, plan: &Plan, run_id: &str) -> R
 }
 
 /// Log rows that wait in the state directory.
-pub fn shelved_log(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
+pub fn waiting_log_rows(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
     let folder = state_dir.join("log");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,

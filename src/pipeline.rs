@@ -10,9 +10,9 @@
 //! still, so versions of one record never race. A page in flight holds one of a fixed number of tokens until it has been
 //! shaped in its turn, so pages that overtake a slow one are bounded too.
 
-mod book;
+mod accounting;
 mod brake;
-mod judge;
+mod decide;
 mod pool;
 mod queue;
 mod rejected;
@@ -38,16 +38,16 @@ use crate::shard::Shard;
 use crate::spool::{Spool, SpoolError};
 use crate::store::{Batch, Keys, StoreError};
 
-use book::{Book, EXAMPLES, SAMPLES};
+use accounting::{Accountant, EXAMPLES, SAMPLES};
 use pool::{Change, Pool};
 use queue::{Claim, CloseOnDrop, DoneOnDrop, Queue};
 use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
-use write::{BatchWriter, Breaker, Fate, Shared};
+use write::{BatchResult, BatchWriter, Breaker, Shared};
 
 pub use brake::Brake;
-pub use judge::{Judgement, Rules, judge};
+pub use decide::{Decided, Rules, decide};
 pub use rejected::RejectionLog;
-pub use shape::Sheet;
+pub use shape::PageInput;
 pub use write::{Spare, Target, Task};
 
 /// What batches may take in memory between shaping and their fate, bytes.
@@ -70,7 +70,7 @@ pub enum Feed<'a> {
         clock_offset: i64,
     },
     /// Sheets at hand: a spool file.
-    Sheets(Vec<Sheet>),
+    Sheets(Vec<PageInput>),
 }
 
 /// What the run may do when something fails, and how it is bounded.
@@ -157,7 +157,7 @@ pub struct Flow {
     /// Batches that went to the spool, or would have.
     pub batches_refused: u64,
     /// Records that could be neither written nor spooled; the next run fetches them again.
-    pub let_go: u64,
+    pub lost_in_memory: u64,
     pub api_error: Option<ApiError>,
     /// A brake stopped it: which one, and a sentence.
     pub braked: Option<(BrakeCause, String)>,
@@ -167,7 +167,7 @@ pub struct Flow {
     pub writers: u32,
     pub pool_exhausted: bool,
     /// The server had no connection to spare for a writer.
-    pub crowded: bool,
+    pub connections_exhausted: bool,
     /// Seconds that shaping waited for the writers.
     pub pool_wait_seconds: f64,
     /// The latest time of change that a record had (rejected ones too), microseconds since 1970-01-01T00:00:00Z; where
@@ -203,14 +203,14 @@ impl Flow {
         self.transform_seconds += other.transform_seconds;
         self.decide_seconds += other.decide_seconds;
         self.batches_refused += other.batches_refused;
-        self.let_go += other.let_go;
+        self.lost_in_memory += other.lost_in_memory;
         self.api_error = self.api_error.take().or(other.api_error);
         self.braked = self.braked.take().or(other.braked);
         self.store_error = self.store_error.take().or(other.store_error);
         self.spool_error = self.spool_error.take().or(other.spool_error);
         self.writers = self.writers.max(other.writers);
         self.pool_exhausted |= other.pool_exhausted;
-        self.crowded |= other.crowded;
+        self.connections_exhausted |= other.connections_exhausted;
         self.pool_wait_seconds += other.pool_wait_seconds;
         self.latest_change = self.latest_change.max(other.latest_change);
         self.undated += other.undated;
@@ -228,7 +228,7 @@ enum Event<'a> {
     Shaped(u64),
     /// With what it weighs, and its keys, which are held until its fate has been entered: a batch that waits to be spooled
     /// is in memory as well.
-    Settled(Fate, DoneOnDrop<'a, Keys, Box<Batch>>),
+    Settled(BatchResult, DoneOnDrop<'a, Keys, Box<Batch>>),
     FetchFailed(ApiError),
     /// Fingerprint and sentence.
     Braked((BrakeCause, String)),
@@ -276,7 +276,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
     };
     let (events, inbox) = bounded::<Event<'_>>(64);
     let (empties, emptied) = bounded::<Batch>(EMPTIES);
-    let (pages_in, pages_out) = bounded::<(u64, Result<Sheet, ApiError>)>(4);
+    let (pages_in, pages_out) = bounded::<(u64, Result<PageInput, ApiError>)>(4);
     let fetchers = match feed {
         Feed::Api { threads, .. } => (*threads).max(1),
         Feed::Sheets(_) => 1,
@@ -354,7 +354,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             threads.push(write(number)?);
         }
 
-        let mut book = Book {
+        let mut accountant = Accountant {
             flow: Flow::default(),
             keep,
             limits,
@@ -370,17 +370,17 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                 Ok(Event::Ended) => at_work -= 1,
                 Ok(event) => {
                     if matches!(event, Event::CrowdedOut) {
-                        pool.crowded();
+                        pool.connections_exhausted();
                     }
-                    book.enter(event);
-                    shown.update(&book.flow.ledger);
+                    accountant.enter(event);
+                    shown.update(&accountant.flow.ledger);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(anyhow!("the pipeline lost its events"));
                 }
             }
-            if book.must_stop() || limits.stop.load(Ordering::Relaxed) {
+            if accountant.must_stop() || limits.stop.load(Ordering::Relaxed) {
                 stop_pages();
             }
             if limits.stop.load(Ordering::Relaxed)
@@ -394,7 +394,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
             {
                 shown.progress.announce(total);
             }
-            match pool.tick(&queue, book.flow.ledger.accounted()) {
+            match pool.tick(&queue, accountant.flow.ledger.accounted()) {
                 Change::Grow => {
                     threads.push(write(pool.size - 1)?);
                     queue.welcome_one();
@@ -413,8 +413,8 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                 .join()
                 .map_err(|_| anyhow!("thread {name} panicked"))??;
         }
-        shown.update(&book.flow.ledger);
-        Ok(book.close(stats, &pool))
+        shown.update(&accountant.flow.ledger);
+        Ok(accountant.close(stats, &pool))
     });
     *spare = shared
         .spare
@@ -438,7 +438,7 @@ fn spawn<'scope, T: Send + 'scope>(
 fn fetch(
     feed: &Feed<'_>,
     permits: &Receiver<()>,
-    pages_in: &Sender<(u64, Result<Sheet, ApiError>)>,
+    pages_in: &Sender<(u64, Result<PageInput, ApiError>)>,
 ) -> Result<()> {
     match feed {
         Feed::Api {
@@ -461,7 +461,7 @@ fn fetch(
                 };
                 let (index, sheet) = match next {
                     Ok(page) => {
-                        let sheet = Sheet {
+                        let sheet = PageInput {
                             text: page.text,
                             records: page.records,
                             requested_at: page.requested_at_local_micros + clock_offset,
@@ -496,7 +496,7 @@ fn fetch(
 /// The shaping thread: pages in order, until they end or one has failed.
 fn shape_all(
     mut shaper: Shaper<'_>,
-    pages: &Receiver<(u64, Result<Sheet, ApiError>)>,
+    pages: &Receiver<(u64, Result<PageInput, ApiError>)>,
     permits: &Sender<()>,
     events: &Sender<Event<'_>>,
     limits: &Limits<'_>,
@@ -540,7 +540,7 @@ struct Intake<'a, 'e> {
 }
 
 impl<'e> Intake<'_, 'e> {
-    fn take(&mut self, page: Result<Sheet, ApiError>, shaper: &mut Shaper<'_>) {
+    fn take(&mut self, page: Result<PageInput, ApiError>, shaper: &mut Shaper<'_>) {
         if self.failed {
             // What comes after a page that failed is fetched again by the next run.
             return;
@@ -551,7 +551,7 @@ impl<'e> Intake<'_, 'e> {
         }
     }
 
-    fn shape(&mut self, mut sheet: Sheet, shaper: &mut Shaper<'_>) {
+    fn shape(&mut self, mut sheet: PageInput, shaper: &mut Shaper<'_>) {
         let brake = &self.limits.brake;
         if let Some(stop) = sheet
             .announced_total
@@ -564,7 +564,7 @@ impl<'e> Intake<'_, 'e> {
             .truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.left -= sheet.records.len() as u64;
         let own = shaper.add(&sheet, self.limits.shard);
-        if let Some(stop) = shaper.watch(brake) {
+        if let Some(stop) = shaper.check_rejections(brake) {
             self.end(Event::Braked(stop));
         }
         // The ledger outlives this thread.

@@ -249,7 +249,7 @@ impl Run<'_> {
         }
         if !self.is_dry() {
             self.start_log();
-            self.move_shelved();
+            self.move_from_state_dir();
         }
         if let Some(reason) = self.why_not_fetch()? {
             log::error!("{reason}");

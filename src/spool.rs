@@ -16,7 +16,7 @@
 //!
 //! This file knows nothing of mapping, decisions or SQL.
 
-mod glance;
+mod status;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::sync_folder;
 
-pub use glance::{Glance, glance};
+pub use status::{SpoolStatus, status};
 
 const MAGIC: &[u8; 8] = b"DSPOOL1\n";
 const END: u32 = u32::MAX;
@@ -542,19 +542,19 @@ mod tests {
     fn a_glance_sees_what_waits_and_creates_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("not").join("yet");
-        assert_eq!(glance(&state).unwrap(), Glance::default());
+        assert_eq!(status(&state).unwrap(), SpoolStatus::default());
         assert!(!state.exists());
         let mut spool = Spool::open(&state, 1 << 20).unwrap();
         let path = spool.keep(&header(), &[(1, "{}")]).unwrap();
         fs::write(state.join("quarantine").join("damaged.spool"), "x").unwrap();
-        let seen = glance(&state).unwrap();
+        let seen = status(&state).unwrap();
         assert_eq!((seen.files, seen.quarantined), (1, 1));
         assert_eq!(seen.bytes, fs::metadata(path).unwrap().len());
         assert_eq!(seen.oldest, Some(header().created));
         // A file where the folder should be.
         let blocked = folder.path().join("file");
         fs::write(&blocked, "").unwrap();
-        assert!(glance(&blocked.join("state")).is_err());
+        assert!(status(&blocked.join("state")).is_err());
     }
 
     #[test]

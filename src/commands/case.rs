@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::case::{Case, Shelf};
+use crate::case::{Case, LocalCaseStore};
 use crate::cli::{CaseCommand, Global, HumanStep, Output};
 use crate::config::Needs;
 use crate::config::plan::Plan;
@@ -23,27 +23,27 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
     };
     let plan = super::load(global, needs)?;
     let database = plan.database()?;
-    let shelf = Shelf::new(&plan.state_dir);
+    let local_cases = LocalCaseStore::new(&plan.state_dir);
     // With the database away the cases of the state directory are still there.
     let (mut connection, away) = match Connection::open(database, database.connection_timeout) {
         Ok(connection) => (Some(connection), None),
         Err(error) => (None, Some(error)),
     };
     let case = match command {
-        CaseCommand::List => return list(global, &plan, &shelf, connection.as_mut(), away),
+        CaseCommand::List => return list(global, &plan, &local_cases, connection.as_mut(), away),
         CaseCommand::Show { id } => {
-            let case = find(&plan, &shelf, connection.as_mut(), away, id)?;
+            let case = find(&plan, &local_cases, connection.as_mut(), away, id)?;
             let runs = runs(&plan, connection.as_mut(), &case);
             show(global, &case, &runs)?;
             return Ok(Exit::Success);
         }
         CaseCommand::Note { id, text } => {
-            let mut case = find(&plan, &shelf, connection.as_mut(), away, id)?;
+            let mut case = find(&plan, &local_cases, connection.as_mut(), away, id)?;
             case.add_note(&incident::who(), text);
             case
         }
         CaseCommand::Complete { id, step, note } => {
-            let mut case = find(&plan, &shelf, connection.as_mut(), away, id)?;
+            let mut case = find(&plan, &local_cases, connection.as_mut(), away, id)?;
             let step = match step {
                 HumanStep::Investigate => crate::case::Step::Investigate,
                 HumanStep::Resolve => crate::case::Step::Resolve,
@@ -53,14 +53,18 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
             case
         }
     };
-    incident::keep(connection.as_mut(), &plan, &shelf, &case)?;
+    incident::keep(connection.as_mut(), &plan, &local_cases, &case)?;
     show(global, &case, &[])?;
     Ok(Exit::Success)
 }
 
-/// Cases of the database and of the shelf; one that is in both is shown as the shelf has it, which is newer.
-fn all(plan: &Plan, shelf: &Shelf, connection: Option<&mut Connection>) -> Result<Vec<Case>> {
-    let mut cases = shelf.all()?;
+/// Cases of the database and of the state directory; of one that is in both the local copy is shown, which is newer.
+fn all(
+    plan: &Plan,
+    local_cases: &LocalCaseStore,
+    connection: Option<&mut Connection>,
+) -> Result<Vec<Case>> {
+    let mut cases = local_cases.all()?;
     if let Some(connection) = connection {
         for document in store::cases::last(connection, plan.database()?, LISTED)? {
             let case: Case =
@@ -81,7 +85,7 @@ fn all(plan: &Plan, shelf: &Shelf, connection: Option<&mut Connection>) -> Resul
 /// The case with this id, or the only one whose id begins so.
 fn find(
     plan: &Plan,
-    shelf: &Shelf,
+    local_cases: &LocalCaseStore,
     mut connection: Option<&mut Connection>,
     away: Option<StoreError>,
     id: &str,
@@ -91,12 +95,12 @@ fn find(
     {
         let mut case: Case =
             serde_json::from_str(&document).context("a stored case is not readable")?;
-        if let Some(shelved) = shelf.all()?.iter().find(|shelved| shelved.id == case.id) {
-            case.merge(shelved);
+        if let Some(local) = local_cases.all()?.iter().find(|local| local.id == case.id) {
+            case.merge(local);
         }
         return Ok(case);
     }
-    let mut matching = all(plan, shelf, connection)?;
+    let mut matching = all(plan, local_cases, connection)?;
     matching.retain(|case| case.id.starts_with(id));
     match (matching.len(), away) {
         (1, _) => Ok(matching.remove(0)),
@@ -114,20 +118,20 @@ fn find(
     }
 }
 
-/// Whoever asks for the cases while the database is away gets those of the shelf, and is told by the exit code that there
+/// Whoever asks for the cases while the database is away gets those of the state directory, and is told by the exit code that there
 /// may be more.
 fn list(
     global: &Global,
     plan: &Plan,
-    shelf: &Shelf,
+    local_cases: &LocalCaseStore,
     connection: Option<&mut Connection>,
     away: Option<StoreError>,
 ) -> Result<Exit> {
-    let (cases, away) = match (all(plan, shelf, connection), away) {
+    let (cases, away) = match (all(plan, local_cases, connection), away) {
         (Ok(cases), away) => (cases, away),
         (Err(error), _) => {
             let away = error.downcast::<StoreError>()?;
-            (all(plan, shelf, None)?, Some(away))
+            (all(plan, local_cases, None)?, Some(away))
         }
     };
     let exit = if away.is_some() {

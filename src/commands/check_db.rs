@@ -43,7 +43,7 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
 /// What earlier runs left on disk for this database, and whether a run could leave more.
 fn waiting(state_dir: &Path) -> Check {
     let started = Instant::now();
-    let (ok, detail, hint) = match spool::glance(state_dir) {
+    let (ok, detail, hint) = match spool::status(state_dir) {
         Ok(seen) => {
             let (mut details, mut hints) = (Vec::new(), Vec::new());
             if seen.files > 0 {

@@ -25,7 +25,7 @@ pub(super) fn run(global: &Global, args: &HistoryArgs) -> Result<Exit> {
         Ok(runs) => (runs, None),
         Err(error) => (Vec::new(), Some(format!("{error:#}"))),
     };
-    for (_, row) in incident::shelved_log(&plan.state_dir)? {
+    for (_, row) in incident::waiting_log_rows(&plan.state_dir)? {
         let waiting = PastRun::waiting(&row.header, &row.end, target.clone());
         // The table may still say that it runs.
         runs.retain(|run| run.run_id != waiting.run_id);

@@ -8,6 +8,7 @@ mod checks;
 mod completions;
 mod history;
 mod man;
+mod observability;
 mod options;
 mod report;
 mod retry;
@@ -15,7 +16,6 @@ mod schema;
 mod sync;
 mod validate;
 mod verdicts;
-mod watch;
 
 use std::io::Write as _;
 
@@ -26,8 +26,8 @@ use crate::config::{ConfigErrors, Needs, Problem, Sources, plan::Plan};
 use crate::exit::{self, Exit};
 use crate::logging;
 
+pub use observability::mistyped;
 pub use options::parse;
-pub use watch::mistyped;
 
 /// Runs what was asked for and says how it ended.
 pub fn run(cli: &Cli) -> Exit {

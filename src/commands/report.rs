@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::config::plan::Plan;
 use crate::exit::{self, Exit, Misconfigured};
 use crate::incident;
-use crate::report::page::{self, Sheet};
+use crate::report::page::{self, ReportInput};
 use crate::report::{Report, file};
 use crate::store;
 
@@ -56,7 +56,7 @@ pub(super) fn of_run(
     };
     let target = plan.database.as_ref().map(store::log::target);
     let source = plan.api.as_ref().map(|api| api.base_url.to_string());
-    page::of_run(&Sheet {
+    page::of_run(&ReportInput {
         target: target.as_deref().unwrap_or_default(),
         report,
         exit,

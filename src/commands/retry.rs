@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::watch::watched;
+use super::observability::watched;
 use crate::api;
-use crate::case::{Case, CheckFound, Closing, Shelf, Side, State, Step};
+use crate::case::{Case, CheckFound, Closing, LocalCaseStore, Side, State, Step};
 use crate::cause::{ApiCause, Cause, Threshold};
 use crate::cli::{Global, Output, RetryArgs};
 use crate::config::plan::Plan;
@@ -27,13 +27,18 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
 
 fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
     let signals = Signals::listen().context("cannot listen for signals")?;
-    let shelf = Shelf::new(&plan.state_dir);
+    let local_cases = LocalCaseStore::new(&plan.state_dir);
     let database = plan.database()?;
     let (mut connection, away) = match Connection::open(database, database.connection_timeout) {
         Ok(connection) => (Some(connection), None),
         Err(error) => (None, Some(error)),
     };
-    let mut cases = chosen(plan, &shelf, connection.as_mut(), args.case.as_deref())?;
+    let mut cases = chosen(
+        plan,
+        &local_cases,
+        connection.as_mut(),
+        args.case.as_deref(),
+    )?;
     // Others may keep theirs beside ours.
     cases.retain(|case| args.case.is_some() || case.concerns(&store::log::target(database)));
     let waiting = Spool::open(&plan.state_dir, plan.spool_max_bytes)
@@ -77,7 +82,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         }
         note_checks(&mut case, &found);
         case.set(Step::Retry, State::Active, &who, None);
-        incident::keep(connection.as_mut(), plan, &shelf, &case)?;
+        incident::keep(connection.as_mut(), plan, &local_cases, &case)?;
     }
     drop(connection);
 
@@ -100,7 +105,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         Ok(done) => done,
         Err(error) => {
             // It ended before it had begun: another run is at work, or the tables do not fit.
-            if let Err(failed) = send_back(plan, &shelf, &cases, &error) {
+            if let Err(failed) = send_back(plan, &local_cases, &cases, &error) {
                 log::warn!("the cases still say that they are being retried: {failed:#}");
             }
             return Err(error);
@@ -124,10 +129,10 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         exit,
         errors: &report.errors_by_type,
         fetched: fetch && api_ok,
-        waiting: spool::glance(&plan.state_dir)?.files,
+        waiting: spool::status(&plan.state_dir)?.files,
     };
     let mut closed = Vec::new();
-    for mut case in open_again(plan, &shelf, connection.as_mut(), &cases)? {
+    for mut case in open_again(plan, &local_cases, connection.as_mut(), &cases)? {
         if outcome.has_settled(&case) {
             case.close(
                 Closing::Resolved,
@@ -142,13 +147,20 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
                 &why.unwrap_or_else(|| format!("exit {}", exit.code())),
             );
         }
-        incident::keep(connection.as_mut(), plan, &shelf, &case)?;
+        incident::keep(connection.as_mut(), plan, &local_cases, &case)?;
         if !case.is_open() {
             let connection = connection.as_mut();
-            incident::tell(plan, &report.run_id, connection, &shelf, vec![case], None);
+            incident::tell(
+                plan,
+                &report.run_id,
+                connection,
+                &local_cases,
+                vec![case],
+                None,
+            );
         }
     }
-    report.open_cases = incident::open_cases(connection.as_mut(), plan, &shelf)?.len() as u64;
+    report.open_cases = incident::open_cases(connection.as_mut(), plan, &local_cases)?.len() as u64;
     if report.case_id.is_none() && exit != Exit::Success {
         report.case_id = cases.first().map(|case| case.id.clone());
     }
@@ -163,13 +175,18 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
 }
 
 /// Says in the cases that their retry failed, and why: they are to be resolved.
-fn send_back(plan: &Plan, shelf: &Shelf, cases: &[Case], why: &anyhow::Error) -> Result<()> {
+fn send_back(
+    plan: &Plan,
+    local_cases: &LocalCaseStore,
+    cases: &[Case],
+    why: &anyhow::Error,
+) -> Result<()> {
     let database = plan.database()?;
     let mut connection = Connection::open(database, database.connection_timeout).ok();
     let (who, why) = (incident::who(), why.to_string());
-    for mut case in open_again(plan, shelf, connection.as_mut(), cases)? {
+    for mut case in open_again(plan, local_cases, connection.as_mut(), cases)? {
         case.retry_failed(&who, &why);
-        incident::keep(connection.as_mut(), plan, shelf, &case)?;
+        incident::keep(connection.as_mut(), plan, local_cases, &case)?;
     }
     Ok(())
 }
@@ -177,11 +194,11 @@ fn send_back(plan: &Plan, shelf: &Shelf, cases: &[Case], why: &anyhow::Error) ->
 /// The same cases, as they are by now: a run may have added to them.
 fn open_again(
     plan: &Plan,
-    shelf: &Shelf,
+    local_cases: &LocalCaseStore,
     connection: Option<&mut Connection>,
     cases: &[Case],
 ) -> Result<Vec<Case>> {
-    let open = incident::open_cases(connection, plan, shelf)?;
+    let open = incident::open_cases(connection, plan, local_cases)?;
     let by_now = cases.iter().map(|case| {
         let known = open.iter().find(|open| open.id == case.id);
         known.unwrap_or(case).clone()
@@ -192,11 +209,11 @@ fn open_again(
 /// The open cases, or the one that was asked for: the one with this id, or the only one whose id begins so.
 fn chosen(
     plan: &Plan,
-    shelf: &Shelf,
+    local_cases: &LocalCaseStore,
     connection: Option<&mut Connection>,
     id: Option<&str>,
 ) -> Result<Vec<Case>> {
-    let mut cases = incident::open_cases(connection, plan, shelf)?;
+    let mut cases = incident::open_cases(connection, plan, local_cases)?;
     let Some(id) = id else { return Ok(cases) };
     if cases.iter().any(|case| case.id == id) {
         cases.retain(|case| case.id == id);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::watch::watched;
+use super::observability::watched;
 use crate::cli::{Global, Output, SyncArgs};
 use crate::config::{Needs, plan::Plan};
 use crate::exit::Exit;

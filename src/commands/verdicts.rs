@@ -12,7 +12,7 @@ use crate::cli::ValidateArgs;
 use crate::config::plan::{KeyChoice, Mapping, Plan};
 use crate::decision::{Decision, Impact, Scratch};
 use crate::exit::Misconfigured;
-use crate::pipeline::{Judgement, Rules, judge};
+use crate::pipeline::{Decided, Rules, decide};
 use crate::record::Validation;
 use crate::report::clean;
 use crate::store::{self, Connection};
@@ -252,7 +252,7 @@ impl<'a> Judge<'a> {
             let after = rules.decision.decide(&shaped.facts, &mut self.scratch.1);
             impact.add(&id, &before, &after);
         }
-        let shown = shown(id, judge(rules, &shaped, &mut self.scratch.0), explained);
+        let shown = shown(id, decide(rules, &shaped, &mut self.scratch.0), explained);
         match shown.validation {
             Validation::Valid => self.judged.valid += 1,
             Validation::Warning => self.judged.warning += 1,
@@ -264,9 +264,9 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn shown(id: String, judgement: Judgement<'_>, explained: Option<(Value, String)>) -> Shown {
-    match judgement {
-        Judgement::Accepted(verdict) => Shown {
+fn shown(id: String, decided: Decided<'_>, explained: Option<(Value, String)>) -> Shown {
+    match decided {
+        Decided::Accepted(verdict) => Shown {
             id,
             validation: verdict.validation,
             action: verdict.action.as_str(),
@@ -280,7 +280,7 @@ fn shown(id: String, judgement: Judgement<'_>, explained: Option<(Value, String)
             message: Some(verdict.reason.to_string()).filter(|reason| !reason.is_empty()),
             explained,
         },
-        Judgement::Refused(refusal) => Shown {
+        Decided::Refused(refusal) => Shown {
             id,
             validation: Validation::Invalid,
             action: "REJECT",

@@ -52,7 +52,7 @@ impl Pool {
     }
 
     /// The server had no connection for one of them, which has gone home.
-    pub(super) fn crowded(&mut self) {
+    pub(super) fn connections_exhausted(&mut self) {
         self.size = self.size.saturating_sub(1).max(1);
         self.trial = None;
         self.rest = Self::REST;
@@ -68,11 +68,11 @@ impl Pool {
         let rate = accounted.saturating_sub(self.accounted) as f64 / elapsed.as_secs_f64();
         self.window = Instant::now();
         self.accounted = accounted;
-        self.judge(rate, pressed * 2 > elapsed)
+        self.change(rate, pressed * 2 > elapsed)
     }
 
     /// After a window: `rate` records a second, and whether shaping waited for writers most of the time.
-    fn judge(&mut self, rate: f64, pressed: bool) -> Change {
+    fn change(&mut self, rate: f64, pressed: bool) -> Change {
         if self
             .trial
             .take()
@@ -104,20 +104,20 @@ mod tests {
     #[test]
     fn the_pool_grows_while_it_pays_and_takes_back_what_does_not() {
         let mut pool = Pool::new(2, 4);
-        assert_eq!(pool.judge(100.0, false), Change::None, "nobody waits");
-        assert_eq!(pool.judge(100.0, true), Change::Grow);
+        assert_eq!(pool.change(100.0, false), Change::None, "nobody waits");
+        assert_eq!(pool.change(100.0, true), Change::Grow);
         assert_eq!(
-            pool.judge(150.0, true),
+            pool.change(150.0, true),
             Change::Grow,
             "the third paid, batches still wait"
         );
         assert_eq!(
-            pool.judge(151.0, true),
+            pool.change(151.0, true),
             Change::Shrink,
             "the fourth did not"
         );
         assert_eq!(
-            pool.judge(150.0, true),
+            pool.change(150.0, true),
             Change::None,
             "and is not tried again at once"
         );
@@ -127,15 +127,15 @@ mod tests {
     #[test]
     fn a_pool_that_the_server_has_no_room_for_shrinks_and_waits_before_it_grows() {
         let mut pool = Pool::new(2, 10);
-        assert_eq!(pool.judge(100.0, true), Change::Grow);
-        pool.crowded();
+        assert_eq!(pool.change(100.0, true), Change::Grow);
+        pool.connections_exhausted();
         assert_eq!(pool.size, 2);
         for _ in 1..Pool::REST {
-            assert_eq!(pool.judge(1.0, true), Change::None);
+            assert_eq!(pool.change(1.0, true), Change::None);
         }
-        assert_eq!(pool.judge(1.0, true), Change::Grow);
+        assert_eq!(pool.change(1.0, true), Change::Grow);
         for _ in 0..5 {
-            pool.crowded();
+            pool.connections_exhausted();
         }
         assert_eq!(pool.size, 1);
     }
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_pool_at_its_maximum_with_batches_waiting_is_exhausted() {
         let mut pool = Pool::new(2, 2);
-        assert_eq!(pool.judge(100.0, true), Change::None);
+        assert_eq!(pool.change(100.0, true), Change::None);
         assert!(pool.exhausted);
     }
 }

@@ -18,7 +18,7 @@ use crate::store::{Batch, Columns, Keys};
 use crate::transform::Shaped;
 
 use super::brake::{Brake, FIRST};
-use super::judge::{Judgement, Refusal, Rules, judge};
+use super::decide::{Decided, Refusal, Rules, decide};
 use super::queue::Queue;
 
 /// A record waits no longer than this for its batch to fill.
@@ -31,7 +31,7 @@ const TIMED: u64 = 32;
 
 /// Records that came together: a page, or part of a spool file.
 #[derive(Clone, Debug)]
-pub struct Sheet {
+pub struct PageInput {
     pub text: Arc<String>,
     /// Where each record's raw JSON lies in `text`.
     pub records: Vec<Range<u32>>,
@@ -155,12 +155,15 @@ impl<'a> Shaper<'a> {
     }
 
     /// Why the run should stop by what was refused of its first records, if it should.
-    pub(super) fn watch(&self, brake: &Brake) -> Option<(crate::cause::BrakeCause, String)> {
+    pub(super) fn check_rejections(
+        &self,
+        brake: &Brake,
+    ) -> Option<(crate::cause::BrakeCause, String)> {
         brake.on_rejections(self.refused, self.decided)
     }
 
     /// Shapes a whole sheet and sends what is full. Returns how many of its records are the shard's.
-    pub(super) fn add(&mut self, sheet: &Sheet, shard: Option<Shard>) -> u64 {
+    pub(super) fn add(&mut self, sheet: &PageInput, shard: Option<Shard>) -> u64 {
         let before = self.decided;
         let mut foreign = 0;
         let mut shaped = Shaped::new();
@@ -193,20 +196,20 @@ impl<'a> Shaper<'a> {
     /// Decides one transformed record and puts it where it belongs.
     fn settle(
         &mut self,
-        sheet: &Sheet,
+        sheet: &PageInput,
         range: &Range<u32>,
         raw: &str,
         shaped: &Shaped<'_>,
         timed: bool,
     ) {
         let start = timed.then(Instant::now);
-        let judgement = judge(self.rules, shaped, &mut self.scratch);
+        let decided = decide(self.rules, shaped, &mut self.scratch);
         if let Some(start) = start {
             self.stats.decide += start.elapsed().as_secs_f64() * TIMED as f64;
         }
         let sequence = self.sequence;
-        match (judgement, shaped.id.as_deref()) {
-            (Judgement::Accepted(verdict), Some(id)) => {
+        match (decided, shaped.id.as_deref()) {
+            (Decided::Accepted(verdict), Some(id)) => {
                 self.stats
                     .verdicts
                     .add(id, verdict.needs_review(), &verdict.reason);
@@ -229,14 +232,14 @@ impl<'a> Shaper<'a> {
                 }
                 self.send_if_full();
             }
-            (Judgement::Refused(refusal), _) => {
+            (Decided::Refused(refusal), _) => {
                 self.refused += u64::from(self.decided < FIRST);
                 let rejection = refusal.file(shaped, raw, sheet.requested_at, sequence);
                 self.stats.verdicts.add_rejection(&rejection);
                 self.batch().push_rejection(rejection);
                 self.send_if_full();
             }
-            (Judgement::Accepted(_), None) => {
+            (Decided::Accepted(_), None) => {
                 unreachable!("a record without a key is never accepted")
             }
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::judge::{Explainer, Rules};
+use super::decide::{Explainer, Rules};
 use crate::config::plan;
 use crate::store::{
     self, Batch, BatchOutcome, Class, Columns, Connection, Difference, Layout, Opening, StoreError,
@@ -92,7 +92,7 @@ pub struct Spare {
 
 /// A batch's fate.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(super) enum BatchResult {
     Written(Box<Batch>, BatchOutcome, Vec<Difference>),
     /// Not taken: to be spooled. The error is the first one; None when nothing was tried.
     Refused(Box<Batch>, Option<StoreError>),
@@ -150,7 +150,7 @@ impl<'a> BatchWriter<'a> {
         &mut self,
         mut batch: Box<Batch>,
         mut give_back: impl FnMut(Box<Batch>) -> Result<(), Box<Batch>>,
-    ) -> Option<Fate> {
+    ) -> Option<BatchResult> {
         let mut first: Option<StoreError> = None;
         let mut tries = 0;
         loop {
@@ -162,15 +162,15 @@ impl<'a> BatchWriter<'a> {
                 || self.shared.give_up.load(Ordering::Relaxed)
                 || !self.shared.breaker.lets_through()
             {
-                return Some(Fate::Refused(batch, first));
+                return Some(BatchResult::Refused(batch, first));
             }
             tries += 1;
             let error = match self.attempt(&batch, first.is_some()) {
                 Ok(Some((outcome, differences))) => {
                     self.shared.breaker.succeeded();
-                    return Some(Fate::Written(batch, outcome, differences));
+                    return Some(BatchResult::Written(batch, outcome, differences));
                 }
-                Ok(None) => return Some(Fate::Refused(batch, first)),
+                Ok(None) => return Some(BatchResult::Refused(batch, first)),
                 Err(error) => error,
             };
             // One that may have committed already is asked for by whoever sent it.
@@ -191,7 +191,7 @@ impl<'a> BatchWriter<'a> {
             };
             if !again {
                 self.shared.breaker.failed();
-                return Some(Fate::Refused(batch, Some(first.unwrap_or(error))));
+                return Some(BatchResult::Refused(batch, Some(first.unwrap_or(error))));
             }
             self.shared.retries.fetch_add(1, Ordering::Relaxed);
             if error.is_conflict() {

@@ -6,13 +6,13 @@
 use serde_json::Value;
 
 use super::html::{bar, esc, joined, percent, section, table};
-use super::page::Sheet;
+use super::page::ReportInput;
 use super::{Difference, Example, Report, grouped};
 
 /// A value longer than this is cut, characters.
 const LONGEST_VALUE: usize = 200;
 
-pub(super) fn rejections(sheet: &Sheet<'_>, report: &Report) -> String {
+pub(super) fn rejections(input: &ReportInput<'_>, report: &Report) -> String {
     let mut reasons: Vec<(&String, u64)> = report
         .rejections_by_reason
         .iter()
@@ -48,10 +48,10 @@ pub(super) fn rejections(sheet: &Sheet<'_>, report: &Report) -> String {
             esc(reason),
             examples.len(),
             grouped(count),
-            joined(examples.iter().map(|example| shown_record(sheet, example)))
+            joined(examples.iter().map(|example| shown_record(input, example)))
         );
     }
-    let masked = if sheet.show_values {
+    let masked = if input.show_values {
         "Open a reason for examples."
     } else {
         "Open a reason for examples; their values are masked (<code>--show-values</code> shows them)."
@@ -64,8 +64,8 @@ pub(super) fn rejections(sheet: &Sheet<'_>, report: &Report) -> String {
     )
 }
 
-fn shown_record(sheet: &Sheet<'_>, example: &Example) -> String {
-    let message = if example.loggable || sheet.show_values {
+fn shown_record(input: &ReportInput<'_>, example: &Example) -> String {
+    let message = if example.loggable || input.show_values {
         esc(&example.message)
     } else {
         "<span class=\"masked\">the message holds values of the record</span>".to_owned()
@@ -75,7 +75,7 @@ fn shown_record(sheet: &Sheet<'_>, example: &Example) -> String {
         .as_deref()
         .and_then(|payload| serde_json::from_str::<Value>(payload).ok());
     let fields = payload.map_or_else(String::new, |payload| {
-        joined(sheet.fields.iter().map(|field| {
+        joined(input.fields.iter().map(|field| {
             let name = field.source.join(".");
             let (class, mark) = if example.fields.contains(&name) {
                 (" class=\"wrong\"", "\u{2715} ")
@@ -89,7 +89,7 @@ fn shown_record(sheet: &Sheet<'_>, example: &Example) -> String {
             format!(
                 "<tr{class}><th scope=\"row\">{mark}{}</th><td>{}</td></tr>\n",
                 esc(&name),
-                shown(value, sheet.show_values)
+                shown(value, input.show_values)
             )
         }))
     });
@@ -136,13 +136,13 @@ fn cut(text: &str) -> String {
 }
 
 /// What a dry run found to be different.
-pub(super) fn differences(sheet: &Sheet<'_>, report: &Report) -> String {
+pub(super) fn differences(input: &ReportInput<'_>, report: &Report) -> String {
     if report.differences.is_empty() {
         return String::new();
     }
     let value = |value: &Option<String>, class: &str| match value {
         None => "<span class=\"masked\">null</span>".to_owned(),
-        Some(text) if sheet.show_values => {
+        Some(text) if input.show_values => {
             format!("<bdi class=\"{class}\">{}</bdi>", esc(&cut(text)))
         }
         Some(text) => format!(

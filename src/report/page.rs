@@ -11,7 +11,7 @@ use crate::store::PastRun;
 
 /// Everything the page of one run is made of.
 #[derive(Debug)]
-pub struct Sheet<'a> {
+pub struct ReportInput<'a> {
     /// `schema.table`.
     pub target: &'a str,
     /// None: it ended before it had begun, and `ended` says why.
@@ -35,9 +35,9 @@ pub struct Sheet<'a> {
 }
 
 /// The page of one run.
-pub fn of_run(sheet: &Sheet<'_>) -> String {
+pub fn of_run(input: &ReportInput<'_>) -> String {
     let mut main = String::new();
-    if let Some(report) = sheet.report {
+    if let Some(report) = input.report {
         let replayed = if report.replayed > 0 {
             format!(
                 "Besides, {} records that earlier runs had kept on disk were replayed.",
@@ -47,20 +47,20 @@ pub fn of_run(sheet: &Sheet<'_>) -> String {
             String::new()
         };
         let flow = chart::flow(&report.ledger, report.pages, report.api_retries);
-        main += &told(report, sheet.exit);
+        main += &told(report, input.exit);
         main += &section(
             "flow",
             "Where the records went",
             &replayed,
             &(flow + &outcomes(report)),
         );
-        main += &rejections(sheet, report);
-        main += &differences(sheet, report);
+        main += &rejections(input, report);
+        main += &differences(input, report);
         main += &write_back(report);
-        main += &responses(sheet, report);
+        main += &responses(input, report);
         main += &stages(report);
-    } else if let Some(why) = sheet.ended {
-        let class = if sheet.exit == Exit::Busy {
+    } else if let Some(why) = input.ended {
+        let class = if input.exit == Exit::Busy {
             "mute"
         } else {
             "bad"
@@ -70,13 +70,13 @@ pub fn of_run(sheet: &Sheet<'_>) -> String {
             joined(why.lines().map(|line| format!("<li>{}</li>", esc(line))))
         );
     }
-    let this = sheet.report.map(|report| report.run_id.as_str());
-    main += &past(sheet.past, this, sheet.past_unknown);
-    let title = format!("Sync of {}", sheet.target);
+    let this = input.report.map(|report| report.run_id.as_str());
+    main += &past(input.past, this, input.past_unknown);
+    let title = format!("Sync of {}", input.target);
     let body = format!(
         "{}<main>\n{main}</main>\n{}",
-        head(sheet, &title),
-        foot(sheet)
+        head(input, &title),
+        foot(input)
     );
     page(&title, &body)
 }
@@ -87,11 +87,11 @@ pub(super) fn now() -> String {
 }
 
 /// Class, sign and words for how it ended: never by colour alone.
-fn verdict(sheet: &Sheet<'_>) -> (&'static str, &'static str, &'static str) {
+fn verdict(input: &ReportInput<'_>) -> (&'static str, &'static str, &'static str) {
     const TICK: &str = "M3 8.5l3.5 3.5L13 5";
     const DASH: &str = "M3 8h10";
     const CROSS: &str = "M4 4l8 8M12 4l-8 8";
-    match (sheet.report.map(|report| report.status), sheet.exit) {
+    match (input.report.map(|report| report.status), input.exit) {
         (Some(Status::DryRun), _) => ("mute", DASH, "Dry run: nothing was written"),
         (Some(Status::Success), Exit::Success) => ("good", TICK, "Success"),
         (Some(Status::Success), _) => ("partial", DASH, "Done, and a threshold was crossed"),
@@ -102,19 +102,19 @@ fn verdict(sheet: &Sheet<'_>) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-fn head(sheet: &Sheet<'_>, title: &str) -> String {
-    let (class, sign, words) = verdict(sheet);
+fn head(input: &ReportInput<'_>, title: &str) -> String {
+    let (class, sign, words) = verdict(input);
     let mut facts = vec![format!("{} UTC", now())];
     let mut figures = String::new();
-    if let Some(report) = sheet.report {
+    if let Some(report) = input.report {
         facts.push(esc(&span(report.seconds.total)));
         facts.push(esc(&report.scope()));
         figures = tiles(report);
     }
     facts.push(format!(
         "exit {}: {}",
-        sheet.exit.code(),
-        meaning(sheet.exit)
+        input.exit.code(),
+        meaning(input.exit)
     ));
     format!(
         "<header>\n<span class=\"pill {class}\"><svg viewBox=\"0 0 16 16\" aria-hidden=\"true\"><path d=\"{sign}\" fill=\"none\" \
@@ -272,7 +272,7 @@ fn write_back(report: &Report) -> String {
     )
 }
 
-fn responses(sheet: &Sheet<'_>, report: &Report) -> String {
+fn responses(input: &ReportInput<'_>, report: &Report) -> String {
     let answers = &report.api_responses;
     let note = if answers.count() == 0 {
         String::new()
@@ -281,14 +281,14 @@ fn responses(sheet: &Sheet<'_>, report: &Report) -> String {
             "{}, the slowest took {}; more than {} would raise an alert.",
             counted(answers.count(), "request", "requests"),
             esc(&span(answers.max())),
-            esc(&span(sheet.alert_seconds))
+            esc(&span(input.alert_seconds))
         )
     };
     section(
         "responses",
         "How long the API took to answer",
         &note,
-        &chart::response_times(answers, sheet.alert_seconds),
+        &chart::response_times(answers, input.alert_seconds),
     )
 }
 
@@ -335,9 +335,9 @@ fn stages(report: &Report) -> String {
     )
 }
 
-fn foot(sheet: &Sheet<'_>) -> String {
+fn foot(input: &ReportInput<'_>) -> String {
     let mut facts: Vec<(&str, String)> = Vec::new();
-    if let Some(report) = sheet.report {
+    if let Some(report) = input.report {
         facts.push(("Run", report.run_id.clone()));
         for (name, watermark) in [
             ("Watermark before", &report.watermark.before),
@@ -346,16 +346,16 @@ fn foot(sheet: &Sheet<'_>) -> String {
             facts.extend(watermark.clone().map(|watermark| (name, watermark)));
         }
     }
-    facts.push(("Source", sheet.source.to_owned()));
-    facts.push(("Configuration", sheet.config_hash.to_owned()));
-    facts.push(("Run by", sheet.who.to_owned()));
+    facts.push(("Source", input.source.to_owned()));
+    facts.push(("Configuration", input.config_hash.to_owned()));
+    facts.push(("Run by", input.who.to_owned()));
     facts.push(("Version", format!("datasync {}", env!("CARGO_PKG_VERSION"))));
     let list = joined(
         facts
             .iter()
             .map(|(name, fact)| format!("<dt>{name}</dt><dd>{}</dd>", esc(fact))),
     );
-    let values = if sheet.show_values {
+    let values = if input.show_values {
         "<p>This page shows values of customers: keep it as safe as the table.</p>\n"
     } else {
         ""

@@ -31,7 +31,7 @@ impl Run<'_> {
         self.judge_write_back();
         let mut report = self.report(flow, status);
         if !self.is_dry() {
-            self.close_books(flow, &mut report);
+            self.write_down(flow, &mut report);
         }
         report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
@@ -132,9 +132,9 @@ impl Run<'_> {
                 ),
             });
         }
-        let crowded = self.is_crowded(flow);
-        if alerts.pool_exhaustion && (flow.pool_exhausted || crowded) {
-            let sentence = if crowded {
+        let exhausted = self.lacks_connections(flow);
+        if alerts.pool_exhaustion && (flow.pool_exhausted || exhausted) {
+            let sentence = if exhausted {
                 "pool_exhaustion: PostgreSQL had no connection to spare for this run; max_connections is reached, or the role's limit".to_owned()
             } else {
                 format!(
@@ -154,9 +154,9 @@ impl Run<'_> {
     }
 
     /// The server had no connection to spare, for the run itself or for a writer.
-    fn is_crowded(&self, flow: &Flow) -> bool {
+    fn lacks_connections(&self, flow: &Flow) -> bool {
         let full = Cause::Database(DatabaseCause::TooManyConnections);
-        flow.crowded || self.failures.iter().any(|failure| failure.cause == full)
+        flow.connections_exhausted || self.failures.iter().any(|failure| failure.cause == full)
     }
 
     pub(super) fn status(&self, flow: &Flow) -> Status {
@@ -168,7 +168,7 @@ impl Run<'_> {
         }
         let ledger = &flow.ledger;
         let ended_early = flow.api_error.is_some()
-            || flow.let_go > 0
+            || flow.lost_in_memory > 0
             || self.signals.asked().is_some()
             || (!self.fetched_at_all && self.request.purpose.fetches());
         let whole = !ended_early
@@ -222,10 +222,10 @@ impl Run<'_> {
                 "the API announced {announced} records and sent {received}: pages may have shifted while they were read; this run does not count as complete"
             ));
         }
-        if flow.let_go > 0 {
+        if flow.lost_in_memory > 0 {
             problems.push(format!(
                 "{} records could not be kept; the next run fetches them again",
-                flow.let_go
+                flow.lost_in_memory
             ));
         }
         Report {
@@ -267,7 +267,7 @@ impl Run<'_> {
                 connections: flow.writers,
                 max_connections: self.database.max_connections,
                 wait_seconds: flow.pool_wait_seconds,
-                exhausted: flow.pool_exhausted || self.is_crowded(flow),
+                exhausted: flow.pool_exhausted || self.lacks_connections(flow),
             },
             spool: SpoolUse {
                 files: self.spool.files().map_or(0, |files| files.len() as u64),
@@ -306,7 +306,7 @@ impl Run<'_> {
                 grouped(ledger.spooled)
             ));
         }
-        match spool::glance(&self.plan.state_dir) {
+        match spool::status(&self.plan.state_dir) {
             Ok(seen) if seen.files > 0 => open.push(format!(
                 "{} batches of earlier runs wait in the spool; a run replays them first, which this one did not",
                 grouped(seen.files)
@@ -371,7 +371,7 @@ impl Run<'_> {
     }
 
     /// Log row, case, lease: in the database, or on disk while it is away.
-    pub(super) fn close_books(&mut self, flow: &Flow, report: &mut Report) {
+    pub(super) fn write_down(&mut self, flow: &Flow, report: &mut Report) {
         let closing = self.time_to_close();
         if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.fatal {
             // The run's own connection may have died with the writers'; the last word is worth another try.
@@ -390,7 +390,7 @@ impl Run<'_> {
         }
         report.watermark = self.mark.report();
         self.remember(complete, flow);
-        let books = incident::Books {
+        let summary = incident::RunSummary {
             plan: self.plan,
             run_id: &self.id.to_string(),
             failures: &self.failures,
@@ -409,7 +409,7 @@ impl Run<'_> {
             closing: self.time_to_close(),
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
         };
-        let kept = incident::keep_case(&books, self.connection.as_mut());
+        let kept = incident::keep_case(&summary, self.connection.as_mut());
         report.case_id = kept.case_id;
         report.open_cases = kept.open;
         if let Some(error) = kept.error {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Run, limits};
 use crate::cause::{Cause, InternalCause, StateCause};
 use crate::exit::Exit;
-use crate::pipeline::{self, Feed, Flow, Job, Rules, Sheet, Target, Task};
+use crate::pipeline::{self, Feed, Flow, Job, PageInput, Rules, Target, Task};
 use crate::progress::Progress;
 use crate::spool::{Entry, Opened, Waiting};
 use crate::store;
@@ -116,18 +116,22 @@ impl Run<'_> {
             let failed = part.store_error.is_some() || part.ledger.spooled > 0;
             flow.absorb(part);
             // What was not written is still a stored rejection: nothing of it is in the spool.
-            flow.let_go += std::mem::take(&mut flow.ledger.spooled);
+            flow.lost_in_memory += std::mem::take(&mut flow.ledger.spooled);
             if failed || self.signals.asked().is_some() {
                 break;
             }
         }
-        flow.ledger.fetched -= flow.let_go.min(flow.ledger.fetched);
-        flow.let_go = 0;
+        flow.ledger.fetched -= flow.lost_in_memory.min(flow.ledger.fetched);
+        flow.lost_in_memory = 0;
         Ok(flow)
     }
 
     /// Runs records that are at hand through the flow.
-    pub(super) fn write_sheets(&mut self, sheets: Vec<Sheet>, progress: &Progress) -> Result<Flow> {
+    pub(super) fn write_sheets(
+        &mut self,
+        sheets: Vec<PageInput>,
+        progress: &Progress,
+    ) -> Result<Flow> {
         let mut spare = self.spare();
         let target = Target {
             database: self.database,
@@ -172,8 +176,8 @@ impl Run<'_> {
 }
 
 /// A spool file as sheets: records that were requested together stay together.
-fn sheets(entries: &[Entry]) -> Vec<Sheet> {
-    let mut sheets: Vec<Sheet> = Vec::new();
+fn sheets(entries: &[Entry]) -> Vec<PageInput> {
+    let mut sheets: Vec<PageInput> = Vec::new();
     for group in entries.chunk_by(|a, b| a.requested_at == b.requested_at) {
         let mut text = String::new();
         let mut records = Vec::with_capacity(group.len());
@@ -183,7 +187,7 @@ fn sheets(entries: &[Entry]) -> Vec<Sheet> {
             records.push(start..u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
         let requested_at = group.first().map_or(0, |entry| entry.requested_at);
-        sheets.push(Sheet {
+        sheets.push(PageInput {
             text: Arc::new(text),
             records,
             requested_at,

@@ -130,11 +130,13 @@ impl Run<'_> {
     }
 
     /// Brings home what was kept on disk while the database was away: log rows and cases.
-    pub(super) fn move_shelved(&mut self) {
+    pub(super) fn move_from_state_dir(&mut self) {
         let Some(connection) = self.connection.as_mut() else {
             return;
         };
-        if let Err(error) = incident::move_shelved(connection, self.plan, &self.id.to_string()) {
+        if let Err(error) =
+            incident::move_from_state_dir(connection, self.plan, &self.id.to_string())
+        {
             log::warn!(
                 "what was noted while the database was away stays on disk for now: {error:#}"
             );

@@ -262,7 +262,7 @@ impl Run<'_> {
                 }
                 if delivery.proven {
                     let gone = std::mem::take(&mut delivery.unproven);
-                    settled.extend(gone.into_iter().map(|message| (message, Fate::Gone)));
+                    settled.extend(gone.into_iter().map(|message| (message, Answered::Gone)));
                 }
                 if let Err(error) = delivery.settle(connection, self, settled) {
                     delivery.store_error = Some(error);
@@ -384,7 +384,7 @@ impl Run<'_> {
 }
 
 /// What a settled message counts as.
-enum Fate {
+enum Answered {
     Sent,
     Conflict(Vec<String>),
     Gone,
@@ -396,7 +396,7 @@ impl Delivery {
         &mut self,
         message: Waiting,
         sent: Option<Sent>,
-        settled: &mut Vec<(Waiting, Fate)>,
+        settled: &mut Vec<(Waiting, Answered)>,
         stop: &AtomicBool,
     ) {
         let id = message.message.record_id.clone();
@@ -404,11 +404,11 @@ impl Delivery {
             None => {}
             Some(Sent::Done) => {
                 self.well();
-                settled.push((message, Fate::Sent));
+                settled.push((message, Answered::Sent));
             }
             Some(Sent::Conflict(fields)) => {
                 self.well();
-                settled.push((message, Fate::Conflict(fields)));
+                settled.push((message, Answered::Conflict(fields)));
             }
             Some(Sent::Gone(error)) => {
                 self.unproven.push(message);
@@ -466,7 +466,7 @@ impl Delivery {
         &mut self,
         connection: &mut Connection,
         run: &Run<'_>,
-        settled: Vec<(Waiting, Fate)>,
+        settled: Vec<(Waiting, Answered)>,
     ) -> Result<(), StoreError> {
         let answered: Vec<(i64, i64)> = settled
             .iter()
@@ -479,8 +479,8 @@ impl Delivery {
             }
             let id = message.message.record_id;
             match fate {
-                Fate::Sent => self.ledger.sent += 1,
-                Fate::Conflict(fields) => {
+                Answered::Sent => self.ledger.sent += 1,
+                Answered::Conflict(fields) => {
                     self.ledger.conflicts += 1;
                     if self.conflicts.len() < NAMED {
                         let fields = if fields.is_empty() {
@@ -491,7 +491,7 @@ impl Delivery {
                         self.conflicts.push(format!("{id} ({fields})"));
                     }
                 }
-                Fate::Gone => {
+                Answered::Gone => {
                     self.ledger.gone += 1;
                     if self.gone.len() < NAMED {
                         self.gone.push(id);

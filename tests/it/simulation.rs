@@ -16,8 +16,8 @@ use datasync::config::plan::Plan;
 use datasync::config::{Needs, Sources, load_with};
 use datasync::decision::Decision;
 use datasync::pipeline::{
-    self, Brake, Feed, Flow, Job, Keep, Limits, RejectionLog, Rules, Sheet, Shown, Spare, Target,
-    Task,
+    self, Brake, Feed, Flow, Job, Keep, Limits, PageInput, RejectionLog, Rules, Shown, Spare,
+    Target, Task,
 };
 use datasync::progress::Progress;
 use datasync::record::Ledger;
@@ -198,7 +198,7 @@ impl Parts {
     /// witness saw.
     fn run(
         &self,
-        sheets: Vec<Sheet>,
+        sheets: Vec<PageInput>,
         port: u16,
         keep: Option<&mut Spool>,
         witness: &mut Witness,
@@ -260,7 +260,12 @@ impl Parts {
 }
 
 /// A page of a few records of this schedule, requested at `requested_at`.
-fn page(parts: &Parts, prefix: &str, requested_at: i64, random: &mut Rng) -> (Sheet, Vec<Fetched>) {
+fn page(
+    parts: &Parts,
+    prefix: &str,
+    requested_at: i64,
+    random: &mut Rng,
+) -> (PageInput, Vec<Fetched>) {
     let (mut text, mut records, mut fetched) = (String::new(), Vec::new(), Vec::new());
     // Without versions one request time orders nothing, so a key comes once in a page.
     let mut keys: Vec<usize> = (0..KEYS).collect();
@@ -295,7 +300,7 @@ fn page(parts: &Parts, prefix: &str, requested_at: i64, random: &mut Rng) -> (Sh
             valid,
         });
     }
-    let sheet = Sheet {
+    let sheet = PageInput {
         text: Arc::new(text),
         records,
         requested_at,
@@ -326,7 +331,7 @@ fn replay(
     let sheets = waiting
         .entries
         .iter()
-        .map(|entry| Sheet {
+        .map(|entry| PageInput {
             text: Arc::new(entry.raw.clone()),
             records: std::iter::once(0..u32::try_from(entry.raw.len()).unwrap()).collect(),
             requested_at: entry.requested_at,

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::pool::Pool;
 use super::shape::ShapeStats;
-use super::write::{Fate, Shared};
+use super::write::{BatchResult, Shared};
 use super::{Event, Flow, Keep, Limits, Target, Task, reason};
 use crate::report::{Difference, Example};
 use crate::spool::Header;
@@ -20,7 +20,7 @@ pub(super) const EXAMPLES: usize = 3;
 const LONGEST_EXAMPLE: usize = 16 << 10;
 
 /// The account of the run: the only place where counts become the ledger.
-pub(super) struct Book<'a> {
+pub(super) struct Accountant<'a> {
     pub(super) flow: Flow,
     pub(super) keep: Option<Keep<'a>>,
     pub(super) limits: &'a Limits<'a>,
@@ -30,7 +30,7 @@ pub(super) struct Book<'a> {
     pub(super) empties: Sender<Batch>,
 }
 
-impl Book<'_> {
+impl Accountant<'_> {
     pub(super) fn enter(&mut self, event: Event<'_>) {
         match event {
             Event::Shaped(records) => self.flow.ledger.fetched += records,
@@ -40,11 +40,11 @@ impl Book<'_> {
             }
             Event::Settled(fate, held) => {
                 let mut batch = match fate {
-                    Fate::Written(batch, outcome, differences) => {
+                    BatchResult::Written(batch, outcome, differences) => {
                         self.written(&batch, &outcome, differences);
                         batch
                     }
-                    Fate::Refused(batch, error) => {
+                    BatchResult::Refused(batch, error) => {
                         self.refused(&batch, error);
                         batch
                     }
@@ -58,7 +58,7 @@ impl Book<'_> {
                 log::error!("{}", stop.1);
                 self.flow.braked.get_or_insert(stop);
             }
-            Event::CrowdedOut => self.flow.crowded = true,
+            Event::CrowdedOut => self.flow.connections_exhausted = true,
             Event::Ended => {}
         }
     }
@@ -168,7 +168,7 @@ impl Book<'_> {
 
     fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
         if let Some(error) = error {
-            self.flow.crowded |= error.is_crowded();
+            self.flow.connections_exhausted |= error.is_crowded();
             if self.flow.store_error.is_none() {
                 log::error!("{error}");
                 self.flow.store_error = Some(error);
@@ -214,7 +214,7 @@ impl Book<'_> {
         if kept {
             self.flow.ledger.spooled += records;
         } else {
-            self.flow.let_go += records;
+            self.flow.lost_in_memory += records;
         }
     }
 
@@ -227,7 +227,7 @@ impl Book<'_> {
 
     pub(super) fn close(mut self, stats: ShapeStats, pool: &Pool) -> Flow {
         // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
-        self.flow.ledger.fetched -= self.flow.let_go.min(self.flow.ledger.fetched);
+        self.flow.ledger.fetched -= self.flow.lost_in_memory.min(self.flow.ledger.fetched);
         let verdicts = stats.verdicts;
         if matches!(self.target.task, Task::Compare { .. }) && self.target.layout.is_none() {
             // Nothing came back from the database; the verdicts are known all the same.

@@ -8,7 +8,7 @@ use super::SpoolError;
 
 /// What lies in a state directory, for whoever only wants to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Glance {
+pub struct SpoolStatus {
     /// Files that wait to be replayed, and their bytes.
     pub files: u64,
     pub bytes: u64,
@@ -19,8 +19,8 @@ pub struct Glance {
 }
 
 /// Looks at a state directory without touching it: what waits there, and whether a run could write.
-pub fn glance(state_dir: &Path) -> Result<Glance, SpoolError> {
-    let mut seen = Glance::default();
+pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
+    let mut seen = SpoolStatus::default();
     let list = |folder: &Path| -> Result<Vec<PathBuf>, SpoolError> {
         let unreadable = |e: std::io::Error| SpoolError::new("cannot read", folder, e);
         match fs::read_dir(folder) {

@@ -12,11 +12,11 @@ use super::{Case, Step};
 
 /// Cases in the state directory, while the database is away.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct LocalCaseStore {
     folder: PathBuf,
 }
 
-impl Shelf {
+impl LocalCaseStore {
     pub fn new(state_dir: &Path) -> Self {
         Self {
             folder: state_dir.join("cases"),
@@ -31,7 +31,7 @@ impl Shelf {
             .with_context(|| format!("cannot keep the case in {}", path.display()))
     }
 
-    /// Every case on the shelf. One that cannot be read is reported and stays where it is.
+    /// Every case in the state directory. One that cannot be read is reported and stays where it is.
     pub fn all(&self) -> Result<Vec<Case>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -62,7 +62,7 @@ impl Shelf {
         Ok(cases)
     }
 
-    /// Takes a case off the shelf, once it is safe in the database.
+    /// Takes a case out of the state directory, once it is safe in the database.
     pub fn remove(&self, id: &str) -> Result<()> {
         let path = self.path(id);
         match fs::remove_file(&path) {
@@ -87,8 +87,8 @@ mod tests {
     #[test]
     fn the_shelf_gives_back_what_it_got() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path());
-        assert!(shelf.all().unwrap().is_empty());
+        let local_cases = LocalCaseStore::new(folder.path());
+        assert!(local_cases.all().unwrap().is_empty());
         let case = Case::open(
             &Fault {
                 cause: crate::cause::Cause::api("timeout"),
@@ -103,12 +103,12 @@ mod tests {
                 ..Evidence::default()
             },
         );
-        shelf.put(&case).unwrap();
-        shelf.put(&case).unwrap();
-        let all = shelf.all().unwrap();
+        local_cases.put(&case).unwrap();
+        local_cases.put(&case).unwrap();
+        let all = local_cases.all().unwrap();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].evidence.samples, ["C-1"]);
-        shelf.remove(&case.id).unwrap();
-        assert!(shelf.all().unwrap().is_empty());
+        local_cases.remove(&case.id).unwrap();
+        assert!(local_cases.all().unwrap().is_empty());
     }
 }

@@ -21,7 +21,7 @@ const DECIDED: &str = "decided";
 
 /// What becomes of a record.
 #[derive(Debug)]
-pub enum Judgement<'a> {
+pub enum Decided<'a> {
     /// It is written.
     Accepted(Verdict<'a>),
     Refused(Refusal),
@@ -42,9 +42,9 @@ pub struct Refusal {
 }
 
 /// Judges a record that [`Transform::apply`] has shaped.
-pub fn judge<'a>(rules: Rules<'a>, shaped: &Shaped<'_>, scratch: &mut Scratch) -> Judgement<'a> {
+pub fn decide<'a>(rules: Rules<'a>, shaped: &Shaped<'_>, scratch: &mut Scratch) -> Decided<'a> {
     if !shaped.errors.is_empty() {
-        return Judgement::Refused(Refusal::of_fields(shaped.errors.clone()));
+        return Decided::Refused(Refusal::of_fields(shaped.errors.clone()));
     }
     let verdict = rules.decision.decide(&shaped.facts, scratch);
     let missing: Vec<&str> = shaped
@@ -54,7 +54,7 @@ pub fn judge<'a>(rules: Rules<'a>, shaped: &Shaped<'_>, scratch: &mut Scratch) -
         .collect();
     // Without a key nothing can be written, whatever the table says.
     if verdict.passes() && shaped.id.is_some() {
-        return Judgement::Accepted(verdict);
+        return Decided::Accepted(verdict);
     }
     let loggable = matches!(verdict.reason, Cow::Borrowed(_)) || verdict.class != DECIDED;
     let mut message = if verdict.passes() {
@@ -65,7 +65,7 @@ pub fn judge<'a>(rules: Rules<'a>, shaped: &Shaped<'_>, scratch: &mut Scratch) -
     if !missing.is_empty() {
         message = format!("{message} (missing: {})", missing.join(", "));
     }
-    Judgement::Refused(Refusal {
+    Decided::Refused(Refusal {
         reason: match verdict.class {
             _ if !missing.is_empty() => "missing_required",
             DECIDED => "decision",

@@ -31,6 +31,16 @@ soak: ## Kill the program 200 times and at every call of the spool, play 10,000 
 		$(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving:: && \
 		$(CARGO) test --locked --test it
 
+# Memory that is lost for good is an error, as is every access that is not allowed. A leak can only grow where there is one,
+# so none is let pass: there is no list of exceptions.
+VALGRIND_OPTIONS = --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
+	--errors-for-leak-kinds=definite --fair-sched=try
+
+memcheck: ## Run the commands, cases, reports, retries and the spool of the optimised program under valgrind (ten minutes)
+	. scripts/postgres.sh && pg_require && valgrind_require && PATH="$$PG_BIN:$$PATH" && $(RELEASE) && \
+		$(SHIPPED) DATASYNC_TEST_WRAPPER="$$VALGRIND $(VALGRIND_OPTIONS)" $(CARGO) test --locked --test it -- \
+		commands::every_row commands::every_command incidents:: memory_errors::
+
 lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }
 	$(CARGO) fmt --check

@@ -7,6 +7,7 @@
 #   promtool_offer    gets promtool out of Debian's package where there is apt-get; succeeds without it too, and says so
 #   bouncer_offer, strace_offer, faketime_offer
 #                     install these where that takes no password; succeed without them too, and say so
+#   valgrind_require  sets VALGRIND; installs valgrind where that takes no password, else fails and says what to type
 #   pg_start          starts a private throw-away cluster on a free loopback port; sets PG_DIR and exports DB_*
 #   pg_stop           stops it and removes every trace; safe to call twice, or when nothing was started
 #
@@ -152,6 +153,13 @@ bouncer_offer() {
 
 strace_offer() {
     command -v strace >/dev/null || package_offer strace 'with a kill or an I/O error at each call of the spool'
+}
+
+valgrind_require() {
+    VALGRIND=$(command -v valgrind) && return 0
+    package_install valgrind && VALGRIND=$(command -v valgrind) && return 0
+    echo 'valgrind is not installed, and could not be. On Debian: apt-get install valgrind' >&2
+    return 1
 }
 
 # A library, not a program.

@@ -9,7 +9,7 @@ use datasync::cli::Cli;
 use datasync::exit::Exit;
 
 use crate::support::Workplace;
-use crate::support::command::Finished;
+use crate::support::command::{Finished, wrapper};
 use crate::support::http::{Fault, Running, Server};
 use crate::support::postgres::Database;
 
@@ -240,7 +240,8 @@ fn ends_as_documented(world: World, forms: &[&str]) {
                 let own = stage(world);
                 call(&own, row, form)
             };
-            if world == World::Good {
+            // Under valgrind a check may run into its time limit, and that has its documented end.
+            if world == World::Good && wrapper().is_empty() {
                 assert_eq!(
                     finished.code, row.code,
                     "datasync {} {} {form}\n{finished}",

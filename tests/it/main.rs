@@ -25,6 +25,7 @@ mod incidents;
 mod logs;
 mod manual;
 mod memory;
+mod memory_errors;
 mod metrics;
 mod outcomes;
 mod packaging;

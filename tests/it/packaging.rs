@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::support::Workplace;
-use crate::support::command::{Finished, finish};
+use crate::support::command::{Finished, finish, program};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -34,9 +34,8 @@ fn run(command: &mut Command) -> Finished {
 /// What `scripts/package-files` makes with the program under test.
 fn package_files(place: &Workplace) -> PathBuf {
     let folder = place.path("package");
-    let program = place.command(&[]);
     run(Command::new("scripts/package-files")
-        .arg(program.get_program())
+        .arg(program())
         .arg(&folder))
     .expect(0);
     folder

@@ -15,6 +15,23 @@ pub fn program() -> PathBuf {
     )
 }
 
+/// What runs the program under test, word by word: `make memcheck` names valgrind and its options.
+pub fn wrapper() -> Vec<String> {
+    let words = std::env::var("DATASYNC_TEST_WRAPPER").unwrap_or_default();
+    words.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The program under test, not yet with arguments.
+fn wrapped() -> Command {
+    let wrapper = wrapper();
+    let Some((first, words)) = wrapper.split_first() else {
+        return Command::new(program());
+    };
+    let mut command = Command::new(first);
+    command.args(words).arg(program());
+    command
+}
+
 /// Folder with `mappings.yaml`, `decisions.dmn.xml` and the state directory of one test.
 pub struct Workplace {
     folder: TempDir,
@@ -38,10 +55,19 @@ impl Workplace {
             std::fs::copy(root.join(file), folder.path().join(file))
                 .expect("copy of a shipped file");
         }
-        Self {
+        let place = Self {
             folder,
             environment: Vec::new(),
+        };
+        // A program under valgrind is some twenty times as slow, and needs as much longer to connect.
+        if !wrapper().is_empty() {
+            place.edit(
+                "mappings.yaml",
+                "connection_timeout: 5s",
+                "connection_timeout: 60s",
+            );
         }
+        place
     }
 
     /// The same with an API and a database to talk to.
@@ -90,7 +116,7 @@ impl Workplace {
 
     /// The command, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = wrapped();
         command
             .args(arguments)
             .current_dir(self.folder.path())

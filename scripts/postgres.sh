@@ -155,6 +155,7 @@ strace_offer() {
     command -v strace >/dev/null || package_offer strace 'with a kill or an I/O error at each call of the spool'
 }
 
+# shellcheck disable=SC2034 # the Makefile uses it
 valgrind_require() {
     VALGRIND=$(command -v valgrind) && return 0
     package_install valgrind && VALGRIND=$(command -v valgrind) && return 0

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 # Finds the tools that packaging and auditing need, or installs them below target/tools. Sourced, never run; plain POSIX sh.
 # Nothing outside the project's folder is changed.
 #

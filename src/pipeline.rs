@@ -22,9 +22,9 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::api::{ApiError, Client, Pages};
@@ -40,7 +40,7 @@ use crate::store::{Batch, Keys, StoreError};
 
 use accounting::{Accountant, EXAMPLES, SAMPLES};
 use pool::{Change, Pool};
-use queue::{Claim, CloseOnDrop, DoneOnDrop, Queue};
+use queue::{Claim, CloseOnDrop, DoneOnDrop, LeaveOnDrop, Queue, Taken};
 use shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
 use write::{BatchResult, BatchWriter, Breaker, Shared};
 
@@ -158,6 +158,8 @@ pub struct Flow {
     pub batches_refused: u64,
     /// Records that could be neither written nor spooled; the next run fetches them again.
     pub lost_in_memory: u64,
+    /// A thread that the run cannot do without was not to be had, or panicked: one sentence.
+    pub broken: Option<String>,
     pub api_error: Option<ApiError>,
     /// A brake stopped it: which one, and a sentence.
     pub braked: Option<(BrakeCause, String)>,
@@ -204,6 +206,7 @@ impl Flow {
         self.decide_seconds += other.decide_seconds;
         self.batches_refused += other.batches_refused;
         self.lost_in_memory += other.lost_in_memory;
+        self.broken = self.broken.take().or(other.broken);
         self.api_error = self.api_error.take().or(other.api_error);
         self.braked = self.braked.take().or(other.braked);
         self.store_error = self.store_error.take().or(other.store_error);
@@ -250,10 +253,9 @@ impl Drop for EndOnDrop<'_> {
 
 /// Runs the flow from feed to target and returns when every record has its fate.
 ///
-/// # Errors
-/// A thread panicked or could not be started: a bug. Failures of the API, the database and the spool are results, in
-/// [`Flow`].
-pub fn run(job: Job<'_>) -> Result<Flow> {
+/// Failures of the API, the database and the spool are results, in [`Flow`]. So are a thread that panicked and one that
+/// could not be started: what was fetched by then is written or spooled all the same.
+pub fn run(job: Job<'_>) -> Flow {
     let Job {
         ref feed,
         rules,
@@ -276,17 +278,10 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
     };
     let (events, inbox) = bounded::<Event<'_>>(64);
     let (empties, emptied) = bounded::<Batch>(EMPTIES);
-    let (pages_in, pages_out) = bounded::<(u64, Result<PageInput, ApiError>)>(4);
     let fetchers = match feed {
         Feed::Api { threads, .. } => (*threads).max(1),
         Feed::Sheets(_) => 1,
     };
-    let (permits, returned) = bounded::<()>(fetchers as usize * 2);
-    for _ in 0..fetchers * 2 {
-        permits
-            .send(())
-            .context("a channel that was just made is closed")?;
-    }
     let stop_pages = || {
         if let Feed::Api { pages, .. } = feed {
             pages.stop();
@@ -295,21 +290,14 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
 
     let flow = std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        // When a thread cannot be started the others must not wait for ever: neither for work nor for this one.
-        let _close = CloseOnDrop(&queue);
-        let inbox = inbox;
-
-        for number in 0..fetchers {
-            let (pages_in, permit) = (pages_in.clone(), returned.clone());
-            let work = move || fetch(feed, &permit, &pages_in);
-            threads.push(spawn(scope, format!("fetch-{number}"), work)?);
-        }
-        drop(pages_in);
+        // Nothing below leaves this scope early: a thread that waits for one that never came would wait for ever.
+        let mut broken: Option<String> = None;
+        let pages_out = start_fetching(scope, feed, fetchers, &mut threads, &mut broken);
 
         let shaping = {
             let (events, queue) = (events.clone(), &queue);
             let columns = Arc::clone(&target.columns);
-            spawn(scope, "shape".to_owned(), move || {
+            spawn(scope, "shape", move || {
                 let _end = EndOnDrop(events.clone());
                 let _close = CloseOnDrop(queue);
                 let mut shaper = Shaper::new(
@@ -323,35 +311,40 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                 if let Task::Compare { differences } = target.task {
                     shaper.show_verdicts(differences);
                 }
-                shape_all(shaper, &pages_out, &permits, &events, limits)
-            })?
+                shape_all(shaper, &pages_out, &events, limits)
+            })
         };
+        let shaping = shaping
+            .inspect_err(|_| queue.close())
+            .map_err(|error| broken.get_or_insert(error))
+            .ok();
 
         let write = |number: u32| {
             let (events, queue, shared) = (events.clone(), &queue, &shared);
             let work = move || {
                 let _end = EndOnDrop(events.clone());
-                let mut writer = BatchWriter::new(target, shared, rules);
-                while let Some((ticket, batch)) = queue.take() {
-                    let mut held = DoneOnDrop::new(queue, ticket);
-                    let Some(fate) = writer.settle(batch, |batch| held.give_back(batch)) else {
-                        // That this thread has ended is told next.
-                        events.send(Event::CrowdedOut).unwrap_or_default();
-                        break;
-                    };
-                    if events.send(Event::Settled(fate, held)).is_err() {
-                        return Err(anyhow!("the ledger is gone"));
-                    }
-                }
-                writer.go_home();
-                Ok(())
+                write_all(queue, &events, BatchWriter::new(target, shared, rules));
             };
-            spawn(scope, format!("write-{number}"), work)
+            spawn(scope, &format!("write-{number}"), work)
         };
 
         let mut pool = Pool::new(writers, most_writers);
+        let mut started = 0;
         for number in 0..pool.size {
-            threads.push(write(number)?);
+            match write(number) {
+                Ok(thread) => {
+                    threads.push(thread);
+                    started += 1;
+                }
+                Err(error) => {
+                    queue.leave();
+                    if number == 0 {
+                        broken.get_or_insert(error);
+                    } else {
+                        pool.could_not_start(&error);
+                    }
+                }
+            }
         }
 
         let mut accountant = Accountant {
@@ -364,7 +357,7 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
         };
         let mut grace: Option<Instant> = None;
         // Shaping and the writers.
-        let mut at_work = 1 + pool.size;
+        let mut at_work = u32::from(shaping.is_some()) + started;
         while at_work > 0 {
             match inbox.recv_timeout(TICK) {
                 Ok(Event::Ended) => at_work -= 1,
@@ -375,12 +368,14 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                     accountant.enter(event);
                     shown.update(&accountant.flow.ledger);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(anyhow!("the pipeline lost its events"));
-                }
+                // This thread holds a sender itself, so none of the others can have been the last.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
-            if accountant.must_stop() || limits.stop.load(Ordering::Relaxed) {
+            if broken.is_some()
+                || queue.is_deserted()
+                || accountant.must_stop()
+                || limits.stop.load(Ordering::Relaxed)
+            {
                 stop_pages();
             }
             if limits.stop.load(Ordering::Relaxed)
@@ -395,26 +390,42 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
                 shown.progress.announce(total);
             }
             match pool.tick(&queue, accountant.flow.ledger.accounted()) {
-                Change::Grow => {
-                    threads.push(write(pool.size - 1)?);
-                    queue.welcome_one();
-                    at_work += 1;
-                }
+                Change::Grow => match write(pool.size - 1) {
+                    Ok(thread) => {
+                        threads.push(thread);
+                        queue.welcome_one();
+                        at_work += 1;
+                    }
+                    Err(error) => pool.could_not_start(&error),
+                },
                 Change::Shrink => queue.retire_one(),
                 Change::None => {}
             }
         }
-        let stats = shaping
-            .join()
-            .map_err(|_| anyhow!("the shaping thread panicked"))?;
+        if broken.is_some() {
+            stop_pages();
+        }
+        for batch in queue.take_rest() {
+            accountant.refused(&batch, None);
+        }
+        let stats = match shaping.map(ScopedJoinHandle::join) {
+            Some(Ok(stats)) => stats,
+            Some(Err(_)) => {
+                broken.get_or_insert_with(|| "the shaping thread panicked".to_owned());
+                ShapeStats::default()
+            }
+            None => ShapeStats::default(),
+        };
         for thread in threads {
             let name = thread.thread().name().unwrap_or("pipeline").to_owned();
-            thread
-                .join()
-                .map_err(|_| anyhow!("thread {name} panicked"))??;
+            if thread.join().is_err() {
+                broken.get_or_insert_with(|| format!("thread {name} panicked"));
+            }
         }
         shown.update(&accountant.flow.ledger);
-        Ok(accountant.close(stats, &pool))
+        let mut flow = accountant.close(stats, &pool);
+        flow.broken = broken;
+        flow
     });
     *spare = shared
         .spare
@@ -423,15 +434,89 @@ pub fn run(job: Job<'_>) -> Result<Flow> {
     flow
 }
 
+/// Starts the threads that fetch. Pages come out of what is returned, as many at once as there are permits.
+fn start_fetching<'scope, 'env: 'scope>(
+    scope: &'scope std::thread::Scope<'scope, 'env>,
+    feed: &'env Feed<'env>,
+    fetchers: u32,
+    threads: &mut Vec<ScopedJoinHandle<'scope, ()>>,
+    broken: &mut Option<String>,
+) -> PagesOut {
+    let (pages_in, pages) = bounded::<(u64, Result<PageInput, ApiError>)>(4);
+    let (permits, returned) = bounded::<()>(fetchers as usize * 2);
+    for _ in 0..fetchers * 2 {
+        // It has room for all of them.
+        permits.try_send(()).unwrap_or_default();
+    }
+    for number in 0..fetchers {
+        let (pages_in, permit) = (pages_in.clone(), returned.clone());
+        let work = move || fetch(feed, &permit, &pages_in);
+        match spawn(scope, &format!("fetch-{number}"), work) {
+            Ok(thread) => threads.push(thread),
+            Err(error) if number == 0 => {
+                broken.get_or_insert(error);
+                break;
+            }
+            Err(error) => {
+                log::warn!("{error}: {number} threads fetch instead of {fetchers}");
+                break;
+            }
+        }
+    }
+    PagesOut { pages, permits }
+}
+
+/// Where the shaping thread takes pages from, and returns the permit of each.
+struct PagesOut {
+    pages: Receiver<(u64, Result<PageInput, ApiError>)>,
+    permits: Sender<()>,
+}
+
+/// One writer: takes batches until there are none, or until it is one too many.
+fn write_all<'q>(
+    queue: &'q Queue<Keys, Box<Batch>>,
+    events: &Sender<Event<'q>>,
+    mut writer: BatchWriter<'_>,
+) {
+    let mut place = LeaveOnDrop {
+        queue,
+        counted: true,
+    };
+    loop {
+        let (ticket, batch) = match queue.take() {
+            Taken::Work(ticket, batch) => (ticket, batch),
+            Taken::Nothing => break,
+            Taken::Retired => {
+                place.counted = false;
+                break;
+            }
+        };
+        let mut held = DoneOnDrop::new(queue, ticket);
+        let Some(result) = writer.settle(batch, |batch| held.give_back(batch)) else {
+            place.counted = false;
+            // That this thread has ended is told next.
+            events.send(Event::CrowdedOut).unwrap_or_default();
+            break;
+        };
+        // The calling thread listens until every writer has ended.
+        events
+            .send(Event::Settled(result, held))
+            .unwrap_or_default();
+    }
+    writer.go_home();
+}
+
 fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
-    name: String,
+    name: &str,
     work: impl FnOnce() -> T + Send + 'scope,
-) -> Result<std::thread::ScopedJoinHandle<'scope, T>> {
+) -> Result<ScopedJoinHandle<'scope, T>, String> {
     std::thread::Builder::new()
-        .name(name)
+        .name(name.to_owned())
         .spawn_scoped(scope, work)
-        .context("cannot start a thread")
+        .map_err(|error| {
+            format!("cannot start the thread {name}: {error}; the limit on processes (ulimit -u, pids.max) may be too low")
+        })
 }
 
 /// One fetch thread.
@@ -439,7 +524,7 @@ fn fetch(
     feed: &Feed<'_>,
     permits: &Receiver<()>,
     pages_in: &Sender<(u64, Result<PageInput, ApiError>)>,
-) -> Result<()> {
+) {
     match feed {
         Feed::Api {
             api,
@@ -451,8 +536,9 @@ fn fetch(
                 Ok(client) => client,
                 Err(error) => {
                     pages.stop();
-                    pages_in.send((0, Err(error))).context("shaping is gone")?;
-                    return Ok(());
+                    // Shaping has ended: then there is a worse error than this one.
+                    pages_in.send((0, Err(error))).unwrap_or_default();
+                    return;
                 }
             };
             while permits.recv().is_ok() {
@@ -490,14 +576,12 @@ fn fetch(
             }
         }
     }
-    Ok(())
 }
 
 /// The shaping thread: pages in order, until they end or one has failed.
 fn shape_all(
     mut shaper: Shaper<'_>,
-    pages: &Receiver<(u64, Result<PageInput, ApiError>)>,
-    permits: &Sender<()>,
+    PagesOut { pages, permits }: &PagesOut,
     events: &Sender<Event<'_>>,
     limits: &Limits<'_>,
 ) -> ShapeStats {

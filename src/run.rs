@@ -127,7 +127,9 @@ pub fn sync(
     progress.finish();
     let flow = match outcome {
         Ok(flow) => {
-            if let Err(error) = run.write_back(&flow) {
+            if flow.broken.is_none()
+                && let Err(error) = run.write_back(&flow)
+            {
                 let sentence = format!("write-back: {error:#}");
                 run.fail(
                     Exit::Internal,
@@ -333,7 +335,7 @@ impl Run<'_> {
         });
         self.next_batch = next_batch;
         self.take_back(spare);
-        flow.absorb(fetched?);
+        flow.absorb(fetched);
         Ok(flow)
     }
 

@@ -166,7 +166,7 @@ impl Accountant<'_> {
         self.limits.rejections.add(id, reason, message);
     }
 
-    fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
+    pub(super) fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
         if let Some(error) = error {
             self.flow.connections_exhausted |= error.is_crowded();
             if self.flow.store_error.is_none() {

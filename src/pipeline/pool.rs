@@ -58,6 +58,14 @@ impl Pool {
         self.rest = Self::REST;
     }
 
+    /// One more could not be started: go on with those there are, and do not try again for a while.
+    pub(super) fn could_not_start(&mut self, error: &str) {
+        self.size = self.size.saturating_sub(1).max(1);
+        self.trial = None;
+        self.rest = Self::REST;
+        log::warn!("{error}; {} connections write", self.size);
+    }
+
     pub(super) fn tick(&mut self, queue: &Queue<Keys, Box<Batch>>, accounted: u64) -> Change {
         let elapsed = self.window.elapsed();
         if elapsed < WINDOW {

@@ -45,6 +45,17 @@ struct Held<K> {
     weight: usize,
 }
 
+/// What a writer gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken<T> {
+    /// A ticket, and work.
+    Work(u64, T),
+    /// The queue is closed and empty.
+    Nothing,
+    /// This writer is one too many, and is counted no more.
+    Retired,
+}
+
 impl<K, T> State<K, T> {
     fn weight(&self) -> usize {
         let waiting = self.waiting.iter().map(|(held, _)| held.weight);
@@ -86,7 +97,8 @@ impl<K: Claim, T> Queue<K, T> {
         self.budget / (self.lock().writers as usize + 2)
     }
 
-    /// Waits for room and adds work. What is heavier than the budget goes alone.
+    /// Waits for room and adds work. What is heavier than the budget goes alone. Where no writer is left nobody makes room:
+    /// the work is added at once, and waits for [`Queue::take_rest`].
     pub(super) fn push(&self, claim: K, weight: usize, work: T) {
         let mut state = self.lock();
         let full = |state: &State<K, T>| {
@@ -95,7 +107,7 @@ impl<K: Claim, T> Queue<K, T> {
         };
         if full(&state) {
             let since = Instant::now();
-            while full(&state) {
+            while full(&state) && state.writers > 0 {
                 state = self.wait(state);
             }
             state.pressed += since.elapsed();
@@ -112,9 +124,8 @@ impl<K: Claim, T> Queue<K, T> {
         self.changed.notify_all();
     }
 
-    /// Waits until the next work meets none that is out. None when the queue is closed and empty, or this writer is
-    /// surplus. The work's claim stays until [`Queue::done`] with the ticket.
-    pub(super) fn take(&self) -> Option<(u64, T)> {
+    /// Waits until the next work meets none that is out. The work's claim stays until [`Queue::done`] with the ticket.
+    pub(super) fn take(&self) -> Taken<T> {
         let mut state = self.lock();
         loop {
             if state.surplus > 0 {
@@ -122,7 +133,7 @@ impl<K: Claim, T> Queue<K, T> {
                 // The last one stays, whatever others have done meanwhile.
                 if state.writers > 1 {
                     state.writers -= 1;
-                    return None;
+                    return Taken::Retired;
                 }
             }
             let free = state
@@ -134,11 +145,10 @@ impl<K: Claim, T> Queue<K, T> {
                 state.out.push(held);
                 drop(state);
                 self.changed.notify_all();
-                return Some((ticket, work));
+                return Taken::Work(ticket, work);
             }
             if state.closed && state.waiting.is_empty() {
-                state.writers = state.writers.saturating_sub(1);
-                return None;
+                return Taken::Nothing;
             }
             state = self.wait(state);
         }
@@ -177,6 +187,27 @@ impl<K: Claim, T> Queue<K, T> {
         self.lock().writers += 1;
     }
 
+    /// A writer that was counted is not there: it could not be started, or has ended. The others, and whoever waits for
+    /// room, hear of it.
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        state.writers = state.writers.saturating_sub(1);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Nobody takes work any more, although more may come.
+    pub(super) fn is_deserted(&self) -> bool {
+        let state = self.lock();
+        state.writers == 0 && !state.closed
+    }
+
+    /// What no writer has taken, once all of them have ended.
+    pub(super) fn take_rest(&self) -> Vec<T> {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.into_iter().map(|(_, work)| work).collect()
+    }
+
     /// Sends one writer home.
     pub(super) fn retire_one(&self) {
         self.lock().surplus += 1;
@@ -196,6 +227,22 @@ pub(super) struct CloseOnDrop<'a, K: Claim, T>(pub(super) &'a Queue<K, T>);
 impl<K: Claim, T> Drop for CloseOnDrop<'_, K, T> {
     fn drop(&mut self) {
         self.0.close();
+    }
+}
+
+/// Counts a writer out when its thread ends, however it ends. One that retires or gives its work back was counted out by
+/// the queue already.
+#[derive(Debug)]
+pub(super) struct LeaveOnDrop<'a, K: Claim, T> {
+    pub(super) queue: &'a Queue<K, T>,
+    pub(super) counted: bool,
+}
+
+impl<K: Claim, T> Drop for LeaveOnDrop<'_, K, T> {
+    fn drop(&mut self) {
+        if self.counted {
+            self.queue.leave();
+        }
     }
 }
 
@@ -244,6 +291,33 @@ mod tests {
         }
     }
 
+    fn taken<K: Claim, T>(queue: &Queue<K, T>) -> Option<(u64, T)> {
+        match queue.take() {
+            Taken::Work(ticket, work) => Some((ticket, work)),
+            Taken::Nothing | Taken::Retired => None,
+        }
+    }
+
+    #[test]
+    fn pushing_waits_for_nobody_where_no_writer_is_left() {
+        let queue = Queue::new(100, 2);
+        queue.push("a", 100, 1);
+        queue.leave();
+        assert!(!queue.is_deserted());
+        std::thread::scope(|scope| {
+            let push = scope.spawn(|| queue.push("b", 100, 2));
+            drop(LeaveOnDrop {
+                queue: &queue,
+                counted: true,
+            });
+            assert!(push.join().is_ok());
+        });
+        assert!(queue.is_deserted());
+        assert_eq!(queue.take_rest(), [1, 2]);
+        queue.close();
+        assert!(!queue.is_deserted(), "no more work will come");
+    }
+
     #[test]
     fn work_goes_out_in_order_and_not_beside_work_with_the_same_key() {
         let queue = Queue::new(100, 2);
@@ -251,27 +325,27 @@ mod tests {
             queue.push(keys, 10, work);
         }
         queue.close();
-        let (first, work) = queue.take().expect("some work");
+        let (first, work) = taken(&queue).expect("some work");
         assert_eq!(work, 1);
-        let (second, work) = queue.take().expect("some work");
+        let (second, work) = taken(&queue).expect("some work");
         assert_eq!(work, 2);
         std::thread::scope(|scope| {
-            let third = scope.spawn(|| queue.take().map(|(_, work)| work));
+            let third = scope.spawn(|| taken(&queue).map(|(_, work)| work));
             queue.done(second);
             // b is still out with the first, and the fourth does not overtake.
             assert!(!third.is_finished());
             queue.done(first);
             assert_eq!(third.join().expect("no panic"), Some(3));
         });
-        assert_eq!(queue.take().map(|(_, work)| work), Some(4));
-        assert_eq!(queue.take(), None);
+        assert_eq!(taken(&queue).map(|(_, work)| work), Some(4));
+        assert_eq!(taken(&queue), None);
     }
 
     #[test]
     fn work_that_is_out_counts_against_the_budget() {
         let queue = Queue::new(100, 2);
         queue.push("a", 60, 1);
-        let (ticket, _) = queue.take().expect("some work");
+        let (ticket, _) = taken(&queue).expect("some work");
         std::thread::scope(|scope| {
             let heavy = scope.spawn(|| queue.push("b", 500, 2));
             std::thread::sleep(Duration::from_millis(20));
@@ -279,14 +353,14 @@ mod tests {
             queue.done(ticket);
             heavy.join().expect("no panic");
             let light = scope.spawn(|| queue.push("c", 10, 3));
-            let (heavy, work) = queue.take().expect("some work");
+            let (heavy, work) = taken(&queue).expect("some work");
             assert_eq!(work, 2);
             std::thread::sleep(Duration::from_millis(20));
             assert!(!light.is_finished(), "what is out has its weight");
             queue.done(heavy);
             light.join().expect("no panic");
         });
-        assert_eq!(queue.take().map(|(_, work)| work), Some(3));
+        assert_eq!(taken(&queue).map(|(_, work)| work), Some(3));
         assert_eq!(queue.share(), 25);
     }
 
@@ -295,8 +369,8 @@ mod tests {
         let queue = Queue::new(100, 2);
         queue.push("a", 1, 'a');
         queue.retire_one();
-        assert_eq!(queue.take(), None);
-        assert_eq!(queue.take().map(|(_, work)| work), Some('a'));
+        assert_eq!(taken(&queue), None);
+        assert_eq!(taken(&queue).map(|(_, work)| work), Some('a'));
     }
 
     #[test]
@@ -306,13 +380,13 @@ mod tests {
             queue.push(keys, 10, work);
         }
         queue.close();
-        let (ticket, work) = queue.take().expect("some work");
+        let (ticket, work) = taken(&queue).expect("some work");
         assert_eq!(DoneOnDrop::new(&queue, ticket).give_back(work), Ok(()));
-        let (ticket, work) = queue.take().expect("the same again");
+        let (ticket, work) = taken(&queue).expect("the same again");
         assert_eq!((ticket, work), (0, 1));
         let mut held = DoneOnDrop::new(&queue, ticket);
         assert_eq!(held.give_back(work), Err(1), "nobody else would take it");
         drop(held);
-        assert_eq!(queue.take().map(|(_, work)| work), Some(2));
+        assert_eq!(taken(&queue).map(|(_, work)| work), Some(2));
     }
 }

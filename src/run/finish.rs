@@ -48,6 +48,14 @@ impl Run<'_> {
                 &sentence,
             );
         }
+        if let Some(sentence) = &flow.broken {
+            log::error!("{sentence}");
+            self.fail(
+                Exit::Internal,
+                Cause::Internal(InternalCause::Error),
+                sentence,
+            );
+        }
         if let Some(error) = &flow.spool_error {
             self.fail(
                 Exit::State,

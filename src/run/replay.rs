@@ -171,7 +171,10 @@ impl Run<'_> {
         });
         self.next_batch = next_batch;
         self.take_back(spare);
-        flow
+        match flow.broken {
+            Some(why) => Err(anyhow::anyhow!(why)),
+            None => Ok(flow),
+        }
     }
 }
 

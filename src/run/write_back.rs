@@ -217,11 +217,20 @@ impl Run<'_> {
                 let work = move || self.send_some(update, &to_send, &answers, stop);
                 let thread = std::thread::Builder::new()
                     .name(format!("write-back-{number}"))
-                    .spawn_scoped(scope, work)
-                    .context("cannot start a thread")?;
-                senders.push(thread);
+                    .spawn_scoped(scope, work);
+                match thread {
+                    Ok(thread) => senders.push(thread),
+                    Err(error) if number == 0 => {
+                        return Err(error).context("cannot start a thread of write-back");
+                    }
+                    Err(error) => {
+                        log::warn!("{number} threads send instead of {threads}: {error}");
+                        break;
+                    }
+                }
             }
             drop((to_send, answers));
+            let threads = senders.len();
             let mut after = 0;
             while !stop.load(Ordering::Relaxed) {
                 let chunk = match outbox::read(connection, self.database, after, last, AT_ONCE) {

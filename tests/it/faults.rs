@@ -14,24 +14,16 @@ mod pagination;
 mod process;
 mod security;
 mod spool_calls;
+mod threads;
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::Workplace;
 use crate::support::command::Finished;
 use crate::support::http::{Fault, Running, Server};
 use crate::support::postgres::Database;
-
-/// Sends a signal, such as `-TERM`.
-fn signal(name: &str, pid: impl std::fmt::Display) {
-    let status = std::process::Command::new("kill")
-        .args([name, &pid.to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success(), "kill {name} {pid}");
-}
+use crate::support::{Workplace, signal};
 
 /// Records F-00000, F-00001, … that every rule accepts.
 fn texts(count: u32) -> Vec<String> {

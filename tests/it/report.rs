@@ -4,6 +4,8 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 
+use rustix::process::Signal;
+
 use crate::support::command::finish;
 use crate::support::http::{Fault, Reply, Server};
 use crate::support::postgres::{Cluster, Database};
@@ -277,21 +279,17 @@ fn a_page_is_left_when_a_run_is_told_to_stop_or_its_deadline_comes() {
     let database = Database::new();
     let place = Workplace::connected(slow.url(), &database);
     place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
-    for (signal, code, told) in [("-TERM", 143, "terminated"), ("-INT", 130, "interrupted")] {
+    for (signal, code, told) in [
+        (Signal::TERM, 143, "terminated"),
+        (Signal::INT, 130, "interrupted"),
+    ] {
         let before = slow.requests().len();
         slow.hold_after(before + 2);
         let run = place.start(&["sync", "--report", "run.html"]);
         until("a third request of this run", || {
             slow.requests().len() >= before + 3
         });
-        let pid = run.id().to_string();
-        assert!(
-            std::process::Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        crate::support::signal(signal, run.id());
         finish(run).expect(code);
         let html = page(&place, "run.html");
         fs::remove_file(place.path("run.html")).unwrap();

@@ -252,7 +252,8 @@ impl Parts {
                 accounted: &accounted,
             },
         };
-        let flow = pipeline::run(job).unwrap();
+        let flow = pipeline::run(job);
+        assert_eq!(flow.broken, None);
         assert!(flow.ledger.balances(), "{:?}", flow.ledger);
         witness.confirm(run_id, &flow.ledger);
         flow

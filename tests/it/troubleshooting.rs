@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use regex::Regex;
+use rustix::process::Signal;
 
 use crate::support::command::{Finished, finish};
 use crate::support::http::{Fault, Running, Server};
@@ -282,7 +283,7 @@ fn a_second_run_and_one_that_is_told_to_stop_are_quoted_as_they_are() {
     first.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
     let second = place(&api, &database);
     let mut stopped = Vec::new();
-    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let before = api.requests().len();
         api.hold_after(before + 3);
         let child = first.start(&["sync"]);
@@ -291,10 +292,7 @@ fn a_second_run_and_one_that_is_told_to_stop_are_quoted_as_they_are() {
         });
         let busy = second.run(&["sync"]);
         holds("Exit 75: another run is at it", &[busy.expect(75)]);
-        Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status()
-            .unwrap();
+        crate::support::signal(signal, child.id());
         let finished = finish(child);
         finished.expect(code);
         stopped.push(finished);

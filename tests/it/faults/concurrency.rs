@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::{count, hasty, patient, place, rows, signal, text, texts};
 use crate::support::command::{assert_balanced, finish};
 use crate::support::http::Server;
@@ -282,7 +284,7 @@ fn row_54_a_run_that_slept_past_its_lease_does_not_overwrite_what_its_successor_
     let child = sleeper.start(&["sync", "--output", "json"]);
     until("a fourth request", || api.requests().len() == 4);
     until("three pages in the table", || rows(&database) == "300");
-    signal("-STOP", child.id());
+    signal(Signal::STOP, child.id());
     let stopped = rustix::process::waitid(
         rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child)),
         rustix::process::WaitIdOptions::STOPPED,
@@ -303,7 +305,7 @@ fn row_54_a_run_that_slept_past_its_lease_does_not_overwrite_what_its_successor_
         [800, 300, 500],
         "{report}"
     );
-    signal("-CONT", child.id());
+    signal(Signal::CONT, child.id());
     let finished = finish(child);
     finished.expect(0);
     let report = finished.json();

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::{count, patient, place, rows, signal, texts};
 use crate::support::bouncer::{self, Bouncer};
 use crate::support::command::finish;
@@ -96,10 +98,10 @@ fn row_33_a_stopped_postmaster_meets_the_connect_deadline() {
     let api = api(150);
     let place = quick(place(&api, &database));
     let postmaster = cluster.postmaster().to_string();
-    signal("-STOP", &postmaster);
+    signal(Signal::STOP, &postmaster);
     let started = Instant::now();
     let (finished, report) = place.sync(&[]);
-    signal("-CONT", &postmaster);
+    signal(Signal::CONT, &postmaster);
     finished.expect(4);
     assert_eq!(count(&report, "spooled"), 150);
     assert!(
@@ -119,11 +121,11 @@ fn row_34_a_back_end_stopped_in_a_statement_is_abandoned_and_its_batch_is_not_lo
     let place = quick(place(&api, &database));
     let child = place.start(&["sync", "--output", "json"]);
     let pid = backend(&database, WRITE);
-    signal("-STOP", &pid);
+    signal(Signal::STOP, &pid);
     keeper.batch_execute("ROLLBACK").unwrap();
     let started = Instant::now();
     let finished = finish(child);
-    signal("-CONT", &pid);
+    signal(Signal::CONT, &pid);
     let report = finished.json();
     crate::support::command::assert_balanced(&report);
     assert!(matches!(finished.code, 0 | 4), "{finished}");

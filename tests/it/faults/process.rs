@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::{count, hasty, patient, place, rows, signal, texts};
 use crate::support::command::{Finished, finish};
 use crate::support::http::Server;
@@ -32,7 +34,7 @@ fn through_shell(place: &Workplace, script: &str) -> Finished {
 
 #[test]
 fn row_56_a_signal_ends_the_run_in_order_and_opens_no_case() {
-    for (name, code) in [("-TERM", 143), ("-INT", 130)] {
+    for (name, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let api = Server::new().records(texts(2_000)).held_after(3).start();
         let database = Database::new();
         let place = patient(place(&api, &database));
@@ -84,7 +86,7 @@ fn row_56_a_second_signal_ends_at_once() {
         database.one("SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'datasync' AND wait_event_type = 'Lock'") != "0"
     });
     for _ in 0..2 {
-        signal("-TERM", child.id());
+        signal(Signal::TERM, child.id());
         std::thread::sleep(Duration::from_millis(300));
     }
     let asked = Instant::now();
@@ -111,7 +113,7 @@ fn row_56_a_signal_is_obeyed_within_ten_seconds_even_by_a_run_whose_database_has
     // The heartbeat comes every 5 s: let it be stuck as well.
     std::thread::sleep(Duration::from_secs(6));
     let asked = Instant::now();
-    signal("-TERM", child.id());
+    signal(Signal::TERM, child.id());
     let finished = finish(child);
     assert!(
         asked.elapsed() < Duration::from_secs(10),
@@ -151,7 +153,7 @@ fn row_56_a_run_that_waits_for_its_turn_obeys_a_signal_at_once() {
         database.one("SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'datasync' AND query ~ 'FROM .*sync_lease'") != "0"
     });
     let asked = Instant::now();
-    signal("-INT", child.id());
+    signal(Signal::INT, child.id());
     finish(child).expect(130);
     assert!(asked.elapsed() < Duration::from_secs(3));
     assert!(api.requests().is_empty(), "nothing was fetched");

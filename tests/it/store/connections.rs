@@ -5,19 +5,11 @@ use std::time::{Duration, Instant};
 use datasync::config::plan;
 use datasync::config::secret::Secret;
 use datasync::store::{self, Class, Connection};
+use rustix::process::Signal;
 
 use super::{Bench, LIMIT, T0, customers, plan_of, push};
 use crate::support::postgres::{Cluster, Database};
-
-fn signal(name: &str, pid: &str) {
-    assert!(
-        std::process::Command::new("kill")
-            .args([name, pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
+use crate::support::signal;
 
 #[test]
 fn a_stopped_back_end_costs_the_deadline_and_no_more() {
@@ -27,7 +19,7 @@ fn a_stopped_back_end_costs_the_deadline_and_no_more() {
     db.statement_timeout = Duration::from_millis(700);
     let mut bench = Bench::with(db, &customers());
     let pid = database.one("SELECT pid FROM pg_stat_activity WHERE application_name = 'datasync'");
-    signal("-STOP", &pid);
+    signal(Signal::STOP, &pid);
     let started = Instant::now();
     let mut batch = bench.batch();
     push(&mut batch, "a", "Ann", "1", T0, 0);
@@ -40,7 +32,7 @@ fn a_stopped_back_end_costs_the_deadline_and_no_more() {
         "{:?}",
         started.elapsed()
     );
-    signal("-CONT", &pid);
+    signal(Signal::CONT, &pid);
 }
 
 #[test]
@@ -49,7 +41,7 @@ fn a_stopped_server_costs_the_connect_limit_and_no_more() {
     let database = cluster.database();
     let db = plan_of(&database);
     let pid = cluster.postmaster().to_string();
-    signal("-STOP", &pid);
+    signal(Signal::STOP, &pid);
     let started = Instant::now();
     let error = Connection::open(&db, Duration::from_millis(500)).unwrap_err();
     assert_eq!((error.class(), error.kind()), (Class::Transient, "timeout"));
@@ -58,7 +50,7 @@ fn a_stopped_server_costs_the_connect_limit_and_no_more() {
         "{:?}",
         started.elapsed()
     );
-    signal("-CONT", &pid);
+    signal(Signal::CONT, &pid);
     cluster.stop("immediate");
     let error = Connection::open(&db, LIMIT).unwrap_err();
     assert_eq!(

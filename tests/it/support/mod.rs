@@ -29,6 +29,14 @@ pub fn not_run(what: &str) {
         .unwrap();
 }
 
+/// Sends a signal.
+#[track_caller]
+pub fn signal(signal: rustix::process::Signal, pid: impl std::fmt::Display) {
+    let number: i32 = pid.to_string().parse().expect("a process id");
+    let pid = rustix::process::Pid::from_raw(number).expect("a process id");
+    rustix::process::kill_process(pid, signal).expect("the signal is sent");
+}
+
 /// Waits until this is so, for 30 s: a test that waits for ever tells nobody why.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {

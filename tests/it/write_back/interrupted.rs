@@ -92,11 +92,7 @@ fn killer() -> (Arc<AtomicU32>, impl Fn() + Send + Sync) {
         while target.load(Ordering::SeqCst) == 0 && Instant::now() < deadline {
             std::thread::yield_now();
         }
-        let id = target.load(Ordering::SeqCst).to_string();
-        std::process::Command::new("kill")
-            .args(["-9", &id])
-            .status()
-            .unwrap();
+        crate::support::signal(rustix::process::Signal::KILL, target.load(Ordering::SeqCst));
     };
     (child, kill)
 }
@@ -200,11 +196,7 @@ fn a_signal_keeps_what_was_not_told_and_opens_no_case() {
             while target.load(Ordering::SeqCst) == 0 && Instant::now() < deadline {
                 std::thread::yield_now();
             }
-            let id = target.load(Ordering::SeqCst).to_string();
-            std::process::Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap();
+            crate::support::signal(rustix::process::Signal::TERM, target.load(Ordering::SeqCst));
         }
         std::thread::sleep(Duration::from_millis(20));
         says(200)

@@ -28,6 +28,8 @@ const CONNECTIONS: usize = 2;
 pub struct Source {
     /// Base URL of the page server.
     pub url: String,
+    /// Base URL of one with as many records that are all fit, where there is one.
+    pub clean_url: Option<String>,
     pub records: u64,
     pub page_size: u64,
     /// Pages in flight.
@@ -47,6 +49,7 @@ pub struct Source {
 impl Source {
     pub fn new(
         url: String,
+        clean_url: Option<String>,
         suite: &Suite,
         concurrency: u32,
         again: Arc<AtomicBool>,
@@ -66,6 +69,7 @@ impl Source {
         file.flush()?;
         Ok(Self {
             url,
+            clean_url,
             records,
             page_size,
             concurrency,
@@ -165,6 +169,7 @@ impl Contestant {
     pub const fn expected(&self, source: &Source) -> u64 {
         match self {
             Self::Datasync(setting) if !setting.stores() => 0,
+            Self::Datasync(Setting::Clean) => source.records,
             Self::Datasync(_) => source.distinct.1,
             _ => source.distinct.0,
         }

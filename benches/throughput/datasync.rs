@@ -20,6 +20,8 @@ use crate::measure::{self, Measured, Pool};
 pub enum Setting {
     /// As delivered.
     Plain,
+    /// As delivered, with as many records that are all fit: what the others of a suite with rejections are compared with.
+    Clean,
     /// Another build, named in the environment: to compare with.
     Other,
     /// With so many connections from the start, and no more.
@@ -40,6 +42,7 @@ impl Setting {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "datasync sync",
+            Self::Clean => "datasync sync, none rejected",
             Self::Other => "datasync sync, the other build",
             Self::Pool(2) => "datasync sync, 2 connections",
             Self::Pool(4) => "datasync sync, 4 connections",
@@ -183,7 +186,13 @@ fn command(setting: Setting, database: &Database, source: &Source, state: &Path)
         .arg(folder.join("decisions.dmn.xml"))
         .env("DATASYNC_ENV_FILE", "/dev/null")
         .env("DATASYNC_STATE_DIR", state)
-        .env("API_BASE_URL", &source.url)
+        .env(
+            "API_BASE_URL",
+            match (&source.clean_url, setting) {
+                (Some(clean), Setting::Clean) => clean,
+                _ => &source.url,
+            },
+        )
         .env("API_TOKEN", "not-checked")
         .env("PAGE_SIZE", source.page_size.to_string())
         .env("CONCURRENCY", source.concurrency.to_string())

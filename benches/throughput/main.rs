@@ -72,7 +72,25 @@ const SUITES: &[Suite] = &[
         latency: Duration::ZERO,
         mix: Mix::Rejected,
         rounds: 5,
-        contestants: &[Contestant::Datasync(Setting::Plain)],
+        contestants: &[
+            Contestant::Datasync(Setting::Clean),
+            Contestant::Datasync(Setting::Plain),
+        ],
+        peers: false,
+        long: false,
+    },
+    Suite {
+        name: "rejected-100k",
+        title: "100,000 records, 30 % rejected",
+        records: 100_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        mix: Mix::Rejected,
+        rounds: 5,
+        contestants: &[
+            Contestant::Datasync(Setting::Clean),
+            Contestant::Datasync(Setting::Plain),
+        ],
         peers: false,
         long: false,
     },
@@ -265,16 +283,29 @@ fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::R
 
 /// Renders the records in every form that a contestant takes, and serves the pages.
 fn prepare(suite: &Suite) -> anyhow::Result<Source> {
+    let again = Arc::new(AtomicBool::default());
+    let url = serve(suite, suite.mix, &again)?;
+    let compared = suite
+        .contestants
+        .iter()
+        .any(|contestant| matches!(contestant, Contestant::Datasync(Setting::Clean)));
+    let clean = compared
+        .then(|| serve(suite, Mix::Clean, &again))
+        .transpose()?;
+    // The default where pages are near, 8 where they are far.
+    let concurrency = if suite.latency.is_zero() { 4 } else { 8 };
+    Source::new(url, clean, suite, concurrency, again)
+}
+
+/// Serves the records of a mix until the benchmark ends, as they are read first or again; the base URL.
+fn serve(suite: &Suite, mix: Mix, again: &Arc<AtomicBool>) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("a port for the page server")?;
     let url = format!("http://{}", listener.local_addr()?);
-    let render =
-        |edition| records::Pages::render(suite.records, suite.page_size, suite.mix, edition);
+    let render = |edition| records::Pages::render(suite.records, suite.page_size, mix, edition);
     let first = render(Edition::First);
-    let next = (suite.mix == Mix::Realistic).then(|| render(Edition::Next));
+    let next = (mix == Mix::Realistic).then(|| render(Edition::Next));
     let (size, latency) = (suite.page_size, suite.latency);
-    let again = Arc::new(AtomicBool::default());
-    let shown = Arc::clone(&again);
-    // It serves until the benchmark ends.
+    let shown = Arc::clone(again);
     thread::spawn(move || {
         http::serve(&listener, move |request| {
             let again = shown.load(Ordering::Relaxed);
@@ -282,9 +313,7 @@ fn prepare(suite: &Suite) -> anyhow::Result<Source> {
             pages.answer(request, size, latency)
         })
     });
-    // The default where pages are near, 8 where they are far.
-    let concurrency = if suite.latency.is_zero() { 4 } else { 8 };
-    Source::new(url, suite, concurrency, again)
+    Ok(url)
 }
 
 fn main() -> anyhow::Result<()> {

@@ -90,6 +90,8 @@ const MOST_BYTES: usize = 1 << 31;
 const USUAL_ROOM: usize = 2 << 20;
 /// The texts of a rejection are there so many times: as they are, and in part on their way or cut into small ones.
 const REJECTION_COPIES: usize = 3;
+/// What the key, the id, the reason and the rules of a rejection take, and its places in the tables of its batch.
+const SMALL_TEXTS: usize = 400;
 /// Text of more than this is not taken whole into an index.
 const LONGEST_KEY: usize = 500;
 
@@ -258,7 +260,7 @@ impl Batch {
         let key = self.push_key(&rejection.key);
         self.rejected.push(key);
         let texts = rejection.payload.len() + rejection.message.len();
-        self.texts += size_of::<Rejection>() + REJECTION_COPIES * texts;
+        self.texts += size_of::<Rejection>() + SMALL_TEXTS + REJECTION_COPIES * texts;
         self.rejections.push(rejection);
         self.sealed = false;
     }

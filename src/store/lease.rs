@@ -162,8 +162,9 @@ pub fn acquire(
         (&expiry, Type::FLOAT8),
         (&before, Type::UUID),
     ];
-    let granted = connection.execute(WHAT, &sql, &params)?;
-    if granted == 1 {
+    // Nothing depends on a lease that a crash of the server forgets, together with the connection of its run.
+    let granted = connection.execute_unflushed(WHAT, &[(&sql, &params)])?;
+    if granted == [1] {
         return Ok(Asked::Granted { took_over });
     }
     // Somebody was faster.
@@ -234,7 +235,7 @@ pub fn release(
     let sql = format!("DELETE FROM {table} WHERE target = $1 AND run_id = $2");
     let params: [Param<'_>; 2] = [(&target, Type::TEXT), (&run_id, Type::UUID)];
     connection
-        .execute("giving the lease back", &sql, &params)
+        .execute_unflushed("giving the lease back", &[(&sql, &params)])
         .map(|_| ())
 }
 

@@ -123,7 +123,8 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
         (&run.command, Type::TEXT),
         (&run.source, Type::TEXT),
     ];
-    conn.execute("starting the run's log row", &sql, &params)
+    // A crash of the server that forgets it ends the run as well, and the end makes the row where it is missing.
+    conn.execute_unflushed("starting the run's log row", &[(&sql, &params)])
         .map(|_new| ())
 }
 

@@ -18,7 +18,7 @@ use crate::record::{FieldError, Rejection};
 pub(super) type Explain<'a> = dyn FnMut(&str) -> Option<String> + 'a;
 
 /// Rejections that are stored by one statement.
-const PORTION: usize = 200;
+const PORTION: usize = 128;
 /// Bytes of a digest that are kept.
 pub(super) const DIGEST: usize = 16;
 

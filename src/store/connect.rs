@@ -324,33 +324,6 @@ impl Connection {
         })
     }
 
-    /// Several statements in one transaction and one round trip, without waiting for the disk: for what a crash of the server
-    /// may undo without harm. The rows that each touched.
-    pub(crate) fn execute_unflushed(
-        &mut self,
-        what: &str,
-        work: &[(&str, &[Param<'_>])],
-    ) -> Result<Vec<u64>, StoreError> {
-        let begin = self.beginning("", "SET LOCAL synchronous_commit = off;");
-        let done = self.call(what, async |client| {
-            let begun = client.batch_execute(&begin);
-            let work = work
-                .iter()
-                .map(|(sql, params)| client.execute_typed(sql, params));
-            let committed = client.batch_execute("COMMIT");
-            let (begun, (done, committed)) = join(begun, join(join_all(work), committed)).await;
-            begun?;
-            let done = done.into_iter().collect::<Result<Vec<u64>, _>>()?;
-            committed?;
-            Ok(done)
-        });
-        if done.is_err() {
-            // COMMIT has ended a transaction in which a statement failed; this is for when it never got there.
-            self.roll_back();
-        }
-        done
-    }
-
     /// `COPY … FROM STDIN`: the number of rows it stored. What is prepared for it is closed before the next statement, so
     /// a pooler that hands the session to another client at COMMIT hands over a clean one.
     pub(crate) fn copy(

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::connect::{Connection, Param};
 use super::error::StoreError;
-use super::quote_table;
+use super::{UNFLUSHED, quote_table};
 use crate::config::plan::Database;
 
 /// A holder that has not been heard of for so long has lost the lease.
@@ -142,13 +142,14 @@ pub fn acquire(
         Some(holder) => Some(holder.run_id),
         None => None,
     };
+    // Nothing depends on a lease that a crash of the server forgets, together with the connection of its run.
     // Whoever changed the row since we read it wins: the condition names the run that we saw.
     let before = took_over.unwrap_or_default();
     let expiry = EXPIRY.as_secs_f64();
     let sql = format!(
         "INSERT INTO {table} AS held (target, run_id, who, host, process, started_at, heartbeat_at, expires_at, progress) \
              SELECT $1, $2, $3, $4, $5, t.now, t.now, t.now + make_interval(secs => $6), 0 \
-             FROM (SELECT clock_timestamp() AS now) AS t \
+             FROM (SELECT clock_timestamp() AS now, {UNFLUSHED}) AS t \
              ON CONFLICT (target) DO UPDATE SET run_id = excluded.run_id, who = excluded.who, host = excluded.host, \
              process = excluded.process, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, \
              expires_at = excluded.expires_at, progress = excluded.progress WHERE held.run_id = $7"
@@ -162,9 +163,8 @@ pub fn acquire(
         (&expiry, Type::FLOAT8),
         (&before, Type::UUID),
     ];
-    // Nothing depends on a lease that a crash of the server forgets, together with the connection of its run.
-    let granted = connection.execute_unflushed(WHAT, &[(&sql, &params)])?;
-    if granted == [1] {
+    let granted = connection.execute(WHAT, &sql, &params)?;
+    if granted == 1 {
         return Ok(Asked::Granted { took_over });
     }
     // Somebody was faster.
@@ -232,10 +232,12 @@ pub fn release(
     run_id: Uuid,
 ) -> Result<(), StoreError> {
     let table = quote_table(&db.log_schema, "sync_lease");
-    let sql = format!("DELETE FROM {table} WHERE target = $1 AND run_id = $2");
+    let sql = format!(
+        "DELETE FROM {table} WHERE target = $1 AND run_id = $2 AND {UNFLUSHED} IS NOT NULL"
+    );
     let params: [Param<'_>; 2] = [(&target, Type::TEXT), (&run_id, Type::UUID)];
     connection
-        .execute_unflushed("giving the lease back", &[(&sql, &params)])
+        .execute("giving the lease back", &sql, &params)
         .map(|_| ())
 }
 

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::StoreError;
-use super::quote_table;
 use super::upsert::{count, signed, single};
+use super::{UNFLUSHED, quote_table};
 use crate::config::plan::Database;
 use crate::record::{Ledger, WriteBackLedger};
 
@@ -103,7 +103,7 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
     let sql = format!(
         "INSERT INTO {} (sync_id, status, started_at, target, mode, shard, host, os_user, process_id, version, \
          config_hash, watermark_before, command, source) \
-         VALUES ($1, 'RUNNING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+         SELECT $1, 'RUNNING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM (SELECT {UNFLUSHED}) AS unflushed \
          ON CONFLICT (sync_id) DO NOTHING",
         quote_table(&db.log_schema, &db.log_table)
     );
@@ -124,7 +124,7 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
         (&run.source, Type::TEXT),
     ];
     // A crash of the server that forgets it ends the run as well, and the end makes the row where it is missing.
-    conn.execute_unflushed("starting the run's log row", &[(&sql, &params)])
+    conn.execute("starting the run's log row", &sql, &params)
         .map(|_new| ())
 }
 

@@ -43,6 +43,10 @@ pub(crate) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
+/// Ends a statement that is a transaction of its own without waiting for the disk: for what a crash of the server may undo
+/// without harm. As an expression, since a statement before it would be another transaction.
+pub(crate) const UNFLUSHED: &str = "set_config('synchronous_commit', 'off', true)";
+
 /// `"schema"."table"`.
 pub(crate) fn quote_table(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))

@@ -43,6 +43,16 @@ const BEGINNING: &str = "beginning a batch";
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL enable_material = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
      SET LOCAL jit = off;";
+/// On Citus a batch is compared with a list of the rows that were fetched for it, which has no index: without a hash each row
+/// of the one would be compared with each of the other.
+const LISTS_ARE_HASHED: &str = "SET LOCAL enable_hashjoin = on;";
+
+/// The settings by which the rows of a batch are found.
+fn lookups(distributed: bool) -> String {
+    let lists = if distributed { LISTS_ARE_HASHED } else { "" };
+    format!("{LOOKUPS_ONLY} {lists}")
+}
+
 /// What was counted as committed survives a crash of the server, even one that is told not to wait for its disk; how far a
 /// replica has to be is left to its operator.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'local', true) \
@@ -256,7 +266,7 @@ impl Writer {
 
     /// What begins the transaction of a batch: what follows BEGIN, and the settings.
     fn settings(&self, bisect: bool) -> (&'static str, String) {
-        let mut settings = format!("{LOOKUPS_ONLY} {DURABLE}");
+        let mut settings = format!("{} {DURABLE}", lookups(self.distributed));
         if bisect {
             // What is deferred would be reported at COMMIT, where no row can be told from another.
             settings += " SET CONSTRAINTS ALL IMMEDIATE;";

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
-use super::{BatchOutcome, Counts, LOOKUPS_ONLY, Writer, count, isolate, single, text};
+use super::{BatchOutcome, Counts, Writer, count, isolate, lookups, single, text};
 
 /// A row that a dry run would update.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Writer {
         differences: usize,
     ) -> Result<(BatchOutcome, Vec<Difference>), StoreError> {
         const WHAT: &str = "comparing rows";
-        conn.begin(WHAT, "READ ONLY", LOOKUPS_ONLY)?;
+        conn.begin(WHAT, "READ ONLY", &lookups(self.distributed))?;
         let mut counts = Counts::default();
         let mut found = Vec::new();
         let mut messages = Vec::new();

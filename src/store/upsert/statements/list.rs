@@ -2,7 +2,7 @@
 //! is added and not listed here does not compile.
 
 use super::super::super::schema::Layout;
-use super::super::LOOKUPS_ONLY;
+use super::super::lookups;
 use super::{RejectionStatements, Statements, Walk};
 use crate::config::plan::Database;
 
@@ -14,8 +14,13 @@ pub struct Listed {
     pub params: Vec<String>,
 }
 
-/// The settings of a batch's transaction, and all statements that PostgreSQL makes a plan for.
-pub fn list(db: &Database, layout: &Layout) -> (&'static str, Vec<Listed>) {
+/// The settings of a batch's transaction, and all statements that PostgreSQL makes a plan for; as they are for a plain table
+/// or for one that Citus distributes.
+pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<Listed>) {
+    let layout = &Layout {
+        distributed,
+        ..layout.clone()
+    };
     let Statements {
         // COPY into the table reads nothing.
         copy: _,
@@ -115,5 +120,5 @@ pub fn list(db: &Database, layout: &Layout) -> (&'static str, Vec<Listed>) {
         .into_iter()
         .map(|(name, sql, params)| Listed { name, sql, params })
         .collect();
-    (LOOKUPS_ONLY, all)
+    (lookups(distributed), all)
 }

@@ -34,6 +34,7 @@ ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS target           text;            
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS mode             varchar(20);       -- full or incremental; retry where it was one
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS shard            varchar(20);       -- 1/4, or null for all
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS complete         boolean NOT NULL DEFAULT false; -- saw the whole source
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS source_end       varchar(20);       -- what proves it: announced, marked, …; or unproven
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS inserted         bigint NOT NULL DEFAULT 0;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS updated          bigint NOT NULL DEFAULT 0;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS unchanged        bigint NOT NULL DEFAULT 0;

@@ -14,6 +14,7 @@ use super::certificate;
 use super::client::Client;
 use super::error::{ApiError, printable};
 use super::pages::{Page, Pages, Want};
+use crate::config::path;
 use crate::config::plan::{Api, Mapping};
 use crate::record::Check;
 
@@ -126,12 +127,7 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
         );
         checks.push(fields(&page, mapping));
     }
-    let style = pages.stats().style.unwrap_or("one page");
-    let total = page
-        .announced_total
-        .map(|total| format!(", {total} records announced"))
-        .unwrap_or_default();
-    note(checks, "pagination", started, Ok(format!("{style}{total}")));
+    checks.push(pagination(&pages, &page, started));
     checks.extend(rate_limit(&headers));
     checks.push(latency(took, alert));
     checks.extend(clock(&headers, page.requested_at_local_micros, took));
@@ -257,7 +253,7 @@ fn place(kind: &str) -> &'static str {
         "unauthorized" => "authentication",
         "not_json" | "empty" | "not_utf8" | "too_deep" | "duplicate_key" | "truncated"
         | "encoding" | "too_large" => "json",
-        "no_records" => "records",
+        "no_records" | "error_body" => "records",
         "loop" | "foreign_link" | "no_next" | "too_many_pages" => "pagination",
         _ => "http",
     }
@@ -273,6 +269,33 @@ fn passed(kind: &str) -> &'static [&'static str] {
     }
 }
 
+/// How the API pages, what will prove its end, and the lines that say so.
+fn pagination(pages: &Pages, page: &Page, started: Instant) -> Check {
+    let outlook = pages.outlook();
+    let stats = pages.stats();
+    let mut detail = stats.style.unwrap_or("one page").to_owned();
+    if let Some(total) = page.announced_total {
+        detail += &format!(", {total} records announced");
+    }
+    let outcome = match outlook {
+        Ok(end) => {
+            detail += &format!("; {end}");
+            if !stats.lines.is_empty() {
+                detail += &format!(
+                    "; in mappings.yaml: pagination: {{ {} }}",
+                    printable(&stats.lines.join(", "), 300)
+                );
+            }
+            Ok(detail)
+        }
+        Err(error) => {
+            let (what, hint) = said(&error);
+            Err((format!("{detail}; {what}"), hint))
+        }
+    };
+    finished("pagination", started, outcome)
+}
+
 /// Are the mapped fields there, and which are mapped by nobody?
 fn fields(page: &Page, mapping: &Mapping) -> Check {
     let started = Instant::now();
@@ -281,13 +304,7 @@ fn fields(page: &Page, mapping: &Mapping) -> Check {
         .take(SAMPLE)
         .filter_map(|raw| serde_json::from_str(raw).ok())
         .collect();
-    let present = |path: &[String]| {
-        sample.iter().any(|record| {
-            path.iter()
-                .try_fold(record, |value, segment| value.get(segment))
-                .is_some()
-        })
-    };
+    let present = |path: &[String]| sample.iter().any(|record| path::at(record, path).is_some());
     let absent: Vec<_> = mapping
         .fields
         .iter()
@@ -312,7 +329,10 @@ fn fields(page: &Page, mapping: &Mapping) -> Check {
         mapping.fields.len()
     );
     if !absent.is_empty() {
-        let names: Vec<String> = absent.iter().map(|field| field.source.join(".")).collect();
+        let names: Vec<String> = absent
+            .iter()
+            .map(|field| path::text(&field.source))
+            .collect();
         detail += &format!("; absent: {}", list(names.iter().map(String::as_str)));
     }
     if !others.is_empty() {

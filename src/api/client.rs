@@ -4,6 +4,7 @@
 //! implementation detail, needed because only the asynchronous core can put one deadline over a whole answer, a
 //! drip-fed body included. Everything public blocks.
 
+mod address;
 mod failure;
 mod resolver;
 
@@ -17,7 +18,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     IF_MATCH,
 };
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
 use tokio::runtime::Runtime;
 
 use super::body;
@@ -45,6 +46,8 @@ pub struct Client {
     method: Method,
     /// Scheme, host, port and configured path: what a message may show.
     shown: String,
+    /// Parameters of paging: their numbers may be shown.
+    counted: Vec<String>,
     timeout: Duration,
     retry: Retry,
     max_bytes: u64,
@@ -62,6 +65,8 @@ pub(super) struct Ask<'a> {
     /// JSON.
     pub body: Option<&'a str>,
     pub if_match: Option<&'a str>,
+    /// A 304 is an answer: nothing has changed since.
+    pub may_be_unchanged: bool,
 }
 
 impl<'a> Ask<'a> {
@@ -73,6 +78,7 @@ impl<'a> Ask<'a> {
             method: None,
             body: None,
             if_match: None,
+            may_be_unchanged: false,
         }
     }
 }
@@ -80,6 +86,7 @@ impl<'a> Ask<'a> {
 /// A complete, successful answer.
 #[derive(Debug)]
 pub(super) struct Answer {
+    pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
@@ -146,6 +153,7 @@ impl Client {
             http,
             method,
             shown: shown(api, endpoint),
+            counted: address::counted(&api.pagination),
             timeout: endpoint.timeout,
             retry: endpoint.retry.clone(),
             max_bytes: api.max_page_bytes.min(u64::from(u32::MAX)),
@@ -186,6 +194,17 @@ impl Client {
             let (outcome, took) = self.exchange(ask, control, &trace);
             ticket.settle(went(&outcome, took), trace.quota.get());
             tries += 1;
+            log::trace!(
+                "{} {}: {} in {took:.3?}",
+                ask.method.unwrap_or(&self.method),
+                self.address(ask),
+                match &outcome {
+                    Ok(answer) => answer.status.to_string(),
+                    Err(error) => error
+                        .status()
+                        .map_or_else(|| error.kind().to_owned(), |status| status.to_string()),
+                }
+            );
             let error = match outcome.and_then(&read) {
                 Ok(value) => {
                     return Ok(Done {
@@ -249,7 +268,7 @@ impl Client {
                         Err(if left < self.timeout {
                             control::out_of_time()
                         } else {
-                            self.timed_out(trace.reached.get())
+                            self.timed_out(ask, trace.reached.get())
                         })
                     })
                 })
@@ -283,11 +302,11 @@ impl Client {
         let mut response = request
             .send()
             .await
-            .map_err(|error| self.transport(&error))?;
+            .map_err(|error| self.transport(ask, &error))?;
         let status = response.status();
         trace.quota.set(quota::told(response.headers()));
-        if !status.is_success() {
-            return Err(self.refused(status, response.headers()));
+        if !(status.is_success() || (ask.may_be_unchanged && status == StatusCode::NOT_MODIFIED)) {
+            return Err(self.refused(ask, status, response.headers()));
         }
         // The announced length only spares reallocation: it is the server's word.
         let announced = response.content_length().unwrap_or(0);
@@ -298,7 +317,7 @@ impl Client {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) => return Err(self.broken_body(&error, body.len() as u64)),
+                Err(error) => return Err(self.broken_body(ask, &error, body.len() as u64)),
             }
             trace.reached.set(Reached::Body(body.len() as u64));
             if body.len() as u64 > self.max_bytes {
@@ -306,6 +325,7 @@ impl Client {
             }
         }
         Ok(Answer {
+            status: status.as_u16(),
             headers: std::mem::take(response.headers_mut()),
             body,
         })

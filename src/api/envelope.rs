@@ -1,7 +1,7 @@
-//! One pass over a page: where its records are, and what it says about other pages.
+//! One pass over a page: where its records are, and what stands beside them.
 //!
 //! Records are not parsed, only found: a record is a byte range of the page. Small values beside the records (`next`,
-//! `total`, `meta`, …) are the only ones that become values.
+//! `total`, `meta`, …) are the only ones that become values. What they mean is not decided here.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,103 +12,88 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Kind, printable};
+use super::record_array;
+use crate::config::path;
 
 /// Deepest nesting of a record, and of what stands beside the records; databases and most readers of JSON stop somewhere
 /// beyond.
 pub(super) const MAX_DEPTH: usize = 128;
 
-/// Where records are looked for when no path is configured, in this order.
+/// Where records are looked for first when no path is configured, in this order.
 const RECORD_KEYS: [&str; 4] = ["data", "items", "results", "records"];
 
-/// Keys that may hold paging information; other keys beside the records are skipped unparsed.
-const PAGING_KEYS: [&str; 55] = [
-    "@odata.count",
-    "@odata.nextLink",
-    "_links",
-    "_meta",
-    "count",
-    "current_page",
-    "currentPage",
-    "cursor",
-    "cursors",
-    "has_more",
-    "hasMore",
-    "has_next",
-    "hasNext",
-    "hasNextPage",
-    "last_page",
-    "lastPage",
-    "links",
-    "meta",
-    "metadata",
-    "next",
-    "next_cursor",
-    "nextCursor",
-    "next_link",
-    "nextLink",
-    "next_page",
-    "nextPage",
-    "next_page_token",
-    "nextPageToken",
-    "next_page_url",
-    "nextPageUrl",
-    "next_token",
-    "nextToken",
-    "next_url",
-    "nextUrl",
-    "num_pages",
-    "numPages",
-    "page",
-    "page_count",
-    "pageCount",
-    "page_info",
-    "pageInfo",
-    "page_number",
-    "pageNumber",
-    "pages",
-    "pagination",
-    "paging",
-    "total",
-    "total_count",
-    "totalCount",
-    "total_elements",
-    "totalElements",
-    "total_pages",
-    "totalPages",
-    "total_records",
-    "totalRecords",
-];
+/// A value beside the records that is longer says nothing about paging: it is skipped unparsed.
+const LONGEST_BESIDE: usize = 16 << 10;
+/// All values beside the records together.
+const MOST_BESIDE: usize = 256 << 10;
 
 /// A page taken apart.
 #[derive(Debug)]
 pub(super) struct Envelope {
-    /// Byte range of each record's JSON text.
-    pub records: Vec<Range<u32>>,
-    /// Paging information: small values beside the records, by key.
-    pub beside: Map<String, Value>,
+    pub records: Records,
+    /// The page without its records, and without long values.
+    pub beside: Value,
 }
 
-/// Cuts a page. `path`: where the records are; none = a bare array or one of the usual keys. `also`: one more top-level
-/// key whose value is wanted (the head of a configured cursor path).
-pub(super) fn read(
-    text: &str,
-    path: Option<&[String]>,
-    also: Option<&str>,
-) -> Result<Envelope, ApiError> {
+/// What was found where the records should be.
+#[derive(Debug)]
+pub(super) enum Records {
+    Found {
+        /// Byte range of each record's JSON text.
+        ranges: Vec<Range<u32>>,
+        /// Where the array is.
+        at: Vec<String>,
+    },
+    /// No array; why is ready to be told.
+    Missing(ApiError),
+}
+
+/// Cuts a page of the API. `path`: where the records are; none = a bare array, one of the usual keys, or the only array of
+/// objects.
+pub(super) fn read(text: &str, path: Option<&[String]>) -> Result<Envelope, ApiError> {
+    let envelope = cut(text, path)?;
+    if path.is_some() || matches!(envelope.records, Records::Found { .. }) {
+        return Ok(envelope);
+    }
+    match record_array::find(text) {
+        record_array::Choice::One(path) => cut(text, Some(&path)),
+        record_array::Choice::None => Ok(envelope),
+        record_array::Choice::Several(paths) => {
+            let places: Vec<String> = paths.iter().map(|path| path::text(path)).collect();
+            let error = ApiError::new(
+                Kind::NoRecords,
+                format!(
+                    "the page has several arrays that may be the records: {}",
+                    printable(&places.join(", "), 200)
+                ),
+                format!(
+                    "write the right one at the endpoint in mappings.yaml, for example `records: {}`",
+                    printable(&places[0], 80)
+                ),
+            );
+            Ok(Envelope {
+                records: Records::Missing(error),
+                ..envelope
+            })
+        }
+    }
+}
+
+/// The same, without looking for arrays of other names.
+pub(super) fn cut(text: &str, path: Option<&[String]>) -> Result<Envelope, ApiError> {
     let mut state = State {
         base: text.as_ptr() as usize,
-        also,
-        beside: Map::new(),
         too_deep: false,
         duplicate: None,
         seen_keys: Vec::new(),
+        left: MOST_BESIDE,
     };
     let place = match path {
         Some(path) => Place::At(path),
         None => Place::Auto(0),
     };
     let mut json = serde_json::Deserializer::from_str(text);
-    let found = Look {
+    let (found, beside) = Look {
         place,
         state: &mut state,
     }
@@ -119,7 +104,7 @@ pub(super) fn read(
         return Err(ApiError::new(
             Kind::DuplicateKey,
             format!("the page has the key `{key}` twice"),
-            "which of the two counts is anybody's guess; the API has to be corrected",
+            "nothing says which of the two counts; the API has to be corrected",
         ));
     }
     if state.too_deep {
@@ -129,19 +114,22 @@ pub(super) fn read(
             "such a page cannot be stored; the API has to be corrected",
         ));
     }
-    match found {
-        Found::Records(records) => Ok(Envelope {
-            records,
-            beside: state.beside,
-        }),
-        Found::Not(what) => Err(no_records(path, what, &state.seen_keys)),
-    }
+    Ok(Envelope {
+        records: match found {
+            Found::Records(ranges, mut at) => {
+                at.reverse();
+                Records::Found { ranges, at }
+            }
+            Found::Not(what) => Records::Missing(no_records(path, what, &state.seen_keys)),
+        },
+        beside,
+    })
 }
 
 fn no_records(path: Option<&[String]>, what: &str, keys: &[String]) -> ApiError {
     let place = path.map_or_else(
         || "as a bare array, or under data, items, results or records".to_owned(),
-        |path| format!("at `{}`", path.join(".")),
+        |path| format!("at `{}`", path::text(path)),
     );
     let there = if keys.is_empty() {
         String::new()
@@ -177,7 +165,8 @@ fn not_json(text: &str, error: &serde_json::Error) -> ApiError {
 
 /// What was found where records should be.
 enum Found {
-    Records(Vec<Range<u32>>),
+    /// With the path from here to them, the last name first.
+    Records(Vec<Range<u32>>, Vec<String>),
     /// Something else, in words.
     Not(&'static str),
 }
@@ -191,40 +180,43 @@ enum Place<'p> {
     Auto(u8),
 }
 
-struct State<'p> {
+struct State {
     base: usize,
-    also: Option<&'p str>,
-    beside: Map<String, Value>,
     too_deep: bool,
     duplicate: Option<String>,
     /// The first few keys of the outermost object, for the message when there are no records.
     seen_keys: Vec<String>,
+    /// Bytes of values that may still be kept.
+    left: usize,
 }
 
 struct Look<'p, 's> {
     place: Place<'p>,
-    state: &'s mut State<'p>,
+    state: &'s mut State,
 }
 
 impl<'de> DeserializeSeed<'de> for Look<'_, '_> {
-    type Value = Found;
+    type Value = (Found, Value);
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Found, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Look<'_, '_> {
-    type Value = Found;
+    type Value = (Found, Value);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a page")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Found, A::Error> {
-        if let Place::At([_, ..]) = self.place {
-            while array.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(Found::Not("an array further up"));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        if let Place::At([head, rest @ ..]) = self.place {
+            let Ok(wanted) = head.parse::<usize>() else {
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok((Found::Not("an array further up"), Value::Null));
+            };
+            return self.element(&mut array, head, wanted, rest);
         }
         let mut records = Vec::new();
         while let Some(raw) = array.next_element::<&RawValue>()? {
@@ -233,13 +225,14 @@ impl<'de> Visitor<'de> for Look<'_, '_> {
             let start = text.as_ptr() as usize - self.state.base;
             records.push(offset(start)..offset(start + text.len()));
         }
-        Ok(Found::Records(records))
+        Ok((Found::Records(records, Vec::new()), Value::Null))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Found, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let state = self.state;
         let mut keys: HashSet<String> = HashSet::new();
         let outermost = state.seen_keys.is_empty();
+        let mut kept = Map::new();
         // The best place so far; smaller is better.
         let mut found: Option<(usize, Found)> = None;
         while let Some(key) = object.next_key::<String>()? {
@@ -253,18 +246,26 @@ impl<'de> Visitor<'de> for Look<'_, '_> {
                     .map(|rank| (rank, Place::Auto(depth + 1))),
             };
             if let Some((rank, place)) = place {
-                let here = object.next_value_seed(Look { place, state })?;
+                let (mut here, below) = object.next_value_seed(Look { place, state })?;
+                if let Found::Records(_, at) = &mut here {
+                    at.push(key.clone());
+                }
                 // An array wins over anything else, then the order of the keys.
                 let rank = match here {
-                    Found::Records(_) => rank,
+                    Found::Records(..) => rank,
                     Found::Not(_) => rank + RECORD_KEYS.len(),
                 };
+                if !matches!(here, Found::Records(..)) || !below.is_null() {
+                    kept.insert(key.clone(), below);
+                }
                 if found.as_ref().is_none_or(|(best, _)| rank < *best) {
                     found = Some((rank, here));
                 }
             } else {
                 let raw = object.next_value::<&RawValue>()?;
-                state.note(&key, raw.get());
+                if let Some(value) = state.small(raw.get()) {
+                    kept.insert(key.clone(), value);
+                }
             }
             if outermost && state.seen_keys.len() < 6 {
                 state.seen_keys.push(printable(&key, 40));
@@ -275,51 +276,96 @@ impl<'de> Visitor<'de> for Look<'_, '_> {
                 keys.insert(key);
             }
         }
-        Ok(found.map_or(
+        let found = found.map_or(
             Found::Not(match self.place {
                 Place::At([]) => "an object",
                 _ => "nothing there",
             }),
             |(_, found)| found,
-        ))
+        );
+        Ok((found, Value::Object(kept)))
     }
 
-    fn visit_unit<E>(self) -> Result<Found, E> {
-        Ok(Found::Not("null"))
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok((Found::Not("null"), Value::Null))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Found, E> {
-        Ok(Found::Not("a boolean"))
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok((Found::Not("a boolean"), value.into()))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Found, E> {
-        Ok(Found::Not("a number"))
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok((Found::Not("a number"), value.into()))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Found, E> {
-        Ok(Found::Not("a number"))
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok((Found::Not("a number"), value.into()))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Found, E> {
-        Ok(Found::Not("a number"))
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok((Found::Not("a number"), value.into()))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Found, E> {
-        Ok(Found::Not("text"))
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok((Found::Not("text"), self.state.short(value)))
     }
 }
 
-impl State<'_> {
-    /// Keeps a value beside the records when it may be about paging. The outer one wins over one further in.
-    fn note(&mut self, key: &str, raw: &str) {
+impl Look<'_, '_> {
+    /// A step of the path that leads into a list.
+    fn element<'de, A: SeqAccess<'de>>(
+        self,
+        array: &mut A,
+        name: &str,
+        wanted: usize,
+        rest: &[String],
+    ) -> Result<(Found, Value), A::Error> {
+        let state = self.state;
+        let mut kept = Vec::new();
+        let mut found = Found::Not("nothing there");
+        for at in 0.. {
+            if at == wanted {
+                let place = Place::At(rest);
+                let Some((mut here, below)) = array.next_element_seed(Look { place, state })?
+                else {
+                    break;
+                };
+                if let Found::Records(_, path) = &mut here {
+                    path.push(name.to_owned());
+                }
+                found = here;
+                kept.push(below);
+            } else {
+                let Some(raw) = array.next_element::<&RawValue>()? else {
+                    break;
+                };
+                kept.push(state.small(raw.get()).unwrap_or_default());
+            }
+        }
+        Ok((found, Value::Array(kept)))
+    }
+}
+
+impl State {
+    /// A value beside the records, unless it is too long to be about paging.
+    fn small(&mut self, raw: &str) -> Option<Value> {
         if is_deeper(raw, MAX_DEPTH) {
             self.too_deep = true;
-        } else if (PAGING_KEYS.contains(&key) || self.also == Some(key))
-            && !self.beside.contains_key(key)
-            && let Ok(value) = serde_json::from_str(raw)
-        {
-            self.beside.insert(key.to_owned(), value);
+            return None;
         }
+        if raw.len() > LONGEST_BESIDE || raw.len() > self.left {
+            return None;
+        }
+        self.left -= raw.len();
+        serde_json::from_str(raw).ok()
+    }
+
+    fn short(&mut self, text: &str) -> Value {
+        if text.len() > LONGEST_BESIDE || text.len() > self.left {
+            return Value::Null;
+        }
+        self.left -= text.len();
+        text.into()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong between us and the API, and the one function that decides what is tried again.
 //!
-//! Messages name the page and the endpoint and say what to do next. They never hold a query, a token or a body: nothing
-//! here may print a URL beyond [`crate::config::plan::Api::base_url`] and the configured path.
+//! Messages name the page and the address and say what to do next. They never hold a token or a body, and of a query only
+//! the names of its parameters and the numbers of those that page.
 
 use std::fmt;
 use std::time::Duration;
@@ -40,18 +40,20 @@ pub enum Kind {
     HeadersTooLarge,
     /// Some other failure of the connection.
     Connection,
-    /// 401 or 403.
+    /// 401, or a 403 that is no rate limit.
     Unauthorized,
     /// 3xx.
     Redirect,
     /// 412: the record is no longer the one that was read.
     Changed,
-    /// 429.
+    /// 429, or a 403 with Retry-After or a used up limit.
     RateLimited,
     /// Any other status that is not a success.
     Status,
     /// A success without a body.
     Empty,
+    /// A success whose body carries an error.
+    ErrorBody,
     /// A body beyond `max_page_bytes`.
     TooLarge,
     /// A content encoding we did not ask for, or broken compression.
@@ -99,6 +101,7 @@ impl Kind {
             Self::RateLimited => "rate_limited",
             Self::Status => "status",
             Self::Empty => "empty",
+            Self::ErrorBody => "error_body",
             Self::TooLarge => "too_large",
             Self::Encoding => "encoding",
             Self::NotUtf8 => "not_utf8",
@@ -133,6 +136,7 @@ pub const fn class_of(kind: Kind, status: Option<u16>) -> Class {
         | Kind::Connection
         | Kind::RateLimited
         | Kind::Empty
+        | Kind::ErrorBody
         | Kind::NotJson => Class::Transient,
         Kind::Status => match status {
             // 501 and 505 are statements about the server's abilities, not about its day.
@@ -201,6 +205,16 @@ impl ApiError {
     /// Adds a remark in brackets, such as size and content type of what came.
     pub(super) fn noting(mut self, remark: &str) -> Self {
         self.what = format!("{} ({remark})", self.what);
+        self
+    }
+
+    /// Adds what else can be done.
+    pub(super) fn advising(mut self, advice: &str) -> Self {
+        self.hint = if self.hint.is_empty() {
+            advice.to_owned()
+        } else {
+            format!("{}; {advice}", self.hint)
+        };
         self
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::value::RawValue;
 
-use super::envelope;
+use super::envelope::{self, Records};
 
 /// Where each record's raw JSON is in `text`. `path` is the configured path of the records array in a page.
 ///
@@ -19,10 +19,13 @@ pub fn split_records(text: &str, path: Option<&[String]>) -> Result<Vec<Range<u3
     );
     if let Ok(whole) = serde_json::from_str::<&RawValue>(text) {
         let alone = whole.get().starts_with('{');
-        return match envelope::read(text, path, None) {
-            Ok(page) => Ok(page.records),
-            Err(_) if alone => Ok(vec![within(text, whole.get())]),
-            Err(error) => Err(error).context("there are no records in the input"),
+        let page = envelope::cut(text, path).map(|page| page.records);
+        return match page {
+            Ok(Records::Found { ranges, .. }) => Ok(ranges),
+            Ok(Records::Missing(_)) | Err(_) if alone => Ok(vec![within(text, whole.get())]),
+            Ok(Records::Missing(error)) | Err(error) => {
+                Err(error).context("there are no records in the input")
+            }
         };
     }
     ensure!(

@@ -1,19 +1,23 @@
 //! The run's sequence of pages, shared by all fetch threads.
 //!
-//! Styles where a page names the next one (link, cursor) are a chain: one page in flight. Numbered styles (page, offset)
-//! keep several in flight. A page is given out with its index, so that the caller can restore the order; nothing is
-//! given out further ahead of the slowest than a few pages, so that restoring it takes bounded memory.
+//! Styles where a page names the next one (link, cursor) have one page in flight. Numbered styles (page, offset) keep
+//! several in flight. A page is given out with its index, so that the caller can restore the order; nothing is given out
+//! further ahead of the slowest than a few pages, so that restoring it takes bounded memory.
 
 mod address;
-mod chain;
-mod guard;
-mod numbered;
+mod beyond;
+mod cursor;
+mod detect;
+mod end;
+mod loop_detector;
 mod page;
+mod page_number;
+mod schedule;
 mod stats;
-mod turn;
+mod unproven;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use reqwest::Url;
@@ -21,15 +25,19 @@ use reqwest::Url;
 use super::client::{Answer, Ask, Client, Done};
 use super::control::{self, Control};
 use super::error::{ApiError, Kind};
-use super::hints::Hints;
 use super::pace::Pace;
+use super::page_metadata::{PageMetadata, Way};
 use super::retry;
-use crate::config::plan::{Api, PageStyle, Pagination};
+use crate::config::plan::{Api, CursorIn, PageStyle, Pagination};
 
 use address::{base, sized};
-use guard::Guard;
+use detect::Detected;
+use end::{Evidence, Told};
+use loop_detector::{LoopDetector, Noted, Order, Prints};
 use page::{Parsed, nothing, page};
+use unproven::Seen;
 
+pub use end::{End, Proof};
 pub use page::Page;
 pub use stats::Stats;
 
@@ -42,6 +50,8 @@ pub struct Want {
     pub limit: Option<u64>,
     /// End of the run: no try and no sleep goes beyond it.
     pub deadline: Option<Instant>,
+    /// An earlier run with the same mapping has seen pages that name the next one.
+    pub next_was_named: bool,
 }
 
 /// The sequence; see the file's head.
@@ -49,8 +59,12 @@ pub struct Want {
 pub struct Pages {
     paging: Pagination,
     records_path: Option<Vec<String>>,
+    /// Where the records of the first page were, when nothing is configured.
+    found_at: OnceLock<Vec<String>>,
     page_cap: u64,
     limit: Option<u64>,
+    is_incremental: bool,
+    next_was_named_before: bool,
     /// Endpoint with fixed parameters and watermark, before any paging parameter.
     base: Url,
     control: Arc<Control>,
@@ -62,9 +76,10 @@ pub struct Pages {
 #[derive(Clone, Debug)]
 enum Course {
     /// One page in flight; the page just read named the next.
-    Chain { next: Option<Url> },
+    Named { next: Option<Url> },
     /// Page or offset numbers.
     Numbered {
+        param: String,
         offset: bool,
         /// Number of the page at `index` 0.
         first: u64,
@@ -77,28 +92,41 @@ enum Course {
 struct State {
     course: Course,
     style: Option<&'static str>,
+    /// Which hints of a page lead to the next one, and the parameter that takes a cursor.
+    way: Way,
+    cursor_param: String,
+    /// The path of the next cursor in the last record, where that is it.
+    last_record: Option<Vec<String>>,
     /// Index of the next page to give out.
     next_index: u64,
     in_flight: BTreeSet<u64>,
+    /// An answer that was asked for before its turn, to find out how the API pages; or why that failed.
+    ahead: Option<(Url, Done<Parsed>)>,
+    failed_ahead: Option<ApiError>,
     /// No page at or after this index, by what the API announced.
     announced_end: Option<u64>,
-    /// The same, found by meeting an empty page.
+    /// The same, found by meeting a page without records or a sign of the end.
     found_end: Option<u64>,
     /// The last page was shorter than the first: probably the last, so ask only for one more at a time.
     short: bool,
     /// Records a full page has.
     full: u64,
     finished: bool,
-    complete: bool,
-    guard: Guard,
+    /// The sequence came to its own end.
+    ended: bool,
+    loops: LoopDetector,
+    order: Order,
+    evidence: Evidence,
+    /// The sign of the end that came first, in the order of pages.
+    sign: Option<(u64, String)>,
+    next_was_named: bool,
+    seen: Seen,
     pages: u64,
     records: u64,
     announced_total: Option<u64>,
     /// Index of the page that announced it.
     announced_by: u64,
     first_asked_at: Option<i64>,
-    fell: Option<(u64, u64)>,
-    warnings: Vec<String>,
 }
 
 impl Pages {
@@ -107,48 +135,68 @@ impl Pages {
             since,
             limit,
             deadline,
+            next_was_named,
         } = want;
         let base = base(api, since.as_deref())?;
         let mut paging = api.pagination.clone();
         paging.concurrency = paging.concurrency.max(1);
         paging.size = paging.size.max(1);
-        let course = match paging.style {
-            PageStyle::Page | PageStyle::Offset => Course::Numbered {
-                offset: paging.style == PageStyle::Offset,
-                first: paging.first,
-                step: if paging.style == PageStyle::Offset {
-                    u64::from(paging.size)
-                } else {
-                    1
-                },
-            },
-            PageStyle::None => Course::Chain {
-                next: Some(base.clone()),
-            },
-            PageStyle::Auto | PageStyle::Cursor | PageStyle::Link => Course::Chain {
-                next: Some(sized(&base, &paging)),
+        let first_page = match paging.style {
+            PageStyle::None => base.clone(),
+            _ => sized(&base, &paging),
+        };
+        let numbered = |param: &str, offset: bool| Course::Numbered {
+            param: param.to_owned(),
+            offset,
+            first: paging.first.unwrap_or(u64::from(!offset)),
+            step: if offset { u64::from(paging.size) } else { 1 },
+        };
+        let course = match (
+            paging.style,
+            paging.page_param.name(),
+            paging.offset_param.name(),
+        ) {
+            (PageStyle::Page, Some(param), _) => numbered(param, false),
+            (PageStyle::Offset, _, Some(param)) => numbered(param, true),
+            _ => Course::Named {
+                next: Some(first_page),
             },
         };
+        let last_record = (paging.cursor_in == CursorIn::LastRecord)
+            .then(|| paging.cursor_path.clone())
+            .flatten();
         Ok(Self {
             state: Mutex::new(State {
                 course,
                 style: None,
+                way: match paging.style {
+                    PageStyle::Link => Way::Link,
+                    PageStyle::Cursor => Way::Cursor,
+                    _ => Way::Any,
+                },
+                cursor_param: paging.cursor_param.name().unwrap_or("cursor").to_owned(),
+                last_record,
                 next_index: 0,
                 in_flight: BTreeSet::new(),
+                ahead: None,
+                failed_ahead: None,
                 announced_end: None,
                 found_end: None,
                 short: false,
                 full: u64::from(paging.size),
                 finished: false,
-                complete: false,
-                guard: Guard::default(),
+                ended: false,
+                loops: LoopDetector::default(),
+                order: Order::default(),
+                evidence: Evidence::default(),
+                sign: None,
+                next_was_named: false,
+                seen: Seen::default(),
                 pages: 0,
                 records: 0,
                 announced_total: None,
                 announced_by: 0,
                 first_asked_at: None,
-                fell: None,
-                warnings: Vec::new(),
             }),
             changed: Condvar::new(),
             control: Arc::new(Control::new(
@@ -156,8 +204,11 @@ impl Pages {
                 Pace::new(api.max_requests_per_second, paging.concurrency),
             )),
             records_path: api.records.clone().filter(|path| !path.is_empty()),
+            found_at: OnceLock::new(),
             page_cap: api.max_pages,
             limit,
+            is_incremental: since.is_some(),
+            next_was_named_before: next_was_named,
             paging,
             base,
         })
@@ -179,16 +230,40 @@ impl Pages {
             Ok(given) => given,
             Err(error) => return Some(Err(error)),
         };
-        let outcome = client.call(Ask::page(&url, turn.index + 1), &self.control, |answer| {
-            look(&answer);
-            self.parse(answer, client.max_bytes())
-        });
+        let ahead = {
+            let mut state = self.lock();
+            let is_it = state.ahead.as_ref().is_some_and(|(known, _)| *known == url);
+            state.ahead.take_if(|_| is_it)
+        };
+        let outcome = match ahead {
+            Some((_, done)) => Ok(done),
+            None => self.ask(client, &url, turn.index, &look),
+        };
         let page = match outcome {
-            Ok(done) => self.arrived(turn.index, &url, done),
-            Err(error) => self.failed(turn.index, error),
+            Ok(done) => self.arrived(client, turn.index, &url, done),
+            Err(error) => self.refused(client, turn.index, &url, error),
         };
         turn.settled = true;
         Some(page)
+    }
+
+    /// Asks for one page.
+    fn ask(
+        &self,
+        client: &Client,
+        url: &Url,
+        index: u64,
+        look: impl Fn(&Answer),
+    ) -> Result<Done<Parsed>, ApiError> {
+        let full = self.lock().full;
+        let ask = Ask {
+            may_be_unchanged: index == 0 && self.is_incremental,
+            ..Ask::page(url, index + 1)
+        };
+        client.call(ask, &self.control, |answer| {
+            look(&answer);
+            self.parse(answer, client.max_bytes(), index, full)
+        })
     }
 
     /// Ends the sequence now: no new pages, sleeps and exchanges in flight are given up.
@@ -221,10 +296,10 @@ impl Pages {
             response_seconds: traffic.response_seconds,
             announced_total: state.announced_total,
             style: state.style,
-            complete: state.complete,
+            end: self.end(&state),
+            next_was_named: state.next_was_named,
+            lines: state.seen.lines.clone(),
             first_asked_at: state.first_asked_at,
-            fell: state.fell,
-            warnings: state.warnings.clone(),
         }
     }
 
@@ -232,17 +307,53 @@ impl Pages {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A page is here: what does it say about the rest?
-    fn arrived(&self, index: u64, url: &Url, done: Done<Parsed>) -> Result<Page, ApiError> {
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A page is here.
+    fn arrived(
+        &self,
+        client: &Client,
+        index: u64,
+        url: &Url,
+        done: Done<Parsed>,
+    ) -> Result<Page, ApiError> {
+        let done = if index > 0 && done.value.records.is_empty() {
+            match self.without_records(client, index, url, done)? {
+                beyond::Found::Page(done) => done,
+                beyond::Found::Nothing(page) => return Ok(page),
+            }
+        } else {
+            done
+        };
+        if index == 1 {
+            self.check_that_numbers_are_understood(client, &done)?;
+        }
+        let detected = (index == 0 && self.paging.style == PageStyle::Auto)
+            .then(|| self.detect(client, url, &done.value));
+        self.settle(index, url, done, detected)
+    }
+
+    /// Enters a page: what does it say about the rest?
+    fn settle(
+        &self,
+        index: u64,
+        url: &Url,
+        done: Done<Parsed>,
+        detected: Option<Detected>,
+    ) -> Result<Page, ApiError> {
         let Done {
             value: parsed,
             requested_at,
             took,
             tries,
         } = done;
-        let hints = Hints::new(&parsed.headers, &parsed.beside);
-        let announced_total = hints.total();
-        let count = parsed.records.len() as u64;
+        let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
+        let announced_total = metadata.total().map(|total| total.value);
+        let count = parsed.count();
         log::trace!("page {}: {count} records in {took:.3?}", index + 1);
 
         let mut state = self.lock();
@@ -255,29 +366,54 @@ impl Pages {
                 answered.as_microsecond().saturating_sub(took)
             });
         }
-        if let (Some(before), Some(now)) = (state.announced_total, announced_total)
-            && now < before
-        {
-            state.fell.get_or_insert((before, now));
-        }
         if announced_total.is_some() && index >= state.announced_by {
             state.announced_total = announced_total;
             state.announced_by = index;
         }
-        state.guard.count(count);
+        state.loops.count(count);
+        state.seen.note(&metadata, index);
+        if let Some(detected) = detected {
+            detected.apply(&mut state);
+        }
+        if index == 0 {
+            state.expect(&metadata, count);
+        }
+        let told = Told {
+            count,
+            total: announced_total,
+            pages: metadata.total_pages().map(|pages| pages.value),
+            size: metadata.size().map(|size| size.value),
+            shifted: false,
+        };
+        let sign = self
+            .says_last(&mut state, &metadata)
+            .then(|| "says that it is the last".to_owned());
+        let is_last = sign.is_some();
+        let repeats = state.note(index, told, parsed.prints.clone(), sign);
         let outcome = match state.course {
-            Course::Chain { .. } => self.follow(&mut state, index, url, count, &hints),
+            Course::Named { .. } => {
+                self.follow(&mut state, index, url, &parsed, &metadata, repeats)
+            }
             Course::Numbered { offset, .. } => {
                 state.style = Some(if offset { "offset" } else { "page" });
-                self.number(&mut state, index, &parsed, count, &hints)
+                self.number(&mut state, index, count, &metadata, (is_last, repeats))
             }
         };
         if outcome.is_err() {
             state.finished = true;
         }
         self.changed.notify_all();
+        let is_again = repeats && outcome.is_ok();
+        if is_again {
+            // The records are those of the page before: they count once.
+            state.records -= count;
+            state.pages -= 1;
+        }
         drop(state);
         outcome.map_err(|error| error.on_page(index + 1).after(tries))?;
+        if is_again {
+            return Ok(nothing(index, tries));
+        }
         Ok(page(
             index,
             parsed,
@@ -288,34 +424,64 @@ impl Pages {
         ))
     }
 
-    /// A page could not be had.
-    fn failed(&self, index: u64, error: ApiError) -> Result<Page, ApiError> {
-        let mut state = self.lock();
-        let numbered = matches!(state.course, Course::Numbered { .. });
-        if numbered && index > 0 && state.announced_end.is_none() {
-            // This page was a guess. Pages before it may show that it lies beyond the end; APIs answer that in many ways.
-            while state.in_flight.first().is_some_and(|first| *first < index) && !state.finished {
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            let beyond = state.found_end.is_some_and(|end| index >= end);
-            if beyond || error.status() == Some(404) {
-                state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(index));
-                state.in_flight.remove(&index);
-                self.changed.notify_all();
-                drop(state);
-                return Ok(nothing(index, error.tries()));
+    /// The page that the API answered with an error: perhaps it lies beyond the end.
+    fn refused(
+        &self,
+        client: &Client,
+        index: u64,
+        url: &Url,
+        error: ApiError,
+    ) -> Result<Page, ApiError> {
+        match self.beyond_the_end(client, index, url, error) {
+            Ok(beyond::Found::Page(done)) => self.settle(index, url, done, None),
+            Ok(beyond::Found::Nothing(page)) => Ok(page),
+            Err(error) => {
+                self.give_up(index);
+                if error.cause() == Kind::Stopped {
+                    return Err(control::stopped().on_page(index + 1));
+                }
+                Err(error)
             }
         }
+    }
+
+    /// No further page begins.
+    fn give_up(&self, index: u64) {
+        let mut state = self.lock();
         state.in_flight.remove(&index);
         state.finished = true;
         self.changed.notify_all();
-        drop(state);
-        if error.cause() == Kind::Stopped {
-            return Err(control::stopped().on_page(index + 1));
+    }
+}
+
+impl State {
+    /// Notes what a page shows, once all pages before it are here. True: it repeats the page before it.
+    fn note(&mut self, index: u64, told: Told, prints: Prints, sign: Option<String>) -> bool {
+        let noted = Noted { told, prints, sign };
+        let mut repeats = false;
+        for page in self.order.note(index, noted, self.full) {
+            if page.repeats {
+                repeats |= page.index == index;
+                self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(page.index));
+                self.evidence.same = true;
+                self.sign
+                    .get_or_insert_with(|| (page.index, "repeats the one before it".to_owned()));
+                continue;
+            }
+            self.evidence.note(page.told);
+            if let Some((at, sign)) = &self.sign
+                && page.told.count > 0
+                && page.index > *at
+            {
+                let (at, number) = (at + 1, page.index + 1);
+                self.evidence.contradicted.get_or_insert_with(|| {
+                    format!("page {at} {sign}, but page {number} has records")
+                });
+            }
+            if let (None, Some(sign)) = (&self.sign, page.sign) {
+                self.sign = Some((page.index, sign));
+            }
         }
-        Err(error)
+        repeats
     }
 }

@@ -68,6 +68,7 @@ impl Sender {
             method: None,
             body: Some(&message.body),
             if_match: message.if_match.as_deref(),
+            may_be_unchanged: false,
         };
         let Err(error) = self.client.call(ask, &self.control, |_| Ok(())) else {
             return Sent::Done;
@@ -91,6 +92,7 @@ impl Sender {
             method: Some(&Method::GET),
             body: None,
             if_match: None,
+            may_be_unchanged: false,
         };
         let answer = self.client.call(ask, &self.control, |answer| {
             Ok(serde_json::from_slice::<Value>(&answer.body).ok())

@@ -6,9 +6,10 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::database::is_local;
+use super::pagination::pagination;
+use super::path;
 use super::plan::{
-    Api, Backoff, Endpoint, Field, Incremental, Kind, PageStyle, Pagination, Retry, WriteBack,
-    WriteBackOutcome,
+    Api, Backoff, Endpoint, Field, Incremental, Kind, Retry, WriteBack, WriteBackOutcome,
 };
 use super::problem::Problem;
 use super::reader::Section;
@@ -73,9 +74,9 @@ pub(super) fn api(
         &[("GET", "GET")],
     );
     let update = update(&endpoints, token.as_ref(), max_retries, outgoing);
-    let pagination = pagination(&fetch);
     let params = params(&fetch);
     let incremental = incremental(&fetch, &params, fields);
+    let pagination = pagination(&fetch, incremental.as_ref());
     let rate = fetch.parse(
         "max_requests_per_second",
         "a number above 0, at most 100000,",
@@ -290,81 +291,6 @@ fn retry(section: &Section<'_>, max_retries: Option<u32>) -> Retry {
     }
 }
 
-fn pagination(fetch: &Section<'_>) -> Pagination {
-    let section = fetch.section(
-        "pagination",
-        &[
-            "style",
-            "page_param",
-            "size_param",
-            "offset_param",
-            "cursor_param",
-            "cursor_path",
-            "size",
-            "first",
-            "concurrency",
-        ],
-    );
-    let styles = [
-        ("auto", PageStyle::Auto),
-        ("none", PageStyle::None),
-        ("page", PageStyle::Page),
-        ("offset", PageStyle::Offset),
-        ("cursor", PageStyle::Cursor),
-        ("link", PageStyle::Link),
-    ];
-    let style = section.choice("style", &styles).unwrap_or(PageStyle::Auto);
-    // Said of a style that has no use for it, a key would be silently without effect.
-    let fits = [
-        (
-            "page_param",
-            &[PageStyle::Page, PageStyle::Auto][..],
-            "page",
-        ),
-        ("offset_param", &[PageStyle::Offset], "offset"),
-        (
-            "cursor_param",
-            &[PageStyle::Cursor, PageStyle::Auto],
-            "cursor",
-        ),
-        (
-            "cursor_path",
-            &[PageStyle::Cursor, PageStyle::Auto],
-            "cursor",
-        ),
-        (
-            "first",
-            &[PageStyle::Page, PageStyle::Offset, PageStyle::Auto],
-            "page and offset",
-        ),
-        (
-            "concurrency",
-            &[PageStyle::Page, PageStyle::Offset, PageStyle::Auto],
-            "page and offset",
-        ),
-    ];
-    for (key, styles, names) in fits {
-        if section.entry(key).is_some() && !styles.contains(&style) {
-            section.ignore(key, &format!("it belongs to style {names}"));
-        }
-    }
-    let text = |key: &str, default: &str| section.text(key).unwrap_or_else(|| default.to_owned());
-    let offset = style == PageStyle::Offset;
-    Pagination {
-        style,
-        page_param: text("page_param", "page"),
-        size_param: text("size_param", if offset { "limit" } else { "page_size" }),
-        offset_param: text("offset_param", "offset"),
-        cursor_param: text("cursor_param", "cursor"),
-        cursor_path: dotted(&section, "cursor_path"),
-        size: section.number("size", 1..=100_000).unwrap_or(100),
-        first: section
-            .number("first", 0..=u64::from(u32::MAX))
-            .unwrap_or(u64::from(!offset)),
-        concurrency: section.number("concurrency", 1..=32).unwrap_or(4),
-    }
-}
-
 fn incremental(
     fetch: &Section<'_>,
     params: &[(String, String)],
@@ -423,21 +349,12 @@ fn params(fetch: &Section<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-fn dotted(section: &Section<'_>, key: &str) -> Option<Vec<String>> {
+pub(super) fn dotted(section: &Section<'_>, key: &str) -> Option<Vec<String>> {
     section.parse(
         key,
-        "a name, or names joined by dots such as `meta.items`,",
-        parse_dotted,
+        "a name, names joined by dots such as `meta.items`, or a JSON Pointer such as `/meta/items`,",
+        path::parse,
     )
-}
-
-/// `address.country` → two segments, none of them empty.
-pub(super) fn parse_dotted(text: &str) -> Option<Vec<String>> {
-    let segments: Vec<String> = text.split('.').map(str::to_owned).collect();
-    segments
-        .iter()
-        .all(|segment| !segment.trim().is_empty())
-        .then_some(segments)
 }
 
 /// Write-back, checked even where it is not enabled.
@@ -524,14 +441,6 @@ mod tests {
                 url,
                 "{text}"
             );
-        }
-    }
-
-    #[test]
-    fn dotted_paths() {
-        assert_eq!(parse_dotted("a.b").unwrap(), ["a", "b"]);
-        for text in ["", ".", "a.", ".a", "a..b"] {
-            assert_eq!(parse_dotted(text), None, "{text}");
         }
     }
 }

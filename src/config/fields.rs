@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
-use super::api::parse_dotted;
 use super::constraints::{Demands, check_default, check_fit, demands, kind};
 use super::database::{Tables, is_identifier};
+use super::path;
 use super::plan::{Field, Kind, Mapping};
 use super::reader::Section;
 use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
@@ -214,11 +214,11 @@ fn steps<'a>(transforms: &Section<'a>, direction: &str, shaping: &'static str) -
 /// One entry of `fields`, in short or long form.
 fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
     let path = fields.path_of(&entry.key);
-    let Some(source) = parse_dotted(&entry.key) else {
+    let Some(source) = path::parse(&entry.key) else {
         fields.wrong_key(
             entry,
-            "expected a field, or names joined by dots such as `address.country`",
-            "no part may be empty",
+            "expected a field, names joined by dots such as `address.country`, or a JSON Pointer such as `/emails/0/value`",
+            "no part of a dotted path may be empty; in a JSON Pointer `~` is written `~0`, and `/` in a name `~1`",
         );
         return None;
     };

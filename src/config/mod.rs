@@ -11,6 +11,8 @@ mod dotenv; // .env files, by dotenvy
 mod environment; // process environment over .env, NAME_FILE
 mod fields; // transforms and validation
 mod operations; // error_handling, alerts, brakes, notifications, …
+mod pagination; // how pages follow each other
+pub mod path; // paths into JSON
 pub mod plan; // what comes out
 mod problem; // mistakes and how they are shown
 mod reader; // strict reading of the tree

@@ -113,31 +113,86 @@ pub enum Backoff {
     Fixed,
 }
 
-/// How pages follow each other.
+/// How pages follow each other, and how the source says that it has ended.
 #[derive(Clone, Debug)]
 pub struct Pagination {
     pub style: PageStyle,
-    /// `page` style: name of the page number parameter (default `page`).
-    pub page_param: String,
-    /// Name of the page size parameter; `limit` for offset style by default, `page_size` else.
-    pub size_param: String,
-    /// `offset` style: name of the offset parameter (default `offset`).
-    pub offset_param: String,
-    /// `cursor` style: name of the cursor parameter (default `cursor`).
-    pub cursor_param: String,
-    /// `cursor` style: dotted path of the next cursor in the body; empty = `next_cursor` | `nextCursor` | `cursor.next`.
+    pub page_param: Param,
+    pub size_param: Param,
+    pub offset_param: Param,
+    pub cursor_param: Param,
+    /// Where the address of the next page is in the body.
+    pub next_path: Option<Vec<String>>,
+    /// Where the next cursor is: a path, or the name of a header.
     pub cursor_path: Option<Vec<String>>,
+    pub cursor_in: CursorIn,
+    /// A flag of the body: true says that there are more pages.
+    pub more_path: Option<Vec<String>>,
+    /// A flag of the body: true says that this page is the last.
+    pub done_path: Option<Vec<String>>,
+    /// The number of all records, in the body and in a header.
+    pub total_path: Option<Vec<String>>,
+    pub total_header: Option<String>,
+    /// `total_path: none`: whatever looks like a total counts something else.
+    pub ignore_totals: bool,
+    /// The number of all pages, in the body and in a header.
+    pub pages_path: Option<Vec<String>>,
+    pub pages_header: Option<String>,
+    /// Statuses that say, beyond the last page, that there is nothing.
+    pub end_status: Vec<u16>,
+    /// `end: absent`: a page that names no next page is the last.
+    pub end_absent: bool,
     /// Records a page (the size asked for).
     pub size: u32,
-    /// Number of the first page (`page` style) or first offset.
-    pub first: u64,
+    /// Number of the first page, or first offset; none where `auto` finds it out.
+    pub first: Option<u64>,
     /// Pages in flight (`page` and `offset` styles).
     pub concurrency: u32,
 }
 
+/// The name of a request parameter of paging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Param {
+    /// mappings.yaml names it.
+    Named(String),
+    /// The usual name. Style `auto` sends it only when an answer has shown that the API knows it.
+    Usual(&'static str),
+    /// `none`: never sent.
+    Off,
+}
+
+impl Param {
+    /// Its name; none when it is never sent.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Usual(name) => Some(name),
+            Self::Off => None,
+        }
+    }
+
+    /// Its name, where mappings.yaml says it.
+    pub fn named(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Usual(_) | Self::Off => None,
+        }
+    }
+}
+
+/// Where the next cursor is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CursorIn {
+    #[default]
+    Body,
+    /// A field of the last record on the page.
+    LastRecord,
+    Header,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageStyle {
-    /// Link header, then `next` / `next_page` / `next_cursor` in the body, then `page`/`total_pages`, else one page.
+    /// What the first page shows.
     Auto,
     None,
     Page,

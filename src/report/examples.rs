@@ -82,10 +82,7 @@ fn shown_record(input: &ReportInput<'_>, example: &Example) -> String {
             } else {
                 ("", "")
             };
-            let value = field
-                .source
-                .iter()
-                .try_fold(&payload, |at, key| at.get(key));
+            let value = crate::config::path::at(&payload, &field.source);
             format!(
                 "<tr{class}><th scope=\"row\">{mark}{}</th><td>{}</td></tr>\n",
                 esc(&name),

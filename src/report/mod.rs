@@ -107,6 +107,10 @@ pub struct Judged {
 pub struct Report {
     pub run_id: String,
     pub status: Status,
+    /// The whole source was read, which is proven, and everything has its fate.
+    pub complete: bool,
+    /// The proof that the source was read whole, or `unproven`; none where it was not read to its end.
+    pub end: Option<&'static str>,
     pub mode: &'static str,
     /// `1/4`; none for the whole.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Purpose, Run, shard};
+use crate::api::End;
 use crate::case::Scope;
 use crate::cause::{Cause, DatabaseCause, InternalCause, StateCause, Threshold};
 use crate::exit::Exit;
@@ -70,6 +71,16 @@ impl Run<'_> {
         {
             self.fail(Exit::Api, Cause::api(error.kind()), &error.to_string());
         }
+        let end = self.pages.stats().end;
+        if let End::Guessed(why) = &end
+            && self.fetched_at_all
+            && flow.api_error.is_none()
+            && flow.braked.is_none()
+            && self.signals.asked().is_none()
+        {
+            log::error!("{why}");
+            self.fail(Exit::Api, "api:unproven_end", why);
+        }
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
         } else if flow.batches_refused > 0
@@ -94,7 +105,7 @@ impl Run<'_> {
             // What the API did not announce is found at the end, where the end was reached.
             let whole = self.fetched_at_all
                 && flow.api_error.is_none()
-                && self.pages.stats().complete
+                && matches!(end, End::Proven(_) | End::Moved(_))
                 && self.signals.asked().is_none();
             whole
                 .then(|| self.brake.on_volume(ledger.fetched))
@@ -224,10 +235,9 @@ impl Run<'_> {
         if self.is_dry() {
             problems.extend(self.left_open(&ledger));
         }
-        problems.extend(stats.warnings.iter().cloned());
-        if let Some((announced, received)) = stats.mismatch() {
+        if let End::Moved(how) = &stats.end {
             problems.push(format!(
-                "the API announced {announced} records and sent {received}: pages may have shifted while they were read; this run does not count as complete"
+                "the source moved while it was read: {how}; this run does not count as complete, and the next one reads the same again"
             ));
         }
         if flow.lost_in_memory > 0 {
@@ -239,6 +249,8 @@ impl Run<'_> {
         Report {
             run_id: self.id.to_string(),
             status,
+            complete: self.is_complete(status),
+            end: stats.end.word(),
             mode: self.scope(),
             shard: self.shard_name(),
             ledger,
@@ -328,7 +340,7 @@ impl Run<'_> {
     /// All that was asked for was seen, and has its fate.
     fn is_complete(&self, status: Status) -> bool {
         status == Status::Success
-            && self.pages.stats().mismatch().is_none()
+            && self.pages.stats().is_complete()
             && self.fetched_at_all
             && self.request.limit.is_none()
     }
@@ -341,6 +353,7 @@ impl Run<'_> {
             flagged: report.flagged,
             pages: report.pages,
             complete: self.is_complete(report.status),
+            end: report.end.map(str::to_owned),
             completed_at: jiff::Timestamp::now().as_microsecond() + self.clock_offset,
             error_message: (!report.problems.is_empty()).then(|| report.problems.join("; ")),
             watermark_after: report.watermark.after.clone(),
@@ -398,6 +411,7 @@ impl Run<'_> {
         }
         report.watermark = self.mark.report();
         self.remember(complete, flow);
+        self.remember_next_pages();
         let summary = incident::RunSummary {
             plan: self.plan,
             run_id: &self.id.to_string(),

@@ -53,6 +53,7 @@ impl<'a> Run<'a> {
             since: None,
             limit: request.limit,
             deadline,
+            next_was_named: false,
         };
         let mut run = Self {
             plan,
@@ -77,6 +78,7 @@ impl<'a> Run<'a> {
             clock_offset: 0,
             began_at: i64::MIN,
             mark: Mark::new(api),
+            next_was_named_before: false,
             known: Cache::default(),
             heartbeat: None,
             accounted: Arc::default(),

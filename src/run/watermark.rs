@@ -54,14 +54,32 @@ impl Mark {
 fn name(api: &Api) -> Option<String> {
     let incremental = api.incremental.as_ref()?;
     let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
-    let digest = [&api.fetch.path, &incremental.param]
+    let parts = [&api.fetch.path, &incremental.param]
         .into_iter()
-        .chain(of_params)
-        .fold(Digest::default(), |digest, part| {
-            digest.with_part(part.as_bytes())
-        });
-    let hex = &digest.hex()[..8];
-    Some(format!("watermark {} {hex}", incremental.field.join(".")))
+        .chain(of_params);
+    Some(format!(
+        "watermark {} {}",
+        incremental.field.join("."),
+        short_hash(parts.map(String::as_str))
+    ))
+}
+
+/// Where it is noted that pages of a source name the next one: another address or way of paging is another source.
+fn next_pages_name(api: &Api) -> String {
+    let paging = format!("{:?}", api.pagination);
+    let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
+    let parts = [api.base_url.as_str(), &api.fetch.path, &paging].into_iter();
+    format!(
+        "next_pages {}",
+        short_hash(parts.chain(of_params.map(String::as_str)))
+    )
+}
+
+fn short_hash<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    let digest = parts.fold(Digest::default(), |digest, part| {
+        digest.with_part(part.as_bytes())
+    });
+    digest.hex()[..8].to_owned()
 }
 
 /// What the cache calls the database.
@@ -77,6 +95,7 @@ impl Run<'_> {
     pub(super) fn read_watermark(&mut self) -> anyhow::Result<()> {
         let path = cache::path(&self.plan.state_dir, self.request.shard);
         self.known = Cache::load(&path, &cached_of(self.database));
+        self.recall_next_pages();
         let (Some(name), Some(incremental)) = (self.mark.name.clone(), &self.api.incremental)
         else {
             return Ok(());
@@ -114,11 +133,54 @@ impl Run<'_> {
         self.mark.incremental = true;
         let want = Want {
             since: Some(since.to_string()),
-            limit: self.request.limit,
-            deadline: self.deadline,
+            ..self.want()
         };
         self.pages = Pages::new(self.api, want)?;
         Ok(())
+    }
+
+    fn want(&self) -> Want {
+        Want {
+            since: None,
+            limit: self.request.limit,
+            deadline: self.deadline,
+            next_was_named: self.next_was_named_before,
+        }
+    }
+
+    /// Did an earlier run with the same mapping see pages that name the next one? Then a page that names none is the last,
+    /// also where a run has only one page.
+    fn recall_next_pages(&mut self) {
+        let name = next_pages_name(self.api);
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
+        match store::state::read(connection, self.database, &name) {
+            Ok(stored) => {
+                self.next_was_named_before = stored.is_some();
+                if let (true, Ok(pages)) = (stored.is_some(), Pages::new(self.api, self.want())) {
+                    self.pages = pages;
+                }
+            }
+            Err(error) => {
+                self.store_failed(&error);
+                self.connection = None;
+            }
+        }
+    }
+
+    /// Notes for later runs that pages of this source name the next one.
+    pub(super) fn remember_next_pages(&mut self) {
+        if self.next_was_named_before || !self.pages.stats().next_was_named {
+            return;
+        }
+        let name = next_pages_name(self.api);
+        if let Some(connection) = self.connection.as_mut()
+            && let Err(error) =
+                store::state::put(connection, self.database, &name, "named", self.id)
+        {
+            log::info!("that pages name the next one could not be noted: {error}");
+        }
     }
 
     /// Fetch threads. Where a watermark is to be trusted pages are read one after the other: between pages that are read
@@ -140,14 +202,8 @@ impl Run<'_> {
             && self.request.limit.is_none()
             && self.request.purpose != Purpose::DryRun;
         let waiting = self.spool.files().map_or(true, |files| !files.is_empty());
-        if !(asked_to && complete && stats.complete && self.mark.certain) || waiting {
+        if !(asked_to && complete && stats.is_complete() && self.mark.certain) || waiting {
             return None;
-        }
-        if let Some((from, to)) = stats.fell {
-            return Some(format!(
-                "the source had {from} records when the run began and {to} later: as a row may have slipped through \
-                 between two pages, the watermark stays where it was, and the next run fetches again"
-            ));
         }
         let field = self.api.incremental.as_ref()?.field.join(".");
         let Some(latest) = flow.latest_change else {

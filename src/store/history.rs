@@ -27,6 +27,9 @@ pub struct PastRun {
     pub shard: Option<String>,
     /// The whole source was seen.
     pub complete: bool,
+    /// The proof that it was, or `unproven`.
+    #[serde(rename(deserialize = "source_end"))]
+    pub end: Option<String>,
     /// RFC 3339, UTC.
     pub started_at: String,
     pub completed_at: Option<String>,
@@ -96,6 +99,7 @@ impl PastRun {
             mode: Some(header.mode.clone()),
             shard: header.shard.clone(),
             complete: end.complete,
+            end: end.end.clone(),
             started_at: time(header.started_at),
             completed_at: Some(time(end.completed_at)),
             seconds: Some((end.completed_at - header.started_at) as f64 / 1e6),

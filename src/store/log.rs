@@ -49,6 +49,9 @@ pub struct RunEnd {
     pub pages: u64,
     /// The whole source was seen.
     pub complete: bool,
+    /// The proof that it was, or `unproven`; none where the run did not come to the end.
+    #[serde(default)]
+    pub end: Option<String>,
     /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
     pub completed_at: i64,
     pub error_message: Option<String>,
@@ -141,7 +144,7 @@ pub fn finish(
          updated = $7, unchanged = $8, superseded = $9, duplicates = $10, rejected = $11, spooled = $12, \
          replayed = $13, flagged = $14, pages = $15, complete = $16, error_message = $17, watermark_after = $18, \
          exit_code = $19::bigint::integer, case_id = $20, api_retries = $21, db_retries = $22, fetch_seconds = $23, \
-         transform_seconds = $24, decide_seconds = $25, write_seconds = $26, write_back = $27::text::json WHERE sync_id = $1",
+         transform_seconds = $24, decide_seconds = $25, write_seconds = $26, write_back = $27::text::json, source_end = $28 WHERE sync_id = $1",
         quote_table(&db.log_schema, &db.log_table)
     );
     let l = &end.ledger;
@@ -178,6 +181,7 @@ pub fn finish(
     params.extend(end.stage_seconds.iter().map(|s| (s as _, Type::FLOAT8)));
     let write_back = end.write_back.and_then(|l| serde_json::to_string(&l).ok());
     params.push((&write_back, Type::TEXT));
+    params.push((&end.end, Type::TEXT));
     if conn.execute(WHAT, &sql, &params)? == 0 {
         start(conn, db, run)?;
         conn.execute(WHAT, &sql, &params)?;

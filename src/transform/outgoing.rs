@@ -147,6 +147,11 @@ fn quote(text: &str, out: &mut String) {
 fn text_at(raw: &str, path: &[String]) -> Option<String> {
     let mut value = raw;
     for name in path {
+        if value.starts_with('[') {
+            let elements: Vec<&RawValue> = serde_json::from_str(value).ok()?;
+            value = elements.get(name.parse::<usize>().ok()?)?.get();
+            continue;
+        }
         let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(value).ok()?;
         value = members.get(name.as_str())?.get();
     }

@@ -137,6 +137,14 @@ impl Paths {
         })
     }
 
+    /// Whether a path leads through a place in a list here.
+    fn has_elements(&self, object: usize) -> bool {
+        let Object { first, end } = self.objects[object];
+        self.edges[first..end]
+            .iter()
+            .any(|edge| edge.key.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     /// The edge of a key in an object.
     fn edge(&self, object: Object, print: u64, key: &str) -> Option<usize> {
         (object.first..object.end).find(|&at| self.prints[at] == print && self.edges[at].key == key)
@@ -229,6 +237,35 @@ fn walk<'p>(
     Ok(())
 }
 
+/// Walks one list of the text, at its opening bracket: a number in a path is the place of an element.
+fn walk_list<'p>(
+    transform: &'p Transform,
+    scanner: &mut Scanner<'p>,
+    object: usize,
+    shaped: &mut Shaped<'p>,
+) -> Result<(), Malformed> {
+    let paths = &transform.paths;
+    let object = paths.objects[object];
+    scanner.expect(b'[')?;
+    let mut more = scanner.peek() != b']';
+    let mut place = 0u64;
+    while more {
+        let key = place.to_string();
+        match paths.edge(object, fingerprint(key.as_bytes()), &key) {
+            Some(at) => read_edge(transform, scanner, at, shaped)?,
+            None => {
+                scanner.value()?;
+            }
+        }
+        place += 1;
+        more = scanner.peek() == b',';
+        if more {
+            scanner.expect(b',')?;
+        }
+    }
+    scanner.expect(b']')
+}
+
 /// Reads the value of a mapped key: of fields, or of an object on the way to fields, or both.
 fn read_edge<'p>(
     transform: &'p Transform,
@@ -248,6 +285,13 @@ fn read_edge<'p>(
     {
         return walk(transform, scanner, object, &edge.path, shaped);
     }
+    if let Some(object) = edge.object
+        && edge.fields.is_empty()
+        && scanner.peek() == b'['
+        && transform.paths.has_elements(object)
+    {
+        return walk_list(transform, scanner, object, shaped);
+    }
     let value = scanner.value()?;
     for &field in &edge.fields {
         match transform.fields.get(field) {
@@ -260,6 +304,10 @@ fn read_edge<'p>(
         (Some(object), ValueKind::Object) => {
             let mut inside = Scanner::new(value.raw);
             walk(transform, &mut inside, object, &edge.path, shaped)?;
+        }
+        (Some(object), ValueKind::Array) if transform.paths.has_elements(object) => {
+            let mut inside = Scanner::new(value.raw);
+            walk_list(transform, &mut inside, object, shaped)?;
         }
         // Where only the time of change lies below, a record without it is no worse.
         (Some(object), _) if !transform.paths.has_fields(object, transform.fields.len()) => {}

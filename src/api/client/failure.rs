@@ -4,8 +4,8 @@
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
-use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
 
 use super::super::body;
 use super::super::error::{ApiError, Kind, printable};
@@ -13,17 +13,32 @@ use super::super::quota;
 use super::super::retry;
 use super::super::tls;
 use super::resolver::Unresolved;
-use super::{CONNECT_TIMEOUT, Client, Reached};
+use super::{Ask, CONNECT_TIMEOUT, Client, Reached};
 
 impl Client {
     /// An answer that is no success.
-    pub(super) fn refused(&self, status: StatusCode, headers: &HeaderMap) -> ApiError {
+    pub(super) fn refused(
+        &self,
+        ask: Ask<'_>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> ApiError {
         let code = status.as_u16();
         let named = status
             .canonical_reason()
             .map_or_else(|| code.to_string(), |reason| format!("{code} {reason}"));
-        let from = self.from();
+        let from = self.from(ask);
+        let quota = quota::told(headers);
+        // Some APIs refuse by 403 what others refuse by 429.
+        let is_used_up = code == 403
+            && (headers.contains_key(RETRY_AFTER)
+                || quota.is_some_and(|quota| quota.remaining == 0));
         let (kind, what, hint) = match code {
+            403 if is_used_up => (
+                Kind::RateLimited,
+                format!("the API's rate limit is used up: {named} from {from}"),
+                "lower pagination.concurrency or set max_requests_per_second",
+            ),
             412 => (
                 Kind::Changed,
                 format!("the record has changed at the API since it was read: {named} from {from}"),
@@ -46,7 +61,7 @@ impl Client {
             404 | 410 => (
                 Kind::Status,
                 format!("the API answered {named} for {from}"),
-                "check API_BASE_URL and the endpoint's path in mappings.yaml",
+                "check API_BASE_URL and the endpoint's path in mappings.yaml, and whether the path ends with a slash",
             ),
             407 => (
                 Kind::Status,
@@ -58,14 +73,18 @@ impl Client {
                 format!("the API asks to slow down: {named} from {from}"),
                 "lower pagination.concurrency or set max_requests_per_second",
             ),
-            300..=399 => (
-                Kind::Redirect,
-                format!(
-                    "the API redirects ({named}) from {from} to {}",
-                    self.target(headers)
-                ),
-                "redirects are not followed, so that the token stays where it belongs; if the API has moved, change API_BASE_URL",
-            ),
+            300..=399 => {
+                let (target, is_here) = self.target(ask, headers);
+                (
+                    Kind::Redirect,
+                    format!("the API redirects ({named}) from {from} to {target}"),
+                    if is_here {
+                        "redirects are not followed: write this path at the endpoint in mappings.yaml (add or remove the trailing slash), or change API_BASE_URL"
+                    } else {
+                        "redirects are not followed, so that the token stays where it belongs; if the API has moved, change API_BASE_URL"
+                    },
+                )
+            }
             500..=599 => (
                 Kind::Status,
                 format!("the API answered {named} for {from}"),
@@ -81,35 +100,42 @@ impl Client {
             .with_status(code)
             .with_retry_after(retry::asked(headers).or_else(|| {
                 // A limit that is used up is as good as a Retry-After.
-                quota::told(headers)
-                    .filter(|quota| code == 429 && quota.remaining == 0)
+                quota
+                    .filter(|quota| kind == Kind::RateLimited && quota.remaining == 0)
                     .map(|quota| quota.resets_in)
             }))
     }
 
-    /// Host a redirect points to.
-    fn target(&self, headers: &HeaderMap) -> String {
-        let location = headers
+    /// Where a redirect leads, and whether that is the same host: of another only its origin is told.
+    fn target(&self, ask: Ask<'_>, headers: &HeaderMap) -> (String, bool) {
+        let target = headers
             .get(LOCATION)
             .and_then(|value| value.to_str().ok())
-            .and_then(|text| Url::parse(&self.shown).ok()?.join(text).ok());
-        location.map_or_else(
-            || "an unreadable address".to_owned(),
-            |url| printable(&url.origin().ascii_serialization(), 120),
-        )
-    }
-
-    /// `host (through the proxy …)`, for messages.
-    fn from(&self) -> String {
-        match &self.proxy {
-            Some(proxy) => format!("{} (through the proxy {proxy})", self.shown),
-            None => self.shown.clone(),
+            .and_then(|text| ask.url.join(text).ok());
+        match target {
+            None => ("an unreadable address".to_owned(), false),
+            Some(target) if target.origin() == ask.url.origin() => {
+                (self.shown_address(&target), true)
+            }
+            Some(target) => (
+                printable(&target.origin().ascii_serialization(), 120),
+                false,
+            ),
         }
     }
 
-    pub(super) fn timed_out(&self, reached: Reached) -> ApiError {
+    /// The address of a request and `(through the proxy …)`, for messages.
+    fn from(&self, ask: Ask<'_>) -> String {
+        let address = self.address(ask);
+        match &self.proxy {
+            Some(proxy) => format!("{address} (through the proxy {proxy})"),
+            None => address,
+        }
+    }
+
+    pub(super) fn timed_out(&self, ask: Ask<'_>, reached: Reached) -> ApiError {
         let limit = self.timeout.as_secs_f64();
-        let from = self.from();
+        let from = self.from(ask);
         let what = match reached {
             Reached::Nothing => format!("no answer from {from} within {limit} s"),
             Reached::Body(bytes) => format!(
@@ -124,7 +150,12 @@ impl Client {
         )
     }
 
-    pub(super) fn broken_body(&self, error: &reqwest::Error, received: u64) -> ApiError {
+    pub(super) fn broken_body(
+        &self,
+        ask: Ask<'_>,
+        error: &reqwest::Error,
+        received: u64,
+    ) -> ApiError {
         ApiError::new(
             match kind_of(error) {
                 (Kind::Connection, _) => Kind::Truncated,
@@ -132,7 +163,7 @@ impl Client {
             },
             format!(
                 "the connection to {} ended in the middle of the page ({} received)",
-                self.from(),
+                self.from(ask),
                 body::size(received)
             ),
             "run `datasync check-api`; look at the API's log and at proxies in between",
@@ -140,8 +171,8 @@ impl Client {
     }
 
     /// A failure before the headers of the answer were complete.
-    pub(super) fn transport(&self, error: &reqwest::Error) -> ApiError {
-        let from = self.from();
+    pub(super) fn transport(&self, ask: Ask<'_>, error: &reqwest::Error) -> ApiError {
+        let from = self.from(ask);
         let (kind, detail) = kind_of(error);
         let (what, hint) = match kind {
             Kind::Dns => (

@@ -4,7 +4,7 @@ use reqwest::Url;
 
 use super::super::error::{ApiError, Kind, printable};
 use super::Pages;
-use crate::config::plan::{Api, Pagination};
+use crate::config::plan::{Api, PageStyle, Pagination};
 
 /// Address of the endpoint with everything that is the same for all pages.
 pub(super) fn base(api: &Api, since: Option<&str>) -> Result<Url, ApiError> {
@@ -29,10 +29,16 @@ pub(super) fn base(api: &Api, since: Option<&str>) -> Result<Url, ApiError> {
     Ok(url)
 }
 
-/// The endpoint, asked for pages of the configured size.
+/// The endpoint, asked for pages of the configured size. Style `auto` asks for none that mappings.yaml does not name.
 pub(super) fn sized(base: &Url, paging: &Pagination) -> Url {
     let mut url = base.clone();
-    set(&mut url, &paging.size_param, &paging.size.to_string());
+    let param = match paging.style {
+        PageStyle::Auto => paging.size_param.named(),
+        _ => paging.size_param.name(),
+    };
+    if let Some(param) = param {
+        set(&mut url, param, &paging.size.to_string());
+    }
     url
 }
 
@@ -41,16 +47,33 @@ pub(super) fn set(url: &mut Url, name: &str, value: &str) {
 }
 
 impl Pages {
-    /// A next link, allowed only to the configured origin.
+    /// The size that is asked for; none where no size is sent.
+    pub(super) fn asked_size(&self) -> Option<u64> {
+        let is_sent = match self.paging.style {
+            PageStyle::None => false,
+            PageStyle::Auto => self.paging.size_param.named().is_some(),
+            _ => self.paging.size_param.name().is_some(),
+        };
+        is_sent.then_some(u64::from(self.paging.size))
+    }
+
+    /// The first page with this parameter more.
+    pub(super) fn with(&self, name: &str, value: &str) -> Url {
+        let mut url = self.base.clone();
+        set(&mut url, name, value);
+        sized(&url, &self.paging)
+    }
+
+    /// A next link in any form of RFC 3986, allowed only to the configured origin.
     pub(super) fn resolve(&self, from: &Url, link: &str) -> Result<Url, ApiError> {
         let unreadable = |_| {
             ApiError::new(
                 Kind::ForeignLink,
                 "the next link of the page is not an address",
-                "the API has to be corrected, or set pagination.style in mappings.yaml",
+                "the API has to be corrected, or set pagination.style and next_path in mappings.yaml",
             )
         };
-        let mut target = from.join(link).map_err(unreadable)?;
+        let mut target = from.join(link.trim()).map_err(unreadable)?;
         target.set_fragment(None);
         if target.origin() != self.base.origin()
             || !target.username().is_empty()

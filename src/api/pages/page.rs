@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::super::body;
 use super::super::client::Answer;
-use super::super::envelope;
+use super::super::envelope::{self, Records};
 use super::super::error::{ApiError, Kind};
+use super::super::error_body;
+use super::super::page_metadata::PageMetadata;
 use super::Pages;
+use super::loop_detector::Prints;
 
 /// One page, cut into records.
 #[derive(Clone, Debug)]
@@ -48,44 +51,137 @@ impl Page {
     }
 }
 
+/// How a page has no records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nothing {
+    /// An empty array.
+    Array,
+    /// No array at all: `"data": null`, a key left out, a 204.
+    NoArray,
+}
+
 /// A body taken apart.
+#[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) text: String,
     pub(super) records: Vec<Range<u32>>,
     pub(super) headers: HeaderMap,
-    pub(super) beside: Map<String, Value>,
+    pub(super) beside: Value,
+    /// Where the records are.
+    pub(super) at: Vec<String>,
+    pub(super) prints: Prints,
+    pub(super) nothing: Option<Nothing>,
+}
+
+impl Parsed {
+    /// A page without an array.
+    fn without_array(headers: HeaderMap, beside: Value, text: String) -> Self {
+        Self {
+            text,
+            records: Vec::new(),
+            headers,
+            beside,
+            at: Vec::new(),
+            prints: Prints::default(),
+            nothing: Some(Nothing::NoArray),
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// The last record as a value.
+    pub(super) fn last_record(&self) -> Option<Value> {
+        let range = self.records.last()?;
+        let text = self.text.get(range.start as usize..range.end as usize)?;
+        serde_json::from_str(text).ok()
+    }
 }
 
 impl Pages {
-    /// Body → records and hints.
-    pub(super) fn parse(&self, answer: Answer, max: u64) -> Result<Parsed, ApiError> {
-        let length = answer.body.len() as u64;
-        let Answer { headers, body } = answer;
+    /// Body → records and metadata. `full`: records that a full page has.
+    pub(super) fn parse(
+        &self,
+        answer: Answer,
+        max: u64,
+        index: u64,
+        full: u64,
+    ) -> Result<Parsed, ApiError> {
+        let Answer {
+            status,
+            headers,
+            body,
+        } = answer;
+        // On an incremental run: nothing new.
+        if matches!(status, 204 | 205 | 304) && (index > 0 || self.is_incremental) {
+            return Ok(missing(
+                headers,
+                Value::Null,
+                String::new(),
+                Nothing::NoArray,
+            ));
+        }
+        let length = body.len() as u64;
         let text = body::text(&headers, body, max)?;
-        let also = self
-            .paging
-            .cursor_path
+        let path = self
+            .records_path
             .as_deref()
-            .and_then(|path| path.first());
-        let page = envelope::read(
-            &text,
-            self.records_path.as_deref(),
-            also.map(String::as_str),
-        )
-        .map_err(|error| match error.cause() {
-            Kind::NotJson | Kind::NoRecords => error.noting(&format!(
-                "{}, {}",
-                body::size(length),
-                body::content_type(&headers)
-            )),
-            _ => error,
-        })?;
+            .or_else(|| self.found_at.get().map(Vec::as_slice));
+        let page =
+            envelope::read(&text, path).map_err(|error| describe(error, length, &headers))?;
+        let error = error_body::of(&page.beside);
+        let (records, at) = match page.records {
+            Records::Found { ranges, at } => (ranges, at),
+            Records::Missing(why) => {
+                if let Some(error) = error {
+                    return Err(error);
+                }
+                let announces_none = || {
+                    let metadata = PageMetadata::new(&self.paging, &headers, &page.beside, &[]);
+                    metadata.total().is_some_and(|total| total.value == 0)
+                };
+                if error_body::is_error_like(&page.beside) || (index == 0 && !announces_none()) {
+                    return Err(describe(why, length, &headers));
+                }
+                return Ok(Parsed::without_array(headers, page.beside, text));
+            }
+        };
+        if let Some(error) = error.filter(|_| (records.len() as u64) < full) {
+            return Err(error);
+        }
+        if records.is_empty()
+            && index == 0
+            && !self.is_incremental
+            && error_body::is_error_like(&page.beside)
+        {
+            return Err(error_body::like(&page.beside));
+        }
+        if index == 0 {
+            // All pages are alike.
+            self.found_at.get_or_init(|| at.clone());
+        }
         Ok(Parsed {
+            prints: Prints::of(&text, &records),
+            nothing: records.is_empty().then_some(Nothing::Array),
             text,
-            records: page.records,
+            records,
             headers,
             beside: page.beside,
+            at,
         })
+    }
+}
+
+/// Size and content type of what came instead of a page.
+fn describe(error: ApiError, length: u64, headers: &HeaderMap) -> ApiError {
+    match error.cause() {
+        Kind::NotJson | Kind::NoRecords => error.noting(&format!(
+            "{}, {}",
+            body::size(length),
+            body::content_type(headers)
+        )),
+        _ => error,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What fetching took and what it saw. Plain figures: how they come about is for [`super::Pages`] to know.
 
+use super::end::End;
 use crate::histogram::Histogram;
 
 /// What fetching took and what it saw, so far.
@@ -20,23 +21,20 @@ pub struct Stats {
     pub announced_total: Option<u64>,
     /// Paging style seen: `page`, `offset`, `cursor`, `link`, `none`; none before the first page.
     pub style: Option<&'static str>,
-    /// The sequence came to the API's own end: not to `limit`, an error or a stop.
-    pub complete: bool,
+    /// Whether the source has been read whole, once all fetching has ended.
+    pub end: End,
+    /// A page named the next one: where a later run finds none, that is a sign of the end.
+    pub next_was_named: bool,
+    /// Lines of `pagination` in mappings.yaml that say what style `auto` has found out.
+    pub lines: Vec<String>,
     /// The API's own clock (its Date header) when the first page was asked for, at the earliest; microseconds since the
     /// epoch.
     pub first_asked_at: Option<i64>,
-    /// The announced total fell while pages were read, from and to: the rows behind moved up, and one may have slipped
-    /// through between two pages.
-    pub fell: Option<(u64, u64)>,
-    /// Remarks for the log, for example that there may be more than one page.
-    pub warnings: Vec<String>,
 }
 
 impl Stats {
-    /// Announced and received, where a complete sequence brought another number than announced.
-    pub fn mismatch(&self) -> Option<(u64, u64)> {
-        self.announced_total
-            .filter(|total| self.complete && *total != self.records)
-            .map(|total| (total, self.records))
+    /// The source has been read whole, and that is proven.
+    pub const fn is_complete(&self) -> bool {
+        self.end.is_proven()
     }
 }

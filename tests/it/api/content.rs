@@ -55,7 +55,6 @@ fn an_empty_200_tells_the_same() {
 fn records_missing_null_or_of_another_kind_are_not_zero_records() {
     for body in [
         "{}",
-        "{\"error\":\"Zoë\"}",
         "{\"data\":null}",
         "{\"data\":\"Zoë\"}",
         "{\"data\":17}",
@@ -74,6 +73,27 @@ fn records_missing_null_or_of_another_kind_are_not_zero_records() {
     }
     assert!(records_of("{\"data\":[]}").is_empty());
     assert!(records_of("[]").is_empty());
+}
+
+#[test]
+fn an_error_in_a_success_is_an_error_and_named_by_its_code_alone() {
+    for (body, code) in [
+        ("{\"error\":\"Zoë\"}", ""),
+        ("{\"success\":false,\"code\":1002,\"data\":[]}", "`1002`"),
+        (
+            "{\"data\":[{\"a\":1}],\"errors\":[{\"code\":\"RATE_LIMITED\",\"message\":\"Zoë\"}]}",
+            "`RATE_LIMITED`",
+        ),
+        ("{\"status\":\"error\",\"data\":null}", "`error`"),
+        ("{\"data\":[],\"message\":\"Invalid key of Zoë\"}", ""),
+    ] {
+        let error = error_for(JSON, body);
+        assert_eq!((error.kind(), error.tries()), ("error_body", 4), "{body}");
+        assert!(error.to_string().contains(code), "{error}");
+    }
+    // A full page is worth more than a warning beside it.
+    let page = format!("{{\"data\":[{}],\"errors\":[1]}}", records(10).join(","));
+    assert_eq!(records_of(page).len(), 10);
 }
 
 #[test]

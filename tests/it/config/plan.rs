@@ -27,7 +27,7 @@ fn the_shipped_file_loads_without_a_warning() {
             api.pagination.first,
             api.pagination.concurrency
         ),
-        (100, 1, 4)
+        (100, Some(1), 4)
     );
     assert_eq!(api.max_page_bytes, 32 << 20);
     assert!(api.update.is_none() && api.records.is_none() && api.incremental.is_none());

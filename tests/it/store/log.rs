@@ -49,6 +49,7 @@ fn the_run_log_the_watermark_and_the_retention() {
         flagged: 1,
         pages: 3,
         complete: true,
+        end: Some("announced".to_owned()),
         completed_at: T0 + 2 * SECOND,
         error_message: None,
         watermark_after: Some("2025".to_owned()),

@@ -38,7 +38,7 @@ pub enum Paging {
     Offset,
     /// `?cursor=C`, `next_cursor` in the body.
     Cursor,
-    /// `Link: <…>; rel="next"`, the body a bare array.
+    /// `Link: <…>; rel="next"`, on the last page `rel="first"`; the body a bare array.
     LinkHeader,
     /// `next` in the body: an absolute link.
     NextLink,

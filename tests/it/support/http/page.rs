@@ -66,9 +66,11 @@ pub(super) fn page(server: &Server, url: &str, request: &Request) -> Response {
             cursor.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""))
         ),
         Paging::LinkHeader => {
-            if let Some(link) = link {
-                headers.push(("Link".to_owned(), format!("<{link}>; rel=\"next\"")));
-            }
+            let relation = link.map_or_else(
+                || format!("<{url}{}>; rel=\"first\"", server.path),
+                |link| format!("<{link}>; rel=\"next\""),
+            );
+            headers.push(("Link".to_owned(), relation));
             format!("[{records}]")
         }
         Paging::NextLink => format!(

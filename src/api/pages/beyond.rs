@@ -1,0 +1,194 @@
+//! Pages without records, and pages that the API refuses: do they lie beyond the end of the source? What looks like the
+//! end is confirmed, and never believed while a page beyond it may have records.
+
+use super::super::client::{Client, Done};
+use super::super::error::ApiError;
+use super::end::Told;
+use super::loop_detector::Prints;
+use super::page::{Nothing, Page, Parsed, nothing};
+use super::{Course, Pages, State};
+use reqwest::Url;
+
+/// Statuses by which an API may refuse a page that does not exist.
+const REFUSALS: [u16; 4] = [400, 404, 416, 422];
+
+/// What a page has turned out to be.
+pub(super) enum Found {
+    /// It is there, perhaps only when asked for again.
+    Page(Done<Parsed>),
+    /// It lies beyond the end: delivered without records.
+    Nothing(Page),
+}
+
+/// What is known when all pages before one are here.
+struct Before {
+    /// Nothing is expected here anyway: the end was met before this page.
+    is_beyond: bool,
+    /// The API announced that this page exists.
+    is_announced: bool,
+    /// The page before it was full, so that this may well be one of the middle.
+    is_after_full: bool,
+    /// Pages larger than the one before it have been seen.
+    is_after_short: bool,
+    /// A page after this one has records.
+    has_records_later: bool,
+}
+
+impl Pages {
+    /// A page that came without records.
+    pub(super) fn without_records(
+        &self,
+        client: &Client,
+        index: u64,
+        url: &Url,
+        done: Done<Parsed>,
+    ) -> Result<Found, ApiError> {
+        let is_array = done.value.nothing != Some(Nothing::NoArray);
+        if !self.is_numbered() {
+            // An empty array is an answer; anything less is asked for again.
+            if is_array {
+                return Ok(Found::Page(done));
+            }
+            return self
+                .ask(client, url, index, |_| {})
+                .map(Found::Page)
+                .inspect_err(|_| self.give_up(index));
+        }
+        let before = self.wait_for_pages_before(index);
+        if before.is_beyond {
+            return Ok(Found::Nothing(self.end_at(index, done.tries, None, |_| {})));
+        }
+        let confirm =
+            !is_array || before.is_announced || before.is_after_full || before.has_records_later;
+        let mut done = done;
+        if confirm {
+            done = self
+                .ask(client, url, index, |_| {})
+                .inspect_err(|_| self.give_up(index))?;
+            if !done.value.records.is_empty() {
+                return Ok(Found::Page(done));
+            }
+        }
+        if before.is_announced {
+            return Ok(Found::Page(done));
+        }
+        let page = self.end_at(index, done.tries, Some("was empty"), |state| {
+            state.evidence.empty = true;
+        });
+        Ok(Found::Nothing(page))
+    }
+
+    /// A page that the API answered with an error.
+    pub(super) fn beyond_the_end(
+        &self,
+        client: &Client,
+        index: u64,
+        url: &Url,
+        error: ApiError,
+    ) -> Result<Found, ApiError> {
+        let is_guess = self.is_numbered() || self.lock().last_record.is_some();
+        if index == 0 || !is_guess {
+            return Err(error);
+        }
+        let before = self.wait_for_pages_before(index);
+        if before.is_beyond {
+            let page = self.end_at(index, error.tries(), None, |_| {});
+            return Ok(Found::Nothing(page));
+        }
+        let Some(status) = error.status() else {
+            return Err(error);
+        };
+        let is_end = self.paging.end_status.contains(&status);
+        if !is_end && !REFUSALS.contains(&status) {
+            return Err(error);
+        }
+        let again = match self.ask(client, url, index, |_| {}) {
+            Ok(done) if !done.value.records.is_empty() || before.is_announced => {
+                return Ok(Found::Page(done));
+            }
+            Ok(_) => None,
+            Err(again) => Some(again),
+        };
+        if let Some(again) = again
+            && (again.status() != Some(status) || before.is_announced)
+        {
+            return Err(again);
+        }
+        if before.has_records_later || (before.is_after_full && self.has_records(client, index + 1))
+        {
+            return Err(error.noting(&format!("twice, although page {} has records", index + 2)));
+        }
+        if is_end {
+            let page = self.end_at(index, error.tries(), Some("was refused"), |state| {
+                state.evidence.empty = true;
+            });
+            return Ok(Found::Nothing(page));
+        }
+        if before.is_after_short {
+            let page = self.end_at(index, error.tries(), Some("was refused"), |state| {
+                state.evidence.short = true;
+            });
+            return Ok(Found::Nothing(page));
+        }
+        Err(error.advising(&format!(
+            "if that is how this API says that there is no such page, write `end_status: [{status}]` under pagination in mappings.yaml"
+        )))
+    }
+
+    fn is_numbered(&self) -> bool {
+        matches!(self.lock().course, Course::Numbered { .. })
+    }
+
+    fn wait_for_pages_before(&self, index: u64) -> Before {
+        let mut state = self.lock();
+        while state.in_flight.first().is_some_and(|first| *first < index) && !state.finished {
+            state = self.wait(state);
+        }
+        let last = state.order.last_count;
+        Before {
+            is_beyond: state.found_end.is_some_and(|end| index >= end),
+            is_announced: state.announced_end.is_some_and(|end| index < end),
+            // The first page is as large as a page can be, or shorter than what was asked for.
+            is_after_full: last >= state.full && !(index == 1 && state.short),
+            is_after_short: last < state.full || state.evidence.states_larger(last),
+            has_records_later: state.order.has_records_later(),
+        }
+    }
+
+    /// Does the page at this index have records?
+    fn has_records(&self, client: &Client, index: u64) -> bool {
+        let url = {
+            let state = self.lock();
+            match &state.course {
+                Course::Numbered {
+                    param, first, step, ..
+                } => self.with(param, &State::number_of(*first, *step, index).to_string()),
+                Course::Named { .. } => return false,
+            }
+        };
+        self.ask(client, &url, index, |_| {})
+            .is_ok_and(|done| !done.value.records.is_empty())
+    }
+
+    /// The sequence ends at this page, which is delivered without records.
+    fn end_at(
+        &self,
+        index: u64,
+        tries: u32,
+        sign: Option<&str>,
+        proven: impl FnOnce(&mut State),
+    ) -> Page {
+        let mut state = self.lock();
+        state.in_flight.remove(&index);
+        state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(index));
+        state.note(
+            index,
+            Told::default(),
+            Prints::default(),
+            sign.map(str::to_owned),
+        );
+        proven(&mut state);
+        self.changed.notify_all();
+        nothing(index, tries)
+    }
+}

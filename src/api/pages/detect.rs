@@ -1,0 +1,676 @@
+//! Style `auto`, after the first page: how does this API page? What the page shows is tried on the second page before it
+//! is believed, and that page is kept for its turn. Where nothing shows, the API is asked whether it pages at all.
+
+use reqwest::Url;
+
+use super::super::client::{Client, Done};
+use super::super::error::{ApiError, Class, Kind};
+use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, Way, as_cursor};
+use super::page::{Nothing, Parsed};
+use super::{Course, Pages, State};
+use crate::config::path;
+
+/// What style `auto` has found out.
+#[derive(Debug, Default)]
+pub(super) struct Detected {
+    course: Option<Course>,
+    style: Option<&'static str>,
+    way: Option<Way>,
+    cursor_param: Option<String>,
+    last_record: Option<Vec<String>>,
+    ahead: Option<(Url, Done<Parsed>)>,
+    /// There is more, and the way to it is not known; or the second page could not be had.
+    failed: Option<ApiError>,
+    empty: bool,
+    same: bool,
+    marked: bool,
+    lines: Vec<String>,
+    candidates: Vec<String>,
+}
+
+impl Detected {
+    pub(super) fn apply(self, state: &mut State) {
+        if let Some(course) = self.course {
+            state.course = course;
+        }
+        state.style = self.style.or(state.style);
+        state.way = self.way.unwrap_or(state.way);
+        state.cursor_param = self
+            .cursor_param
+            .unwrap_or_else(|| state.cursor_param.clone());
+        state.last_record = self.last_record.or_else(|| state.last_record.clone());
+        state.ahead = self.ahead;
+        state.failed_ahead = self.failed;
+        state.evidence.empty |= self.empty;
+        state.evidence.same |= self.same;
+        state.evidence.marked |= self.marked;
+        state.seen.lines = self.lines;
+        state.seen.candidates = self.candidates;
+    }
+}
+
+/// A way to ask for the second page.
+#[derive(Clone, Debug)]
+struct Candidate {
+    param: String,
+    offset: bool,
+    /// Number of the first page; none where only an answer can tell.
+    first: Option<u64>,
+    step: u64,
+}
+
+/// What an attempt at the second page brought, beside the first page.
+enum Second {
+    /// Other records.
+    Differs(Box<Done<Parsed>>),
+    /// The first page again.
+    Repeats,
+    /// Records of the first page among others.
+    Overlaps,
+    Empty,
+    Refused(u16),
+}
+
+/// The first page, as far as it matters here.
+struct First<'f> {
+    parsed: &'f Parsed,
+    count: u64,
+    total: Option<u64>,
+    /// More records are announced than came.
+    more: bool,
+}
+
+impl Pages {
+    pub(super) fn detect(&self, client: &Client, url: &Url, parsed: &Parsed) -> Detected {
+        let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
+        let count = parsed.count();
+        if self.limit.is_some_and(|limit| count >= limit) {
+            return Detected::default();
+        }
+        let total = metadata.total().map(|total| total.value);
+        let pages = metadata.total_pages().map(|pages| pages.value);
+        let flag = metadata.has_more();
+        let first = First {
+            parsed,
+            count,
+            total,
+            more: flag == Some(true)
+                || total.is_some_and(|total| total > count)
+                || pages.is_some_and(|pages| pages > 1),
+        };
+        let found = match metadata.next(Way::Any) {
+            Continuation::Next(found) if flag != Some(false) => {
+                self.by_next(client, &first, &metadata, &found)
+            }
+            Continuation::Next(_) | Continuation::Ended if !first.more => Ok(Detected {
+                marked: true,
+                lines: vec!["style: none".to_owned()],
+                ..Detected::default()
+            }),
+            _ if first.more => self.by_numbers(client, &first, &metadata),
+            _ if flag == Some(false) || says_that_it_is_all(&metadata, count) => {
+                Ok(Detected::default())
+            }
+            _ if count == 0 => Ok(Detected {
+                empty: true,
+                ..Detected::default()
+            }),
+            // The key was there in an earlier run.
+            _ if self.next_was_named_before => Ok(Detected {
+                marked: true,
+                ..Detected::default()
+            }),
+            _ => self.by_asking(client, &first, &metadata),
+        };
+        let mut detected = found.unwrap_or_else(|error| Detected {
+            failed: Some(error.on_page(2)),
+            ..Detected::default()
+        });
+        if matches!(detected.course, Some(Course::Numbered { .. })) {
+            detected.lines.extend(
+                [
+                    metadata.total().map(|total| total.place.line("total")),
+                    metadata
+                        .total_pages()
+                        .map(|pages| pages.place.line("pages")),
+                    metadata.more_line(),
+                ]
+                .into_iter()
+                .flatten(),
+            );
+        }
+        log::debug!("style auto: {}: {}", url.path(), detected.lines.join(", "));
+        detected
+    }
+
+    /// The page names the next one.
+    fn by_next(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        metadata: &PageMetadata<'_>,
+        found: &Found<Next>,
+    ) -> Result<Detected, ApiError> {
+        let name = found.place.name();
+        match &found.value {
+            Next::Link(_) => {
+                let mut lines = vec!["style: link".to_owned()];
+                if let Place::Body(_) = found.place {
+                    lines.push(found.place.line("next"));
+                }
+                lines.push("size_param: none".to_owned());
+                Ok(Detected {
+                    way: Some(Way::Link),
+                    lines,
+                    ..Detected::default()
+                })
+            }
+            Next::Cursor(cursor) => {
+                let names = match self.paging.cursor_param.named() {
+                    Some(named) => vec![named.to_owned()],
+                    None => cursor_params(name),
+                };
+                let mut lines = match &found.place {
+                    Place::Body(_) => vec![found.place.line("cursor")],
+                    Place::Header(name) => {
+                        vec![
+                            format!("cursor_path: {name}"),
+                            "cursor_in: header".to_owned(),
+                        ]
+                    }
+                };
+                lines.extend(metadata.more_line());
+                self.by_cursor(client, first, cursor, &names, lines)
+            }
+            Next::Page(number) => {
+                let candidates = self.page_candidates(name, Some(number.saturating_sub(1)));
+                self.try_all(client, first, metadata, candidates)
+            }
+            Next::Offset(number) => {
+                let at = metadata.offset();
+                let start = at.as_ref().map_or(0, |at| at.value);
+                let name = at.as_ref().map_or("offset", |at| at.place.name());
+                let candidates = self.offset_candidates(name, start, number.saturating_sub(start));
+                self.try_all(client, first, metadata, candidates)
+            }
+        }
+    }
+
+    /// A cursor is there; which parameter takes it?
+    fn by_cursor(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        cursor: &str,
+        names: &[String],
+        mut lines: Vec<String>,
+    ) -> Result<Detected, ApiError> {
+        for name in names {
+            let url = self.with(name, cursor);
+            let second = self.second(client, first, &url)?;
+            let done = match second {
+                Second::Differs(done) => *done,
+                // Where mappings.yaml names it, the page tells what it is.
+                _ if names.len() == 1 && self.paging.cursor_param.named().is_some() => {
+                    return Ok(Detected {
+                        way: Some(Way::Cursor),
+                        ..Detected::default()
+                    });
+                }
+                _ => continue,
+            };
+            lines.splice(
+                0..0,
+                ["style: cursor".to_owned(), format!("cursor_param: {name}")],
+            );
+            lines.push("size_param: none".to_owned());
+            return Ok(Detected {
+                way: Some(Way::Cursor),
+                cursor_param: Some(name.clone()),
+                ahead: Some((url, done)),
+                lines,
+                ..Detected::default()
+            });
+        }
+        Err(self.not_found(names))
+    }
+
+    /// There is more, by a total or a flag, and no next page is named.
+    fn by_numbers(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        metadata: &PageMetadata<'_>,
+    ) -> Result<Detected, ApiError> {
+        let mut candidates = self.named_candidates(first.count);
+        if candidates.is_empty() {
+            if let Some(page) = metadata.page() {
+                candidates.extend(self.page_candidates(page.place.name(), Some(page.value)));
+            }
+            if let Some(offset) = metadata.offset() {
+                let name = offset.place.name();
+                candidates.extend(self.offset_candidates(name, offset.value, first.count));
+            }
+        }
+        if candidates.is_empty() {
+            // `has_more` and the id of the last record, as Stripe has it.
+            if first.total.is_none()
+                && let Some(found) = self.by_last_record(client, first, metadata)?
+            {
+                return Ok(found);
+            }
+            candidates = self.page_candidates("page", None);
+            for name in ["offset", "skip", "start"] {
+                candidates.push(Candidate {
+                    param: name.to_owned(),
+                    offset: true,
+                    first: Some(0),
+                    step: first.count,
+                });
+            }
+            for (name, offset) in [("_page", false), ("_start", true)] {
+                candidates.push(Candidate {
+                    param: name.to_owned(),
+                    offset,
+                    first: offset.then_some(0),
+                    step: if offset { first.count } else { 1 },
+                });
+            }
+        }
+        self.try_all(client, first, metadata, candidates)
+    }
+
+    /// Where mappings.yaml names a parameter, that is the one.
+    fn named_candidates(&self, count: u64) -> Vec<Candidate> {
+        let page = self.paging.page_param.named().map(|name| Candidate {
+            param: name.to_owned(),
+            offset: false,
+            first: self.paging.first,
+            step: 1,
+        });
+        let offset = self.paging.offset_param.named().map(|name| Candidate {
+            param: name.to_owned(),
+            offset: true,
+            first: Some(self.paging.first.unwrap_or(0)),
+            step: count,
+        });
+        page.into_iter().chain(offset).collect()
+    }
+
+    fn page_candidates(&self, name: &str, first: Option<u64>) -> Vec<Candidate> {
+        if self.paging.page_param.named().is_some() {
+            return self.named_candidates(1).into_iter().take(1).collect();
+        }
+        let mut names = vec!["page", "pagination[page]", "page[number]"];
+        let plain = name.trim_start_matches("x-").to_ascii_lowercase();
+        if [
+            "pageno",
+            "page_no",
+            "pageindex",
+            "page_index",
+            "pagenum",
+            "pagenumber",
+            "page_number",
+            "p",
+        ]
+        .contains(&plain.as_str())
+        {
+            names.insert(0, name);
+            names.insert(2, "pageNumber");
+        } else {
+            names.push("pageNumber");
+        }
+        if first.is_none() {
+            names.truncate(1);
+        }
+        names
+            .into_iter()
+            .map(|name| Candidate {
+                param: name.to_owned(),
+                offset: false,
+                first,
+                step: 1,
+            })
+            .collect()
+    }
+
+    fn offset_candidates(&self, name: &str, first: u64, step: u64) -> Vec<Candidate> {
+        let name = match self.paging.offset_param.named() {
+            Some(named) => named,
+            None if name.eq_ignore_ascii_case("content-range") => "offset",
+            None => name.trim_start_matches('_'),
+        };
+        let mut names = vec![name];
+        for other in ["offset", "pagination[start]", "_start"] {
+            if name != other && self.paging.offset_param.named().is_none() {
+                names.push(other);
+            }
+        }
+        names
+            .into_iter()
+            .map(|name| Candidate {
+                param: name.to_owned(),
+                offset: true,
+                first: Some(first),
+                step,
+            })
+            .collect()
+    }
+
+    fn try_all(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        metadata: &PageMetadata<'_>,
+        candidates: Vec<Candidate>,
+    ) -> Result<Detected, ApiError> {
+        let mut tried: Vec<String> = Vec::new();
+        for candidate in candidates {
+            if tried.contains(&candidate.param) {
+                continue;
+            }
+            if let Some(found) = self.verify(client, first, metadata, &candidate)? {
+                return Ok(found);
+            }
+            tried.push(candidate.param);
+        }
+        Err(self.not_found(&tried))
+    }
+
+    /// Does this parameter bring the second page?
+    fn verify(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        metadata: &PageMetadata<'_>,
+        candidate: &Candidate,
+    ) -> Result<Option<Detected>, ApiError> {
+        let number = |number: u64| self.with(&candidate.param, &number.to_string());
+        let start = if let Some(start) = candidate.first {
+            start
+        } else {
+            // Is the first page called 0 or 1?
+            let url = number(1);
+            match self.second(client, first, &url)? {
+                Second::Repeats => 1,
+                Second::Differs(done) => {
+                    return Ok(Some(numbered(candidate, 0, Some((url, *done)))));
+                }
+                _ => return Ok(None),
+            }
+        };
+        let url = number(start + candidate.step);
+        let Second::Differs(done) = self.second(client, first, &url)? else {
+            return Ok(None);
+        };
+        // An API that states the number of its page states that of this one.
+        let second = PageMetadata::new(
+            &self.paging,
+            &done.value.headers,
+            &done.value.beside,
+            &done.value.at,
+        );
+        if !candidate.offset
+            && let (Some(before), Some(now)) = (metadata.page(), second.page())
+            && now.value != before.value + 1
+        {
+            return Ok(None);
+        }
+        Ok(Some(numbered(candidate, start, Some((url, *done)))))
+    }
+
+    /// `has_more` and no cursor: the next page may begin after the id of the last record.
+    fn by_last_record(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        metadata: &PageMetadata<'_>,
+    ) -> Result<Option<Detected>, ApiError> {
+        let path = vec!["id".to_owned()];
+        let id = first.parsed.last_record();
+        let Some(id) = id
+            .as_ref()
+            .and_then(|record| as_cursor(path::at(record, &path)?))
+        else {
+            return Ok(None);
+        };
+        for name in ["starting_after", "after"] {
+            let url = self.with(name, &id);
+            if let Second::Differs(done) = self.second(client, first, &url)? {
+                let mut lines = vec![
+                    "style: cursor".to_owned(),
+                    format!("cursor_param: {name}"),
+                    "cursor_path: id".to_owned(),
+                    "cursor_in: last_record".to_owned(),
+                ];
+                lines.extend(metadata.more_line());
+                lines.push("size_param: none".to_owned());
+                return Ok(Some(Detected {
+                    way: Some(Way::Cursor),
+                    cursor_param: Some(name.to_owned()),
+                    last_record: Some(path),
+                    ahead: Some((url, *done)),
+                    lines,
+                    ..Detected::default()
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Nothing on the page says how it pages, or whether it does: ask for more in the usual ways.
+    fn by_asking(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        metadata: &PageMetadata<'_>,
+    ) -> Result<Detected, ApiError> {
+        let named = self.named_candidates(first.count);
+        // All usual ways at once: an API that answers its first page again knows none of them.
+        if named.is_empty() {
+            let mut url = self.with("page", "2");
+            for name in ["offset", "skip", "start"] {
+                super::address::set(&mut url, name, &first.count.to_string());
+            }
+            if matches!(self.second(client, first, &url)?, Second::Repeats) {
+                return Ok(Detected {
+                    same: true,
+                    lines: vec!["style: none".to_owned()],
+                    ..Detected::default()
+                });
+            }
+        }
+        let mut candidates = named;
+        if candidates.is_empty() {
+            candidates = self.page_candidates("page", None);
+            for name in ["offset", "skip"] {
+                candidates.push(Candidate {
+                    param: name.to_owned(),
+                    offset: true,
+                    first: Some(0),
+                    step: first.count,
+                });
+            }
+        }
+        let mut refused = Vec::new();
+        for candidate in &candidates {
+            if let Some(found) = self.verify(client, first, metadata, candidate)? {
+                return Ok(found);
+            }
+            // The page beyond the first: the parameter is known, and there is nothing more.
+            if !candidate.offset && self.knows_no_second_page(client, first, candidate)? {
+                return Ok(Detected {
+                    empty: true,
+                    lines: vec![
+                        "style: page".to_owned(),
+                        format!("page_param: {}", candidate.param),
+                    ],
+                    ..Detected::default()
+                });
+            }
+            refused.push(candidate.param.clone());
+        }
+        Ok(Detected {
+            candidates: vec![
+                "`style: page` with its `page_param`".to_owned(),
+                "`style: offset` with its `offset_param`".to_owned(),
+                "`style: cursor` with `cursor_param`, `cursor_path` and `cursor_in`".to_owned(),
+            ],
+            ..Detected::default()
+        })
+    }
+
+    /// Asked for page 1 it answers the first page, and for page 2 that there is none; or the first page is called 0 and
+    /// there is no page 1.
+    fn knows_no_second_page(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        candidate: &Candidate,
+    ) -> Result<bool, ApiError> {
+        let number = |number: u64| self.with(&candidate.param, &number.to_string());
+        let is_end = |second: &Second| match second {
+            Second::Empty => true,
+            Second::Refused(status) => self.paging.end_status.contains(status),
+            _ => false,
+        };
+        let zero = candidate.first == Some(0);
+        if !zero {
+            match self.second(client, first, &number(1))? {
+                Second::Repeats => {}
+                other if candidate.first.is_none() && is_end(&other) => {
+                    return Ok(matches!(
+                        self.second(client, first, &number(0))?,
+                        Second::Repeats
+                    ));
+                }
+                _ => return Ok(false),
+            }
+        }
+        let next = number(if zero { 1 } else { 2 });
+        // What is no empty array is confirmed.
+        Ok(match self.second(client, first, &next)? {
+            Second::Empty => true,
+            refused @ Second::Refused(_) if is_end(&refused) => {
+                is_end(&self.second(client, first, &next)?)
+            }
+            _ => false,
+        })
+    }
+
+    /// Asks for what may be the second page. An error that has nothing to do with what was asked is one.
+    fn second(&self, client: &Client, first: &First<'_>, url: &Url) -> Result<Second, ApiError> {
+        let done = match self.ask(client, url, 1, |_| {}) {
+            Ok(done) => done,
+            Err(error) => {
+                return match error.status() {
+                    Some(status)
+                        if error.class() != Class::Transient && error.cause() == Kind::Status =>
+                    {
+                        Ok(Second::Refused(status))
+                    }
+                    _ => Err(error),
+                };
+            }
+        };
+        let (ours, theirs) = (&first.parsed.prints, &done.value.prints);
+        Ok(match theirs.shared(ours) {
+            _ if done.value.records.is_empty() => match done.value.nothing {
+                Some(Nothing::NoArray) => Second::Refused(204),
+                _ => Second::Empty,
+            },
+            0 => Second::Differs(Box::new(done)),
+            shared if shared == theirs.len() => Second::Repeats,
+            _ => Second::Overlaps,
+        })
+    }
+
+    fn not_found(&self, tried: &[String]) -> ApiError {
+        let names: Vec<String> = tried.iter().map(|name| format!("`{name}`")).collect();
+        ApiError::new(
+            Kind::NoNext,
+            format!(
+                "the API has more records than the first page, and none of the usual parameters brings the next one (tried {})",
+                names.join(", ")
+            ),
+            "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path",
+        )
+    }
+}
+
+/// The page itself says that it is the only one.
+fn says_that_it_is_all(metadata: &PageMetadata<'_>, count: u64) -> bool {
+    let pages = metadata.total_pages().map(|pages| pages.value);
+    let total = metadata.total().map(|total| total.value);
+    let size = metadata.size().map(|size| size.value);
+    pages.is_some_and(|pages| pages <= 1)
+        || (total == Some(count) && size.is_some_and(|size| size > count))
+}
+
+fn numbered(candidate: &Candidate, first: u64, ahead: Option<(Url, Done<Parsed>)>) -> Detected {
+    let Candidate {
+        param,
+        offset,
+        step,
+        ..
+    } = candidate.clone();
+    let style = if offset { "offset" } else { "page" };
+    let mut lines = vec![format!("style: {style}"), format!("{style}_param: {param}")];
+    if first != u64::from(!offset) {
+        lines.push(format!("first: {first}"));
+    }
+    lines.push("size_param: none".to_owned());
+    Detected {
+        course: Some(Course::Numbered {
+            param,
+            offset,
+            first,
+            step,
+        }),
+        style: Some(style),
+        ahead,
+        lines,
+        ..Detected::default()
+    }
+}
+
+/// Parameters that may take a cursor of this name, the likeliest first.
+fn cursor_params(name: &str) -> Vec<String> {
+    let plain: String = name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|letter| letter.to_ascii_lowercase())
+        .collect();
+    let family: &[&str] = match plain.as_str() {
+        "nextpagetoken" if name.contains('_') => &["next_page_token", "page_token", "pageToken"],
+        "nextpagetoken" => &["pageToken", "nextPageToken", "page_token"],
+        "nexttoken" => &["next_token", "nextToken", "pagination_token", "NextToken"],
+        "nextcursor" => &["cursor", "starting_after", "start_cursor", "after"],
+        "after" => &["after", "cursor"],
+        "startingafter" => &["starting_after"],
+        "aftercursor" => &["page[after]", "after", "after_cursor"],
+        "endcursor" => &["after", "cursor"],
+        "offset" | "nextoffset" => &["offset"],
+        "continuationtoken" | "continuation" | "nextcontinuationtoken" => {
+            &["continuationToken", "continuation_token", "continuation"]
+        }
+        "nextmarker" => &["marker", "Marker"],
+        "nextcursormark" => &["cursorMark"],
+        "next" => &["cursor", "next", "after", "start"],
+        _ => &["cursor"],
+    };
+    let mut names: Vec<String> = family.iter().map(|name| (*name).to_owned()).collect();
+    // Its own name, and that without `next`.
+    let own = name.trim_start_matches("x-");
+    let bare = own
+        .trim_start_matches("next_")
+        .trim_start_matches("next-")
+        .to_owned();
+    for name in [own.to_owned(), bare] {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.truncate(6);
+    names
+}

@@ -1,0 +1,173 @@
+//! Styles that count: page and offset numbers. Several pages are in flight, and the end is announced, or met.
+
+use super::super::client::{Client, Done};
+use super::super::error::{ApiError, Kind, printable};
+use super::super::page_metadata::{Continuation, PageMetadata, Way};
+use super::address::set;
+use super::loop_detector::MAX_EMPTY_IN_A_ROW;
+use super::page::Parsed;
+use super::{Course, Pages, State};
+use crate::config::plan::PageStyle;
+
+impl State {
+    /// After the first page: how large is a page, and how many will there be?
+    pub(super) fn expect(&mut self, metadata: &PageMetadata<'_>, count: u64) {
+        let Course::Numbered { offset, step, .. } = &mut self.course else {
+            return;
+        };
+        // A server may give fewer records than asked for, or more; pages are as large as it makes them.
+        if count > 0 && count != self.full {
+            self.short = count < self.full;
+            self.full = count;
+            if *offset {
+                *step = count;
+            }
+        }
+        let total = metadata.total().map(|total| total.value);
+        let pages = metadata.total_pages().map(|pages| pages.value);
+        let is_larger_than_this_page =
+            |total: &u64| *total > count || metadata.size().is_some_and(|size| size.value > count);
+        // A total that is no more than this page may count this page alone.
+        self.announced_end = pages
+            .or_else(|| Some(total.filter(is_larger_than_this_page)?.div_ceil(self.full)))
+            .map(|pages| pages.max(1))
+            .filter(|_| count > 0 || pages.is_some() || total == Some(0));
+        if count == 0 && self.announced_end.is_none_or(|end| end <= 1) {
+            self.found_end = Some(0);
+            self.evidence.empty = true;
+        }
+    }
+
+    /// The number in the address of the page at an index.
+    pub(super) const fn number_of(first: u64, step: u64, index: u64) -> u64 {
+        first.saturating_add(index.saturating_mul(step))
+    }
+}
+
+impl Pages {
+    /// Numbered styles: does the page say that it is the last? Where a number of pages or records is announced, that counts.
+    pub(super) fn says_last(&self, state: &mut State, metadata: &PageMetadata<'_>) -> bool {
+        if !matches!(state.course, Course::Numbered { .. }) {
+            return false;
+        }
+        let next = metadata.next(Way::Any);
+        // What was never there may belong to something else.
+        let is_named_no_more = next == Continuation::Ended && state.next_was_named;
+        state.next_was_named |= matches!(next, Continuation::Next(_));
+        (metadata.has_more() == Some(false) || is_named_no_more) && state.announced_end.is_none()
+    }
+
+    /// Numbered styles: is there more after this page?
+    pub(super) fn number(
+        &self,
+        state: &mut State,
+        index: u64,
+        count: u64,
+        metadata: &PageMetadata<'_>,
+        (is_last, repeats): (bool, bool),
+    ) -> Result<(), ApiError> {
+        if index > 0 {
+            let pages = metadata.total_pages().map(|pages| pages.value).or_else(|| {
+                let total = metadata.total()?.value;
+                Some(total.div_ceil(state.full))
+            });
+            if let (Some(end), Some(pages)) = (state.announced_end, pages) {
+                // Rows came while we paged.
+                state.announced_end = Some(end.max(pages));
+            }
+            state.short = count < state.full;
+            state.full = state.full.max(count);
+        }
+        if is_last {
+            state.evidence.marked = true;
+            state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(index + 1));
+        }
+        if state.loops.is_idle() {
+            return Err(ApiError::new(
+                Kind::Loop,
+                format!(
+                    "{MAX_EMPTY_IN_A_ROW} pages in a row are empty, although more were announced"
+                ),
+                "the number of pages the API announces is wrong; report it to its operator",
+            ));
+        }
+        if repeats && state.announced_end.is_some_and(|end| index < end) {
+            return Err(self.not_understood(state));
+        }
+        Ok(())
+    }
+
+    /// Page 2 that repeats page 1: an API that has no more and gives its last page again, or one that does not know the
+    /// parameter. Asked for the second record alone, the former knows it.
+    pub(super) fn check_that_numbers_are_understood(
+        &self,
+        client: &Client,
+        done: &Done<Parsed>,
+    ) -> Result<(), ApiError> {
+        if self.paging.style == PageStyle::Auto {
+            // It has tried the second page before.
+            return Ok(());
+        }
+        let (param, number, second) = {
+            let mut state = self.lock();
+            let Course::Numbered { param, first, .. } = &state.course else {
+                return Ok(());
+            };
+            let (param, number) = (param.clone(), first + 1);
+            let previous = state.order.previous();
+            if !done.value.prints.repeats(previous) || previous.len() == 1 {
+                return Ok(());
+            }
+            let second = previous
+                .second
+                .filter(|second| Some(*second) != previous.first);
+            // Meanwhile nobody needs to ask for more.
+            state.found_end = Some(1);
+            (
+                param,
+                number,
+                second.filter(|_| state.announced_end.is_none()),
+            )
+        };
+        let understood = match (self.paging.size_param.name(), second) {
+            (Some(size), Some(second)) => {
+                let mut url = self.base.clone();
+                set(&mut url, &param, &number.to_string());
+                set(&mut url, size, "1");
+                let answer = self.ask(client, &url, 1, |_| {});
+                answer.is_ok_and(|answer| answer.value.prints.first == Some(second))
+            }
+            _ => false,
+        };
+        if understood {
+            return Ok(());
+        }
+        self.give_up(1);
+        Err(self
+            .not_understood(&self.lock())
+            .on_page(2)
+            .after(done.tries))
+    }
+
+    fn not_understood(&self, state: &State) -> ApiError {
+        let (param, key) = match &state.course {
+            Course::Numbered { param, offset, .. } => (
+                param.as_str(),
+                if *offset {
+                    "offset_param"
+                } else {
+                    "page_param"
+                },
+            ),
+            Course::Named { .. } => ("page", "page_param"),
+        };
+        ApiError::new(
+            Kind::Loop,
+            "the page has the same content as the one before it",
+            format!(
+                "does the API know the parameter `{}`? Set pagination.{key} in mappings.yaml, or `style: none` where the API does not page",
+                printable(param, 40)
+            ),
+        )
+    }
+}

@@ -1,0 +1,139 @@
+//! Who may fetch which page, and when: the hand-out of pages to the fetch threads.
+
+use reqwest::Url;
+
+use super::super::error::{ApiError, Kind};
+use super::{Course, Pages, State};
+
+/// The right to fetch one page. Dropped without being settled (a panic), it ends the sequence: nobody waits for ever.
+pub(super) struct Turn<'p> {
+    pages: &'p Pages,
+    pub(super) index: u64,
+    pub(super) settled: bool,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            let mut state = self.pages.lock();
+            state.finished = true;
+            state.in_flight.remove(&self.index);
+            self.pages.changed.notify_all();
+        }
+    }
+}
+
+enum Pick {
+    Go(Url),
+    Wait,
+    /// The sequence is over; true: by its own end.
+    End(bool),
+}
+
+impl Pages {
+    /// Waits until there is a page to fetch; none = the end.
+    pub(super) fn turn(&self) -> Option<Result<(Turn<'_>, Url), ApiError>> {
+        let mut state = self.lock();
+        loop {
+            if state.finished {
+                return None;
+            }
+            if let Some(error) = state.failed_ahead.take() {
+                state.finished = true;
+                self.changed.notify_all();
+                return Some(Err(error));
+            }
+            match self.pick(&mut state) {
+                Pick::Go(url) => {
+                    let index = state.next_index;
+                    if index >= self.page_cap {
+                        state.finished = true;
+                        self.changed.notify_all();
+                        return Some(Err(self.too_many()));
+                    }
+                    state.next_index += 1;
+                    state.in_flight.insert(index);
+                    let turn = Turn {
+                        pages: self,
+                        index,
+                        settled: false,
+                    };
+                    return Some(Ok((turn, url)));
+                }
+                Pick::Wait => state = self.wait(state),
+                Pick::End(by_itself) => {
+                    state.finished = true;
+                    state.ended = by_itself;
+                    self.changed.notify_all();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// What to do next, by the state alone.
+    fn pick(&self, state: &mut State) -> Pick {
+        let busy = !state.in_flight.is_empty();
+        let over = |by_itself| {
+            if busy {
+                Pick::Wait
+            } else {
+                Pick::End(by_itself)
+            }
+        };
+        if let Some(limit) = self.limit {
+            let expected = state.records + state.in_flight.len() as u64 * state.full;
+            if expected >= limit {
+                return over(false);
+            }
+        }
+        let index = state.next_index;
+        if let Course::Named { next } = &mut state.course {
+            return match next.take() {
+                _ if busy => Pick::Wait,
+                Some(url) => Pick::Go(url),
+                None => Pick::End(true),
+            };
+        }
+        if state.found_end.is_some_and(|end| index >= end) {
+            return over(true);
+        }
+        let is_past_announced = state.announced_end.is_some_and(|end| index >= end);
+        if is_past_announced {
+            if busy {
+                return Pick::Wait;
+            }
+            // All announced pages are here. Are they all that was announced?
+            if !state.evidence.wants_another_page() {
+                return Pick::End(true);
+            }
+        }
+        // Before the first page has told its size, and when the last was short, one at a time.
+        let alone = index == 1 || (state.announced_end.is_none() && state.short);
+        let window = u64::from(self.paging.concurrency) * 4;
+        let too_far = state
+            .in_flight
+            .first()
+            .is_some_and(|oldest| index >= oldest + window);
+        let full = state.in_flight.len() >= self.paging.concurrency as usize;
+        if busy && (alone || too_far || full) {
+            return Pick::Wait;
+        }
+        let Course::Numbered {
+            param, first, step, ..
+        } = &state.course
+        else {
+            return Pick::End(true);
+        };
+        let number = State::number_of(*first, *step, index);
+        Pick::Go(self.with(param, &number.to_string()))
+    }
+
+    fn too_many(&self) -> ApiError {
+        ApiError::new(
+            Kind::TooManyPages,
+            format!("the API has more than {} pages", self.page_cap),
+            "if that is right, raise max_pages in mappings.yaml or ask for larger pages; else its paging never ends",
+        )
+    }
+}

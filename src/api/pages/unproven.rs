@@ -1,0 +1,172 @@
+//! What to tell where the end of a source is not proven: what was seen, and the lines of mappings.yaml that may be right.
+
+use super::super::error::{ApiError, Kind, printable};
+use super::super::page_metadata::PageMetadata;
+use super::end::End;
+use super::{Course, Pages, State};
+use crate::config::plan::PageStyle;
+
+/// Names that a message lists.
+const LISTED: usize = 12;
+
+/// What pages have shown beside their records.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// Keys and headers of the first page that look like paging.
+    looks: Vec<String>,
+    /// Configured places that no page has had so far.
+    absent: Vec<String>,
+    /// What style `auto` has found out, as lines of mappings.yaml.
+    pub lines: Vec<String>,
+    /// Styles that style `auto` takes for possible.
+    pub candidates: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn note(&mut self, metadata: &PageMetadata<'_>, index: u64) {
+        if index == 0 {
+            self.looks = metadata
+                .looks()
+                .iter()
+                .map(|name| printable(name, 60))
+                .collect();
+            self.absent = metadata.absent();
+        } else if !self.absent.is_empty() {
+            let absent = metadata.absent();
+            self.absent.retain(|place| absent.contains(place));
+        }
+    }
+
+    /// ` (no page has next_path: paging.nxt)`, or nothing.
+    pub(super) fn absent_text(&self) -> String {
+        if self.absent.is_empty() {
+            return String::new();
+        }
+        let places: Vec<String> = self
+            .absent
+            .iter()
+            .map(|place| format!("`{}`", printable(place, 80)))
+            .collect();
+        format!(" (no page has {})", places.join(", "))
+    }
+
+    /// `; the page has …`, or nothing.
+    pub(super) fn looks_text(&self) -> String {
+        if self.looks.is_empty() {
+            return String::new();
+        }
+        let more = self.looks.len().saturating_sub(LISTED);
+        let mut text = self
+            .looks
+            .iter()
+            .take(LISTED)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        if more > 0 {
+            text += &format!(" and {more} more");
+        }
+        format!("; what looks like paging on the page: {text}")
+    }
+}
+
+impl Pages {
+    /// Has the source been read whole? Once all fetching has ended.
+    pub(super) fn end(&self, state: &State) -> End {
+        if !state.ended || !state.in_flight.is_empty() || self.limit.is_some() {
+            return End::Unknown;
+        }
+        match state.evidence.judge() {
+            End::Guessed(why) => End::Guessed(self.unproven(state, &why)),
+            end => end,
+        }
+    }
+
+    /// What is known of the end after the first page, for `check-api`; an error where nothing leads on, or where this page
+    /// is the last and nothing proves it.
+    pub(in crate::api) fn outlook(&self) -> Result<String, ApiError> {
+        let mut state = self.lock();
+        if let Some(error) = state.failed_ahead.take() {
+            return Err(error);
+        }
+        let is_over = match &state.course {
+            Course::Named { next } => next.is_none(),
+            Course::Numbered { .. } => {
+                let end = state.announced_end.or(state.found_end);
+                end.is_some_and(|end| end <= state.next_index)
+                    && !state.evidence.wants_another_page()
+            }
+        };
+        if is_over {
+            return match state.evidence.judge() {
+                End::Proven(proof) => Ok(format!("this page is all there is, by proof `{proof}`")),
+                End::Guessed(why) => {
+                    Err(ApiError::new(Kind::NoNext, self.unproven(&state, &why), ""))
+                }
+                End::Moved(_) | End::Unknown => Ok("the source is moving".to_owned()),
+            };
+        }
+        Ok(match (&state.course, state.announced_end) {
+            (Course::Numbered { .. }, Some(_)) => "the end will be proven by what is announced",
+            (Course::Numbered { .. }, None) => "the first page without records will be the end",
+            (Course::Named { .. }, _) => "the page that names no next one will be the end",
+        }
+        .to_owned())
+    }
+
+    fn unproven(&self, state: &State, why: &str) -> String {
+        let seen = &state.seen;
+        let records = match state.evidence.records() {
+            1 => "1 record".to_owned(),
+            records => format!("{records} records"),
+        };
+        let pages = match state.evidence.pages() {
+            1 => "1 page".to_owned(),
+            pages => format!("{pages} pages"),
+        };
+        let mut text = format!(
+            "it is not proven that the source was read whole: {why}{} ({records} on {pages}){}",
+            seen.absent_text(),
+            seen.looks_text()
+        );
+        let missing = state.evidence.missing().is_some() || state.evidence.contradicted.is_some();
+        let advice = if missing {
+            "look at the API: does it page in another way? If its total counts something else, write `total_path: none` under pagination in mappings.yaml".to_owned()
+        } else {
+            self.lines_that_may_be_right(state)
+        };
+        text += "; ";
+        text += &advice;
+        text
+    }
+
+    fn lines_that_may_be_right(&self, state: &State) -> String {
+        let mut lines: Vec<String> = state.seen.candidates.clone();
+        let is_named = matches!(self.paging.style, PageStyle::Link | PageStyle::Cursor);
+        if lines.is_empty() && is_named {
+            lines.push("correct the path or the header that is not on the page".to_owned());
+        }
+        if lines.is_empty() && self.paging.style == PageStyle::Auto {
+            lines.extend(
+                [
+                    "`style: page` with the API's page_param",
+                    "`style: offset` with its offset_param",
+                ]
+                .map(str::to_owned),
+            );
+        }
+        let all = match self.paging.style {
+            PageStyle::Auto => "`style: none` if one page is all there is",
+            PageStyle::Page | PageStyle::Offset => {
+                "`total_path` or `more_path` if the page has them under other names"
+            }
+            _ => "`end: absent` if a page without it is the last",
+        };
+        lines.push(all.to_owned());
+        lines.truncate(4);
+        format!(
+            "write what is right under pagination in mappings.yaml: {}",
+            lines.join("; or ")
+        )
+    }
+}

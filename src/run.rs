@@ -178,8 +178,6 @@ struct Run<'a> {
     /// When the database was first seen: its clock, microseconds since 1970-01-01T00:00:00Z.
     began_at: i64,
     mark: Mark,
-    /// A run before this one has seen pages that name the next one.
-    next_was_named_before: bool,
     known: Cache,
     heartbeat: Option<Heartbeat>,
     /// Records accounted for, as other runs see them in the lease.

@@ -49,13 +49,17 @@ pub(super) enum Records {
 }
 
 /// Cuts a page of the API. `path`: where the records are; none = a bare array, one of the usual keys, or the only array of
-/// objects.
-pub(super) fn read(text: &str, path: Option<&[String]>) -> Result<Envelope, ApiError> {
+/// objects; an empty one of another name only where the page `may_be_empty`.
+pub(super) fn read(
+    text: &str,
+    path: Option<&[String]>,
+    may_be_empty: bool,
+) -> Result<Envelope, ApiError> {
     let envelope = cut(text, path)?;
     if path.is_some() || matches!(envelope.records, Records::Found { .. }) {
         return Ok(envelope);
     }
-    match record_array::find(text) {
+    match record_array::find(text, may_be_empty) {
         record_array::Choice::One(path) => cut(text, Some(&path)),
         record_array::Choice::None => Ok(envelope),
         record_array::Choice::Several(paths) => {

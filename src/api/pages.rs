@@ -119,7 +119,6 @@ struct State {
     evidence: Evidence,
     /// The sign of the end that came first, in the order of pages.
     sign: Option<(u64, String)>,
-    next_was_named: bool,
     seen: Seen,
     pages: u64,
     records: u64,
@@ -190,7 +189,6 @@ impl Pages {
                 order: Order::default(),
                 evidence: Evidence::default(),
                 sign: None,
-                next_was_named: false,
                 seen: Seen::default(),
                 pages: 0,
                 records: 0,
@@ -297,7 +295,7 @@ impl Pages {
             announced_total: state.announced_total,
             style: state.style,
             end: self.end(&state),
-            next_was_named: state.next_was_named,
+            next_was_named: state.seen.next_was_named,
             lines: state.seen.lines.clone(),
             first_asked_at: state.first_asked_at,
         }
@@ -323,7 +321,7 @@ impl Pages {
     ) -> Result<Page, ApiError> {
         let done = if index > 0 && done.value.records.is_empty() {
             match self.without_records(client, index, url, done)? {
-                beyond::Found::Page(done) => done,
+                beyond::Found::Page(done) => *done,
                 beyond::Found::Nothing(page) => return Ok(page),
             }
         } else {
@@ -385,8 +383,8 @@ impl Pages {
             size: metadata.size().map(|size| size.value),
             shifted: false,
         };
-        let sign = self
-            .says_last(&mut state, &metadata)
+        let sign = state
+            .says_last(&metadata)
             .then(|| "says that it is the last".to_owned());
         let is_last = sign.is_some();
         let repeats = state.note(index, told, parsed.prints.clone(), sign);
@@ -396,7 +394,7 @@ impl Pages {
             }
             Course::Numbered { offset, .. } => {
                 state.style = Some(if offset { "offset" } else { "page" });
-                self.number(&mut state, index, count, &metadata, (is_last, repeats))
+                state.number(index, count, &metadata, (is_last, repeats))
             }
         };
         if outcome.is_err() {
@@ -433,7 +431,7 @@ impl Pages {
         error: ApiError,
     ) -> Result<Page, ApiError> {
         match self.beyond_the_end(client, index, url, error) {
-            Ok(beyond::Found::Page(done)) => self.settle(index, url, done, None),
+            Ok(beyond::Found::Page(done)) => self.settle(index, url, *done, None),
             Ok(beyond::Found::Nothing(page)) => Ok(page),
             Err(error) => {
                 self.give_up(index);
@@ -463,7 +461,7 @@ impl State {
             if page.repeats {
                 repeats |= page.index == index;
                 self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(page.index));
-                self.evidence.same = true;
+                self.evidence.see(Proof::Same);
                 self.sign
                     .get_or_insert_with(|| (page.index, "repeats the one before it".to_owned()));
                 continue;

@@ -45,12 +45,12 @@ struct Candidate {
     is_empty: bool,
 }
 
-/// The array of a page that may be its records.
-pub(super) fn find(text: &str) -> Choice {
+/// The array of a page that may be its records. `may_be_empty`: one without records counts where there is no other.
+pub(super) fn find(text: &str, may_be_empty: bool) -> Choice {
     let mut found = Vec::new();
     walk(text.trim_start(), &mut Vec::new(), &mut found);
     // An array with objects in it wins over empty ones, then a well-known name over others.
-    if found.iter().any(|candidate| !candidate.is_empty) {
+    if !may_be_empty || found.iter().any(|candidate| !candidate.is_empty) {
         found.retain(|candidate| !candidate.is_empty);
     }
     if found.len() > 1 {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<String> {
-        match find(text) {
+        match find(text, true) {
             Choice::One(path) => vec![path.join(".")],
             Choice::None => Vec::new(),
             Choice::Several(paths) => paths.iter().map(|path| path.join(".")).collect(),

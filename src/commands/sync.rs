@@ -72,7 +72,7 @@ pub(super) fn show(global: &Global, report: &Report, exit: Exit) -> Result<()> {
         Output::Json => super::print(
             &(serde_json::to_string(report).context("cannot write the report")? + "\n"),
         ),
-        Output::Text | Output::Github => super::print(&report.text(exit)),
+        Output::Text | Output::Github => super::print(&report.text(exit, global.verbose > 0)),
     }
     Ok(())
 }

@@ -37,9 +37,11 @@ pub fn text(path: &[String]) -> String {
         .iter()
         .any(|name| name.is_empty() || name.contains(['.', '/']))
     {
-        path.iter()
-            .map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
-            .collect()
+        let parts: Vec<String> = path
+            .iter()
+            .map(|name| name.replace('~', "~0").replace('/', "~1"))
+            .collect();
+        format!("/{}", parts.join("/"))
     } else {
         path.join(".")
     }

@@ -94,12 +94,13 @@ pub fn table(runs: &[PastRun]) -> String {
         .collect();
     let wide = scopes.iter().map(String::len).fold(11, usize::max);
     let mut out = format!(
-        "  {:<19}  {:<ID$}  {:<wide$} {:<8} {:>4} {:>10} {:>10} {:>9} {:>9}\n",
+        "  {:<19}  {:<ID$}  {:<wide$} {:<8} {:>4} {:<9} {:>10} {:>10} {:>9} {:>9}\n",
         "started (UTC)",
         "run",
         "mode",
         "outcome",
         "exit",
+        "end",
         "fetched",
         "written",
         "rejected",
@@ -117,10 +118,11 @@ pub fn table(runs: &[PastRun]) -> String {
             .exit_code
             .map_or_else(|| "-".to_owned(), |code| code.to_string());
         let line = format!(
-            "  {:<19}  {:<ID$}  {scope:<wide$} {:<8} {exit:>4} {:>10} {:>10} {:>9} {seconds:>9}  {}",
+            "  {:<19}  {:<ID$}  {scope:<wide$} {:<8} {exit:>4} {:<9} {:>10} {:>10} {:>9} {seconds:>9}  {}",
             moment(&run.started_at),
             short(&run.run_id),
             outcome(run),
+            clean(run.end.as_deref().unwrap_or("-")),
             grouped(run.fetched),
             grouped(run.written()),
             grouped(run.rejected),

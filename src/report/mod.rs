@@ -234,8 +234,8 @@ impl Report {
         }
     }
 
-    /// The table a person reads. Ends with a newline.
-    pub fn text(&self, exit: Exit) -> String {
+    /// The table a person reads; `verbose`: with what proves that the source was read whole. Ends with a newline.
+    pub fn text(&self, exit: Exit, verbose: bool) -> String {
         let mut out = String::new();
         let dry = self.status == Status::DryRun;
         let head = match self.status {
@@ -278,6 +278,9 @@ impl Report {
                 "flagged",
                 grouped(self.flagged)
             ));
+        }
+        if let Some(end) = self.end.filter(|_| verbose) {
+            line(&format!("  {:<11}  {end}", "end"));
         }
         if let Some(after) = &self.watermark.after {
             let moved = self.watermark.before.as_ref() != Some(after);
@@ -374,6 +377,9 @@ impl Report {
             // Nothing was committed or kept that could be spoken of.
             let meaning = match exit {
                 Exit::Database if dry => "the database failed; nothing was written",
+                Exit::Api if self.end == Some("unproven") => {
+                    "it is not proven that the source was read whole; what was committed stays"
+                }
                 Exit::Api if dry => "the API failed after its retries; nothing was written",
                 _ => meaning(exit),
             };

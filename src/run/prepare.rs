@@ -78,7 +78,6 @@ impl<'a> Run<'a> {
             clock_offset: 0,
             began_at: i64::MIN,
             mark: Mark::new(api),
-            next_was_named_before: false,
             known: Cache::default(),
             heartbeat: None,
             accounted: Arc::default(),

@@ -32,6 +32,8 @@ pub(super) struct Mark {
     certain: bool,
     /// Only changes are fetched.
     pub(super) incremental: bool,
+    /// A run before this one has seen pages that name the next one.
+    next_was_named: bool,
 }
 
 impl Mark {
@@ -144,7 +146,7 @@ impl Run<'_> {
             since: None,
             limit: self.request.limit,
             deadline: self.deadline,
-            next_was_named: self.next_was_named_before,
+            next_was_named: self.mark.next_was_named,
         }
     }
 
@@ -157,7 +159,7 @@ impl Run<'_> {
         };
         match store::state::read(connection, self.database, &name) {
             Ok(stored) => {
-                self.next_was_named_before = stored.is_some();
+                self.mark.next_was_named = stored.is_some();
                 if let (true, Ok(pages)) = (stored.is_some(), Pages::new(self.api, self.want())) {
                     self.pages = pages;
                 }
@@ -171,7 +173,7 @@ impl Run<'_> {
 
     /// Notes for later runs that pages of this source name the next one.
     pub(super) fn remember_next_pages(&mut self) {
-        if self.next_was_named_before || !self.pages.stats().next_was_named {
+        if self.mark.next_was_named || !self.pages.stats().next_was_named {
             return;
         }
         let name = next_pages_name(self.api);

@@ -3,7 +3,7 @@
 
 use super::super::client::{Client, Done};
 use super::super::error::ApiError;
-use super::end::Told;
+use super::end::{Proof, Told};
 use super::loop_detector::Prints;
 use super::page::{Nothing, Page, Parsed, nothing};
 use super::{Course, Pages, State};
@@ -15,17 +15,25 @@ const REFUSALS: [u16; 4] = [400, 404, 416, 422];
 /// What a page has turned out to be.
 pub(super) enum Found {
     /// It is there, perhaps only when asked for again.
-    Page(Done<Parsed>),
+    Page(Box<Done<Parsed>>),
     /// It lies beyond the end: delivered without records.
     Nothing(Page),
 }
 
+/// What is expected at a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Nothing: the end was met before it.
+    Nothing,
+    /// Records: the API announced that the page exists.
+    Records,
+    /// Nobody knows.
+    Either,
+}
+
 /// What is known when all pages before one are here.
 struct Before {
-    /// Nothing is expected here anyway: the end was met before this page.
-    is_beyond: bool,
-    /// The API announced that this page exists.
-    is_announced: bool,
+    expected: Expected,
     /// The page before it was full, so that this may well be one of the middle.
     is_after_full: bool,
     /// Pages larger than the one before it have been seen.
@@ -47,33 +55,35 @@ impl Pages {
         if !self.is_numbered() {
             // An empty array is an answer; anything less is asked for again.
             if is_array {
-                return Ok(Found::Page(done));
+                return Ok(Found::Page(Box::new(done)));
             }
             return self
                 .ask(client, url, index, |_| {})
-                .map(Found::Page)
+                .map(|done| Found::Page(Box::new(done)))
                 .inspect_err(|_| self.give_up(index));
         }
         let before = self.wait_for_pages_before(index);
-        if before.is_beyond {
+        if before.expected == Expected::Nothing {
             return Ok(Found::Nothing(self.end_at(index, done.tries, None, |_| {})));
         }
-        let confirm =
-            !is_array || before.is_announced || before.is_after_full || before.has_records_later;
+        let confirm = !is_array
+            || before.expected == Expected::Records
+            || before.is_after_full
+            || before.has_records_later;
         let mut done = done;
         if confirm {
             done = self
                 .ask(client, url, index, |_| {})
                 .inspect_err(|_| self.give_up(index))?;
             if !done.value.records.is_empty() {
-                return Ok(Found::Page(done));
+                return Ok(Found::Page(Box::new(done)));
             }
         }
-        if before.is_announced {
-            return Ok(Found::Page(done));
+        if before.expected == Expected::Records {
+            return Ok(Found::Page(Box::new(done)));
         }
         let page = self.end_at(index, done.tries, Some("was empty"), |state| {
-            state.evidence.empty = true;
+            state.evidence.see(Proof::Empty);
         });
         Ok(Found::Nothing(page))
     }
@@ -91,7 +101,7 @@ impl Pages {
             return Err(error);
         }
         let before = self.wait_for_pages_before(index);
-        if before.is_beyond {
+        if before.expected == Expected::Nothing {
             let page = self.end_at(index, error.tries(), None, |_| {});
             return Ok(Found::Nothing(page));
         }
@@ -103,14 +113,14 @@ impl Pages {
             return Err(error);
         }
         let again = match self.ask(client, url, index, |_| {}) {
-            Ok(done) if !done.value.records.is_empty() || before.is_announced => {
-                return Ok(Found::Page(done));
+            Ok(done) if !done.value.records.is_empty() || before.expected == Expected::Records => {
+                return Ok(Found::Page(Box::new(done)));
             }
             Ok(_) => None,
             Err(again) => Some(again),
         };
         if let Some(again) = again
-            && (again.status() != Some(status) || before.is_announced)
+            && (again.status() != Some(status) || before.expected == Expected::Records)
         {
             return Err(again);
         }
@@ -120,13 +130,13 @@ impl Pages {
         }
         if is_end {
             let page = self.end_at(index, error.tries(), Some("was refused"), |state| {
-                state.evidence.empty = true;
+                state.evidence.see(Proof::Empty);
             });
             return Ok(Found::Nothing(page));
         }
         if before.is_after_short {
             let page = self.end_at(index, error.tries(), Some("was refused"), |state| {
-                state.evidence.short = true;
+                state.evidence.see(Proof::Short);
             });
             return Ok(Found::Nothing(page));
         }
@@ -146,8 +156,13 @@ impl Pages {
         }
         let last = state.order.last_count;
         Before {
-            is_beyond: state.found_end.is_some_and(|end| index >= end),
-            is_announced: state.announced_end.is_some_and(|end| index < end),
+            expected: if state.found_end.is_some_and(|end| index >= end) {
+                Expected::Nothing
+            } else if state.announced_end.is_some_and(|end| index < end) {
+                Expected::Records
+            } else {
+                Expected::Either
+            },
             // The first page is as large as a page can be, or shorter than what was asked for.
             is_after_full: last >= state.full && !(index == 1 && state.short),
             is_after_short: last < state.full || state.evidence.states_larger(last),

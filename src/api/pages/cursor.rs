@@ -4,6 +4,7 @@ use reqwest::Url;
 
 use super::super::error::{ApiError, Kind};
 use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, as_cursor};
+use super::end::Proof;
 use super::loop_detector::MAX_EMPTY_IN_A_ROW;
 use super::page::Parsed;
 use super::{Course, Pages, State};
@@ -24,7 +25,7 @@ impl Pages {
         state.loops.visit(url.as_str());
         if self.paging.style == PageStyle::None {
             state.style = Some("none");
-            state.evidence.stated = true;
+            state.evidence.see(Proof::Stated);
             return Ok(());
         }
         if state.evidence.has_ended() && !repeats {
@@ -33,27 +34,27 @@ impl Pages {
             return Ok(());
         }
         if repeats {
-            return self.repeated(state, index);
+            return Self::repeated(state, index);
         }
         let more = metadata.has_more();
         let next = match state.last_record.clone() {
-            Some(path) => self.after_last_record(parsed, &path)?,
+            Some(path) => after_last_record(parsed, &path)?,
             None => metadata.next(state.way),
         };
         if matches!(next, Continuation::Next(_)) && state.last_record.is_none() {
-            state.next_was_named = true;
+            state.seen.next_was_named = true;
         }
         let next = match next {
             _ if more == Some(false) => {
-                state.evidence.marked = true;
+                state.evidence.see(Proof::Marked);
                 None
             }
             Continuation::Next(next) => Some(next.value),
             Continuation::Ended | Continuation::Absent if more == Some(true) => {
-                return Err(self.no_next(state));
+                return Err(no_next(state));
             }
             Continuation::Ended => {
-                state.evidence.marked = true;
+                state.evidence.see(Proof::Marked);
                 None
             }
             Continuation::Absent => {
@@ -77,17 +78,25 @@ impl Pages {
     /// A page without any word of a next one: which proofs of the end does that give?
     fn named_none(&self, state: &mut State, index: u64, count: u64, metadata: &PageMetadata<'_>) {
         // The key was there before and is gone.
-        state.evidence.marked |= state.next_was_named || self.next_was_named_before;
-        state.evidence.empty |= count == 0;
-        state.evidence.single |= index == 0
+        let was_named = state.seen.next_was_named || self.next_was_named_before;
+        let is_single = index == 0
             && self.asked_size().is_some_and(|size| count < size)
             && self.paging.style != PageStyle::Auto
             && !metadata.hints_at_more();
-        state.evidence.stated |= self.paging.end_absent;
+        for (holds, sign) in [
+            (was_named, Proof::Marked),
+            (count == 0, Proof::Empty),
+            (is_single, Proof::Single),
+            (self.paging.end_absent, Proof::Stated),
+        ] {
+            if holds {
+                state.evidence.see(sign);
+            }
+        }
     }
 
     /// A page that brings the records of the page before it once more.
-    fn repeated(&self, state: &mut State, index: u64) -> Result<(), ApiError> {
+    fn repeated(state: &State, index: u64) -> Result<(), ApiError> {
         let by_cursor = state.style == Some("cursor");
         // One repeat is the end. But the first page again may mean that the API does not know the parameter.
         if !by_cursor || index > 1 {
@@ -123,7 +132,7 @@ impl Pages {
         if !state.loops.visit(target.as_str()) || target == *url {
             if count == 0 {
                 // It has nothing and leads nowhere new.
-                state.evidence.empty = true;
+                state.evidence.see(Proof::Empty);
                 return Ok(());
             }
             return Err(ApiError::new(
@@ -141,41 +150,37 @@ impl Pages {
         state.course = Course::Named { next: Some(target) };
         Ok(())
     }
+}
 
-    /// The next cursor is a field of the last record; a page without records is the end.
-    fn after_last_record(
-        &self,
-        parsed: &Parsed,
-        path: &[String],
-    ) -> Result<Continuation, ApiError> {
-        let Some(record) = parsed.last_record() else {
-            return Ok(Continuation::Absent);
-        };
-        let cursor = path::at(&record, path).and_then(as_cursor).ok_or_else(|| {
-            ApiError::new(
-                Kind::NoNext,
-                format!("the last record of the page has no `{}`", path::text(path)),
-                "set pagination.cursor_path in mappings.yaml to the field that the next page begins after",
-            )
-        })?;
-        Ok(Continuation::Next(Found {
-            value: Next::Cursor(cursor),
-            place: Place::Body(path.to_vec()),
-        }))
-    }
-
-    /// There is more, and no way to it.
-    pub(super) fn no_next(&self, state: &State) -> ApiError {
-        let absent = state.seen.absent_text();
+/// The next cursor is a field of the last record; a page without records is the end.
+fn after_last_record(parsed: &Parsed, path: &[String]) -> Result<Continuation, ApiError> {
+    let Some(record) = parsed.last_record() else {
+        return Ok(Continuation::Absent);
+    };
+    let cursor = path::at(&record, path).and_then(as_cursor).ok_or_else(|| {
         ApiError::new(
             Kind::NoNext,
-            format!(
-                "the API says there are more records, but names no next page that could be followed{absent}"
-            ),
-            format!(
-                "set pagination.style (and cursor_path, page_param or offset_param) in mappings.yaml{}",
-                state.seen.looks_text()
-            ),
+            format!("the last record of the page has no `{}`", path::text(path)),
+            "set pagination.cursor_path in mappings.yaml to the field that the next page begins after",
         )
-    }
+    })?;
+    Ok(Continuation::Next(Found {
+        value: Next::Cursor(cursor),
+        place: Place::Body(path.to_vec()),
+    }))
+}
+
+/// There is more, and no way to it.
+fn no_next(state: &State) -> ApiError {
+    let absent = state.seen.absent_text();
+    ApiError::new(
+        Kind::NoNext,
+        format!(
+            "the API says there are more records, but names no next page that could be followed{absent}"
+        ),
+        format!(
+            "set pagination.style (and cursor_path, page_param or offset_param) in mappings.yaml{}",
+            state.seen.looks_text()
+        ),
+    )
 }

@@ -6,6 +6,7 @@ use reqwest::Url;
 use super::super::client::{Client, Done};
 use super::super::error::{ApiError, Class, Kind};
 use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, Way, as_cursor};
+use super::end::Proof;
 use super::page::{Nothing, Parsed};
 use super::{Course, Pages, State};
 use crate::config::path;
@@ -21,9 +22,8 @@ pub(super) struct Detected {
     ahead: Option<(Url, Done<Parsed>)>,
     /// There is more, and the way to it is not known; or the second page could not be had.
     failed: Option<ApiError>,
-    empty: bool,
-    same: bool,
-    marked: bool,
+    /// What shows that the first page is all there is.
+    sign: Option<Proof>,
     lines: Vec<String>,
     candidates: Vec<String>,
 }
@@ -41,9 +41,9 @@ impl Detected {
         state.last_record = self.last_record.or_else(|| state.last_record.clone());
         state.ahead = self.ahead;
         state.failed_ahead = self.failed;
-        state.evidence.empty |= self.empty;
-        state.evidence.same |= self.same;
-        state.evidence.marked |= self.marked;
+        if let Some(sign) = self.sign {
+            state.evidence.see(sign);
+        }
         state.seen.lines = self.lines;
         state.seen.candidates = self.candidates;
     }
@@ -103,7 +103,7 @@ impl Pages {
                 self.by_next(client, &first, &metadata, &found)
             }
             Continuation::Next(_) | Continuation::Ended if !first.more => Ok(Detected {
-                marked: true,
+                sign: Some(Proof::Marked),
                 lines: vec!["style: none".to_owned()],
                 ..Detected::default()
             }),
@@ -112,12 +112,12 @@ impl Pages {
                 Ok(Detected::default())
             }
             _ if count == 0 => Ok(Detected {
-                empty: true,
+                sign: Some(Proof::Empty),
                 ..Detected::default()
             }),
             // The key was there in an earlier run.
             _ if self.next_was_named_before => Ok(Detected {
-                marked: true,
+                sign: Some(Proof::Marked),
                 ..Detected::default()
             }),
             _ => self.by_asking(client, &first, &metadata),
@@ -232,7 +232,7 @@ impl Pages {
                 ..Detected::default()
             });
         }
-        Err(self.not_found(names))
+        Err(not_found(names))
     }
 
     /// There is more, by a total or a flag, and no next page is named.
@@ -374,7 +374,7 @@ impl Pages {
             }
             tried.push(candidate.param);
         }
-        Err(self.not_found(&tried))
+        Err(not_found(&tried))
     }
 
     /// Does this parameter bring the second page?
@@ -474,7 +474,7 @@ impl Pages {
             }
             if matches!(self.second(client, first, &url)?, Second::Repeats) {
                 return Ok(Detected {
-                    same: true,
+                    sign: Some(Proof::Same),
                     lines: vec!["style: none".to_owned()],
                     ..Detected::default()
                 });
@@ -500,7 +500,7 @@ impl Pages {
             // The page beyond the first: the parameter is known, and there is nothing more.
             if !candidate.offset && self.knows_no_second_page(client, first, candidate)? {
                 return Ok(Detected {
-                    empty: true,
+                    sign: Some(Proof::Empty),
                     lines: vec![
                         "style: page".to_owned(),
                         format!("page_param: {}", candidate.param),
@@ -584,18 +584,18 @@ impl Pages {
             _ => Second::Overlaps,
         })
     }
+}
 
-    fn not_found(&self, tried: &[String]) -> ApiError {
-        let names: Vec<String> = tried.iter().map(|name| format!("`{name}`")).collect();
-        ApiError::new(
-            Kind::NoNext,
-            format!(
-                "the API has more records than the first page, and none of the usual parameters brings the next one (tried {})",
-                names.join(", ")
-            ),
-            "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path",
-        )
-    }
+fn not_found(tried: &[String]) -> ApiError {
+    let names: Vec<String> = tried.iter().map(|name| format!("`{name}`")).collect();
+    ApiError::new(
+        Kind::NoNext,
+        format!(
+            "the API has more records than the first page, and none of the usual parameters brings the next one (tried {})",
+            names.join(", ")
+        ),
+        "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path",
+    )
 }
 
 /// The page itself says that it is the only one.
@@ -646,10 +646,9 @@ fn cursor_params(name: &str) -> Vec<String> {
         "nextpagetoken" => &["pageToken", "nextPageToken", "page_token"],
         "nexttoken" => &["next_token", "nextToken", "pagination_token", "NextToken"],
         "nextcursor" => &["cursor", "starting_after", "start_cursor", "after"],
-        "after" => &["after", "cursor"],
+        "after" | "endcursor" => &["after", "cursor"],
         "startingafter" => &["starting_after"],
         "aftercursor" => &["page[after]", "after", "after_cursor"],
-        "endcursor" => &["after", "cursor"],
         "offset" | "nextoffset" => &["offset"],
         "continuationtoken" | "continuation" | "nextcontinuationtoken" => {
             &["continuationToken", "continuation_token", "continuation"]

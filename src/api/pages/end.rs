@@ -125,13 +125,8 @@ pub(super) struct Evidence {
     /// On every page so far the total was the number of its own records.
     totals_count_the_page: bool,
     shifted: bool,
-    /// Signs of the end.
-    pub marked: bool,
-    pub short: bool,
-    pub single: bool,
-    pub empty: bool,
-    pub same: bool,
-    pub stated: bool,
+    /// Signs of the end that were seen, each a proof where nothing speaks against it.
+    signs: Vec<Proof>,
     /// A page beyond a sign of the end had records: what to tell.
     pub contradicted: Option<String>,
 }
@@ -164,9 +159,16 @@ impl Evidence {
         self.records
     }
 
+    /// A sign of the end has been seen.
+    pub fn see(&mut self, sign: Proof) {
+        if !self.signs.contains(&sign) {
+            self.signs.push(sign);
+        }
+    }
+
     /// Some sign of the end has been seen.
     pub const fn has_ended(&self) -> bool {
-        self.marked || self.short || self.empty || self.same || self.stated
+        !self.signs.is_empty()
     }
 
     pub const fn pages(&self) -> u64 {
@@ -177,8 +179,8 @@ impl Evidence {
     pub fn reliable_total(&self) -> Option<u64> {
         let total = self.total?;
         let counts_the_page = total.first <= self.first_count
-            && !self.page_count.is_some_and(|pages| pages.first <= 1)
-            && !self.stated_size.is_some_and(|size| size > self.first_count);
+            && self.page_count.is_none_or(|pages| pages.first > 1)
+            && self.stated_size.is_none_or(|size| size <= self.first_count);
         (!counts_the_page && !self.counts_every_page() && self.records <= total.latest)
             .then_some(total.latest)
     }
@@ -261,18 +263,22 @@ impl Evidence {
             }
             (None, None) => false,
         };
-        let proofs = [
-            (announced, Proof::Announced),
-            (self.marked, Proof::Marked),
-            (self.short, Proof::Short),
-            (self.empty, Proof::Empty),
-            (self.single, Proof::Single),
-            (self.same, Proof::Same),
-            (self.stated, Proof::Stated),
-        ];
-        proofs.into_iter().find(|(holds, _)| *holds).map_or_else(
+        if announced {
+            return End::Proven(Proof::Announced);
+        }
+        let first = [
+            Proof::Marked,
+            Proof::Short,
+            Proof::Empty,
+            Proof::Single,
+            Proof::Same,
+            Proof::Stated,
+        ]
+        .into_iter()
+        .find(|sign| self.signs.contains(sign));
+        first.map_or_else(
             || End::Guessed("nothing says that the last page was the last".to_owned()),
-            |(_, proof)| End::Proven(proof),
+            End::Proven,
         )
     }
 }
@@ -333,7 +339,7 @@ mod tests {
         // On every page: it is no total at all, and the empty page decides.
         let counting = [of_total(100, 100), of_total(37, 37), page(0)];
         assert_eq!(
-            judged(&counting, |evidence| evidence.empty = true),
+            judged(&counting, |evidence| evidence.see(Proof::Empty)),
             End::Proven(Proof::Empty)
         );
     }
@@ -341,8 +347,8 @@ mod tests {
     #[test]
     fn what_is_announced_and_did_not_come_outweighs_every_sign() {
         let end = judged(&[of_total(50, 237)], |evidence| {
-            evidence.marked = true;
-            evidence.stated = true;
+            evidence.see(Proof::Marked);
+            evidence.see(Proof::Stated);
         });
         assert_eq!(
             end,
@@ -358,14 +364,14 @@ mod tests {
             shifted: true,
             ..page(100)
         };
-        let end = judged(&[page(100), shifted], |evidence| evidence.empty = true);
+        let end = judged(&[page(100), shifted], |evidence| evidence.see(Proof::Empty));
         assert_eq!(end.word(), None, "{end:?}");
     }
 
     #[test]
     fn records_beyond_the_end_are_a_contradiction() {
         let end = judged(&[page(100)], |evidence| {
-            evidence.empty = true;
+            evidence.see(Proof::Empty);
             evidence.contradicted = Some("page 2 was 404 and page 3 was not".to_owned());
         });
         assert!(is_unproven(&end), "{end:?}");

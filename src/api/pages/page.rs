@@ -115,12 +115,7 @@ impl Pages {
         } = answer;
         // On an incremental run: nothing new.
         if matches!(status, 204 | 205 | 304) && (index > 0 || self.is_incremental) {
-            return Ok(missing(
-                headers,
-                Value::Null,
-                String::new(),
-                Nothing::NoArray,
-            ));
+            return Ok(Parsed::without_array(headers, Value::Null, String::new()));
         }
         let length = body.len() as u64;
         let text = body::text(&headers, body, max)?;
@@ -128,8 +123,8 @@ impl Pages {
             .records_path
             .as_deref()
             .or_else(|| self.found_at.get().map(Vec::as_slice));
-        let page =
-            envelope::read(&text, path).map_err(|error| describe(error, length, &headers))?;
+        let page = envelope::read(&text, path, self.is_incremental)
+            .map_err(|error| describe(error, length, &headers))?;
         let error = error_body::of(&page.beside);
         let (records, at) = match page.records {
             Records::Found { ranges, at } => (ranges, at),

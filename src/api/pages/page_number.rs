@@ -4,6 +4,7 @@ use super::super::client::{Client, Done};
 use super::super::error::{ApiError, Kind, printable};
 use super::super::page_metadata::{Continuation, PageMetadata, Way};
 use super::address::set;
+use super::end::Proof;
 use super::loop_detector::MAX_EMPTY_IN_A_ROW;
 use super::page::Parsed;
 use super::{Course, Pages, State};
@@ -34,8 +35,59 @@ impl State {
             .filter(|_| count > 0 || pages.is_some() || total == Some(0));
         if count == 0 && self.announced_end.is_none_or(|end| end <= 1) {
             self.found_end = Some(0);
-            self.evidence.empty = true;
+            self.evidence.see(Proof::Empty);
         }
+    }
+
+    /// Numbered styles: does the page say that it is the last? Where a number of pages or records is announced, that counts.
+    pub(super) fn says_last(&mut self, metadata: &PageMetadata<'_>) -> bool {
+        if !matches!(self.course, Course::Numbered { .. }) {
+            return false;
+        }
+        let next = metadata.next(Way::Any);
+        // What was never there may belong to something else.
+        let is_named_no_more = next == Continuation::Ended && self.seen.next_was_named;
+        self.seen.next_was_named |= matches!(next, Continuation::Next(_));
+        (metadata.has_more() == Some(false) || is_named_no_more) && self.announced_end.is_none()
+    }
+
+    /// Numbered styles: is there more after this page?
+    pub(super) fn number(
+        &mut self,
+        index: u64,
+        count: u64,
+        metadata: &PageMetadata<'_>,
+        (is_last, repeats): (bool, bool),
+    ) -> Result<(), ApiError> {
+        if index > 0 {
+            let pages = metadata.total_pages().map(|pages| pages.value).or_else(|| {
+                let total = metadata.total()?.value;
+                Some(total.div_ceil(self.full))
+            });
+            if let (Some(end), Some(pages)) = (self.announced_end, pages) {
+                // Rows came while we paged.
+                self.announced_end = Some(end.max(pages));
+            }
+            self.short = count < self.full;
+            self.full = self.full.max(count);
+        }
+        if is_last {
+            self.evidence.see(Proof::Marked);
+            self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(index + 1));
+        }
+        if self.loops.is_idle() {
+            return Err(ApiError::new(
+                Kind::Loop,
+                format!(
+                    "{MAX_EMPTY_IN_A_ROW} pages in a row are empty, although more were announced"
+                ),
+                "the number of pages the API announces is wrong; report it to its operator",
+            ));
+        }
+        if repeats && self.announced_end.is_some_and(|end| index < end) {
+            return Err(not_understood(self));
+        }
+        Ok(())
     }
 
     /// The number in the address of the page at an index.
@@ -45,58 +97,6 @@ impl State {
 }
 
 impl Pages {
-    /// Numbered styles: does the page say that it is the last? Where a number of pages or records is announced, that counts.
-    pub(super) fn says_last(&self, state: &mut State, metadata: &PageMetadata<'_>) -> bool {
-        if !matches!(state.course, Course::Numbered { .. }) {
-            return false;
-        }
-        let next = metadata.next(Way::Any);
-        // What was never there may belong to something else.
-        let is_named_no_more = next == Continuation::Ended && state.next_was_named;
-        state.next_was_named |= matches!(next, Continuation::Next(_));
-        (metadata.has_more() == Some(false) || is_named_no_more) && state.announced_end.is_none()
-    }
-
-    /// Numbered styles: is there more after this page?
-    pub(super) fn number(
-        &self,
-        state: &mut State,
-        index: u64,
-        count: u64,
-        metadata: &PageMetadata<'_>,
-        (is_last, repeats): (bool, bool),
-    ) -> Result<(), ApiError> {
-        if index > 0 {
-            let pages = metadata.total_pages().map(|pages| pages.value).or_else(|| {
-                let total = metadata.total()?.value;
-                Some(total.div_ceil(state.full))
-            });
-            if let (Some(end), Some(pages)) = (state.announced_end, pages) {
-                // Rows came while we paged.
-                state.announced_end = Some(end.max(pages));
-            }
-            state.short = count < state.full;
-            state.full = state.full.max(count);
-        }
-        if is_last {
-            state.evidence.marked = true;
-            state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(index + 1));
-        }
-        if state.loops.is_idle() {
-            return Err(ApiError::new(
-                Kind::Loop,
-                format!(
-                    "{MAX_EMPTY_IN_A_ROW} pages in a row are empty, although more were announced"
-                ),
-                "the number of pages the API announces is wrong; report it to its operator",
-            ));
-        }
-        if repeats && state.announced_end.is_some_and(|end| index < end) {
-            return Err(self.not_understood(state));
-        }
-        Ok(())
-    }
-
     /// Page 2 that repeats page 1: an API that has no more and gives its last page again, or one that does not know the
     /// parameter. Asked for the second record alone, the former knows it.
     pub(super) fn check_that_numbers_are_understood(
@@ -143,31 +143,28 @@ impl Pages {
             return Ok(());
         }
         self.give_up(1);
-        Err(self
-            .not_understood(&self.lock())
-            .on_page(2)
-            .after(done.tries))
+        Err(not_understood(&self.lock()).on_page(2).after(done.tries))
     }
+}
 
-    fn not_understood(&self, state: &State) -> ApiError {
-        let (param, key) = match &state.course {
-            Course::Numbered { param, offset, .. } => (
-                param.as_str(),
-                if *offset {
-                    "offset_param"
-                } else {
-                    "page_param"
-                },
-            ),
-            Course::Named { .. } => ("page", "page_param"),
-        };
-        ApiError::new(
-            Kind::Loop,
-            "the page has the same content as the one before it",
-            format!(
-                "does the API know the parameter `{}`? Set pagination.{key} in mappings.yaml, or `style: none` where the API does not page",
-                printable(param, 40)
-            ),
-        )
-    }
+fn not_understood(state: &State) -> ApiError {
+    let (param, key) = match &state.course {
+        Course::Numbered { param, offset, .. } => (
+            param.as_str(),
+            if *offset {
+                "offset_param"
+            } else {
+                "page_param"
+            },
+        ),
+        Course::Named { .. } => ("page", "page_param"),
+    };
+    ApiError::new(
+        Kind::Loop,
+        "the page has the same content as the one before it",
+        format!(
+            "does the API know the parameter `{}`? Set pagination.{key} in mappings.yaml, or `style: none` where the API does not page",
+            printable(param, 40)
+        ),
+    )
 }

@@ -16,6 +16,8 @@ pub(super) struct Seen {
     looks: Vec<String>,
     /// Configured places that no page has had so far.
     absent: Vec<String>,
+    /// A page has named the next one.
+    pub next_was_named: bool,
     /// What style `auto` has found out, as lines of mappings.yaml.
     pub lines: Vec<String>,
     /// Styles that style `auto` takes for possible.

@@ -135,7 +135,13 @@ fn row_28_rows_that_shift_between_pages_are_counted_as_what_they_are() {
         .start();
     let database = Database::new();
     let (finished, report) = place(&api, &database).sync(&[]);
-    finished.expect(0);
+    finished
+        .expect(0)
+        .says("the source moved while it was read");
+    assert_eq!(
+        (&report["complete"], &report["end"]),
+        (&serde_json::json!(false), &serde_json::Value::Null)
+    );
     assert_eq!(count(&report, "fetched"), 301);
     assert_eq!(
         count(&report, "duplicates") + count(&report, "unchanged"),
@@ -156,16 +162,16 @@ fn row_29_a_total_that_is_not_met_is_said() {
         .start();
     let database = Database::new();
     let (finished, report) = place(&api, &database).sync(&[]);
-    finished.expect(0);
-    assert!(
-        report["problems"]
-            .to_string()
-            .contains("announced 200 records and sent 150"),
-        "{finished}"
-    );
+    finished
+        .expect(3)
+        .says("the API announces 200 records and sent 150");
+    assert_eq!(report["status"], "partial");
+    assert_eq!(report["end"], "unproven");
+    assert_eq!(report["errors_by_type"]["api:unproven_end"], 1);
+    assert_eq!(rows(&database), "150", "what came is kept");
     assert_eq!(
-        database.one("SELECT complete::text FROM sync_log"),
-        "false",
+        database.one("SELECT concat_ws(' ', status, complete, source_end) FROM sync_log"),
+        "PARTIAL f unproven",
         "not a run to compare with"
     );
 }

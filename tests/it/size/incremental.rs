@@ -138,7 +138,7 @@ fn what_changes_behind_the_reader_is_fetched_by_the_next_run() {
         .serve(Style::Page, |request, state| {
             let page: u32 = request.param("page").unwrap().parse().unwrap();
             state.change(page * 10);
-            state.change(4_000 - page);
+            state.change(4_000 - page * 10);
         })
         .latency(Duration::from_millis(600))
         .start();
@@ -164,7 +164,7 @@ fn a_source_whose_clock_is_behind_is_told_by_its_date_header() {
         .serve(Style::Page, |request, state| {
             let page: u32 = request.param("page").unwrap().parse().unwrap();
             state.change(page * 10);
-            state.change(2_990 - page);
+            state.change(2_990 - page * 10);
         })
         .latency(Duration::from_millis(700))
         .fault(1, Fault::Headers(vec![("Date", date)]))

@@ -51,7 +51,7 @@ fn a_run_that_did_not_see_everything_leaves_the_watermark() {
         let body = answer(&liar.lock(), Style::Page, request);
         body.replace("\"total\":200", "\"total\":201")
     });
-    let place = held(lying, &[], 0, place);
+    let place = held(lying, &[], 3, place);
     // A total that falls: a row may have slipped through.
     let falling = source.serve(Style::Page, |request, state| {
         if request.param("page") == Some("1") {
@@ -59,6 +59,13 @@ fn a_run_that_did_not_see_everything_leaves_the_watermark() {
         }
     });
     let place = held(falling, &[], 0, place);
+    // And one that rises: what came in between may have moved others.
+    let rising = source.serve(Style::Page, |request, state| {
+        if request.param("page") == Some("1") {
+            state.change(11);
+        }
+    });
+    let place = held(rising, &[], 0, place);
     // Records that the database did not take.
     let mut holder = database.client();
     holder

@@ -35,6 +35,7 @@ use detect::Detected;
 use end::{Evidence, Told};
 use loop_detector::{LoopDetector, Noted, Order, Prints};
 use page::{Parsed, nothing, page};
+use page_number::Behind;
 use unproven::Seen;
 
 pub use end::{End, Proof};
@@ -329,6 +330,23 @@ impl Pages {
         };
         if index == 1 {
             self.check_that_numbers_are_understood(client, &done)?;
+        }
+        match self.look_behind_short_page(client, index, &done) {
+            Behind::Nothing => {
+                let mut state = self.lock();
+                let end = index + 1;
+                state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(end));
+                state.evidence.see(Proof::Empty);
+            }
+            Behind::Records => {
+                let number = index + 1;
+                self.lock().evidence.contradicted.get_or_insert_with(|| {
+                    format!(
+                        "page {number} is shorter than others, and the offset of the next page leaves out records behind it"
+                    )
+                });
+            }
+            Behind::Unknown => {}
         }
         let detected = (index == 0 && self.paging.style == PageStyle::Auto)
             .then(|| self.detect(client, url, &done.value));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Purpose, Run, shard};
 use crate::api::End;
 use crate::case::Scope;
-use crate::cause::{Cause, DatabaseCause, InternalCause, StateCause, Threshold};
+use crate::cause::{ApiCause, Cause, DatabaseCause, InternalCause, StateCause, Threshold};
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::incident::{self, Remark};
@@ -72,15 +72,6 @@ impl Run<'_> {
             self.fail(Exit::Api, Cause::api(error.kind()), &error.to_string());
         }
         let end = self.pages.stats().end;
-        if let End::Guessed(why) = &end
-            && self.fetched_at_all
-            && flow.api_error.is_none()
-            && flow.braked.is_none()
-            && self.signals.asked().is_none()
-        {
-            log::error!("{why}");
-            self.fail(Exit::Api, "api:unproven_end", why);
-        }
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
         } else if flow.batches_refused > 0
@@ -100,6 +91,15 @@ impl Run<'_> {
                 Cause::Database(DatabaseCause::Unwritten),
                 sentence,
             );
+        }
+        if let End::Guessed(why) = &end
+            && self.fetched_at_all
+            && flow.api_error.is_none()
+            && flow.braked.is_none()
+            && self.signals.asked().is_none()
+        {
+            log::error!("{why}");
+            self.fail(Exit::Api, Cause::Api(ApiCause::UnprovenEnd), why);
         }
         let braked = flow.braked.clone().or_else(|| {
             // What the API did not announce is found at the end, where the end was reached.

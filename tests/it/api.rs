@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod content;
+mod end;
 mod limits;
 mod paging;
 mod transport;

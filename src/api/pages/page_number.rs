@@ -1,5 +1,7 @@
 //! Styles that count: page and offset numbers. Several pages are in flight, and the end is announced, or met.
 
+use reqwest::Url;
+
 use super::super::client::{Client, Done};
 use super::super::error::{ApiError, Kind, printable};
 use super::super::page_metadata::{Continuation, PageMetadata, Way};
@@ -9,6 +11,15 @@ use super::loop_detector::MAX_EMPTY_IN_A_ROW;
 use super::page::Parsed;
 use super::{Course, Pages, State};
 use crate::config::plan::PageStyle;
+
+/// What stands right behind a short page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    Nothing,
+    /// Records that the next page, a whole step further, would leave out.
+    Records,
+    Unknown,
+}
 
 impl State {
     /// After the first page: how large is a page, and how many will there be?
@@ -97,6 +108,54 @@ impl State {
 }
 
 impl Pages {
+    /// A page of style offset that is shorter than others: was the server unable to give more at once, or is it the last, or
+    /// did it leave out some? Asked for what comes right after its last record, it tells. Where a total is announced, that
+    /// counts.
+    pub(super) fn look_behind_short_page(
+        &self,
+        client: &Client,
+        index: u64,
+        done: &Done<Parsed>,
+    ) -> Behind {
+        let count = done.value.count();
+        let (behind, further) = {
+            let state = self.lock();
+            match &state.course {
+                Course::Numbered {
+                    param,
+                    offset: true,
+                    first,
+                    step,
+                } if index > 0
+                    && count > 0
+                    && count < *step
+                    && state.announced_end.is_none()
+                    && state.found_end.is_none_or(|end| index < end) =>
+                {
+                    let number = State::number_of(*first, *step, index);
+                    (
+                        self.with(param, &(number + count).to_string()),
+                        self.with(param, &(number + step).to_string()),
+                    )
+                }
+                _ => return Behind::Unknown,
+            }
+        };
+        let ask = |url: &Url| self.ask(client, url, index + 1, |_| {});
+        match ask(&behind) {
+            Ok(next) if next.value.records.is_empty() => Behind::Nothing,
+            // Other records than those of the next page: that would leave them out.
+            Ok(next)
+                if next.value.prints.shared(&done.value.prints) == 0
+                    && ask(&further)
+                        .is_ok_and(|page| page.value.prints.first != next.value.prints.first) =>
+            {
+                Behind::Records
+            }
+            _ => Behind::Unknown,
+        }
+    }
+
     /// Page 2 that repeats page 1: an API that has no more and gives its last page again, or one that does not know the
     /// parameter. Asked for the second record alone, the former knows it.
     pub(super) fn check_that_numbers_are_understood(

@@ -74,7 +74,7 @@ impl Pages {
     /// What to do next, by the state alone.
     fn pick(&self, state: &mut State) -> Pick {
         let busy = !state.in_flight.is_empty();
-        let over = |by_itself| {
+        let over = |by_itself: bool| {
             if busy {
                 Pick::Wait
             } else {

@@ -30,16 +30,17 @@ const IN_A_VARIABLE: [&str; 12] = [
 const IN_THE_TEXT: [&str; 2] = ["duplicate-field", "duplicate-key"];
 
 /// Values of a language of their own: strptime, regular expressions, time zones, units.
-const IN_A_LANGUAGE: [&str; 5] = [
+const IN_A_LANGUAGE: [&str; 6] = [
     "format-incomplete",
     "pattern",
     "timezone",
     "duration-out-of-range",
     "spool-too-small",
+    "header-of-total",
 ];
 
 /// Values that do not go together, and names that something else must have.
-const BETWEEN_VALUES: [&str; 34] = [
+const BETWEEN_VALUES: [&str; 41] = [
     "column-of-our-own",
     "column-primary-key",
     "column-twice",
@@ -49,16 +50,23 @@ const BETWEEN_VALUES: [&str; 34] = [
     "conflict-key-with-default",
     "constraint-contradiction",
     "constraint-unmapped",
+    "cursor-in-without-path",
     "default-not-allowed",
+    "end-absent-of-numbers",
     "field-mapped-twice",
     "format-of-text",
     "format-without-timezone",
     "min-of-text",
     "min-over-max",
+    "more-path-is-done-path",
+    "more-path-without-style",
     "notification-unknown",
     "outgoing-nested",
     "outgoing-twice",
     "outgoing-unmapped",
+    "page-param-none",
+    "paging-parameter-of-two-things",
+    "paging-parameter-twice",
     "pool",
     "quality-score-no-number",
     "quality-score-unmapped",

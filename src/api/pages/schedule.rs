@@ -108,8 +108,9 @@ impl Pages {
                 return Pick::End(true);
             }
         }
-        // Before the first page has told its size, and when the last was short, one at a time.
-        let alone = index == 1 || (state.announced_end.is_none() && state.short);
+        // One at a time: before the first page has told its size, before the second has shown that the number of the page
+        // is understood, and after a short page.
+        let alone = index == 1 || (state.announced_end.is_none() && (index == 2 || state.short));
         let window = u64::from(self.paging.concurrency) * 4;
         let too_far = state
             .in_flight

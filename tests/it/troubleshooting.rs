@@ -199,13 +199,23 @@ fn an_api_that_times_out_or_refuses_is_quoted_as_it_is() {
     let timeout = place.run(&["sync"]);
     let check = place.run(&["check-api"]);
     let closed = good(10).start();
-    let refused = place
-        .with_api(closed.url())
-        .env("API_TOKEN", "wrong")
+    let place = place.with_api(closed.url()).env("API_TOKEN", "wrong");
+    let refused = place.run(&["sync"]);
+    let partial = good(150)
+        .rewrite(|_, body| body.replace("\"total\":150", "\"total\":200"))
+        .start();
+    let unproven = place
+        .with_api(partial.url())
+        .env("API_TOKEN", crate::support::TOKEN)
         .run(&["sync"]);
     holds(
         "Exit 3: the API times out or fails",
-        &[timeout.expect(3), check.expect(3), refused.expect(3)],
+        &[
+            timeout.expect(3),
+            check.expect(3),
+            refused.expect(3),
+            unproven.expect(3),
+        ],
     );
 }
 

@@ -1,8 +1,8 @@
 //! One HTTP client: connection, deadline, retry. Knows nothing of pages.
 //!
 //! A [`Client`] belongs to one thread: it owns a current-thread runtime and its own kept-alive connection. The runtime is an
-//! implementation detail, needed because only the asynchronous core can put one deadline over a whole answer, a
-//! drip-fed body included. Everything public blocks.
+//! implementation detail, needed because only the asynchronous core can give up a request at a signal. Everything public
+//! blocks.
 
 mod address;
 mod failure;

@@ -169,6 +169,9 @@ impl<'a> Judge<'a> {
                 self.one(self.rules.transform, raw, true);
             }
         }
+        if let api::End::Guessed(why) = pages.stats().end {
+            log::warn!("{why}");
+        }
         Ok(())
     }
 

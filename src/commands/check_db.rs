@@ -22,13 +22,31 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
         },
     )?;
     let database = plan.database()?;
+    let mut not_applied = None;
     if args.apply_schema {
+        let started = Instant::now();
         let mut connection = Connection::open(database, database.connection_timeout)?;
-        store::apply_schema(&mut connection, database)
-            .context("schema.sql could not be applied")?;
+        match store::apply_schema(&mut connection, database) {
+            Ok(()) => {}
+            // What is missing is told below.
+            Err(error) if error.kind() == "privilege" => {
+                not_applied = Some(Check {
+                    name: "apply-schema",
+                    ok: false,
+                    seconds: started.elapsed().as_secs_f64(),
+                    detail: error.what().to_owned(),
+                    hint: Some(
+                        "type the GRANTs of `privileges` below and try again; a table that is there already is changed by its owner: run this as that role"
+                            .to_owned(),
+                    ),
+                });
+            }
+            Err(error) => return Err(error).context("schema.sql could not be applied"),
+        }
     }
     let mut found = store::check(database, &plan.mapping);
     let well = found.checks.iter().all(|check| check.ok);
+    found.checks.splice(0..0, not_applied);
     found.checks.push(waiting(&plan.state_dir));
     let ok = super::checks::show(global, &found.checks);
     Ok(if ok {

@@ -2,6 +2,7 @@
 //! detail and hint. Changes nothing.
 
 mod columns;
+mod table;
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -123,7 +124,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
             findings.note("citus", started.elapsed(), found);
         }
         findings.tables(&mut conn, db, mapping);
-        findings.step("privileges", || privileges::missing(&mut conn, db));
+        findings.step("privileges", || privileges::missing(&mut conn, db, mapping));
         findings.step("connections", || connections(&mut conn, db));
         findings.step("lease", || leases(&mut conn, db));
         findings.misconfigured = !conn.is_dead()
@@ -187,6 +188,7 @@ impl Findings {
         if let Some(layout) = &layout {
             self.step("lengths", || columns::lengths(layout, db, mapping));
             self.step("types", || columns::types(layout, mapping));
+            self.step("beside", || table::facts(conn, db, mapping));
         }
     }
 }

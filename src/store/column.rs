@@ -159,6 +159,12 @@ impl Encoder {
         })
     }
 
+    /// Can the column hold this text?
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        self.put_value(&mut Vec::new(), &Cell::Text(Cow::Borrowed(text)))
+            .is_ok()
+    }
+
     fn put_value(&self, out: &mut Vec<u8>, cell: &Cell<'_>) -> Result<(), Unfit> {
         match self.wire {
             Wire::Text => return self.put_text(out, cell),

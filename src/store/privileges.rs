@@ -2,21 +2,46 @@
 
 use tokio_postgres::types::Type;
 
+use super::batch::KEPT;
 use super::check::{Found, bad, failed, well};
 use super::connect::Connection;
 use super::error::StoreError;
-use super::upsert::{single, text};
-use super::{log, own_tables, quote, quote_table};
-use crate::config::plan::Database;
+use super::upsert::text;
+use super::{own_tables, quote, quote_table};
+use crate::config::plan::{Database, Mapping};
 
-const MISSING_PRIVILEGES: &str = "
-SELECT t.name, t.privilege FROM unnest($1::text[], $2::text[]) AS t(name, privilege)
-WHERE to_regclass(t.name) IS NOT NULL AND NOT has_table_privilege(to_regclass(t.name), t.privilege)";
+const WHAT: &str = "reading privileges";
 
-const MISSING_SEQUENCES: &str = "
+/// Schemas by name: whether each is there, and what may not be done in it.
+const SCHEMAS: &str = "
+SELECT n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'USAGE'), true),
+       coalesce(has_schema_privilege(n.oid, 'CREATE'), has_database_privilege(current_database(), 'CREATE')),
+       current_database()::text
+FROM unnest($1::text[]) WITH ORDINALITY AS u(name, place) LEFT JOIN pg_namespace n ON n.nspname = u.name ORDER BY u.place";
+
+/// Tables by schema and name, found without a privilege on the schema: those that are not there (without a privilege), and
+/// the privileges that are missing. Of the target some are enough for the columns that are written.
+const TABLES: &str = "
+SELECT u.place, CASE WHEN c.oid IS NOT NULL THEN w.privilege END
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u(schema, name, privileges, place)
+CROSS JOIN LATERAL unnest(string_to_array(u.privileges, ', ')) WITH ORDINALITY AS w(privilege, rank)
+LEFT JOIN pg_namespace s ON s.nspname = u.schema
+LEFT JOIN pg_class c ON c.relnamespace = s.oid AND c.relname = u.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+WHERE (c.oid IS NULL AND w.rank = 1) OR (c.oid IS NOT NULL AND NOT has_table_privilege(c.oid, w.privilege)
+  AND NOT (u.place = 1 AND w.privilege IN ('INSERT', 'UPDATE') AND NOT EXISTS (
+    SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+      AND a.attname = ANY($4::text[]) AND NOT (a.attname = $5 AND w.privilege = 'UPDATE')
+      AND NOT has_column_privilege(c.oid, a.attnum, w.privilege))))
+ORDER BY u.place, w.rank";
+
+/// What is a sequence is asked before its privileges are: indexes depend on a table as well, and have none.
+const SEQUENCES: &str = "
 SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend d
-JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
-WHERE d.refobjid = to_regclass($1) AND d.deptype = 'a' AND NOT has_sequence_privilege(s.oid, 'USAGE')";
+JOIN pg_class s ON s.oid = d.objid JOIN pg_namespace n ON n.oid = s.relnamespace
+JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+WHERE tn.nspname = $1 AND t.relname = $2 AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+  AND d.deptype = 'a' AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') ELSE false END
+ORDER BY 1";
 
 /// One privilege that is missing, and the statement that gives it.
 struct Missing {
@@ -24,30 +49,9 @@ struct Missing {
     grant: String,
 }
 
-/// What the role may not do, with the statements that let it.
-pub(super) fn missing(conn: &mut Connection, db: &Database) -> Found {
-    let mut missing: Vec<Missing> = Vec::new();
-    let role = quote(&db.user);
-    for schema in [&db.schema, &db.log_schema] {
-        let allowed = conn
-            .query(
-                "reading privileges",
-                "SELECT coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1), true)",
-                &[(schema, Type::TEXT)],
-            )
-            .and_then(single)
-            .map_err(|error| failed(&error))?;
-        if !allowed.try_get::<_, bool>(0).unwrap_or(false) {
-            let grant = format!("GRANT USAGE ON SCHEMA {} TO {role};", quote(schema));
-            if !missing.iter().any(|known| known.grant == grant) {
-                let what = format!("USAGE on schema {schema}");
-                missing.push(Missing { what, grant });
-            }
-        }
-    }
-    if missing.is_empty() {
-        missing = table_privileges(conn, db, &role).map_err(|error| failed(&error))?;
-    }
+/// What the role may not do, with all the statements that let it.
+pub(super) fn missing(conn: &mut Connection, db: &Database, mapping: &Mapping) -> Found {
+    let missing = look(conn, db, mapping).map_err(|error| failed(&error))?;
     if missing.is_empty() {
         return well(format!("{} has all that are needed", db.user));
     }
@@ -57,62 +61,45 @@ pub(super) fn missing(conn: &mut Connection, db: &Database) -> Found {
         .unzip();
     bad(
         format!("{} lacks {}", db.user, what.join(", ")),
-        grants.join(
-            "
-",
-        ),
+        grants.join("\n"),
     )
 }
 
-fn table_privileges(
+fn look(
     conn: &mut Connection,
     db: &Database,
-    role: &str,
+    mapping: &Mapping,
 ) -> Result<Vec<Missing>, StoreError> {
-    let target = quote_table(&db.schema, &db.table);
-    let mut tables = vec![(target.clone(), log::target(db), "SELECT, INSERT, UPDATE")];
+    let role = quote(&db.user);
+    let mut tables = vec![(&db.schema, db.table.as_str(), "SELECT, INSERT, UPDATE")];
     for table in own_tables(db) {
-        tables.push((
-            quote_table(&db.log_schema, table),
-            format!("{}.{table}", db.log_schema),
-            "SELECT, INSERT, UPDATE, DELETE",
-        ));
+        tables.push((&db.log_schema, table, "SELECT, INSERT, UPDATE, DELETE"));
     }
-    let (mut names, mut wanted) = (Vec::new(), Vec::new());
-    for (quoted, _, privileges) in &tables {
-        for privilege in privileges.split(", ") {
-            names.push(quoted.clone());
-            wanted.push(privilege);
-        }
-    }
-    let rows = conn.query(
-        "reading privileges",
-        MISSING_PRIVILEGES,
-        &[(&names, Type::TEXT_ARRAY), (&wanted, Type::TEXT_ARRAY)],
-    )?;
-    let mut lacking: Vec<(&str, &str)> = Vec::new();
-    for row in &rows {
-        lacking.push((text(row, 0)?, text(row, 1)?));
-    }
-    let mut missing = Vec::new();
-    for (quoted, shown, _) in &tables {
-        let privileges: Vec<&str> = lacking
+    let lacking = lacking(conn, mapping, &tables)?;
+    let mut missing = schemas(conn, db, &role, |schema| {
+        lacking
             .iter()
-            .filter(|(table, _)| table == quoted)
-            .map(|(_, privilege)| *privilege)
-            .collect();
-        if !privileges.is_empty() {
-            let list = privileges.join(", ");
-            missing.push(Missing {
-                what: format!("{list} on {shown}"),
-                grant: format!("GRANT {list} ON {quoted} TO {role};"),
-            });
+            .filter(|(_, privileges)| privileges.is_empty())
+            .map(|(place, _)| tables[*place])
+            .any(|(of, ..)| of == schema)
+    })?;
+    for (place, privileges) in lacking {
+        let (schema, table, _) = tables[place];
+        if privileges.is_empty() {
+            // It is not there: a matter of the tables.
+            continue;
         }
+        let list = privileges.join(", ");
+        let quoted = quote_table(schema, table);
+        missing.push(Missing {
+            what: format!("{list} on {schema}.{table}"),
+            grant: format!("GRANT {list} ON {quoted} TO {role};"),
+        });
     }
     for row in &conn.query(
-        "reading privileges",
-        MISSING_SEQUENCES,
-        &[(&target, Type::TEXT)],
+        WHAT,
+        SEQUENCES,
+        &[(&db.schema, Type::TEXT), (&db.table, Type::TEXT)],
     )? {
         let sequence = text(row, 0)?;
         missing.push(Missing {
@@ -121,4 +108,88 @@ fn table_privileges(
         });
     }
     Ok(missing)
+}
+
+/// What may not be done in the schemas. `lacks_a_table`: one has to be created in this schema.
+fn schemas(
+    conn: &mut Connection,
+    db: &Database,
+    role: &str,
+    lacks_a_table: impl Fn(&str) -> bool,
+) -> Result<Vec<Missing>, StoreError> {
+    let mut names = vec![db.schema.as_str()];
+    if db.log_schema != db.schema {
+        names.push(&db.log_schema);
+    }
+    let rows = conn.query(WHAT, SCHEMAS, &[(&names, Type::TEXT_ARRAY)])?;
+    let mut missing: Vec<Missing> = Vec::new();
+    for (row, schema) in rows.iter().zip(names) {
+        let unreadable = |error| StoreError::from_driver(WHAT, &error);
+        let there: bool = row.try_get(0).map_err(unreadable)?;
+        let usable: bool = row.try_get(1).map_err(unreadable)?;
+        let creatable: bool = row.try_get(2).map_err(unreadable)?;
+        if !usable {
+            missing.push(Missing {
+                what: format!("USAGE on schema {schema}"),
+                grant: format!("GRANT USAGE ON SCHEMA {} TO {role};", quote(schema)),
+            });
+        }
+        if creatable || !lacks_a_table(schema) {
+            continue;
+        }
+        let (what, on) = if there {
+            let what = format!("CREATE on schema {schema}, where a table is missing");
+            (what, format!("SCHEMA {}", quote(schema)))
+        } else {
+            let database = text(row, 3)?;
+            let what = format!("CREATE on database {database}, where schema {schema} is missing");
+            (what, format!("DATABASE {}", quote(database)))
+        };
+        let grant = format!("GRANT CREATE ON {on} TO {role};");
+        if missing.iter().all(|known| known.grant != grant) {
+            missing.push(Missing { what, grant });
+        }
+    }
+    Ok(missing)
+}
+
+/// Tables (their places in the list) that are not there, with no privileges, or lack some.
+fn lacking<'a>(
+    conn: &mut Connection,
+    mapping: &Mapping,
+    tables: &[(&String, &'a str, &'a str)],
+) -> Result<Vec<(usize, Vec<String>)>, StoreError> {
+    let schemas: Vec<&str> = tables.iter().map(|table| table.0.as_str()).collect();
+    let names: Vec<&str> = tables.iter().map(|table| table.1).collect();
+    let wanted: Vec<&str> = tables.iter().map(|table| table.2).collect();
+    let columns: Vec<&str> = mapping
+        .fields
+        .iter()
+        .filter_map(|field| field.column.as_deref())
+        .chain(KEPT.map(|(name, _)| name))
+        .chain(["sync_id", "updated_at"])
+        .collect();
+    let rows = conn.query(
+        WHAT,
+        TABLES,
+        &[
+            (&schemas, Type::TEXT_ARRAY),
+            (&names, Type::TEXT_ARRAY),
+            (&wanted, Type::TEXT_ARRAY),
+            (&columns, Type::TEXT_ARRAY),
+            (&mapping.key_column(), Type::TEXT),
+        ],
+    )?;
+    let mut lacking: Vec<(usize, Vec<String>)> = Vec::new();
+    for row in &rows {
+        let unreadable = |error| StoreError::from_driver(WHAT, &error);
+        let place: i64 = row.try_get(0).map_err(unreadable)?;
+        let privilege: Option<String> = row.try_get(1).map_err(unreadable)?;
+        let place = usize::try_from(place - 1).unwrap_or_default();
+        match lacking.last_mut() {
+            Some((last, privileges)) if *last == place => privileges.extend(privilege),
+            _ => lacking.push((place, privilege.into_iter().collect())),
+        }
+    }
+    Ok(lacking)
 }

@@ -20,7 +20,7 @@ use super::{quote, quote_table};
 use crate::config::plan::{Database, Kind, Mapping};
 
 use key::key_problem;
-use misfit::{misfit, missing_column, missing_kept, missing_log_columns, missing_tables};
+use misfit::{misfit, missing_column, missing_kept, missing_log_columns, missing_tables, narrow};
 
 pub use apply::{SCHEMA_SQL, apply_schema};
 pub use key::settled;
@@ -63,6 +63,7 @@ pub struct LayoutColumn {
     conversion: Conversion,
     /// The domain, where the column's type is one.
     domain: Option<String>,
+    operators: Option<String>,
 }
 
 /// How a value becomes one of its column, as an INSERT of that very value would have it: what an INSERT refuses is refused,
@@ -81,6 +82,14 @@ enum Conversion {
 impl LayoutColumn {
     pub(crate) const fn wire(&self) -> Wire {
         self.encoder.wire
+    }
+
+    /// An operator of the column's type, found whatever the session's `search_path` is.
+    pub(crate) fn operator(&self, name: &str) -> String {
+        match &self.operators {
+            Some(beginning) => format!("{beginning}{name})"),
+            None => name.to_owned(),
+        }
     }
 
     /// The expression that makes a value of the column of one that has travelled.
@@ -134,6 +143,8 @@ struct Found {
     /// A length of text or bits, which a cast cuts to.
     cut_by_casts: bool,
     domain: Option<String>,
+    /// The beginning of its operators where they are not PostgreSQL's own: `OPERATOR(public.`.
+    operators: Option<String>,
     not_null: bool,
     filled: bool,
     generated: bool,
@@ -158,6 +169,9 @@ SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text,
        b.typmod >= 0 AND coalesce(element.typcategory, t.typcategory) IN ('S', 'V'),
        CASE WHEN a.atttypid <> b.typid THEN (SELECT format('%I.%I', dn.nspname, d.typname) FROM pg_type d
          JOIN pg_namespace dn ON dn.oid = d.typnamespace WHERE d.oid = a.atttypid) END,
+       (SELECT format('OPERATOR(%I.', on_.nspname) FROM pg_operator o JOIN pg_namespace on_ ON on_.oid = o.oprnamespace
+         WHERE o.oprname = '=' AND o.oprleft = t.oid AND o.oprright = t.oid AND o.oprnamespace <> 'pg_catalog'::regnamespace
+         ORDER BY o.oid LIMIT 1),
        a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a',
        (t.typnamespace <> 'pg_catalog'::regnamespace AND t.typtype NOT IN ('e', 'r', 'm', 'c'))
          OR (a.atttypid <> b.typid AND t.typtype IN ('e', 'r', 'm'))
@@ -193,10 +207,11 @@ fn columns_of(conn: &mut Connection, table: &str) -> Result<Vec<Found>, StoreErr
                 base,
                 cut_by_casts: row.try_get(9)?,
                 domain: row.try_get(10)?,
-                not_null: row.try_get(11)?,
-                filled: row.try_get(12)?,
-                generated: row.try_get(13)?,
-                compare_as_text: row.try_get(14)?,
+                operators: row.try_get(11)?,
+                not_null: row.try_get(12)?,
+                filled: row.try_get(13)?,
+                generated: row.try_get(14)?,
+                compare_as_text: row.try_get(15)?,
             })
         })
         .collect::<Result<Vec<_>, tokio_postgres::Error>>()
@@ -283,7 +298,11 @@ pub fn inspect(
         let ty = Wire::of(kind).typname();
         match found.iter().find(|column| column.name == name) {
             None => problems.push(missing_kept(name, ty, &table, &shown)),
-            Some(column) => columns.push(layout_column(column, kind, None, &table)),
+            Some(column) => {
+                let fitting = layout_column(column, kind, None, &table);
+                problems.extend(narrow(name, &fitting, &table, &shown));
+                columns.push(fitting);
+            }
         }
     }
     for (name, ty) in [("sync_id", "uuid"), ("updated_at", "timestamptz")] {
@@ -371,5 +390,6 @@ fn layout_column(found: &Found, kind: Kind, timezone: Option<&str>, table: &str)
         takes_wire,
         conversion,
         domain: found.domain.clone(),
+        operators: found.operators.clone(),
     }
 }

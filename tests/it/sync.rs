@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dry_run;
+mod settings;
 
 use std::collections::BTreeMap;
 

@@ -83,26 +83,91 @@ pub(super) fn key_problem(
 ) -> Result<Option<Misfit>, StoreError> {
     let unique = unique_columns(conn, db)?;
     if mapping.key_choice != KeyChoice::Said {
-        return Ok(Some(undecided(db, mapping, &unique, shown)));
+        return undecided(conn, db, mapping, &unique, shown).map(Some);
     }
     let key = mapping.key_column();
     let is_unique = unique.iter().any(|unique| unique.name == key);
-    Ok((!is_unique).then(|| {
-        Misfit::new(
-            Part::Key,
-            format!("column {key} of {shown} is the conflict key but not unique by itself"),
-            make_unique(db, &quote(key)),
-        )
-    }))
+    if is_unique {
+        return Ok(None);
+    }
+    Ok(Some(Misfit::new(
+        Part::Key,
+        format!("column {key} of {shown} is the conflict key but not unique by itself"),
+        make_unique(conn, db, key)?,
+    )))
 }
 
-fn make_unique(db: &Database, column: &str) -> String {
+/// What keeps a column from being made unique, asked only where it is not.
+const OBSTACLES_SQL: &str = "
+SELECT c.relkind::text, EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+    WHERE o.opcdefault AND (o.opcintype = b.oid OR b.typtype = 'e' OR b.typcategory = 'A'
+      OR (b.typname = 'varchar' AND o.opcintype = 'text'::regtype))),
+  coalesce((SELECT string_agg(i.indexrelid::regclass::text, ', ') FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique
+    AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum), '')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3";
+
+/// The statement that makes a column unique, or why PostgreSQL would refuse it.
+fn make_unique(conn: &mut Connection, db: &Database, column: &str) -> Result<String, StoreError> {
+    const WHAT: &str = "looking for what keeps a column from being unique";
     let table = quote_table(&db.schema, &db.table);
-    format!("type: ALTER TABLE {table} ADD UNIQUE ({column})")
+    let quoted = quote(column);
+    let usual = format!("type: ALTER TABLE {table} ADD UNIQUE ({quoted})");
+    let rows = conn.query(
+        WHAT,
+        OBSTACLES_SQL,
+        &[
+            (&db.schema, Type::TEXT),
+            (&db.table, Type::TEXT),
+            (&column, Type::TEXT),
+        ],
+    )?;
+    let Some(row) = rows.first() else {
+        return Ok(usual);
+    };
+    let unreadable = |error| StoreError::from_driver(WHAT, &error);
+    let sortable: bool = row.try_get(1).map_err(unreadable)?;
+    let unusable = text(row, 2)?;
+    Ok(match text(row, 0)? {
+        "p" => format!(
+            "a partitioned table is unique by {column} alone only where it is partitioned by {column} alone: then {usual}; else sync into a table that is not partitioned"
+        ),
+        "v" | "m" | "f" => "a view or foreign table has no unique key: name the table behind it in database.tables.customers of mappings.yaml".to_owned(),
+        _ if !sortable => format!(
+            "a column of this type cannot be unique: type: ALTER TABLE {table} ALTER COLUMN {quoted} TYPE text USING {quoted}::text, ADD UNIQUE ({quoted})"
+        ),
+        _ if !unusable.is_empty() => format!(
+            "{unusable} is unique but partial, deferrable or invalid, which decides no insert; {usual}"
+        ),
+        _ => {
+            let twice = conn.query(
+                WHAT,
+                &format!(
+                    "SELECT FROM {table} WHERE {quoted} IS NOT NULL GROUP BY {quoted} HAVING count(*) > 1 LIMIT 1"
+                ),
+                &[],
+            );
+            // Whoever may not read it has to find out by typing it.
+            if twice.is_ok_and(|rows| !rows.is_empty()) {
+                format!(
+                    "some rows have the same {column}: remove all but one of each (SELECT {quoted}, count(*) FROM {table} GROUP BY 1 HAVING count(*) > 1 lists them), then {usual}"
+                )
+            } else {
+                usual
+            }
+        }
+    })
 }
 
 /// Several would do, or none.
-fn undecided(db: &Database, mapping: &Mapping, unique: &[Unique], shown: &str) -> Misfit {
+fn undecided(
+    conn: &mut Connection,
+    db: &Database,
+    mapping: &Mapping,
+    unique: &[Unique],
+    shown: &str,
+) -> Result<Misfit, StoreError> {
     let names = |fields: &[usize]| -> Vec<String> {
         let columns = fields.iter().filter_map(|index| mapping.column(*index));
         columns.map(str::to_owned).collect()
@@ -115,14 +180,14 @@ fn undecided(db: &Database, mapping: &Mapping, unique: &[Unique], shown: &str) -
     };
     let several = names(&fed(mapping, unique, false));
     if !several.is_empty() {
-        return Misfit::new(
+        return Ok(Misfit::new(
             Part::Key,
             format!(
                 "{} of {shown} are unique and fed by fields, and `conflict_key` does not say which of them decides insert or update",
                 several.join(" and ")
             ),
             say(&several),
-        );
+        ));
     }
     let none =
         format!("no column of {shown} is unique and fed by a field, apart from the primary key");
@@ -130,9 +195,10 @@ fn undecided(db: &Database, mapping: &Mapping, unique: &[Unique], shown: &str) -
     let remedy = if !primary.is_empty() {
         say(&primary)
     } else if mapping.key_choice == KeyChoice::Assumed {
-        make_unique(db, &quote(mapping.key_column()))
+        make_unique(conn, db, mapping.key_column())?
     } else {
-        make_unique(db, "…") + " with the column that identifies a record"
+        let table = quote_table(&db.schema, &db.table);
+        format!("type: ALTER TABLE {table} ADD UNIQUE (…) with the column that identifies a record")
     };
-    Misfit::new(Part::Key, none, remedy)
+    Ok(Misfit::new(Part::Key, none, remedy))
 }

@@ -10,6 +10,7 @@ use super::super::upsert::single;
 use super::super::{own_tables, quote_table};
 use super::{Found, LayoutColumn, SCHEMA_SQL};
 use crate::config::plan::{Database, Field};
+use crate::record::Validation;
 
 /// Casts that only work where they are written out may lose something: an INSERT would refuse the value.
 const CAST_SQL: &str = "
@@ -185,6 +186,49 @@ pub(super) fn missing_kept(name: &str, ty: &str, table: &str, shown: &str) -> Mi
         format!("table {shown} has no column {name}, which datasync fills"),
         format!("type: ALTER TABLE {table} ADD COLUMN {name} {ty}"),
     )
+}
+
+/// Why a column cannot hold what the program itself writes into it.
+pub(super) fn narrow(
+    name: &str,
+    column: &LayoutColumn,
+    table: &str,
+    shown: &str,
+) -> Option<Misfit> {
+    let statuses = [Validation::Valid, Validation::Warning].map(Validation::as_str);
+    let holds = |texts: &[&str]| texts.iter().all(|text| column.encoder.holds(text));
+    let (holds, needed, ty, using) = match name {
+        "validation_status" => (
+            holds(&statuses),
+            "VALID and WARNING",
+            "varchar(20)",
+            "left(validation_status::text, 20)",
+        ),
+        "needs_review" => (
+            column.wire() != Wire::Text || holds(&["true", "false"]),
+            "true and false",
+            "boolean",
+            "false",
+        ),
+        _ => (
+            matches!(column.wire(), Wire::Timestamp | Wire::Timestamptz),
+            "times",
+            "timestamptz",
+            "NULL",
+        ),
+    };
+    (!(holds && column.takes_wire)).then(|| {
+        Misfit::new(
+            Part::Columns,
+            format!(
+                "column {name} of {shown} is {}, which cannot hold {needed}; datasync fills it",
+                column.type_name
+            ),
+            format!(
+                "type: ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT, ALTER COLUMN {name} TYPE {ty} USING {using}"
+            ),
+        )
+    })
 }
 
 /// Why a field's values cannot become the column's.

@@ -5,7 +5,7 @@ mod rejections;
 
 use tokio_postgres::types::Type;
 
-use super::super::schema::Layout;
+use super::super::schema::{Layout, LayoutColumn};
 use super::super::{quote, quote_table};
 use crate::config::plan::Database;
 pub use list::{Listed, list};
@@ -43,14 +43,16 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    fn new(table: &str, key: &str, cast: &str, columns: &str) -> Self {
+    fn new(table: &str, key: &LayoutColumn, columns: &str) -> Self {
+        let (not_before, not_after) = (key.operator(">="), key.operator("<="));
+        let (key, cast) = (quote(&key.name), &key.cast);
         Self {
             between: format!(
                 "SELECT set_config('datasync.first', $1::{cast}::text, true), set_config('datasync.last', $2::{cast}::text, true)"
             ),
             copy: format!(
-                "COPY (SELECT {columns} FROM {table} WHERE {key} >= current_setting('datasync.first')::{cast} \
-                 AND {key} <= current_setting('datasync.last')::{cast} ORDER BY {key} LIMIT "
+                "COPY (SELECT {columns} FROM {table} WHERE {key} {not_before} current_setting('datasync.first')::{cast} \
+                 AND {key} {not_after} current_setting('datasync.last')::{cast} ORDER BY {key} LIMIT "
             ),
         }
     }
@@ -66,6 +68,7 @@ impl Statements {
         let table = quote_table(&db.schema, &db.table);
         let key = &layout.columns[layout.key];
         let key_column = quote(&key.name);
+        let equals = key.operator("=");
         let width = layout.columns.len();
         let names: Vec<String> = layout.columns.iter().map(|c| quote(&c.name)).collect();
         let input: Vec<String> = (0..width).map(|i| format!("c{i}")).collect();
@@ -129,7 +132,7 @@ impl Statements {
             .then(|| format!("COPY {table} {written} FROM STDIN (FORMAT binary)"));
         let walk = copy
             .is_some()
-            .then(|| Walk::new(&table, &key_column, &key.cast, &names.join(", ")));
+            .then(|| Walk::new(&table, key, &names.join(", ")));
         let into = format!("INSERT INTO {table} AS t {written}");
         // The guard holds against whoever wrote since the row was looked at.
         let conflict = format!(
@@ -153,7 +156,7 @@ impl Statements {
         // Rows that stay as they are go no further than the comparison.
         let differing = format!(
             "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
-             FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} = {} \
+             FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
              WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
              written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
              SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
@@ -168,7 +171,7 @@ impl Statements {
             "{known}input AS MATERIALIZED (SELECT {} FROM {unnest}), \
              judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
              WHEN t.{version_name} > s.c{version} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
-             FROM input s LEFT JOIN {known_rows} t ON t.{key_column} = s.c{})",
+             FROM input s LEFT JOIN {known_rows} t ON t.{key_column} {equals} s.c{})",
             as_input,
             differs(&stored, &|i| format!("s.c{i}")),
             layout.key
@@ -179,7 +182,7 @@ impl Statements {
         );
         let differences = format!(
             "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
-             JOIN {known_rows} t ON t.{key_column} = j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
+             JOIN {known_rows} t ON t.{key_column} {equals} j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
             (0..width)
                 .map(|i| format!("{}::text", stored(i)))
                 .collect::<Vec<_>>()
@@ -199,7 +202,7 @@ impl Statements {
         );
         let owing = format!(
             "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late \
-             FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} = {} \
+             FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
              WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
              written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}, \
              t.{key_column} AS k), \
@@ -216,7 +219,7 @@ impl Statements {
         );
         let fates = format!(
             "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key_column} IS NULL THEN 0 WHEN t.{version_name} > {} THEN 3 \
-             WHEN {} THEN 1 ELSE 2 END AS fate FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} = {}) \
+             WHEN {} THEN 1 ELSE 2 END AS fate FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {}) \
              SELECT o FROM judged WHERE fate = ANY(${}::int[]) ORDER BY o LIMIT ${}::bigint",
             cast[version],
             differs(&stored, &|i| cast[i].clone()),
@@ -226,14 +229,14 @@ impl Statements {
         );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::{}[]) AS u(k, v) \
-             JOIN {table} t ON t.{key_column} = {} WHERE t.{version_name} > {}{}",
+             JOIN {table} t ON t.{key_column} {equals} {} WHERE t.{version_name} > {}{}",
             key.wire().typname(),
             layout.columns[version].wire().typname(),
             key.stored("u.k"),
             layout.columns[version].stored("u.v"),
             if layout.distributed {
                 format!(
-                    " AND t.{key_column} = ANY($1::{}[]::{}[])",
+                    " AND t.{key_column} {equals} ANY($1::{}[]::{}[])",
                     key.wire().typname(),
                     key.cast
                 )
@@ -243,7 +246,7 @@ impl Statements {
         );
         let lock = |direction: &str| {
             format!(
-                "SELECT FROM {table} WHERE {key_column} = ANY($1::{}[]::{}[]) ORDER BY {key_column} {direction} \
+                "SELECT FROM {table} WHERE {key_column} {equals} ANY($1::{}[]::{}[]) ORDER BY {key_column} {direction} \
                  FOR NO KEY UPDATE",
                 key.wire().typname(),
                 key.cast
@@ -283,9 +286,10 @@ fn known_rows(table: &str, layout: &Layout, names: &[String]) -> (String, String
     }
     let key = &layout.columns[layout.key];
     let cte = format!(
-        "known AS MATERIALIZED (SELECT {} FROM {table} WHERE {} = ANY(${}::{}[]::{}[])), ",
+        "known AS MATERIALIZED (SELECT {} FROM {table} WHERE {} {} ANY(${}::{}[]::{}[])), ",
         names.join(", "),
         names[layout.key],
+        key.operator("="),
         layout.key + 1,
         key.wire().typname(),
         key.cast

@@ -249,6 +249,194 @@ fn a_text_that_may_be_longer_than_its_column_is_told_with_both_lengths() {
 }
 
 #[test]
+fn privileges_on_the_columns_that_are_written_are_enough() {
+    let database = Database::direct();
+    let role = format!("role_{}", database.name);
+    let own = "customer_id, customer_name, email, record_type, quality_score, created_at, validation_status, needs_review, \
+               source_version, sync_id, updated_at";
+    database.run(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; \
+         REVOKE INSERT, UPDATE ON customers FROM {role}; GRANT INSERT ({own}), UPDATE ({own}) ON customers TO {role}; \
+         REVOKE UPDATE (customer_id) ON customers FROM {role}"
+    ));
+    let api = Server::new().records(super::texts(20)).start();
+    let place = at(&database)
+        .with_api(api.url())
+        .env("DB_USER", &role)
+        .env("DB_PASSWORD", "pw");
+    look(&place, 0);
+    place.sync(&[]).0.expect(0);
+    database.run("UPDATE customers SET customer_name = 'x'");
+    let (finished, report) = place.sync(&[]);
+    finished.expect(0);
+    assert_eq!(report["ledger"]["updated"], 20, "{report}");
+    database.run(&format!("REVOKE UPDATE (email) ON customers FROM {role}"));
+    let result = look(&place, 2);
+    failed(
+        &result,
+        "privileges",
+        "lacks UPDATE on public.customers",
+        "GRANT UPDATE ON \"public\".\"customers\"",
+    );
+    drop(place);
+    database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn a_role_that_may_not_create_tables_is_told_the_grant_and_one_that_need_not_may_not() {
+    let database = Database::direct();
+    let role = format!("role_{}", database.name);
+    database.run(&format!(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE ROLE {role} LOGIN PASSWORD 'pw'; \
+         GRANT USAGE ON SCHEMA public TO {role}"
+    ));
+    let place = at(&database).env("DB_USER", &role).env("DB_PASSWORD", "pw");
+    let applied = place.run(&["check-db", "--apply-schema", "--output", "json"]);
+    applied.expect(2);
+    failed(
+        &applied.json(),
+        "apply-schema",
+        "permission denied for schema public",
+        "type the GRANTs",
+    );
+    failed(
+        &applied.json(),
+        "privileges",
+        "lacks CREATE on schema public, where a table is missing",
+        &format!("GRANT CREATE ON SCHEMA \"public\" TO \"{role}\";"),
+    );
+    database.run(
+        check(&applied.json(), "privileges")["hint"]
+            .as_str()
+            .unwrap(),
+    );
+    place.run(&["check-db", "--apply-schema"]).expect(0);
+    // Where nothing is missing nothing is asked for: not the schema, and not the tables, which are another's.
+    database.run(&format!(
+        "REVOKE CREATE ON SCHEMA public FROM {role}; REASSIGN OWNED BY {role} TO CURRENT_USER; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    place.run(&["check-db", "--apply-schema"]).expect(0);
+    drop(place);
+    database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn a_column_too_narrow_for_what_datasync_fills_is_told_and_typing_the_remedy_helps() {
+    let database = Database::undistributed();
+    database.run("CREATE TYPE status AS ENUM ('VALID', 'INVALID')");
+    let place = at(&database);
+    for (column, ty) in [
+        ("validation_status", "varchar(3)"),
+        ("validation_status", "integer"),
+        ("validation_status", "status"),
+        ("needs_review", "varchar(3)"),
+        ("needs_review", "date"),
+        ("source_version", "date"),
+        ("source_version", "text"),
+    ] {
+        database.run(&format!(
+            "ALTER TABLE customers DROP {column}; ALTER TABLE customers ADD {column} {ty}"
+        ));
+        let result = look(&place, 2);
+        let told = format!("column {column} of public.customers is ");
+        failed(&result, "columns", &told, "type: ALTER TABLE");
+        let hint = check(&result, "columns")["hint"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        database.run(hint.strip_prefix("type: ").unwrap());
+        look(&place, 0);
+    }
+}
+
+#[test]
+fn a_key_is_only_to_be_made_unique_where_postgresql_would_do_it() {
+    let database = Database::undistributed();
+    let place = at(&database);
+    let hint = |words: &str| {
+        let result = look(&place, 2);
+        failed(&result, "key", "not unique by itself", words);
+        check(&result, "key")["hint"].as_str().unwrap().to_owned()
+    };
+    let typed = |hint: &str| {
+        let statement = hint.rsplit_once("type: ").unwrap().1;
+        database.run(statement);
+        look(&place, 0);
+    };
+    database.run(
+        "ALTER TABLE customers DROP CONSTRAINT customers_customer_id_key; \
+         INSERT INTO customers (customer_id) VALUES ('a'), ('a'), ('b')",
+    );
+    let told = hint("some rows have the same customer_id: remove all but one of each");
+    let list = told
+        .split_once('(')
+        .unwrap()
+        .1
+        .split_once(" lists them)")
+        .unwrap()
+        .0;
+    assert_eq!(
+        database.list(&format!("SELECT count::text FROM ({list}) l")),
+        ["2"]
+    );
+    database.run("DELETE FROM customers c USING customers d WHERE c.customer_id = d.customer_id AND c.id > d.id");
+    typed(&told);
+    database.run(
+        "ALTER TABLE customers DROP CONSTRAINT customers_customer_id_key; \
+         CREATE UNIQUE INDEX partly ON customers (customer_id) WHERE needs_review",
+    );
+    typed(&hint("partly is unique but partial"));
+    database
+        .run("TRUNCATE customers; ALTER TABLE customers ALTER customer_id TYPE json USING NULL");
+    typed(&hint("a column of this type cannot be unique"));
+    database.run(
+        "ALTER TABLE customers RENAME TO clients; CREATE VIEW customers AS SELECT * FROM clients",
+    );
+    hint("name the table behind it");
+    database.run(
+        "DROP VIEW customers; CREATE TABLE customers (LIKE clients) PARTITION BY HASH (email)",
+    );
+    hint("only where it is partitioned by customer_id alone");
+    // A key that is the primary key is as good as any.
+    database.run(
+        "DROP TABLE customers; ALTER TABLE clients RENAME TO customers; \
+         DO $$ DECLARE c text; BEGIN FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = 'customers'::regclass \
+           LOOP EXECUTE format('ALTER TABLE customers DROP CONSTRAINT %I', c); END LOOP; END $$; \
+         ALTER TABLE customers ADD PRIMARY KEY (customer_id)",
+    );
+    look(&place, 0);
+}
+
+#[test]
+fn what_else_acts_on_the_rows_is_told() {
+    let database = Database::undistributed();
+    let place = at(&database);
+    let facts = || {
+        let result = look(&place, 0);
+        check(&result, "beside")["detail"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(facts(), "filled by their defaults: id");
+    database.run(
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TRIGGER touch BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION touch(); \
+         CREATE RULE also AS ON UPDATE TO customers WHERE false DO ALSO NOTHING; \
+         ALTER TABLE customers ADD region text DEFAULT 'x'",
+    );
+    let told = facts();
+    for fact in [
+        "trigger touch fires on what is written",
+        "rule also rewrites what is written",
+        "filled by their defaults: id, region",
+    ] {
+        assert!(told.contains(fact), "{told}");
+    }
+}
+
+#[test]
 fn columns_that_take_no_value_directly_and_times_without_a_zone_are_told() {
     let database = Database::undistributed();
     let place = at(&database);
@@ -300,15 +488,14 @@ fn each_missing_privilege_is_named_with_its_grant_and_granting_them_helps() {
          CREATE SEQUENCE numbers OWNED BY customers.id; "
     ));
     let place = at(&database).env("DB_USER", &role).env("DB_PASSWORD", "pw");
-    let mut result = look(&place, 2);
+    database.run("CREATE INDEX ON customers (email)");
+    let result = look(&place, 2);
     failed(
         &result,
         "privileges",
         "lacks USAGE on schema public",
         &format!("GRANT USAGE ON SCHEMA \"public\" TO \"{role}\";"),
     );
-    database.run(check(&result, "privileges")["hint"].as_str().unwrap());
-    result = look(&place, 2);
     for (detail, hint) in [
         (
             "INSERT, UPDATE on public.customers",

@@ -124,7 +124,7 @@ fn schemas(
     let rows = conn.query(WHAT, SCHEMAS, &[(&names, Type::TEXT_ARRAY)])?;
     let mut missing: Vec<Missing> = Vec::new();
     for (row, schema) in rows.iter().zip(names) {
-        let unreadable = |error| StoreError::from_driver(WHAT, &error);
+        let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
         let there: bool = row.try_get(0).map_err(unreadable)?;
         let usable: bool = row.try_get(1).map_err(unreadable)?;
         let creatable: bool = row.try_get(2).map_err(unreadable)?;
@@ -182,7 +182,7 @@ fn lacking<'a>(
     )?;
     let mut lacking: Vec<(usize, Vec<String>)> = Vec::new();
     for row in &rows {
-        let unreadable = |error| StoreError::from_driver(WHAT, &error);
+        let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
         let place: i64 = row.try_get(0).map_err(unreadable)?;
         let privilege: Option<String> = row.try_get(1).map_err(unreadable)?;
         let place = usize::try_from(place - 1).unwrap_or_default();

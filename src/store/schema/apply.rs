@@ -101,11 +101,13 @@ WHERE EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespa
         .collect())
 }
 
-/// What a statement makes: a table or index, or a column of a table. Nothing for any other statement, which always runs.
+/// What a statement makes: a table, view or index, or a column of a table. Nothing for any other statement, which always
+/// runs. A view that is there stays as it is: one that changes has to get another name.
 fn made_by(statement: &str) -> (&str, &str) {
     let words: Vec<&str> = statement.split_whitespace().collect();
     match words[..] {
-        ["CREATE", "TABLE", "IF", "NOT", "EXISTS", table, ..] => (table, ""),
+        ["CREATE", "TABLE", "IF", "NOT", "EXISTS", table, ..]
+        | ["CREATE", "OR", "REPLACE", "VIEW", table, ..] => (table, ""),
         ["CREATE", "INDEX", "IF", "NOT", "EXISTS", index, ..]
         | [
             "CREATE",

@@ -126,7 +126,7 @@ fn make_unique(conn: &mut Connection, db: &Database, column: &str) -> Result<Str
     let Some(row) = rows.first() else {
         return Ok(usual);
     };
-    let unreadable = |error| StoreError::from_driver(WHAT, &error);
+    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     let sortable: bool = row.try_get(1).map_err(unreadable)?;
     let unusable = text(row, 2)?;
     Ok(match text(row, 0)? {

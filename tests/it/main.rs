@@ -34,6 +34,7 @@ mod report;
 mod simulation;
 mod size;
 mod soak;
+mod sources;
 mod store;
 mod support;
 mod sync;

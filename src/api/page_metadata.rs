@@ -77,7 +77,7 @@ const DONE: [&str; 7] = [
     "endofstream",
     "isdone",
 ];
-const TOTAL: [&str; 18] = [
+const TOTAL: [&str; 20] = [
     "total",
     "totalcount",
     "totalrecords",
@@ -94,10 +94,13 @@ const TOTAL: [&str; 18] = [
     "recordstotal",
     "fullcount",
     "numfound",
+    "nbhits",
+    // Before `total_count` of Directus, which counts what the filter leaves out as well.
+    "filtercount",
     "odatacount",
     "itemstotal",
 ];
-const TOTAL_PAGES: [&str; 10] = [
+const TOTAL_PAGES: [&str; 11] = [
     "totalpages",
     "totalpage",
     "numpages",
@@ -108,6 +111,7 @@ const TOTAL_PAGES: [&str; 10] = [
     "totalpagecount",
     "numberofpages",
     "maxpage",
+    "nbpages",
 ];
 const PAGE: [&str; 9] = [
     "page",
@@ -350,7 +354,7 @@ impl<'p> PageMetadata<'p> {
     /// A link: at the configured place, else in the Link header, else in the body.
     fn link(&self) -> Continuation {
         if let Some(path) = &self.paging.next_path {
-            let Some(value) = path::at(self.beside, path) else {
+            let Some(value) = at_or_null(self.beside, path) else {
                 return Continuation::Absent;
             };
             return match as_target(value) {
@@ -379,7 +383,7 @@ impl<'p> PageMetadata<'p> {
             if let Some(target) = target {
                 return next(Next::Link(target), entry.place.clone());
             }
-            ended |= entry.key == "next" && entry.value.is_null();
+            ended |= entry.key == "next" && (entry.value.is_null() || entry.value == "");
         }
         if self.has_relations_without_next() {
             ended = true;
@@ -391,9 +395,10 @@ impl<'p> PageMetadata<'p> {
         }
     }
 
-    /// `links` or `_links` with other relations and no `next`.
+    /// `links` or `_links` with relations to other pages and no `next`. A link to itself says nothing: every resource of HAL
+    /// has one.
     fn has_relations_without_next(&self) -> bool {
-        let others = ["prev", "previous", "first", "last", "self"];
+        let others = ["prev", "previous", "first", "last"];
         let in_links = |entry: &&Entry| matches!(entry.parent.as_str(), "links" | "link" | "view");
         let of = self.entries.iter().filter(in_links);
         let mut relations = of.map(|entry| entry.key.as_str()).peekable();
@@ -411,7 +416,7 @@ impl<'p> PageMetadata<'p> {
                 _ => Place::Body(path.clone()),
             };
             let value = match self.paging.cursor_in {
-                CursorIn::Body => path::at(self.beside, path).cloned(),
+                CursorIn::Body => at_or_null(self.beside, path).cloned(),
                 CursorIn::Header => self
                     .headers
                     .get(path.join("."))
@@ -433,13 +438,20 @@ impl<'p> PageMetadata<'p> {
             let is_cursor = NEXT_CURSOR.contains(&key)
                 || (key == "after" && CURSOR_CONTAINERS.contains(&entry.parent.as_str()))
                 || (key == "next" && !entry.value.is_number())
+                // fastapi-pagination: `next_page` is a text that is no number.
+                || (NEXT_PAGE.contains(&key)
+                    && entry.value.is_string()
+                    && as_number(&entry.value).is_none())
                 // Square, Airtable: a bare `cursor` or an opaque `offset` is the next one.
                 || (matches!(key, "cursor" | "offset") && entry.value.is_string());
             if !is_cursor {
                 continue;
             }
             match as_cursor(&entry.value) {
-                Some(cursor) if key != "next" || !looks_like_address(&cursor) => {
+                Some(cursor)
+                    if (key != "next" && !NEXT_PAGE.contains(&key))
+                        || !looks_like_address(&cursor) =>
+                {
                     return next(Next::Cursor(cursor), entry.place.clone());
                 }
                 _ => ended |= is_empty(&entry.value),
@@ -537,7 +549,7 @@ impl<'p> PageMetadata<'p> {
             let is_there = match (key, paging.cursor_in) {
                 ("cursor_path", CursorIn::Header) => self.headers.contains_key(path.join(".")),
                 ("cursor_path", CursorIn::LastRecord) => true,
-                _ => path::at(self.beside, path).is_some(),
+                _ => at_or_null(self.beside, path).is_some(),
             };
             if !is_there {
                 absent.push(format!("{key}: {}", path::text(path)));
@@ -605,6 +617,15 @@ impl<'p> PageMetadata<'p> {
                 })
             })
     }
+}
+
+/// The value at a path; below a null there is null.
+fn at_or_null<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path::at(value, path).or_else(|| {
+        (1..path.len())
+            .filter_map(|length| path::at(value, &path[..length]))
+            .find(|above| above.is_null())
+    })
 }
 
 fn next(value: Next, place: Place) -> Continuation {

@@ -6,10 +6,26 @@ use reqwest::Url;
 use super::super::client::{Client, Done};
 use super::super::error::{ApiError, Class, Kind};
 use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, Way, as_cursor};
+use super::address::set;
 use super::end::Proof;
 use super::page::{Nothing, Parsed};
 use super::{Course, Pages, State};
 use crate::config::path;
+
+/// Parameters that usually take the number of records before a page.
+const OFFSET_PARAMS: [&str; 9] = [
+    "offset",
+    "skip",
+    "start",
+    "$skip",
+    "$offset",
+    "limit_start",
+    "from",
+    "startAt",
+    "_start",
+];
+/// Parameters that usually take the id of the record before a page.
+const AFTER_PARAMS: [&str; 2] = ["starting_after", "after"];
 
 /// What style `auto` has found out.
 #[derive(Debug, Default)]
@@ -180,7 +196,7 @@ impl Pages {
                     }
                 };
                 lines.extend(metadata.more_line());
-                self.by_cursor(client, first, cursor, &names, lines)
+                self.by_cursor(client, first, metadata, cursor, &names, lines)
             }
             Next::Page(number) => {
                 let candidates = self.page_candidates(name, Some(number.saturating_sub(1)));
@@ -201,6 +217,7 @@ impl Pages {
         &self,
         client: &Client,
         first: &First<'_>,
+        metadata: &PageMetadata<'_>,
         cursor: &str,
         names: &[String],
         mut lines: Vec<String>,
@@ -232,7 +249,7 @@ impl Pages {
                 ..Detected::default()
             });
         }
-        Err(not_found(names))
+        Err(not_found(names, metadata))
     }
 
     /// There is more, by a total or a flag, and no next page is named.
@@ -260,22 +277,13 @@ impl Pages {
                 return Ok(found);
             }
             candidates = self.page_candidates("page", None);
-            for name in ["offset", "skip", "start"] {
-                candidates.push(Candidate {
-                    param: name.to_owned(),
-                    offset: true,
-                    first: Some(0),
-                    step: first.count,
-                });
-            }
-            for (name, offset) in [("_page", false), ("_start", true)] {
-                candidates.push(Candidate {
-                    param: name.to_owned(),
-                    offset,
-                    first: offset.then_some(0),
-                    step: if offset { first.count } else { 1 },
-                });
-            }
+            candidates.extend(usual_offsets(first.count));
+            candidates.push(Candidate {
+                param: "_page".to_owned(),
+                offset: false,
+                first: None,
+                step: 1,
+            });
         }
         self.try_all(client, first, metadata, candidates)
     }
@@ -374,7 +382,7 @@ impl Pages {
             }
             tried.push(candidate.param);
         }
-        Err(not_found(&tried))
+        Err(not_found(&tried, metadata))
     }
 
     /// Does this parameter bring the second page?
@@ -434,7 +442,7 @@ impl Pages {
         else {
             return Ok(None);
         };
-        for name in ["starting_after", "after"] {
+        for name in AFTER_PARAMS {
             let url = self.with(name, &id);
             if let Second::Differs(done) = self.second(client, first, &url)? {
                 let mut lines = vec![
@@ -465,13 +473,18 @@ impl Pages {
         first: &First<'_>,
         metadata: &PageMetadata<'_>,
     ) -> Result<Detected, ApiError> {
-        let named = self.named_candidates(first.count);
-        // All usual ways at once: an API that answers its first page again knows none of them.
+        let mut named = self.named_candidates(first.count);
         if named.is_empty() {
-            let mut url = self.with("page", "2");
-            for name in ["offset", "skip", "start"] {
-                super::address::set(&mut url, name, &first.count.to_string());
+            // What the page says of itself names the way.
+            if let Some(offset) = metadata.offset() {
+                let name = offset.place.name();
+                named = self.offset_candidates(name, offset.value, first.count);
+                named.truncate(1);
             }
+        }
+        // All usual ways at once: an API that answers its first page again knows none of them.
+        if named.is_empty() && !metadata.hints_at_more() {
+            let url = self.usual_ways_at_once(first);
             if matches!(self.second(client, first, &url)?, Second::Repeats) {
                 return Ok(Detected {
                     sign: Some(Proof::Same),
@@ -483,32 +496,21 @@ impl Pages {
         let mut candidates = named;
         if candidates.is_empty() {
             candidates = self.page_candidates("page", None);
-            for name in ["offset", "skip"] {
-                candidates.push(Candidate {
-                    param: name.to_owned(),
-                    offset: true,
-                    first: Some(0),
-                    step: first.count,
-                });
-            }
+            candidates.extend(usual_offsets(first.count));
         }
-        let mut refused = Vec::new();
         for candidate in &candidates {
-            if let Some(found) = self.verify(client, first, metadata, candidate)? {
+            let found = if candidate.offset {
+                self.by_offset(client, first, candidate)?
+            } else {
+                self.verify(client, first, metadata, candidate)?
+            };
+            if let Some(found) = found {
                 return Ok(found);
             }
             // The page beyond the first: the parameter is known, and there is nothing more.
             if !candidate.offset && self.knows_no_second_page(client, first, candidate)? {
-                return Ok(Detected {
-                    sign: Some(Proof::Empty),
-                    lines: vec![
-                        "style: page".to_owned(),
-                        format!("page_param: {}", candidate.param),
-                    ],
-                    ..Detected::default()
-                });
+                return Ok(no_second_page(candidate));
             }
-            refused.push(candidate.param.clone());
         }
         Ok(Detected {
             candidates: vec![
@@ -517,6 +519,46 @@ impl Pages {
                 "`style: cursor` with `cursor_param`, `cursor_path` and `cursor_in`".to_owned(),
             ],
             ..Detected::default()
+        })
+    }
+
+    /// One request with the usual parameters of the second page, whatever they are called.
+    fn usual_ways_at_once(&self, first: &First<'_>) -> Url {
+        let mut url = self.with("page", "2");
+        for name in ["_page", "pageNumber", "pagination[page]", "page[number]"] {
+            set(&mut url, name, "2");
+        }
+        for name in OFFSET_PARAMS {
+            set(&mut url, name, &first.count.to_string());
+        }
+        let last = first.parsed.last_record();
+        let id = last
+            .as_ref()
+            .and_then(|record| as_cursor(record.get("id")?));
+        if let Some(id) = id {
+            for name in AFTER_PARAMS {
+                set(&mut url, name, &id);
+            }
+        }
+        url
+    }
+
+    /// Does this parameter skip records? Beyond the first page there may be others, or none.
+    fn by_offset(
+        &self,
+        client: &Client,
+        first: &First<'_>,
+        candidate: &Candidate,
+    ) -> Result<Option<Detected>, ApiError> {
+        let start = candidate.first.unwrap_or(0);
+        let url = |number: u64| self.with(&candidate.param, &number.to_string());
+        let next = url(start + candidate.step);
+        Ok(match self.second(client, first, &next)? {
+            Second::Differs(done) => Some(numbered(candidate, start, Some((next, *done)))),
+            // It may be a filter that nothing passes: then it does not bring the first page either.
+            Second::Empty => matches!(self.second(client, first, &url(start))?, Second::Repeats)
+                .then(|| no_second_page(candidate)),
+            _ => None,
         })
     }
 
@@ -535,7 +577,12 @@ impl Pages {
             _ => false,
         };
         let zero = candidate.first == Some(0);
-        if !zero {
+        if candidate.offset {
+            let start = candidate.first.unwrap_or(0);
+            if !matches!(self.second(client, first, &number(start))?, Second::Repeats) {
+                return Ok(false);
+            }
+        } else if !zero {
             match self.second(client, first, &number(1))? {
                 Second::Repeats => {}
                 other if candidate.first.is_none() && is_end(&other) => {
@@ -586,13 +633,39 @@ impl Pages {
     }
 }
 
-fn not_found(tried: &[String]) -> ApiError {
-    let names: Vec<String> = tried.iter().map(|name| format!("`{name}`")).collect();
+/// The first page is all there is, and this parameter shows it.
+fn no_second_page(candidate: &Candidate) -> Detected {
+    let style = if candidate.offset { "offset" } else { "page" };
+    Detected {
+        sign: Some(Proof::Empty),
+        lines: vec![
+            format!("style: {style}"),
+            format!("{style}_param: {}", candidate.param),
+        ],
+        ..Detected::default()
+    }
+}
+
+fn usual_offsets(step: u64) -> impl Iterator<Item = Candidate> {
+    OFFSET_PARAMS.into_iter().map(move |name| Candidate {
+        param: name.to_owned(),
+        offset: true,
+        first: Some(0),
+        step,
+    })
+}
+
+fn not_found(tried: &[String], metadata: &PageMetadata<'_>) -> ApiError {
+    let quoted = |names: &[String]| -> String {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
     ApiError::new(
         Kind::NoNext,
         format!(
-            "the API has more records than the first page, and none of the usual parameters brings the next one (tried {})",
-            names.join(", ")
+            "the API has more records than the first page, which {} shows, and none of the usual parameters brings the next one (tried {})",
+            quoted(&metadata.looks()),
+            quoted(tried)
         ),
         "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path",
     )

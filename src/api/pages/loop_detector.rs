@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use super::end::Told;
 
+/// Pages in a row with one record, always the same, before it counts as one page again and again.
+const MAX_ALIKE_IN_A_ROW: u32 = 3;
 /// Empty pages in a row, each naming a next one, before we call it a loop.
 pub(super) const MAX_EMPTY_IN_A_ROW: u64 = 100;
 
@@ -129,6 +131,8 @@ pub(super) struct Order {
     next: u64,
     waiting: BTreeMap<u64, Noted>,
     previous: Prints,
+    /// Pages in a row that are one and the same record.
+    alike: u32,
     /// Records of the page that came last, in order.
     pub last_count: u64,
 }
@@ -147,8 +151,13 @@ impl Order {
                 sign,
             } = noted;
             let shared = prints.shared(&self.previous);
-            // Where a page is one record, neighbours may well be alike.
-            let tells = prints.len() > 1 || prints.len() < full;
+            // Where a page is one record, neighbours may well be alike, but not many in a row.
+            self.alike = if prints.len() == 1 && shared == 1 {
+                self.alike + 1
+            } else {
+                0
+            };
+            let tells = prints.len() > 1 || prints.len() < full || self.alike >= MAX_ALIKE_IN_A_ROW;
             let repeats = tells && prints.len() > 0 && shared == prints.len();
             told.shifted = tells && shared > 0 && !repeats;
             self.last_count = told.count;

@@ -92,7 +92,7 @@ pub fn shapes() -> Vec<Shape> {
                 body(with(json!({ "results": shown.records() }), "paging", next))
             },
             auto: ["empty", "same|-", "same|-", "marked"],
-            says: &["results"],
+            says: &["style:"],
             lines: "style: cursor, cursor_param: after, cursor_path: paging.next.after, size_param: limit, size: 100, end: absent",
             configured: [
                 "empty|stated",

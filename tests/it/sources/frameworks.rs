@@ -571,18 +571,19 @@ pub fn shapes() -> Vec<Shape> {
                 )
             },
             auto: [
-                "marked|announced|empty",
-                "marked|announced",
-                "marked|announced",
-                "marked|announced",
+                "empty|announced",
+                "announced|marked|same|-",
+                "announced|marked|same|-",
+                "announced|marked",
             ],
-            lines: "style: link, size_param: _count, size: 50, total_path: total",
+            lines: "style: link, size_param: _count, size: 50, total_path: total, end: absent",
             configured: [
-                "marked|announced|empty",
-                "marked|announced",
-                "marked|announced",
-                "marked|announced",
+                "empty|announced|stated",
+                "announced|single|stated",
+                "announced|single|stated",
+                "announced|marked|stated",
             ],
+            says: &["total"],
             ..PLAIN
         },
         Shape {
@@ -594,9 +595,9 @@ pub fn shapes() -> Vec<Shape> {
             answer: |shown| body(shown.records()).header("X-Total-Count", shown.all),
             auto: [
                 "empty|announced",
-                "announced|same",
-                "announced|same",
-                "announced|same",
+                "announced|same|empty",
+                "announced|same|empty",
+                "announced|same|empty",
             ],
             lines: "style: offset, offset_param: _start, size_param: _limit, size: 20, total_header: X-Total-Count",
             configured: [

@@ -3,6 +3,7 @@
 
 use super::super::client::{Client, Done};
 use super::super::error::ApiError;
+use super::super::page_metadata::{Continuation, PageMetadata, Way};
 use super::end::{Proof, Told};
 use super::loop_detector::Prints;
 use super::page::{Nothing, Page, Parsed, nothing};
@@ -53,8 +54,9 @@ impl Pages {
     ) -> Result<Found, ApiError> {
         let is_array = done.value.nothing != Some(Nothing::NoArray);
         if !self.is_numbered() {
-            // An empty array is an answer; anything less is asked for again.
-            if is_array {
+            // An empty array is an answer where the page says how it goes on, or that it does not; anything less is asked
+            // for again.
+            if is_array && self.says_how_it_goes_on(&done.value) {
                 return Ok(Found::Page(Box::new(done)));
             }
             return self
@@ -69,6 +71,7 @@ impl Pages {
         let confirm = !is_array
             || before.expected == Expected::Records
             || before.is_after_full
+            || !before.is_after_short
             || before.has_records_later;
         let mut done = done;
         if confirm {
@@ -86,6 +89,11 @@ impl Pages {
             state.evidence.see(Proof::Empty);
         });
         Ok(Found::Nothing(page))
+    }
+
+    fn says_how_it_goes_on(&self, parsed: &Parsed) -> bool {
+        let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
+        metadata.has_more().is_some() || metadata.next(Way::Any) != Continuation::Absent
     }
 
     /// A page that the API answered with an error.

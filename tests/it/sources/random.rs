@@ -64,7 +64,7 @@ impl Lane {
     fn read(&mut self, source: &Source) -> Reading {
         let api = plan(self.api.url(), &Self::mappings(source));
         let pages = Pages::new(&api, Want::default()).unwrap();
-        let threads = api.pagination.concurrency.max(1) as usize;
+        let threads = source.concurrency;
         while self.clients.len() < threads {
             self.clients.push(Client::new(&api).unwrap());
         }

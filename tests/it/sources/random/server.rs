@@ -20,6 +20,8 @@ pub enum Way {
     Offset,
     /// `cursor`, from `next_cursor` of the page before.
     Cursor,
+    /// `after`, the id of the last record.
+    LastId,
     /// An address, written in one of the forms of RFC 3986.
     Link(Form),
 }
@@ -95,6 +97,8 @@ pub enum Fault {
     ErrorInSuccess(bool),
     /// A page without records, but with everything else.
     Empty,
+    /// An empty array and nothing beside it.
+    Bare,
     /// No array where the records should be.
     Null,
     /// 204
@@ -153,10 +157,11 @@ impl Source {
             Form::Query,
             Form::Header,
         ];
-        let way = match random.u8(..8) {
+        let way = match random.u8(..9) {
             0..=2 => Way::Page(usize::from(random.u8(..4) > 0)),
             3 | 4 => Way::Offset,
             5 => Way::Cursor,
+            6 => Way::LastId,
             _ => Way::Link(pick(&mut random, &forms)),
         };
         let asked = random.usize(2..12);
@@ -197,6 +202,7 @@ impl Source {
             Fault::ErrorInSuccess(false),
             Fault::ErrorInSuccess(true),
             Fault::Empty,
+            Fault::Bare,
             Fault::Null,
             Fault::NoContent,
             Fault::Cut,
@@ -236,7 +242,8 @@ impl Source {
 
     /// Takes back what nobody could notice.
     fn leave_traces(&mut self) {
-        let numbered = self.is_numbered();
+        // Where no page names the next one, the end is found by asking beyond it.
+        let numbered = self.is_numbered() || self.way == Way::LastId;
         // Too small a total is noticed only where the source itself says that it goes on.
         if self.total == Total::TooSmall && numbered {
             self.total = Total::Absent;
@@ -245,6 +252,7 @@ impl Source {
         let is_told = self.total == Total::Honest && self.all > self.page_size();
         let is_hidden = match self.fault {
             // Asking again shows it, if that brings the page.
+            Fault::Bare => self.times == FOR_EVER || self.struck == 0,
             Fault::Status(404) | Fault::Null | Fault::NoContent => {
                 self.times == FOR_EVER && self.struck > 0 && numbered
             }
@@ -258,11 +266,16 @@ impl Source {
                 && self.times == FOR_EVER
                 && matches!(self.fault, Fault::Null | Fault::NoContent));
         // The first page is all that is known of the total then.
-        let tells = is_told && (self.struck > 0 || !matches!(self.fault, Fault::Empty));
+        let tells =
+            is_told && (self.struck > 0 || !matches!(self.fault, Fault::Empty | Fault::Bare));
         if is_hidden && !tells {
             self.fault = Fault::None;
         }
         if matches!(self.fault, Fault::PageBefore) && self.struck == 0 {
+            self.fault = Fault::None;
+        }
+        // What comes in at the front moves no record behind another.
+        if self.way == Way::LastId && self.fault == Fault::Inserted {
             self.fault = Fault::None;
         }
         // `auto` cannot know a parameter that nothing hints at; where it is ignored, that looks like a source of one page.
@@ -303,6 +316,9 @@ impl Source {
                 Way::Page(first) => format!("style: page, first: {first}, size: {size}"),
                 Way::Offset => format!("style: offset, size_param: page_size, size: {size}"),
                 Way::Cursor => format!("style: cursor, size: {size}"),
+                Way::LastId => format!(
+                    "style: cursor, cursor_param: after, cursor_path: id, cursor_in: last_record, size: {size}"
+                ),
                 Way::Link(_) => format!("style: link, size: {size}"),
             }
         };
@@ -339,6 +355,9 @@ impl Source {
         {
             return true;
         }
+        if self.way == Way::LastId {
+            return !matches!(self.beyond, Beyond::Status(400 | 416 | 422));
+        }
         if self.is_numbered() {
             return match self.beyond {
                 Beyond::Status(400 | 416 | 422) => {
@@ -365,6 +384,7 @@ impl Source {
         let name = match self.way {
             Way::Page(_) => "page",
             Way::Offset => "offset",
+            Way::LastId => "after",
             Way::Cursor | Way::Link(_) => "cursor",
         };
         if request.path != PATH {
@@ -386,6 +406,7 @@ impl Source {
                 number(text).map(|number| number.saturating_sub(first) * size)
             }
             (Some(text), Way::Offset) => number(text),
+            (Some(text), Way::LastId) => text.strip_prefix('R').and_then(number),
             (Some(text), _) => text.strip_prefix('c').and_then(number),
         };
         let Some(from) = from else { return bad(400) };
@@ -416,6 +437,7 @@ impl Source {
                 Fault::ErrorInSuccess(false) => {
                     return text(200, r#"{"error":{"code":"rate_limited"}}"#);
                 }
+                Fault::Bare => return text(200, r#"{"data":[]}"#),
                 Fault::Null => return text(200, r#"{"data":null}"#),
                 Fault::NoContent => return text(204, ""),
                 Fault::PageBefore => from = from.saturating_sub(size),
@@ -464,7 +486,7 @@ impl Source {
             Some(total) => page["total"] = json!(total),
         }
         let value = match self.way {
-            Way::Page(_) | Way::Offset => None,
+            Way::Page(_) | Way::Offset | Way::LastId => None,
             Way::Cursor => Some(("next_cursor", format!("c{to}"))),
             Way::Link(form) => Some(("next", link(form, request, to))),
         };

@@ -43,7 +43,7 @@ pub fn mappings(path: &str, records: &str, pagination: &str, fields: [&str; 2]) 
     };
     let [id, name] = fields;
     format!(
-        r#"version: 1.0
+        r"version: 1.0
 mappings:
   api:
     base_url: ${{API_BASE_URL}}
@@ -77,7 +77,7 @@ validation:
   customer_schema:
     required_fields: [customerId, customerName]
     field_types: {{ customerId: string, customerName: string }}
-"#
+"
     )
 }
 

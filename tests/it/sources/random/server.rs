@@ -115,6 +115,7 @@ pub enum Fault {
 
 /// See the file's head.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub struct Source {
     pub all: usize,
     pub way: Way,
@@ -450,14 +451,13 @@ impl Source {
         let all = self.all + inserted;
         if from >= all && from > 0 {
             match self.beyond {
-                Beyond::Empty => {}
                 Beyond::Null => return text(200, r#"{"data":null}"#),
                 Beyond::Status(204) => return text(204, ""),
                 Beyond::Status(status) => return text(status, r#"{"message":"no such page"}"#),
                 Beyond::LastPage if self.is_numbered() => {
-                    from = all.saturating_sub(1) / size * size
+                    from = all.saturating_sub(1) / size * size;
                 }
-                Beyond::LastPage => {}
+                Beyond::Empty | Beyond::LastPage => {}
             }
         }
         let to = (from + size).min(all).max(from);
@@ -481,7 +481,7 @@ impl Source {
         match total {
             None => {}
             Some(total) if self.total_in_header => {
-                headers.push(("X-Total-Count", total.to_string()))
+                headers.push(("X-Total-Count", total.to_string()));
             }
             Some(total) => page["total"] = json!(total),
         }

@@ -169,6 +169,8 @@ fn the_folder_of_the_tarball_works_where_it_is() {
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split_once(')').map(|(link, _)| link))
+        // The place within a page is not the file's name.
+        .filter_map(|link| link.split('#').next())
         // The records to try things with stay in the repository.
         .filter(|link| !link.contains("://") && !link.starts_with("fixtures/"));
     for link in links {

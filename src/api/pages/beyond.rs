@@ -142,7 +142,8 @@ impl Pages {
             });
             return Ok(Found::Nothing(page));
         }
-        if before.is_after_short {
+        // Only where pages are numbered is it known how large they are.
+        if before.is_after_short && self.is_numbered() {
             let page = self.end_at(index, error.tries(), Some("was refused"), |state| {
                 state.evidence.see(Proof::Short);
             });

@@ -556,8 +556,10 @@ impl Pages {
         Ok(match self.second(client, first, &next)? {
             Second::Differs(done) => Some(numbered(candidate, start, Some((next, *done)))),
             // It may be a filter that nothing passes: then it does not bring the first page either.
-            Second::Empty => matches!(self.second(client, first, &url(start))?, Second::Repeats)
-                .then(|| no_second_page(candidate)),
+            // What is empty twice is no passing fault.
+            Second::Empty => (matches!(self.second(client, first, &url(start))?, Second::Repeats)
+                && matches!(self.second(client, first, &next)?, Second::Empty))
+            .then(|| no_second_page(candidate)),
             _ => None,
         })
     }

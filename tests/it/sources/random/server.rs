@@ -253,6 +253,8 @@ impl Source {
         let is_told = self.total == Total::Honest && self.all > self.page_size();
         let is_hidden = match self.fault {
             // Asking again shows it, if that brings the page.
+            // The page itself says that it is the last then.
+            Fault::Empty if self.way == Way::LastId && self.flag != Flag::None => true,
             Fault::Bare => self.times == FOR_EVER || self.struck == 0,
             Fault::Status(404) | Fault::Null | Fault::NoContent => {
                 self.times == FOR_EVER && self.struck > 0 && numbered
@@ -364,8 +366,11 @@ impl Source {
                 Beyond::Status(400 | 416 | 422) => {
                     self.all > size && !self.all.is_multiple_of(size)
                 }
-                // One record again may be another that reads the same.
-                Beyond::LastPage => self.all > 1,
+                // One record again may be another that reads the same. The only page again may be a server that does not know the
+                // parameter, unless a smaller page shows that it does.
+                Beyond::LastPage => {
+                    self.all > 1 && (self.all > size || !matches!(self.size, Size::Always(_)))
+                }
                 _ => true,
             };
         }

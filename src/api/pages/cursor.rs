@@ -38,6 +38,10 @@ impl Pages {
         }
         let more = metadata.has_more();
         let next = match state.last_record.clone() {
+            // All that was announced is here: nothing more is asked for.
+            Some(_) if state.evidence.reliable_total() == Some(state.evidence.records()) => {
+                Continuation::Absent
+            }
             Some(path) => after_last_record(parsed, &path)?,
             None => metadata.next(state.way),
         };

@@ -5,6 +5,7 @@
 
 mod entries;
 mod link_header;
+mod names;
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -13,129 +14,10 @@ use crate::config::path;
 use crate::config::plan::{CursorIn, Pagination};
 
 use entries::{Entry, entries};
-
-/// Names are compared without case, hyphens, underscores and prefixes such as `@odata.`.
-const NEXT_LINK: [&str; 11] = [
-    "nexturl",
-    "nextlink",
-    "nextpageurl",
-    "nextpagelink",
-    "nextpageuri",
-    "nexthref",
-    "nexturi",
-    "nextpath",
-    "nextrecordsurl",
-    "nextpagepath",
-    "nextrecords",
-];
-const NEXT_PAGE: [&str; 3] = ["nextpage", "nextpagenumber", "nextpageno"];
-const NEXT_OFFSET: [&str; 3] = ["nextoffset", "nextstart", "nextskip"];
-const NEXT_CURSOR: [&str; 20] = [
-    "nextcursor",
-    "nextpagetoken",
-    "nexttoken",
-    "nextpagecursor",
-    "nextkey",
-    "nextmarker",
-    "nextid",
-    "nextpageid",
-    "nextcursormark",
-    "nextcontinuationtoken",
-    "continuationtoken",
-    "continuation",
-    "aftercursor",
-    "endcursor",
-    "startingafter",
-    "scrollid",
-    "bookmark",
-    "nextbookmark",
-    "nextsearchafter",
-    "nextoffset",
-];
-/// Where `after` means the next cursor.
-const CURSOR_CONTAINERS: [&str; 6] = ["next", "cursors", "cursor", "paging", "pages", "pagination"];
-const HAS_MORE: [&str; 12] = [
-    "hasmore",
-    "hasnext",
-    "hasnextpage",
-    "more",
-    "morerecords",
-    "moreresults",
-    "moreresult",
-    "moreitemsincollection",
-    "hasmoreitems",
-    "hasmorerows",
-    "hasmorepages",
-    "next",
-];
-const DONE: [&str; 7] = [
-    "islast",
-    "islastpage",
-    "lastpage",
-    "last",
-    "done",
-    "endofstream",
-    "isdone",
-];
-const TOTAL: [&str; 20] = [
-    "total",
-    "totalcount",
-    "totalrecords",
-    "totalelements",
-    "totalitems",
-    "totalresults",
-    "totalrows",
-    "totalsize",
-    "totalhits",
-    "totalentries",
-    "totalobjects",
-    "totaldocs",
-    "totalrecordcount",
-    "recordstotal",
-    "fullcount",
-    "numfound",
-    "nbhits",
-    // Before `total_count` of Directus, which counts what the filter leaves out as well.
-    "filtercount",
-    "odatacount",
-    "itemstotal",
-];
-const TOTAL_PAGES: [&str; 11] = [
-    "totalpages",
-    "totalpage",
-    "numpages",
-    "pagecount",
-    "pages",
-    "lastpage",
-    "pagestotal",
-    "totalpagecount",
-    "numberofpages",
-    "maxpage",
-    "nbpages",
-];
-const PAGE: [&str; 9] = [
-    "page",
-    "currentpage",
-    "pagenumber",
-    "pageno",
-    "pagenum",
-    "pageindex",
-    "curpage",
-    "current",
-    "thispage",
-];
-const SIZE: [&str; 9] = [
-    "perpage",
-    "pagesize",
-    "pagelen",
-    "itemsperpage",
-    "maxresults",
-    "pageitems",
-    "limit",
-    "size",
-    "take",
-];
-const OFFSET: [&str; 5] = ["offset", "skip", "start", "startat", "startindex"];
+use names::{
+    CURSOR_CONTAINERS, DONE, HAS_MORE, NEXT_CURSOR, NEXT_LINK, NEXT_OFFSET, NEXT_PAGE, OFFSET,
+    PAGE, SIZE, TOTAL, TOTAL_PAGES,
+};
 
 /// Something a page says, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Style `auto`, after the first page: how does this API page? What the page shows is tried on the second page before it
 //! is believed, and that page is kept for its turn. Where nothing shows, the API is asked whether it pages at all.
 
+mod candidates;
+
 use reqwest::Url;
 
 use super::super::client::{Client, Done};
@@ -12,18 +14,8 @@ use super::page::{Nothing, Parsed};
 use super::{Course, Pages, State};
 use crate::config::path;
 
-/// Parameters that usually take the number of records before a page.
-const OFFSET_PARAMS: [&str; 9] = [
-    "offset",
-    "skip",
-    "start",
-    "$skip",
-    "$offset",
-    "limit_start",
-    "from",
-    "startAt",
-    "_start",
-];
+use candidates::{Candidate, OFFSET_PARAMS, cursor_params, usual_offsets};
+
 /// Parameters that usually take the id of the record before a page.
 const AFTER_PARAMS: [&str; 2] = ["starting_after", "after"];
 
@@ -63,16 +55,6 @@ impl Detected {
         state.seen.lines = self.lines;
         state.seen.candidates = self.candidates;
     }
-}
-
-/// A way to ask for the second page.
-#[derive(Clone, Debug)]
-struct Candidate {
-    param: String,
-    offset: bool,
-    /// Number of the first page; none where only an answer can tell.
-    first: Option<u64>,
-    step: u64,
 }
 
 /// What an attempt at the second page brought, beside the first page.
@@ -286,83 +268,6 @@ impl Pages {
             });
         }
         self.try_all(client, first, metadata, candidates)
-    }
-
-    /// Where mappings.yaml names a parameter, that is the one.
-    fn named_candidates(&self, count: u64) -> Vec<Candidate> {
-        let page = self.paging.page_param.named().map(|name| Candidate {
-            param: name.to_owned(),
-            offset: false,
-            first: self.paging.first,
-            step: 1,
-        });
-        let offset = self.paging.offset_param.named().map(|name| Candidate {
-            param: name.to_owned(),
-            offset: true,
-            first: Some(self.paging.first.unwrap_or(0)),
-            step: count,
-        });
-        page.into_iter().chain(offset).collect()
-    }
-
-    fn page_candidates(&self, name: &str, first: Option<u64>) -> Vec<Candidate> {
-        if self.paging.page_param.named().is_some() {
-            return self.named_candidates(1).into_iter().take(1).collect();
-        }
-        let mut names = vec!["page", "pagination[page]", "page[number]"];
-        let plain = name.trim_start_matches("x-").to_ascii_lowercase();
-        if [
-            "pageno",
-            "page_no",
-            "pageindex",
-            "page_index",
-            "pagenum",
-            "pagenumber",
-            "page_number",
-            "p",
-        ]
-        .contains(&plain.as_str())
-        {
-            names.insert(0, name);
-            names.insert(2, "pageNumber");
-        } else {
-            names.push("pageNumber");
-        }
-        if first.is_none() {
-            names.truncate(1);
-        }
-        names
-            .into_iter()
-            .map(|name| Candidate {
-                param: name.to_owned(),
-                offset: false,
-                first,
-                step: 1,
-            })
-            .collect()
-    }
-
-    fn offset_candidates(&self, name: &str, first: u64, step: u64) -> Vec<Candidate> {
-        let name = match self.paging.offset_param.named() {
-            Some(named) => named,
-            None if name.eq_ignore_ascii_case("content-range") => "offset",
-            None => name.trim_start_matches('_'),
-        };
-        let mut names = vec![name];
-        for other in ["offset", "pagination[start]", "_start"] {
-            if name != other && self.paging.offset_param.named().is_none() {
-                names.push(other);
-            }
-        }
-        names
-            .into_iter()
-            .map(|name| Candidate {
-                param: name.to_owned(),
-                offset: true,
-                first: Some(first),
-                step,
-            })
-            .collect()
     }
 
     fn try_all(
@@ -648,15 +553,6 @@ fn no_second_page(candidate: &Candidate) -> Detected {
     }
 }
 
-fn usual_offsets(step: u64) -> impl Iterator<Item = Candidate> {
-    OFFSET_PARAMS.into_iter().map(move |name| Candidate {
-        param: name.to_owned(),
-        offset: true,
-        first: Some(0),
-        step,
-    })
-}
-
 fn not_found(tried: &[String], metadata: &PageMetadata<'_>) -> ApiError {
     let quoted = |names: &[String]| -> String {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -707,44 +603,4 @@ fn numbered(candidate: &Candidate, first: u64, ahead: Option<(Url, Done<Parsed>)
         lines,
         ..Detected::default()
     }
-}
-
-/// Parameters that may take a cursor of this name, the likeliest first.
-fn cursor_params(name: &str) -> Vec<String> {
-    let plain: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect();
-    let family: &[&str] = match plain.as_str() {
-        "nextpagetoken" if name.contains('_') => &["next_page_token", "page_token", "pageToken"],
-        "nextpagetoken" => &["pageToken", "nextPageToken", "page_token"],
-        "nexttoken" => &["next_token", "nextToken", "pagination_token", "NextToken"],
-        "nextcursor" => &["cursor", "starting_after", "start_cursor", "after"],
-        "after" | "endcursor" => &["after", "cursor"],
-        "startingafter" => &["starting_after"],
-        "aftercursor" => &["page[after]", "after", "after_cursor"],
-        "offset" | "nextoffset" => &["offset"],
-        "continuationtoken" | "continuation" | "nextcontinuationtoken" => {
-            &["continuationToken", "continuation_token", "continuation"]
-        }
-        "nextmarker" => &["marker", "Marker"],
-        "nextcursormark" => &["cursorMark"],
-        "next" => &["cursor", "next", "after", "start"],
-        _ => &["cursor"],
-    };
-    let mut names: Vec<String> = family.iter().map(|name| (*name).to_owned()).collect();
-    // Its own name, and that without `next`.
-    let own = name.trim_start_matches("x-");
-    let bare = own
-        .trim_start_matches("next_")
-        .trim_start_matches("next-")
-        .to_owned();
-    for name in [own.to_owned(), bare] {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names.truncate(6);
-    names
 }

@@ -1,0 +1,158 @@
+//! Pages on their way through the pipeline: what a fetch thread does, and what the shaping thread takes of it, in order.
+//!
+//! Starts no thread. Knows nothing of writers.
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
+use super::{Event, Feed, Limits, PageInput};
+use crate::api::{ApiError, Client};
+
+/// Where the shaping thread takes pages from, and returns the permit of each.
+pub(super) struct PagesOut {
+    pub(super) pages: Receiver<(u64, Result<PageInput, ApiError>)>,
+    pub(super) permits: Sender<()>,
+}
+
+/// One fetch thread.
+pub(super) fn fetch(
+    feed: &Feed<'_>,
+    permits: &Receiver<()>,
+    pages_in: &Sender<(u64, Result<PageInput, ApiError>)>,
+) {
+    match feed {
+        Feed::Api {
+            api,
+            pages,
+            clock_offset,
+            ..
+        } => {
+            let client = match Client::new(api) {
+                Ok(client) => client,
+                Err(error) => {
+                    pages.stop();
+                    // Shaping has ended: then there is a worse error than this one.
+                    pages_in.send((0, Err(error))).unwrap_or_default();
+                    return;
+                }
+            };
+            while permits.recv().is_ok() {
+                let Some(next) = pages.next(&client) else {
+                    break;
+                };
+                let (index, sheet) = match next {
+                    Ok(page) => {
+                        let sheet = PageInput {
+                            text: page.text,
+                            records: page.records,
+                            requested_at: page.requested_at_local_micros + clock_offset,
+                            announced_total: page.announced_total,
+                        };
+                        (page.index, Ok(sheet))
+                    }
+                    // Pages are numbered from 1 in messages; an error of no page comes after all of them.
+                    Err(error) => (
+                        error.page().map_or(u64::MAX, |number| number - 1),
+                        Err(error),
+                    ),
+                };
+                if pages_in.send((index, sheet)).is_err() {
+                    break;
+                }
+            }
+        }
+        Feed::Sheets(sheets) => {
+            for (index, sheet) in sheets.iter().enumerate() {
+                if permits.recv().is_err()
+                    || pages_in.send((index as u64, Ok(sheet.clone()))).is_err()
+                {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The shaping thread: pages in order, until they end or one has failed.
+pub(super) fn shape_all(
+    mut shaper: Shaper<'_>,
+    PagesOut { pages, permits }: &PagesOut,
+    events: &Sender<Event<'_>>,
+    limits: &Limits<'_>,
+) -> ShapeStats {
+    let mut order = InOrder::new(0);
+    let mut intake = Intake {
+        left: limits.records.unwrap_or(u64::MAX),
+        failed: false,
+        limits,
+        events,
+    };
+    loop {
+        match pages.recv_timeout(LONGEST_WAIT / 4) {
+            Ok((index, page)) => order.add(index, page),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        while let Some(page) = order.take() {
+            // Fetch threads that have ended do not need their permit.
+            permits.try_send(()).unwrap_or_default();
+            intake.take(page, &mut shaper);
+        }
+        shaper.send_overdue();
+    }
+    // Pages beyond a gap: the gap is a page that was given up, and the first of them says why or nobody does.
+    for page in order.rest() {
+        if page.is_err() {
+            intake.take(page, &mut shaper);
+        }
+    }
+    shaper.finish()
+}
+
+/// What the shaping thread takes of the pages: up to the limit, and nothing after a page that failed or a brake.
+struct Intake<'a, 'e> {
+    /// Records that may still come.
+    left: u64,
+    failed: bool,
+    limits: &'a Limits<'a>,
+    events: &'a Sender<Event<'e>>,
+}
+
+impl<'e> Intake<'_, 'e> {
+    fn take(&mut self, page: Result<PageInput, ApiError>, shaper: &mut Shaper<'_>) {
+        if self.failed {
+            // What comes after a page that failed is fetched again by the next run.
+            return;
+        }
+        match page {
+            Ok(sheet) => self.shape(sheet, shaper),
+            Err(error) => self.end(Event::FetchFailed(error)),
+        }
+    }
+
+    fn shape(&mut self, mut sheet: PageInput, shaper: &mut Shaper<'_>) {
+        let brake = &self.limits.brake;
+        if let Some(stop) = sheet
+            .announced_total
+            .and_then(|total| brake.on_announced(total))
+        {
+            return self.end(Event::Braked(stop));
+        }
+        sheet
+            .records
+            .truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= sheet.records.len() as u64;
+        let own = shaper.add(&sheet, self.limits.shard);
+        if let Some(stop) = shaper.check_rejections(brake) {
+            self.end(Event::Braked(stop));
+        }
+        // The ledger outlives this thread.
+        self.events.send(Event::Shaped(own)).unwrap_or_default();
+    }
+
+    /// No further page is shaped.
+    fn end(&mut self, why: Event<'e>) {
+        self.failed = true;
+        self.events.send(why).unwrap_or_default();
+    }
+}

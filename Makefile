@@ -39,7 +39,7 @@ VALGRIND_OPTIONS = --quiet --error-exitcode=99 --leak-check=full --show-leak-kin
 memcheck: ## Run the commands, cases, reports, retries and the spool of the optimised program under valgrind (ten minutes)
 	. scripts/postgres.sh && pg_require && valgrind_require && PATH="$$PG_BIN:$$PATH" && $(RELEASE) && \
 		$(SHIPPED) DATASYNC_TEST_WRAPPER="$$VALGRIND $(VALGRIND_OPTIONS)" $(CARGO) test --locked --test it -- \
-		commands::every_row commands::every_command incidents:: memory_errors::
+		commands::every_row commands::every_command_ends_in_order_without_a_database incidents:: memory_errors::
 
 lint: ## Check the formatting, and clippy with warnings as errors
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }

@@ -92,6 +92,14 @@ pub fn set_run_id(id: &str) {
     }
 }
 
+/// Lines that sum up others are of no use: programs read this log, or `-v` asks for everything.
+pub fn wants_everything() -> bool {
+    let json = LOGGER
+        .get()
+        .is_some_and(|logger| logger.format == LogFormat::Json);
+    json || log::log_enabled!(target: "datasync::pipeline::rejected", Level::Info)
+}
+
 /// The last lines logged, oldest first.
 pub fn last_lines(count: usize) -> Vec<String> {
     let Some(logger) = LOGGER.get() else {

@@ -28,6 +28,7 @@ use crate::exit::{self, Busy, Exit};
 use crate::incident::{Failure, Remark};
 use crate::pipeline::{self, Feed, Flow, Job, Keep, Limits, Rules, Target, Task};
 use crate::progress::Progress;
+use crate::record::Ledger;
 use crate::report::Report;
 use crate::shard::Shard;
 use crate::signals::Signals;
@@ -43,7 +44,7 @@ use watermark::Mark;
 const SHOWN_DIFFERENCES: usize = 20;
 
 /// What was asked for on the command line.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     pub purpose: Purpose,
     /// In records.
@@ -59,6 +60,8 @@ pub struct Request {
     pub since: Option<jiff::Timestamp>,
     /// Only the records of this share.
     pub shard: Option<Shard>,
+    /// The source should be read again, but the API is known to be away: the cause, and a sentence. The run fails of it.
+    pub api_down: Option<(Cause, String)>,
 }
 
 impl Request {
@@ -187,6 +190,8 @@ struct Run<'a> {
     braked: bool,
     rejections: pipeline::RejectionLog,
     replayed: u64,
+    /// What became of stored rejections that were decided again; part of the run's ledger.
+    decided_again: Option<Ledger>,
     next_batch: u64,
     exit: Exit,
     /// What went wrong, worst first in the end.
@@ -195,6 +200,8 @@ struct Run<'a> {
     remarks: Vec<Remark>,
     /// The database needs a person: nothing is fetched.
     fatal: bool,
+    /// Why nothing was fetched, where what earlier runs fetched comes first.
+    waiting_for: Option<String>,
 }
 
 impl Run<'_> {
@@ -253,8 +260,12 @@ impl Run<'_> {
             self.start_log();
             self.move_from_state_dir();
         }
-        if let Some(reason) = self.why_not_fetch()? {
-            log::error!("{reason}");
+        if self.fatal && self.connection.is_none() && !self.is_dry() {
+            // The database needs a person first, as the report says.
+            return Ok(Flow::default());
+        }
+        self.waiting_for = self.why_not_fetch()?;
+        if self.waiting_for.is_some() {
             return Ok(Flow::default());
         }
         if !self.is_dry() {
@@ -270,6 +281,7 @@ impl Run<'_> {
             && self.connection.is_some()
         {
             flow = self.decide_again(progress)?;
+            self.decided_again = Some(flow.ledger);
         }
         if !self.request.purpose.fetches() {
             return Ok(flow);
@@ -358,19 +370,15 @@ impl Run<'_> {
         }
     }
 
-    /// With the database away nothing is fetched when a person is needed, or when earlier records wait already.
+    /// With the database away nothing is fetched when earlier records wait already.
     fn why_not_fetch(&self) -> Result<Option<String>> {
         if self.connection.is_some() || self.is_dry() {
             return Ok(None);
         }
-        if self.fatal {
-            return Ok(Some(
-                "nothing was fetched: the database needs a person first".to_owned(),
-            ));
-        }
         let waiting = self.spool.files()?.len();
         Ok((waiting > 0).then(|| {
-            format!("nothing was fetched: {waiting} batches of earlier runs wait in the spool until the database is back")
+            let (batches, wait) = if waiting == 1 { ("batch", "waits") } else { ("batches", "wait") };
+            format!("nothing was fetched: {waiting} {batches} of earlier runs {wait} in the spool until the database is back")
         }))
     }
 }

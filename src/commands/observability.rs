@@ -92,7 +92,7 @@ fn summary(exit: Exit, report: Option<&Report>) -> String {
     format!(
         "exit {}: {}\n{}\n",
         exit.code(),
-        report::meaning(exit),
+        report.map_or(report::meaning(exit), |report| report.meaning(exit)),
         counts.join(", ")
     )
 }

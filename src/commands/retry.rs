@@ -90,7 +90,17 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     let (fetch, full) = unread.fold((false, false), |(_, full), case| {
         (true, full || case.evidence.full)
     });
+    let failed = found
+        .iter()
+        .find(|check| !check.ok && check.of == Side::Api);
+    let api_down = failed.filter(|_| fetch).map(|check| {
+        (
+            known_cause(&cases, plan),
+            format!("the API is not well yet: {}", check.detail),
+        )
+    });
     let request = Request {
+        api_down,
         purpose: Purpose::Retry {
             // With the API away the spool can still be brought home.
             fetch: fetch && api_ok,
@@ -101,7 +111,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     };
     let progress =
         Progress::new(!global.quiet && !global.no_color && global.output == Output::Text);
-    let (mut report, mut exit) = match run::sync(plan, &request, &signals, progress) {
+    let (mut report, exit) = match run::sync(plan, &request, &signals, progress) {
         Ok(done) => done,
         Err(error) => {
             // It ended before it had begun: another run is at work, or the tables do not fit.
@@ -111,17 +121,6 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
             return Err(error);
         }
     };
-    if exit == Exit::Success && fetch && !api_ok {
-        exit = Exit::Api;
-        report.exit_code = exit.code();
-        let failed = found
-            .iter()
-            .find(|check| !check.ok && check.of == Side::Api);
-        let why = failed.map_or("", |check| check.detail.as_str());
-        report
-            .problems
-            .push(format!("the API is not well yet: {why}"));
-    }
 
     let mut connection = Connection::open(database, database.connection_timeout).ok();
     let outcome = Outcome {
@@ -261,6 +260,14 @@ fn note_checks(case: &mut Case, found: &[CheckFound]) {
             case.set(step, State::Failed, "datasync", Some(bad.join("; ")));
         }
     }
+}
+
+/// What an API that is away is counted as: the cause of the case that waits for it, so that no second one is opened.
+fn known_cause(cases: &[Case], plan: &Plan) -> Cause {
+    let known = cases
+        .iter()
+        .find(|case| matches!(case.fingerprint, Cause::Api(_)) && needs_fetch(case, plan));
+    known.map_or(Cause::api("check"), |case| case.fingerprint.clone())
 }
 
 /// Replaying the spool is enough only where everything had been fetched and the database alone had failed.

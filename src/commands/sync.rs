@@ -48,6 +48,7 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
         full: args.full,
         since: args.since,
         shard: args.shard,
+        api_down: None,
     };
     let started = Instant::now();
     let done = run::sync(plan, &request, &signals, progress);

@@ -286,6 +286,8 @@ pub fn response_times(answers: &Histogram, alert_seconds: f64) -> String {
 /// The colour of a run's outcome.
 pub fn color(run: &PastRun) -> &'static str {
     match outcome(run) {
+        // A threshold was crossed, or write-back failed.
+        "success" if run.exit_code.is_some_and(|code| code != 0) => "partial",
         "success" => "good",
         "partial" => "partial",
         "failed" | "killed" => "bad",

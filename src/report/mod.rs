@@ -9,6 +9,7 @@ pub mod history; // past runs as a table
 pub mod html; // the shell of a page
 pub mod page; // the page of one run
 pub mod past; // past runs on a page
+pub mod verdict; // how a run ended, in words and as a colour
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::histogram::Histogram;
 use crate::record::{Ledger, Message, WriteBackLedger};
+use verdict::Verdict;
 
 /// Records to review, and rejected ones, that the text of a dry run names.
 const LISTED: usize = 5;
@@ -119,6 +121,12 @@ pub struct Report {
     pub ledger: Ledger,
     pub flagged: u64,
     pub replayed: u64,
+    /// Of stored rejections that were decided again: part of the ledger.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_ledger"
+    )]
+    pub decided_again: Option<Ledger>,
     pub pages: u64,
     pub api_retries: u64,
     pub db_retries: u64,
@@ -192,6 +200,16 @@ fn ledger<S: serde::Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok,
     out.end()
 }
 
+fn some_ledger<S: serde::Serializer>(
+    counts: &Option<Ledger>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match counts {
+        Some(counts) => ledger(counts, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// The counts of a ledger with their names, in the order of the balance.
 pub const fn rows(ledger: &Ledger) -> [(&'static str, u64); 8] {
     [
@@ -238,25 +256,33 @@ impl Report {
     pub fn text(&self, exit: Exit, verbose: bool) -> String {
         let mut out = String::new();
         let dry = self.status == Status::DryRun;
-        let head = match self.status {
-            Status::Success => "Synced",
-            Status::Partial => "Synced in part",
-            Status::Failed => "Failed",
-            Status::DryRun => "Dry run, nothing was written",
-        };
+        let head = Verdict::of(self.status, exit).headline;
         let mut line = |text: &str| {
             out.push_str(text);
             out.push('\n');
         };
-        line(&format!(
-            "{head}: {} records on {} pages in {:.2} s ({})",
-            grouped(self.ledger.fetched),
-            grouped(self.pages),
-            self.seconds.total,
-            self.scope()
-        ));
-        for (i, (name, count)) in rows(&self.ledger).into_iter().enumerate() {
-            let share = if i == 0 || self.ledger.fetched == 0 {
+        let nothing =
+            self.status == Status::Failed && rows(&self.ledger).iter().all(|row| row.1 == 0);
+        line(&if nothing && self.pages == 0 {
+            format!(
+                "{head}: nothing was fetched, after {:.2} s ({})",
+                self.seconds.total,
+                self.scope()
+            )
+        } else {
+            format!(
+                "{head}: {} on {} in {:.2} s ({})",
+                counted(self.ledger.fetched, "record", "records"),
+                counted(self.pages, "page", "pages"),
+                self.seconds.total,
+                self.scope()
+            )
+        });
+        // Nothing but zeros is no table.
+        let shown = if nothing { 0 } else { usize::MAX };
+        for (i, (name, count)) in rows(&self.ledger).into_iter().enumerate().take(shown) {
+            // Of stored rejections there is no rate: only those that stayed are left.
+            let share = if i == 0 || self.ledger.fetched == 0 || self.decided_again.is_some() {
                 String::new()
             } else {
                 format!(
@@ -288,6 +314,14 @@ impl Report {
                 "  {:<11}  {after}{}",
                 "watermark",
                 if moved { "" } else { "   as before" }
+            ));
+        }
+        if let Some(again) = &self.decided_again {
+            line(&format!(
+                "Decided again: {}, {} {} rejected",
+                counted(again.fetched, "stored rejection", "stored rejections"),
+                grouped(again.rejected),
+                if again.rejected == 1 { "stays" } else { "stay" },
             ));
         }
         if self.replayed > 0 {
@@ -374,18 +408,28 @@ impl Report {
             line(&format!("Case {case} is open: datasync case show {case}"));
         }
         if exit != Exit::Success {
-            // Nothing was committed or kept that could be spoken of.
-            let meaning = match exit {
-                Exit::Database if dry => "the database failed; nothing was written",
-                Exit::Api if self.end == Some("unproven") => {
-                    "it is not proven that the source was read whole; what was committed stays"
-                }
-                Exit::Api if dry => "the API failed after its retries; nothing was written",
-                _ => meaning(exit),
-            };
-            line(&format!("Exit {}: {meaning}", exit.code()));
+            line(&format!("Exit {}: {}", exit.code(), self.meaning(exit)));
         }
         out
+    }
+
+    /// What the exit code of this run means: what was not fetched or kept is not spoken of.
+    pub fn meaning(&self, exit: Exit) -> &'static str {
+        let dry = self.status == Status::DryRun;
+        match exit {
+            Exit::Database if dry => "the database failed; nothing was written",
+            Exit::Api if self.end == Some("unproven") => {
+                "it is not proven that the source was read whole; what was committed stays"
+            }
+            Exit::Api if dry => "the API failed after its retries; nothing was written",
+            Exit::Database if self.pages == 0 && self.spool.files == 0 => {
+                "the database failed; nothing was fetched, nothing is lost"
+            }
+            Exit::Database if self.pages == 0 => {
+                "the database failed; nothing new was fetched, what earlier runs fetched is in the spool"
+            }
+            _ => meaning(exit),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::examples::{differences, rejections};
 use super::history::moment;
 use super::html::{bar, esc, joined, page, percent, section, span, table, tile};
 use super::past::past;
+use super::verdict::Verdict;
 use super::{Report, Status, chart, counted, grouped, meaning, rows, write_back_rows};
 use crate::config::plan::Field;
 use crate::exit::Exit;
@@ -92,11 +93,15 @@ fn verdict(input: &ReportInput<'_>) -> (&'static str, &'static str, &'static str
     const DASH: &str = "M3 8h10";
     const CROSS: &str = "M4 4l8 8M12 4l-8 8";
     match (input.report.map(|report| report.status), input.exit) {
-        (Some(Status::DryRun), _) => ("mute", DASH, "Dry run: nothing was written"),
-        (Some(Status::Success), Exit::Success) => ("good", TICK, "Success"),
-        (Some(Status::Success), _) => ("partial", DASH, "Done, and a threshold was crossed"),
-        (Some(Status::Partial), _) => ("partial", DASH, "Done in part"),
-        (Some(Status::Failed), _) => ("bad", CROSS, "Failed"),
+        (Some(status), exit) => {
+            let verdict = Verdict::of(status, exit);
+            let sign = match verdict.class {
+                "good" => TICK,
+                "bad" => CROSS,
+                _ => DASH,
+            };
+            (verdict.class, sign, verdict.words)
+        }
         (None, Exit::Busy) => ("mute", DASH, "Not begun: another run is at work"),
         (None, _) => ("bad", CROSS, "Not begun"),
     }
@@ -114,7 +119,9 @@ fn head(input: &ReportInput<'_>, title: &str) -> String {
     facts.push(format!(
         "exit {}: {}",
         input.exit.code(),
-        meaning(input.exit)
+        input
+            .report
+            .map_or(meaning(input.exit), |report| report.meaning(input.exit))
     ));
     format!(
         "<header>\n<span class=\"pill {class}\"><svg viewBox=\"0 0 16 16\" aria-hidden=\"true\"><path d=\"{sign}\" fill=\"none\" \

@@ -34,9 +34,19 @@ impl Run<'_> {
         if !self.is_dry() {
             self.write_down(flow, &mut report);
         }
-        report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
         (report, self.exit)
+    }
+
+    /// The end of the run could not be written down: status and exit code say so wherever they are told from now on.
+    fn not_kept(&mut self, report: &mut Report, sentence: String) {
+        log::error!("{sentence}");
+        self.exit = self.exit.worse(Exit::State);
+        report.exit_code = self.exit.code();
+        if report.status == Status::Success {
+            report.status = Status::Partial;
+        }
+        report.problems.push(sentence);
     }
 
     /// Collects every failure of the flow; the ledger comes first.
@@ -70,6 +80,9 @@ impl Run<'_> {
             .filter(|error| error.kind() != "stopped")
         {
             self.fail(Exit::Api, Cause::api(error.kind()), &error.to_string());
+        }
+        if let Some((cause, sentence)) = self.request.api_down.clone() {
+            self.fail(Exit::Api, cause, &sentence);
         }
         let end = self.pages.stats().end;
         if let Some(error) = &flow.store_error {
@@ -116,11 +129,12 @@ impl Run<'_> {
             self.fail(Exit::Threshold, Cause::Brake(brake), &sentence);
         }
         let alerts = &self.plan.alerts;
+        let fresh = self.fresh(ledger);
         for (threshold, fate, count, limit) in [
             (
                 Threshold::RejectionRate,
                 "rejected",
-                ledger.rejected,
+                fresh.rejected,
                 alerts.rejection_rate,
             ),
             (
@@ -130,7 +144,7 @@ impl Run<'_> {
                 alerts.sync_failure_rate,
             ),
         ] {
-            let share = share(count, ledger.fetched);
+            let share = share(count, fresh.fetched);
             if share > limit {
                 let sentence = format!(
                     "{}: {:.1} % of the records were {fate}, more than {:.1} %",
@@ -172,6 +186,17 @@ impl Run<'_> {
         self.failures.sort_by_key(|failure| failure.exit.rank());
     }
 
+    /// What was counted of records that this run fetched. A stored rejection that is decided again and stays one was
+    /// counted by the run that rejected it: no rate and no alert counts it again.
+    fn fresh(&self, ledger: &Ledger) -> Ledger {
+        let again = self.decided_again.unwrap_or_default();
+        Ledger {
+            fetched: ledger.fetched - again.fetched,
+            rejected: ledger.rejected - again.rejected,
+            ..*ledger
+        }
+    }
+
     /// The server had no connection to spare, for the run itself or for a writer.
     fn lacks_connections(&self, flow: &Flow) -> bool {
         let full = Cause::Database(DatabaseCause::TooManyConnections);
@@ -205,6 +230,7 @@ impl Run<'_> {
     pub(super) fn report(&self, flow: &Flow, status: Status) -> Report {
         let stats = self.pages.stats();
         let ledger = flow.ledger;
+        let fresh = self.fresh(&ledger);
         let total = self.started.elapsed().as_secs_f64();
         let mut errors_by_type: BTreeMap<String, u64> = stats
             .retries_by_kind
@@ -232,6 +258,7 @@ impl Run<'_> {
                 problems.push(failure.sentence.clone());
             }
         }
+        problems.extend(self.waiting_for.clone());
         if self.is_dry() {
             problems.extend(self.left_open(&ledger));
         }
@@ -256,15 +283,16 @@ impl Run<'_> {
             ledger,
             flagged: flow.flagged,
             replayed: self.replayed,
+            decided_again: self.decided_again,
             pages: stats.pages,
             api_retries: stats.retries,
             db_retries: flow.db_retries,
             rejections_by_reason: flow.rejections_by_reason.clone(),
             errors_by_type,
-            success_rate: if ledger.fetched == 0 && self.exit != Exit::Success {
+            success_rate: if fresh.fetched == 0 && self.exit != Exit::Success {
                 0.0
             } else {
-                1.0 - share(ledger.rejected + ledger.spooled, ledger.fetched)
+                1.0 - share(fresh.rejected + fresh.spooled, fresh.fetched)
             },
             seconds_per_record: if ledger.fetched == 0 {
                 0.0
@@ -345,14 +373,14 @@ impl Run<'_> {
             && self.request.limit.is_none()
     }
 
-    pub(super) fn run_end(&self, report: &Report) -> store::RunEnd {
+    pub(super) fn run_end(&self, report: &Report, complete: bool) -> store::RunEnd {
         store::RunEnd {
             status: report.status.as_str().to_uppercase(),
             ledger: report.ledger,
             replayed: report.replayed,
             flagged: report.flagged,
             pages: report.pages,
-            complete: self.is_complete(report.status),
+            complete,
             end: report.end.map(str::to_owned),
             completed_at: jiff::Timestamp::now().as_microsecond() + self.clock_offset,
             error_message: (!report.problems.is_empty()).then(|| report.problems.join("; ")),
@@ -435,24 +463,18 @@ impl Run<'_> {
         report.case_id = kept.case_id;
         report.open_cases = kept.open;
         if let Some(error) = kept.error {
-            log::error!("the case could not be kept: {error:#}");
-            self.exit = self.exit.worse(Exit::State);
-            report
-                .problems
-                .push(format!("the case could not be kept: {error:#}"));
+            self.not_kept(report, format!("the case could not be kept: {error:#}"));
         }
-        report.exit_code = self.exit.code();
         report.seconds.total = self.started.elapsed().as_secs_f64();
         let row = incident::LogRow {
             header: self.header(),
-            end: self.run_end(report),
+            end: self.run_end(report, complete),
         };
         if let Some(connection) = &mut self.connection {
             connection.set_deadline(Some(Instant::now() + closing));
         }
         if let Err(error) = incident::keep_log(self.connection.as_mut(), self.plan, &row) {
-            log::error!("the log row could not be kept: {error:#}");
-            self.exit = self.exit.worse(Exit::State);
+            self.not_kept(report, format!("the log row could not be kept: {error:#}"));
         }
         // Until here it keeps others out, however long the checks and the alerts took.
         drop(self.heartbeat.take());

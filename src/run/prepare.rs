@@ -84,13 +84,23 @@ impl<'a> Run<'a> {
             fetched_at_all: false,
             brake: pipeline::Brake::default(),
             braked: false,
-            rejections: pipeline::RejectionLog::new(plan.on_failure.rejection_log_level),
+            rejections: pipeline::RejectionLog::new(
+                plan.on_failure.rejection_log_level,
+                crate::logging::wants_everything(),
+                if request.purpose == Purpose::DryRun {
+                    "`datasync sync --dry-run -v` names all of them".to_owned()
+                } else {
+                    store::rejections::query_of(database, run_id)
+                },
+            ),
             replayed: 0,
+            decided_again: None,
             next_batch: 0,
             exit: Exit::Success,
             failures: Vec::new(),
             remarks: Vec::new(),
             fatal: false,
+            waiting_for: None,
         };
         run.connect()?;
         Ok(run)

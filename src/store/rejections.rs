@@ -22,6 +22,14 @@ pub struct Open {
     pub last_seen: i64,
 }
 
+/// The statement that lists what a run rejected, for a person to type.
+pub fn query_of(db: &Database, run_id: uuid::Uuid) -> String {
+    format!(
+        "SELECT key, reason, message FROM {} WHERE last_run = '{run_id}'",
+        quote_table(&db.log_schema, "sync_rejections_now")
+    )
+}
+
 /// Up to `count` open rejections whose keys come after `after`, by key.
 pub fn open(
     connection: &mut Connection,

@@ -100,25 +100,40 @@ fn a_json_log_says_in_json_why_a_command_ended() {
 }
 
 #[test]
-fn rejections_are_warnings_and_summed_up_after_twenty_of_a_reason() {
+fn rejections_are_warnings_three_of_a_reason_and_all_of_them_for_v_and_json() {
     let api = Server::new().records(mixed(33)).start();
     let database = Database::new();
     let place = Workplace::connected(api.url(), &database);
+    let single = "rejected (decision Rule_ScoreTooLow): The";
+    let finished = place.run(&["sync"]);
+    assert_eq!(finished.stderr.matches(single).count(), 3, "{finished}");
+    let rest = "WARN  and 30 more records rejected (decision Rule_ScoreTooLow): ";
+    let query = finished
+        .stderr
+        .lines()
+        .find_map(|line| line.split_once(rest))
+        .unwrap_or_else(|| panic!("no {rest} in {finished}"))
+        .1;
+    // What is said can be typed.
+    assert_eq!(database.client().query(query, &[]).unwrap().len(), 33);
+    let again = place.run(&["sync"]);
+    let query = again.stderr.lines().find_map(|line| line.split_once(rest));
+    let rows = database.client().query(query.unwrap().1, &[]).unwrap();
+    assert_eq!(rows.len(), 33, "also of rejections that came again");
+
+    for arguments in [&["sync", "-v"][..], &["sync", "--log-format", "json"]] {
+        let finished = place.run(arguments);
+        assert_eq!(finished.stderr.matches(single).count(), 33, "{finished}");
+        assert!(!finished.stderr.contains("more records"), "{finished}");
+    }
     let finished = place.run(&["sync", "--log-format", "json"]);
-    let lines = objects(&finished);
-    let of = |text: &str| {
-        lines
-            .iter()
-            .filter(|line| line["message"].as_str().unwrap().contains(text))
-            .collect::<Vec<_>>()
-    };
-    let single = of("rejected (decision Rule_ScoreTooLow): ");
-    assert_eq!(single.len(), 20, "{finished}");
-    let rest = of("13 more records rejected (decision Rule_ScoreTooLow)");
-    assert_eq!(rest.len(), 1, "{finished}");
-    for line in single.into_iter().chain(rest) {
+    for line in objects(&finished) {
         assert_eq!(line["level"], "warn", "{line}");
     }
+    place
+        .run(&["sync", "--dry-run"])
+        .expect(5)
+        .says("and 30 more records rejected (decision Rule_ScoreTooLow): `datasync sync --dry-run -v` names all of them");
 }
 
 #[test]
@@ -145,11 +160,11 @@ fn rejections_of_many_spool_files_are_summed_up_as_those_of_one_run() {
     // The retry fetches nothing: all of them come from the spool.
     assert_eq!(
         of("rejected (decision Rule_ScoreTooLow): "),
-        20,
+        3,
         "{finished}"
     );
     assert_eq!(
-        of("40 more records rejected (decision Rule_ScoreTooLow)"),
+        of("and 57 more records rejected (decision Rule_ScoreTooLow): SELECT "),
         1,
         "{finished}"
     );

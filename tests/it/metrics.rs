@@ -1,6 +1,7 @@
 //! The Prometheus textfile: written however a run ends, read by Prometheus' own parser.
 #![allow(clippy::unwrap_used)]
 
+mod agreement;
 mod exits;
 
 use std::collections::BTreeMap;

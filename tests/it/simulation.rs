@@ -211,7 +211,7 @@ impl Parts {
         }
         let stop = AtomicBool::new(false);
         let (progress, accounted) = (Progress::new(false), AtomicU64::new(0));
-        let rejections = RejectionLog::new(log::Level::Trace);
+        let rejections = RejectionLog::new(log::Level::Trace, false, String::new());
         let mut next_batch = 0;
         let job = Job {
             feed: Feed::Sheets(sheets),

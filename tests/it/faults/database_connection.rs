@@ -411,6 +411,21 @@ fn row_41_a_wrong_password_or_database_needs_a_person_and_nothing_is_fetched() {
     // One request is the evidence for the case; no page was fetched for the run.
     assert!(api.requests().len() <= 1);
     assert!(!format!("{finished}").contains("canary-password"));
+    // A person reads it once, without contradiction and without a table of zeros.
+    let shown = place.run(&["sync"]);
+    shown
+        .expect(4)
+        .says("Failed: nothing was fetched")
+        .says("Exit 4: the database failed; nothing was fetched, nothing is lost");
+    let said = shown.to_string();
+    assert_eq!(
+        said.matches("password authentication failed").count(),
+        1,
+        "{said}"
+    );
+    for text in ["spool", "  inserted", " 0 records"] {
+        assert!(!said.contains(text), "{text}: {said}");
+    }
     let place = place.env("DB_PASSWORD", "right-password");
     place.run(&["retry"]).expect(0);
     assert_eq!(rows(&database), "20");

@@ -155,7 +155,7 @@ pub struct SyncArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Stop after N records
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = records)]
     pub limit: Option<u64>,
     /// End the run in order after this long (90s, 10m, 2h)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -192,7 +192,7 @@ pub struct PageArgs {
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
     /// So many runs, the newest first
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = runs)]
     pub limit: u64,
     /// Write a page about them, for a browser: one file that needs no network
     #[arg(long, value_name = "FILE.html")]
@@ -209,7 +209,7 @@ pub struct ValidateArgs {
     #[arg(long)]
     pub fetch: bool,
     /// Stop after N records
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = records)]
     pub limit: Option<u64>,
     /// Judge what is stored: customers and open rejections
     #[arg(long)]
@@ -294,6 +294,23 @@ pub fn verbosity(text: &str) -> u8 {
 /// Whether a switch is on, as clap's `FalseyValueParser` has it.
 pub fn is_yes(text: &str) -> bool {
     !["", "n", "no", "f", "false", "off", "0"].contains(&text.to_lowercase().as_str())
+}
+
+/// A number of records to stop after.
+fn records(text: &str) -> Result<u64, String> {
+    whole(text, u64::MAX, "expected a number of records, 1 or more")
+}
+
+/// A number of past runs.
+fn runs(text: &str) -> Result<u64, String> {
+    whole(text, 10_000, "expected a number of runs from 1 to 10000")
+}
+
+fn whole(text: &str, most: u64, expected: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=most).contains(number))
+        .ok_or_else(|| expected.to_owned())
 }
 
 /// As in mappings.yaml, but with a unit, and more than nothing.

@@ -56,7 +56,12 @@ pub fn run(cli: &Cli) -> Exit {
 
 /// The configuration for a command that needs these parts.
 fn load(global: &Global, needs: Needs) -> Result<Plan, ConfigErrors> {
-    crate::config::load(&sources(global), needs)
+    let plan = crate::config::load(&sources(global), needs)?;
+    // Whatever the command: it is the secrets' file.
+    for warning in &plan.exposed {
+        log::warn!("{warning}");
+    }
+    Ok(plan)
 }
 
 fn sources(global: &Global) -> Sources {
@@ -87,7 +92,20 @@ fn complain(error: &anyhow::Error) {
     if logging::end_in_json(&lines) {
         return;
     }
-    let text = errors.map_or_else(|| format!("datasync: {error:#}"), ToString::to_string);
+    let text = errors.map_or_else(
+        || format!("error: {error:#}"),
+        |errors| {
+            let problems: Vec<String> = errors
+                .problems()
+                .iter()
+                .map(|problem| format!("error: {}", problem.full()))
+                .collect();
+            problems.join(
+                "
+",
+            )
+        },
+    );
     std::io::stderr()
         .lock()
         .write_all((text.trim_end().to_owned() + "\n").as_bytes())

@@ -34,7 +34,8 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
         database: args.stored,
     };
     let mut findings = Findings::default();
-    let plan = match super::load(global, needs) {
+    // It shows all warnings itself.
+    let plan = match crate::config::load(&super::sources(global), needs) {
         Ok(plan) => plan,
         Err(errors) => return refuse(global, &findings, &errors.into()),
     };

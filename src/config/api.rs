@@ -73,6 +73,9 @@ pub(super) fn api(
         "/api/v1/data",
         &[("GET", "GET")],
     );
+    if let Some(base_url) = &base_url {
+        refuse_path_twice(&fetch, base_url, &endpoint.path);
+    }
     let update = update(&endpoints, token.as_ref(), max_retries, outgoing);
     let params = params(&fetch);
     let incremental = incremental(&fetch, &params, fields);
@@ -114,7 +117,11 @@ fn base_url(section: &Section<'_>) -> Option<Url> {
     if let Some(text) = context.variable("API_BASE_URL", needed) {
         let url = parse_base_url(text.trim());
         if url.is_none() {
-            context.problem_if(needed, Problem::new(format!("API_BASE_URL: {EXPECTED}")));
+            let mut problem = Problem::new(format!("API_BASE_URL: {EXPECTED}"));
+            if let Some(meant) = with_scheme(text.trim()) {
+                problem = problem.hint(format!("did you mean {meant}?"));
+            }
+            context.problem_if(needed, problem);
         }
         return url.inspect(|url| warn_of_clear_text(section, url));
     }
@@ -125,7 +132,11 @@ fn base_url(section: &Section<'_>) -> Option<Url> {
     let value = section.value("base_url")?;
     let url = parse_base_url(value.text.trim());
     if url.is_none() {
-        section.wrong("base_url", EXPECTED, "it can also come from API_BASE_URL");
+        let hint = with_scheme(value.text.trim()).map_or_else(
+            || "it can also come from API_BASE_URL".to_owned(),
+            |meant| format!("did you mean {meant}?"),
+        );
+        section.wrong("base_url", EXPECTED, &hint);
     }
     url.inspect(|url| warn_of_clear_text(section, url))
 }
@@ -141,6 +152,46 @@ fn parse_base_url(text: &str) -> Option<Url> {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     plain.then_some(url)
+}
+
+/// The address that an address without a scheme stands for. Only what has a port, or is this machine, is taken for one and
+/// shown: any other text could be a secret in the wrong variable.
+fn with_scheme(text: &str) -> Option<String> {
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    let rest = text.get(host.len()..).unwrap_or_default();
+    let port = rest
+        .strip_prefix(':')
+        .map(|rest| rest.split('/').next().unwrap_or_default());
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) || (port.is_none() && !is_local(host))
+    {
+        return None;
+    }
+    let scheme = if is_local(host) { "http" } else { "https" };
+    let meant = format!("{scheme}://{text}");
+    parse_base_url(&meant).map(|_| meant)
+}
+
+/// Refuses a base address that ends with the path of the endpoint: requests would go to a path that has it twice.
+fn refuse_path_twice(fetch: &Section<'_>, base_url: &Url, path: &str) {
+    let base = base_url.path().trim_end_matches('/');
+    let Some(before) = base.strip_suffix(path.trim_end_matches('/')) else {
+        return;
+    };
+    if path.len() < 2 {
+        return;
+    }
+    let keep = if before.is_empty() {
+        "end it after host and port".to_owned()
+    } else {
+        format!("end it with {before}")
+    };
+    fetch.context().problem_if(
+        fetch.is_needed(),
+        Problem::new(format!(
+            "API_BASE_URL ends with {path}, which is the path of the endpoint: requests would go to {base}{path}"
+        ))
+        .hint(keep),
+    );
 }
 
 fn warn_of_clear_text(section: &Section<'_>, url: &Url) {
@@ -417,6 +468,25 @@ fn update(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn an_address_without_a_scheme_is_guessed_where_it_can_be_no_secret() {
+        let cases = [
+            ("localhost:28080", Some("http://localhost:28080")),
+            ("localhost", Some("http://localhost")),
+            ("127.0.0.1:80/crm", Some("http://127.0.0.1:80/crm")),
+            ("api.example.com:8443", Some("https://api.example.com:8443")),
+            ("api.example.com", None),
+            ("eyJhbGciOi.eyJzdWIi.c2ln", None),
+            ("user:secret@host", None),
+            ("ftp://host", None),
+            ("token", None),
+            ("", None),
+        ];
+        for (text, meant) in cases {
+            assert_eq!(with_scheme(text).as_deref(), meant, "{text}");
+        }
+    }
 
     #[test]
     fn base_urls() {

@@ -40,7 +40,7 @@ pub use values::{parse_duration, parse_share, parse_size};
 pub struct Sources {
     /// Default `mappings.yaml`.
     pub mappings: Option<PathBuf>,
-    /// Default `decisions.dmn.xml`.
+    /// Default `decisions.dmn.xml`, here or else beside the mappings file.
     pub decisions: Option<PathBuf>,
     /// Default `.env`, where it exists; one that is named must exist.
     pub env_file: Option<PathBuf>,
@@ -62,6 +62,17 @@ pub fn load(sources: &Sources, needs: Needs) -> Result<plan::Plan, ConfigErrors>
     load_with(sources, needs, std::env::vars_os())
 }
 
+/// The decision table that nobody has named: in the current folder, or else beside the mappings file.
+fn decisions_near(mappings_file: &Path) -> PathBuf {
+    let here = PathBuf::from("decisions.dmn.xml");
+    let beside = mappings_file.with_file_name("decisions.dmn.xml");
+    if !here.exists() && beside.exists() {
+        beside
+    } else {
+        here
+    }
+}
+
 /// [`load`] with a process environment of the caller's choice.
 pub fn load_with(
     sources: &Sources,
@@ -71,6 +82,7 @@ pub fn load_with(
     let mut warnings = Vec::new();
     let environment = Environment::read(process, sources.env_file.as_deref(), &mut warnings)
         .map_err(ConfigErrors::new)?;
+    let exposed = warnings.clone();
     let mappings_file = path(&environment, sources.mappings.as_ref(), "DATASYNC_MAPPINGS")?
         .unwrap_or_else(|| "mappings.yaml".into());
     let decisions_file = path(
@@ -78,7 +90,7 @@ pub fn load_with(
         sources.decisions.as_ref(),
         "DATASYNC_DECISIONS",
     )?
-    .unwrap_or_else(|| "decisions.dmn.xml".into());
+    .unwrap_or_else(|| decisions_near(&mappings_file));
     let textfile = path(
         &environment,
         sources.metrics_textfile.as_ref(),
@@ -108,6 +120,7 @@ pub fn load_with(
         state_dir,
         config_hash,
         warnings,
+        exposed,
         ..plan
     })
 }
@@ -235,6 +248,7 @@ fn resolve(
         retention,
         config_hash: String::new(),
         warnings: Vec::new(),
+        exposed: Vec::new(),
         records,
     })
 }

@@ -42,6 +42,8 @@ pub struct Plan {
     pub config_hash: String,
     /// Convention keys that were accepted and ignored, and everything else `validate` should mention.
     pub warnings: Vec<Problem>,
+    /// Those of them that every command says: files with secrets that everybody can read.
+    pub exposed: Vec<Problem>,
     /// Dotted path of the records array (see [`Api::records`]), for records that come from a file.
     pub records: Option<Vec<String>>,
 }

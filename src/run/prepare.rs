@@ -31,7 +31,11 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let run_id = uuid::Uuid::now_v7();
         crate::logging::set_run_id(&run_id.to_string());
-        for warning in &plan.warnings {
+        for warning in plan
+            .warnings
+            .iter()
+            .filter(|warning| !plan.exposed.contains(warning))
+        {
             log::info!("{warning}");
         }
         let (api, database) = (plan.api()?, plan.database()?);

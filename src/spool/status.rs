@@ -63,6 +63,6 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
             Err(rustix::io::Errno::NOTDIR)
         }
     })
-    .map_err(|e| SpoolError::new("cannot write to", there, e.into()))?;
+    .map_err(|e| SpoolError::new("cannot write to the state directory", state_dir, e.into()))?;
     Ok(seen)
 }

@@ -431,7 +431,9 @@ fn leases(conn: &mut Connection, db: &Database) -> Found {
             ..
         } = holder;
         let run = format!("{target}: {who} on {host} since {since}, {progress} records so far");
-        if holder.is_gone() {
+        if holder.is_own() {
+            details.push(format!("{target}: held by this run itself"));
+        } else if holder.is_gone() {
             details.push(format!("{run}; that run has ended without giving it back"));
             hint.get_or_insert("nothing to do: the next run takes over");
         } else {

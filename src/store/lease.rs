@@ -45,6 +45,11 @@ impl Holder {
     pub fn is_gone(&self) -> bool {
         self.expired || Process::is_gone(&self.process)
     }
+
+    /// The run of this very process.
+    pub fn is_own(&self) -> bool {
+        self.process == Process::own().0
+    }
 }
 
 /// This process, so that another run on the same system can tell that it has gone.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod example;
+mod first_mistakes;
 mod hostile;
 mod mistakes;
 mod options;

@@ -159,7 +159,7 @@ fn rejections_of_many_spool_files_are_summed_up_as_those_of_one_run() {
     let of = |text: &str| finished.stderr.matches(text).count();
     // The retry fetches nothing: all of them come from the spool.
     assert_eq!(
-        of("rejected (decision Rule_ScoreTooLow): "),
+        of("rejected (decision Rule_ScoreTooLow): The"),
         3,
         "{finished}"
     );

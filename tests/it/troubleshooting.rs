@@ -182,9 +182,17 @@ fn mistakes_of_configuration_are_quoted_as_they_are() {
     let misspelt = place(&api, &database)
         .edit("mappings.yaml", "max_attempts: 3", "max_atempts: 3")
         .run(&["sync"]);
+    let twice = place(&api, &database)
+        .with_api(&format!("{}/api/v1/data", api.url()))
+        .run(&["sync"]);
     database.run("ALTER TABLE customers RENAME COLUMN email TO mail");
     let unfit = place(&api, &database).run(&["sync"]);
-    let all = [missing.expect(2), misspelt.expect(2), unfit.expect(2)];
+    let all = [
+        missing.expect(2),
+        misspelt.expect(2),
+        twice.expect(2),
+        unfit.expect(2),
+    ];
     holds("Exit 2: the configuration", &all);
     assert!(api.requests().is_empty(), "nothing was fetched");
 }

@@ -81,7 +81,9 @@ fn row_32_a_database_that_is_down_is_spooled_for_and_the_next_run_does_not_fetch
         (450, 450)
     );
     let (finished, report) = place.sync(&[]);
-    finished.expect(4).says("wait in the spool");
+    finished
+        .expect(4)
+        .says("in the spool until the database is back");
     assert_eq!(count(&report, "fetched"), 0);
     cluster.start();
     let (finished, report) = place.sync(&[]);

@@ -22,7 +22,7 @@ use anyhow::Result;
 use crate::alert;
 use crate::api::Pages;
 use crate::cause::{Cause, InternalCause};
-use crate::config::plan::{Api, Database, Plan};
+use crate::config::plan::{Api, Database, KeyChoice, Plan};
 use crate::decision::Decision;
 use crate::exit::{self, Busy, Exit};
 use crate::incident::{Failure, Remark};
@@ -200,7 +200,7 @@ struct Run<'a> {
     remarks: Vec<Remark>,
     /// The database needs a person: nothing is fetched.
     fatal: bool,
-    /// Why nothing was fetched, where what earlier runs fetched comes first.
+    /// Why nothing was fetched, where the failure of the database alone does not say it.
     waiting_for: Option<String>,
 }
 
@@ -262,6 +262,12 @@ impl Run<'_> {
         }
         if self.fatal && self.connection.is_none() && !self.is_dry() {
             // The database needs a person first, as the report says.
+            if self.plan.mapping.key_choice == KeyChoice::Open {
+                self.waiting_for = Some(
+                    "nothing was fetched: `conflict_key` is not said, and only the database knows the key"
+                        .to_owned(),
+                );
+            }
             return Ok(Flow::default());
         }
         self.waiting_for = self.why_not_fetch()?;

@@ -45,7 +45,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub mappings: Option<PathBuf>,
-    /// The DMN decision table
+    /// The DMN decision table (default: decisions.dmn.xml here, else beside the mappings file)
     #[arg(
         long,
         global = true,

@@ -142,6 +142,8 @@ pub struct Flow {
     pub resolved: u64,
     pub rejections_by_reason: BTreeMap<String, u64>,
     pub differences: Vec<Difference>,
+    /// Of a dry run: the first rows that would be inserted.
+    pub new_rows: Vec<Difference>,
     /// In a dry run: the first messages the API would be told.
     pub messages: Vec<Message>,
     /// Of a dry run: the first records that would be flagged and rejected, with the reason.
@@ -191,6 +193,7 @@ impl Flow {
             *self.rejections_by_reason.entry(reason).or_default() += count;
         }
         self.differences.extend(other.differences);
+        self.new_rows.extend(other.new_rows);
         self.messages.extend(other.messages);
         self.for_review.extend(other.for_review);
         self.refused.extend(other.refused);

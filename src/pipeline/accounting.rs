@@ -13,6 +13,9 @@ use crate::report::{Difference, Example};
 use crate::spool::Header;
 use crate::store::{self, Batch, BatchOutcome, StoreError};
 
+/// Rows to insert that a dry run shows.
+const NEW_ROWS: usize = 5;
+
 /// Ids of rejected records kept as evidence.
 pub(super) const SAMPLES: usize = 10;
 /// Rejections of each reason kept as examples for the report, and the longest text of one, bytes.
@@ -102,6 +105,12 @@ impl Accountant<'_> {
             self.flow.differences.extend(shown.map(|d| Difference {
                 id: d.key,
                 fields: d.fields,
+            }));
+            let room = NEW_ROWS.saturating_sub(self.flow.new_rows.len());
+            let shown = outcome.new_rows.iter().take(room);
+            self.flow.new_rows.extend(shown.map(|d| Difference {
+                id: d.key.clone(),
+                fields: d.fields.clone(),
             }));
             let room = wanted.saturating_sub(self.flow.messages.len());
             let messages = outcome.messages.iter().take(room).cloned();

@@ -147,6 +147,9 @@ pub struct Report {
     pub alerts: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
+    /// Of a dry run: the first rows that would be inserted, each field as one that was null.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub new_rows: Vec<Difference>,
     /// Where write-back is on; in a dry run what would be due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_back: Option<WriteBackLedger>,
@@ -337,6 +340,18 @@ impl Report {
             reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
             for (reason, count) in reasons {
                 line(&format!("  {:>11}  {reason}", grouped(*count)));
+            }
+        }
+        if !self.new_rows.is_empty() {
+            line("First of those to insert");
+            for row in &self.new_rows {
+                line(&format!("  {}", clean(&row.id)));
+                for (column, _, value) in &row.fields {
+                    line(&format!(
+                        "      {column}: {}",
+                        clean(value.as_deref().unwrap_or("null"))
+                    ));
+                }
             }
         }
         if !self.differences.is_empty() {

@@ -324,6 +324,7 @@ impl Run<'_> {
             open_cases: 0,
             alerts,
             differences: flow.differences.clone(),
+            new_rows: flow.new_rows.clone(),
             write_back: self.told(flow),
             messages: flow.messages.clone(),
             for_review: flow.for_review.clone(),

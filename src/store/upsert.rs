@@ -76,6 +76,8 @@ pub struct BatchOutcome {
     pub refused: Vec<Refused>,
     /// In a dry run: the first messages the API would be told.
     pub messages: Vec<Message>,
+    /// In a dry run: the first rows that would be inserted, as differences from nothing.
+    pub new_rows: Vec<Difference>,
     /// From BEGIN to the answer of COMMIT.
     pub seconds: f64,
 }
@@ -142,6 +144,8 @@ pub struct Writer {
     lock_timeout: Duration,
     /// Somebody else writes the same rows in another order: a dead-lock said so.
     contended: bool,
+    /// A dry run has seen rows that would be inserted.
+    sampled: bool,
 }
 
 /// How rows were counted by one statement.
@@ -183,6 +187,7 @@ impl Writer {
             distributed: layout.distributed,
             pace: probe::Pace::default(),
             copy_after: 1,
+            sampled: false,
             all_new: 0,
             rejection_pace: probe::Pace::default(),
             judged_by: String::new(),
@@ -387,6 +392,7 @@ impl Writer {
                 })
                 .collect(),
             messages: Vec::new(),
+            new_rows: Vec::new(),
             seconds: 0.0,
         };
         let number = signed(batch.number);

@@ -9,11 +9,14 @@ use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
 use super::{BatchOutcome, Counts, Writer, count, isolate, lookups, single, text};
 
-/// A row that a dry run would update.
+/// Rows to insert that a dry run shows of a writer's first batch with any.
+const NEW_ROWS: i64 = 5;
+
+/// A row that a dry run would update, or insert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     pub key: String,
-    /// Column, stored value, new value, as text; only columns that differ.
+    /// Column, stored value, new value, as text; only columns that differ, and none that datasync fills for itself.
     pub fields: Vec<(String, Option<String>, Option<String>)>,
 }
 
@@ -31,6 +34,7 @@ impl Writer {
             conn.roll_back();
         }
         compared.map(|(mut outcome, found)| {
+            self.sampled |= !outcome.new_rows.is_empty();
             outcome.seconds = started.elapsed().as_secs_f64();
             (outcome, found)
         })
@@ -46,6 +50,7 @@ impl Writer {
         conn.begin(WHAT, "READ ONLY", &lookups(self.distributed))?;
         let mut counts = Counts::default();
         let mut found = Vec::new();
+        let mut new_rows = Vec::new();
         let mut messages = Vec::new();
         let mut refused = Vec::new();
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
@@ -75,6 +80,13 @@ impl Writer {
                     )?;
                     let wanted =
                         i64::try_from(differences.saturating_sub(found.len())).unwrap_or(i64::MAX);
+                    if part.inserted > 0 && !self.sampled && new_rows.is_empty() {
+                        let mut params = params.clone();
+                        params.push((&NEW_ROWS, Type::INT8));
+                        for row in conn.query(WHAT, &self.statements.new_rows, &params)? {
+                            new_rows.push(self.difference(&row)?);
+                        }
+                    }
                     if part.updated > 0 && wanted > 0 {
                         params.push((&wanted, Type::INT8));
                         for row in conn.query(WHAT, &self.statements.differences, &params)? {
@@ -95,6 +107,7 @@ impl Writer {
             duplicates: batch.duplicates(),
             rejected: (batch.rejections().len() + refused.len()) as u64,
             messages,
+            new_rows,
             ..BatchOutcome::default()
         };
         Ok((outcome, found))
@@ -112,6 +125,8 @@ impl Writer {
                 .iter()
                 .zip(old.into_iter().zip(new))
                 .filter(|(_, (old, new))| old != new)
+                // The time of fetching is no content of the source.
+                .filter(|(column, _)| self.version_is_content || *column != "source_version")
                 .map(|(column, (old, new))| (column.clone(), old, new))
                 .collect(),
         })

@@ -26,6 +26,8 @@ pub(super) struct Statements {
     pub(super) lock_descending: String,
     pub(super) compare: String,
     pub(super) differences: String,
+    /// Rows that are not stored yet, in the form of `differences`.
+    pub(super) new_rows: String,
     pub(super) owing: String,
     pub(super) fates: String,
     pub(super) rejections: RejectionStatements,
@@ -194,6 +196,17 @@ impl Statements {
             key = layout.key,
             limit = "$".to_owned() + &(width + 1).to_string() + "::bigint",
         );
+        let new_rows = format!(
+            "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
+             WHERE j.fate = 0 ORDER BY 1 LIMIT ${limit}::bigint",
+            vec!["NULL"; width].join(", "),
+            (0..width)
+                .map(|i| format!("j.c{i}::text"))
+                .collect::<Vec<_>>()
+                .join(", "),
+            key = layout.key,
+            limit = width + 1,
+        );
         // The same for write-back, which has to know what became of each row: by its number among those that are sent.
         // Grouping, not a join: it takes the key's own equality and no nested loop.
         let numbered = format!(
@@ -267,6 +280,7 @@ impl Statements {
             lock_descending: lock("DESC"),
             compare,
             differences,
+            new_rows,
             owing,
             fates,
             rejections: RejectionStatements::new(db),

@@ -195,3 +195,38 @@ fn a_dry_run_says_what_it_could_not_compare_and_what_waits() {
     crate::support::command::assert_balanced(&report);
     assert!(count(&report, "spooled") > 0, "{report}");
 }
+
+#[test]
+fn the_first_dry_run_shows_what_would_be_inserted() {
+    let (texts, _) = records(200);
+    let api = Server::new().records(texts).start();
+    let database = Database::new();
+    let place = Workplace::connected(api.url(), &database);
+    let (_, report) = place.sync(&["--dry-run"]);
+    let rows = report["new_rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 5, "{report}");
+    let names: Vec<&str> = rows[0]["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| field[0].as_str().unwrap())
+        .collect();
+    assert!(names.contains(&"customer_name"), "{names:?}");
+    assert!(!names.contains(&"source_version"), "{names:?}");
+    let shown = place.run(&["sync", "--dry-run"]);
+    shown
+        .expect(0)
+        .says("First of those to insert")
+        .says("      customer_name: ");
+
+    // What is stored and has changed differs in what the source sent, not in when it was fetched.
+    place.sync(&[]).0.expect(0);
+    database.run("UPDATE customers SET customer_name = 'Somebody Else'");
+    let (_, report) = place.sync(&["--dry-run"]);
+    assert!(report["new_rows"].is_null(), "{report}");
+    for difference in report["differences"].as_array().unwrap() {
+        let fields = difference["fields"].as_array().unwrap();
+        assert_eq!(fields.len(), 1, "{difference}");
+        assert_eq!(fields[0][0], "customer_name", "{difference}");
+    }
+}

@@ -32,6 +32,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         lock_descending,
         compare,
         differences,
+        new_rows,
         owing,
         fates,
         rejections,
@@ -67,6 +68,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         ("lock_descending", lock_descending, of(&[key])),
         ("compare", compare, rows(&[])),
         ("differences", differences, rows(&["bigint"])),
+        ("new_rows", new_rows, rows(&["bigint"])),
         ("owing", owing, written),
         ("fates", fates, rows(&["int[]", "bigint"])),
         (

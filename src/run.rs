@@ -292,6 +292,16 @@ impl Run<'_> {
         if !self.request.purpose.fetches() {
             return Ok(flow);
         }
+        if self.is_dry()
+            && let Some(layout) = &self.layout
+            && !layout.interceptors().is_empty()
+        {
+            log::warn!(
+                "{} has {}: what they would change or skip, a dry run cannot know",
+                layout.target(),
+                layout.interceptors().join(", ")
+            );
+        }
         self.brake = self.brake();
         self.fetched_at_all = true;
         let mut spare = self.spare();

@@ -142,8 +142,8 @@ impl Accountant<'_> {
             });
         }
         for refused in &outcome.refused {
-            self.rejected(&refused.record_id, "database", &refused.to_string());
-            self.example("database", || Example {
+            self.rejected(&refused.record_id, refused.reason, &refused.to_string());
+            self.example(refused.reason, || Example {
                 id: refused.record_id.clone(),
                 message: refused.to_string(),
                 loggable: true,

@@ -181,7 +181,8 @@ impl<'a> BatchWriter<'a> {
                 }
             }
             log::info!("batch {} was not taken: {error}", batch.number);
-            if self.session.as_ref().is_some_and(Connection::is_dead) || !error.is_conflict() {
+            let usable = error.is_conflict() || error.may_be_of_a_row();
+            if self.session.as_ref().is_some_and(Connection::is_dead) || !usable {
                 self.session = None;
             }
             let again = match error.class() {
@@ -190,7 +191,10 @@ impl<'a> BatchWriter<'a> {
                 Class::Data | Class::Fatal => false,
             };
             if !again {
-                self.shared.breaker.failed();
+                // Other batches may pass where these rows did not.
+                if !error.may_be_of_a_row() {
+                    self.shared.breaker.failed();
+                }
                 return Some(BatchResult::Refused(batch, Some(first.unwrap_or(error))));
             }
             self.shared.retries.fetch_add(1, Ordering::Relaxed);

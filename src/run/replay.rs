@@ -15,6 +15,16 @@ use crate::store;
 /// Stored rejections that are read and judged together.
 const REJECTIONS_AT_ONCE: u64 = 5_000;
 
+/// What became of a file of the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replayed {
+    Done,
+    /// The table does not take it, and nothing says that it would not take others: it stays.
+    Refused,
+    /// The database is away, or the run ends: the others wait.
+    Stopped,
+}
+
 impl Run<'_> {
     /// Writes what earlier runs left in the spool, oldest first. A file goes only when all of it is committed.
     pub(super) fn replay(&mut self, progress: &Progress) -> Result<()> {
@@ -24,7 +34,7 @@ impl Run<'_> {
             }
             match self.spool.open_file(&path)? {
                 Opened::Ready(waiting) => {
-                    if !self.replay_file(&waiting, progress)? {
+                    if self.replay_file(&waiting, progress)? == Replayed::Stopped {
                         break;
                     }
                 }
@@ -42,8 +52,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Replays one file; false when the database did not take all of it.
-    pub(super) fn replay_file(&mut self, waiting: &Waiting, progress: &Progress) -> Result<bool> {
+    /// Replays one file.
+    fn replay_file(&mut self, waiting: &Waiting, progress: &Progress) -> Result<Replayed> {
         if self.is_outdated(waiting)? {
             log::warn!(
                 "{} records of run {} were fetched before a later complete run: superseded as a whole",
@@ -52,11 +62,14 @@ impl Run<'_> {
             );
             self.replayed += waiting.entries.len() as u64;
             self.spool.remove(waiting)?;
-            return Ok(true);
+            return Ok(Replayed::Done);
         }
         let flow = self.write_sheets(sheets(&waiting.entries), progress)?;
         if let Some(error) = &flow.store_error {
             self.store_failed(error);
+            if error.may_be_of_a_row() && flow.ledger.balances() {
+                return Ok(Replayed::Refused);
+            }
             self.connection = None;
         }
         if let Some(sentence) = flow.ledger.imbalance() {
@@ -65,14 +78,14 @@ impl Run<'_> {
                 Cause::Internal(InternalCause::Ledger),
                 &sentence,
             );
-            return Ok(false);
+            return Ok(Replayed::Stopped);
         }
         if flow.ledger.spooled > 0 {
-            return Ok(false);
+            return Ok(Replayed::Stopped);
         }
         self.replayed += flow.ledger.fetched;
         self.spool.remove(waiting)?;
-        Ok(true)
+        Ok(Replayed::Done)
     }
 
     /// Without a version field an unchanged row does not show when it was last confirmed. But a complete run that began

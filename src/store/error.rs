@@ -19,6 +19,9 @@ pub enum Class {
     Fatal,
 }
 
+/// Kind of the error, and reason of the rejection, of a row that a trigger skipped.
+pub(crate) const SKIPPED: &str = "database_skipped";
+
 /// An error of the database, fit for users.
 #[derive(Clone, Debug)]
 pub struct StoreError {
@@ -27,9 +30,13 @@ pub struct StoreError {
     sqlstate: Option<String>,
     /// What happened and, where there is one, the advice.
     message: String,
-    constraint: Option<String>,
-    column: Option<String>,
+    constraint: Option<Box<str>>,
+    column: Option<Box<str>>,
+    /// The function or trigger it was raised in, when PostgreSQL told.
+    function: Option<Box<str>>,
     connection_lost: bool,
+    /// Other rows than those of the statement may pass: bisection finds out.
+    may_be_of_a_row: bool,
 }
 
 /// Class and kind of a SQLSTATE. Decides every retry against the database.
@@ -49,6 +56,8 @@ pub fn classify(sqlstate: &str) -> (Class, &'static str) {
         "08P01" => (Class::Fatal, "authentication"),
         // A key twice in one statement: keys that differ here but not to the index (case-insensitive types).
         "21000" => (Class::Data, "cardinality"),
+        // An exhausted sequence takes no row at all.
+        "2200H" => (Class::Fatal, "database"),
         // A trigger's RAISE, a view's CHECK OPTION, a value too large for its index.
         "P0001" | "44000" | "54000" => (Class::Data, "database"),
         "42501" => (Class::Fatal, "privilege"),
@@ -63,6 +72,51 @@ pub fn classify(sqlstate: &str) -> (Class, &'static str) {
             _ => (Class::Fatal, "database"),
         },
     }
+}
+
+/// May an error that is not transient depend on the rows of the statement? Only trying tells, except where the SQLSTATE
+/// is about the connection, the server, a sequence, or an object that is missing outside of a function.
+fn depends_on_rows(sqlstate: &str, in_function: bool) -> bool {
+    match sqlstate {
+        "42501" => true,
+        "2200H" | "XX001" | "XX002" | "57P04" | "25P02" => false,
+        _ => match sqlstate.get(..2) {
+            Some("42" | "3F") => in_function,
+            Some("08" | "25" | "26" | "28" | "3D") | None => false,
+            Some(_) => true,
+        },
+    }
+}
+
+/// The outermost function in the context of an error, which is the trigger's. Only its name: the context may hold values.
+fn function_of(context: &str) -> Option<Box<str>> {
+    let name = context.lines().rev().find_map(|line| {
+        let (language, rest) = line.split_once(" function ")?;
+        let known = language == "SQL" || language.starts_with("PL/");
+        (known && !language.contains(' ')).then_some(rest)
+    })?;
+    let name = name.trim_start_matches('"');
+    let end = name.find(['(', '"', ' ']).unwrap_or(name.len());
+    (end > 0).then(|| Box::from(&name[..end]))
+}
+
+/// Why PostgreSQL refused a row, without any text of the server.
+fn refusal(
+    sqlstate: &str,
+    constraint: Option<&str>,
+    column: Option<&str>,
+    function: Option<&str>,
+) -> String {
+    let named = |what: &str, name: Option<&str>| {
+        name.map_or_else(String::new, |name| format!(", {what} {name:?}"))
+    };
+    format!(
+        "PostgreSQL refused it: {}{}{}{} (SQLSTATE {sqlstate})",
+        data_fault(sqlstate),
+        named("constraint", constraint),
+        named("column", column),
+        named("function", function),
+    )
 }
 
 /// A person's word for the refusals that rows meet most.
@@ -83,6 +137,10 @@ fn data_fault(sqlstate: &str) -> &'static str {
         "44000" => "the view's check option does not hold",
         "54000" => "a value is too large to be indexed",
         "P0001" => "a trigger refused it",
+        "42501" => "a row-level policy or a privilege of a trigger does not allow it",
+        state if !state.starts_with("22") && !state.starts_with("23") => {
+            "a trigger, a policy or a function refused it"
+        }
         _ => "the value was refused",
     }
 }
@@ -146,8 +204,19 @@ impl StoreError {
             message: message.into(),
             constraint: None,
             column: None,
+            function: None,
             connection_lost: false,
+            may_be_of_a_row: false,
         }
+    }
+
+    /// A row that the table took without storing it.
+    pub(crate) fn skipped() -> Self {
+        Self::new(
+            Class::Data,
+            SKIPPED,
+            "a trigger or a rule of the table skipped it: it is not stored; look at the table's BEFORE triggers",
+        )
     }
 
     /// A wait that reached its deadline; the connection is of no more use.
@@ -200,18 +269,14 @@ impl StoreError {
     fn from_server(what: &str, db: &DbError) -> Self {
         let sqlstate = db.code().code();
         let (class, kind) = classify(sqlstate);
+        let context = db.where_();
+        let function = context.and_then(function_of);
         let message = if class == Class::Data {
-            let named = |what: &str, name: Option<&str>| {
-                name.map_or_else(String::new, |name| format!(", {what} {name:?}"))
-            };
-            format!(
-                "PostgreSQL refused it: {}{}{} (SQLSTATE {sqlstate})",
-                data_fault(sqlstate),
-                named("constraint", db.constraint()),
-                named("column", db.column())
-            )
+            refusal(sqlstate, db.constraint(), db.column(), function.as_deref())
         } else {
             let said = match sqlstate.get(..2) {
+                // What a function raises may quote values.
+                _ if context.is_some() => "an error",
                 // These name roles, databases, tables and columns, never a row's value.
                 Some("08" | "25" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57") => db.message(),
                 _ => "an error",
@@ -229,14 +294,19 @@ impl StoreError {
             db.parsed_severity(),
             Some(Severity::Fatal | Severity::Panic)
         );
+        let connection_lost = fatal || sqlstate.starts_with("57P") || sqlstate == "25006";
         Self {
             class,
             kind,
             sqlstate: Some(sqlstate.to_owned()),
             message,
-            constraint: db.constraint().map(str::to_owned),
-            column: db.column().map(str::to_owned),
-            connection_lost: fatal || sqlstate.starts_with("57P") || sqlstate == "25006",
+            constraint: db.constraint().map(Box::from),
+            column: db.column().map(Box::from),
+            function,
+            connection_lost,
+            may_be_of_a_row: class == Class::Fatal
+                && !connection_lost
+                && depends_on_rows(sqlstate, context.is_some()),
         }
     }
 
@@ -323,6 +393,38 @@ impl StoreError {
         self.kind == "lock_timeout"
     }
 
+    /// May other rows pass where this error, which is not of [`Class::Data`], stopped a statement?
+    pub const fn may_be_of_a_row(&self) -> bool {
+        self.may_be_of_a_row
+    }
+
+    /// The same error where it was shown that it is raised without any row, too.
+    pub(crate) fn of_the_table(mut self) -> Self {
+        self.may_be_of_a_row = false;
+        self
+    }
+
+    /// The same error where it was shown that one row raises it.
+    pub(crate) fn of_a_row(mut self) -> Self {
+        if self.class != Class::Data {
+            self.class = Class::Data;
+            self.kind = "database";
+            self.may_be_of_a_row = false;
+            self.message = refusal(
+                self.sqlstate().unwrap_or_default(),
+                self.constraint(),
+                self.column(),
+                self.function(),
+            );
+        }
+        self
+    }
+
+    /// The function or trigger that raised it, when PostgreSQL told.
+    pub fn function(&self) -> Option<&str> {
+        self.function.as_deref()
+    }
+
     /// PostgreSQL's code, when PostgreSQL reported it.
     pub fn sqlstate(&self) -> Option<&str> {
         self.sqlstate.as_deref()
@@ -373,6 +475,7 @@ mod tests {
             ("23505", Class::Data),
             ("23514", Class::Data),
             ("P0001", Class::Data),
+            ("2200H", Class::Fatal),
             ("40P01", Class::Transient),
             ("40001", Class::Transient),
             ("55P03", Class::Transient),
@@ -391,6 +494,21 @@ mod tests {
             ("", Class::Fatal),
         ] {
             assert_eq!(classify(sqlstate).0, class, "{sqlstate}");
+        }
+    }
+
+    #[test]
+    fn of_the_context_of_an_error_only_the_name_of_the_function_is_kept() {
+        for (context, function) in [
+            ("PL/pgSQL function refuse() line 3 at RAISE", Some("refuse")),
+            (
+                "SQL statement \"INSERT INTO t VALUES ('secret')\"\nPL/pgSQL function audit.keep(text) line 1 at SQL statement",
+                Some("audit.keep"),
+            ),
+            ("SQL function \"check it\" statement 1", Some("check")),
+            ("COPY customers, line 3", None),
+        ] {
+            assert_eq!(function_of(context).as_deref(), function, "{context}");
         }
     }
 }

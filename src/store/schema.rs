@@ -41,6 +41,10 @@ pub struct Layout {
     pub(crate) empty: bool,
     /// Citus keeps the table on other servers.
     pub(crate) distributed: bool,
+    /// An INSERT can return `xmax`: neither a partitioned table nor a view can.
+    pub(crate) has_system_columns: bool,
+    /// Names of triggers that may change or skip a row before it is stored, and of rules.
+    pub(crate) interceptors: Vec<String>,
 }
 
 /// One column of the table that is written.
@@ -125,6 +129,11 @@ impl Layout {
         &self.target
     }
 
+    /// Triggers and rules that may change or skip a row before it is stored: what a dry run cannot foresee.
+    pub fn interceptors(&self) -> &[String] {
+        &self.interceptors
+    }
+
     /// The written columns.
     pub fn columns(&self) -> &[LayoutColumn] {
         &self.columns
@@ -184,6 +193,19 @@ FROM base b JOIN pg_type t ON t.oid = b.typid AND t.typtype <> 'd' JOIN pg_names
 LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 JOIN pg_attribute a ON a.attrelid = to_regclass($1) AND a.attnum = b.attnum
 ORDER BY a.attnum";
+
+const KIND: &str = "reading the kind of the table";
+/// A trigger's type has bits: 2 for BEFORE, 64 for INSTEAD OF, 4 for INSERT and 16 for UPDATE.
+const KIND_SQL: &str = "
+SELECT c.relkind IN ('r', 'f'), ARRAY(
+    SELECT format('trigger %s', tgname) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')
+      AND tgtype & 66 <> 0 AND tgtype & 20 <> 0
+      AND (tgrelid = c.oid OR tgrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid))
+  UNION
+    SELECT format('rule %s', rulename) FROM pg_rewrite
+    WHERE ev_class = c.oid AND rulename <> '_RETURN' AND ev_type IN ('2', '3')
+  ORDER BY 1)
+FROM pg_class c WHERE c.oid = to_regclass($1)";
 
 fn columns_of(conn: &mut Connection, table: &str) -> Result<Vec<Found>, StoreError> {
     const WHAT: &str = "reading the table's columns";
@@ -354,6 +376,8 @@ pub fn inspect(
         Err(error) if error.kind() == "privilege" => false,
         Err(error) => return Err(error.into()),
     };
+    let kind = single(conn.query(KIND, KIND_SQL, &[(&table, Type::TEXT)])?)?;
+    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(KIND, &error);
     Ok(Layout {
         columns,
         key: wanted.key,
@@ -361,6 +385,8 @@ pub fn inspect(
         target: shown,
         empty,
         distributed: citus::manages(conn, &table)?,
+        has_system_columns: kind.try_get(0).map_err(unreadable)?,
+        interceptors: kind.try_get(1).map_err(unreadable)?,
     })
 }
 

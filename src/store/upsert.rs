@@ -5,13 +5,14 @@
 
 mod compare;
 mod contended;
+mod isolate;
 mod owing;
 mod probe;
 mod rejections;
+mod skipped;
 mod standing;
 mod statements;
 
-use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::types::Type;
@@ -26,6 +27,7 @@ use super::quote_table;
 use super::schema::Layout;
 use crate::config::plan::Database;
 use crate::record::Message;
+use isolate::isolate;
 pub(super) use rejections::{clean, seen_again};
 use standing::{Standing, Walk};
 use statements::Statements;
@@ -38,6 +40,7 @@ pub use statements::{Listed, list as statements_of};
 /// A batch-log row that is already there carries this constraint's name.
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
 const BEGINNING: &str = "beginning a batch";
+const WRITING: &str = "writing rows";
 /// The planner takes a batch for reason enough to read the whole table, or, of a table that has grown since it was last
 /// analysed, to go through a copy of it for each row; lookups by the unique key are always right.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
@@ -87,15 +90,26 @@ pub struct BatchOutcome {
 pub struct Refused {
     /// The record's key.
     pub record_id: String,
-    pub sqlstate: String,
+    /// `database`, or `database_skipped` where no error was reported.
+    pub reason: &'static str,
+    pub sqlstate: Option<String>,
     pub constraint: Option<String>,
     pub column: Option<String>,
+    /// The function that raised the error.
+    pub function: Option<String>,
 }
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the database refused it, SQLSTATE {}", self.sqlstate)?;
-        for (what, name) in [("constraint", &self.constraint), ("column", &self.column)] {
+        let Some(sqlstate) = &self.sqlstate else {
+            return f.write_str("a trigger or a rule of the table skipped it");
+        };
+        write!(f, "the database refused it, SQLSTATE {sqlstate}")?;
+        for (what, name) in [
+            ("constraint", &self.constraint),
+            ("column", &self.column),
+            ("function", &self.function),
+        ] {
             if let Some(name) = name {
                 write!(f, ", {what} {name}")?;
             }
@@ -155,6 +169,15 @@ struct Counts {
     updated: u64,
     unchanged: u64,
     superseded: u64,
+}
+
+/// What is told of single rows, by their places in the batch.
+#[derive(Debug, Default)]
+struct Told {
+    /// The API is to be told of them.
+    owed: Vec<usize>,
+    /// The table did not store them, and reported no error.
+    skipped: Vec<usize>,
 }
 
 impl Counts {
@@ -252,6 +275,10 @@ impl Writer {
                 conn.roll_back();
                 self.write_once(conn, batch, true, explain)
             }
+            _ if error.may_be_of_a_row() => {
+                conn.roll_back();
+                self.write_once(conn, batch, true, explain)
+            }
             _ => Err(error),
         });
         if let Err(error) = &outcome {
@@ -340,16 +367,17 @@ impl Writer {
         let standing = self.begin_and_look(conn, batch, bisect)?;
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
-        let mut owed = Vec::new();
+        let mut told = Told::default();
         let counts = if rows.is_empty() {
             Counts::default()
         } else if bisect {
             let mut counts = Counts::default();
+            self.try_without_rows(conn, batch)?;
             isolate(
                 conn,
                 0..rows.len(),
                 &mut |conn, range| {
-                    counts.add(self.upsert(conn, batch, &rows[range], &mut owed)?);
+                    counts.add(self.upsert(conn, batch, &rows[range], &mut told)?);
                     Ok(())
                 },
                 &mut refused,
@@ -362,15 +390,22 @@ impl Writer {
                 ..Counts::default()
             };
             if !left.is_empty() {
-                counts.add(self.upsert(conn, batch, &left, &mut owed)?);
+                counts.add(self.upsert(conn, batch, &left, &mut told)?);
             }
             counts
         } else {
-            self.upsert(conn, batch, &rows, &mut owed)?
+            self.upsert(conn, batch, &rows, &mut told)?
         };
         if let Some(outbox) = &self.outbox {
-            outbox.enter(conn, batch, owed, (&self.target, self.run_id, self.now()))?;
+            outbox.enter(
+                conn,
+                batch,
+                told.owed,
+                (&self.target, self.run_id, self.now()),
+            )?;
         }
+        let skipped = told.skipped.into_iter();
+        refused.extend(skipped.map(|index| (index, StoreError::skipped())));
         let rejections = Self::rejections_with(batch, &refused);
         let filing = self.filing(conn, batch, &rejections, &refused, &standing)?;
         let resolved = self.file(conn, &filing, explain)?;
@@ -386,9 +421,11 @@ impl Writer {
                 .iter()
                 .map(|(index, error)| Refused {
                     record_id: batch.key(&batch.rows()[*index]).to_owned(),
-                    sqlstate: error.sqlstate().unwrap_or_default().to_owned(),
+                    reason: rejections::reason(error),
+                    sqlstate: error.sqlstate().map(str::to_owned),
                     constraint: error.constraint().map(str::to_owned),
                     column: error.column().map(str::to_owned),
+                    function: error.function().map(str::to_owned),
                 })
                 .collect(),
             messages: Vec::new(),
@@ -431,32 +468,47 @@ impl Writer {
         };
     }
 
-    /// Writes some rows, picked by their places in the batch, and has them counted. `owed` gains the places of those
-    /// the API is to be told of.
+    /// Writes no row at all: an error that is raised even so is the table's.
+    fn try_without_rows(&self, conn: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+        let arrays = self.arrays(batch, &[]);
+        let now = self.now();
+        let params = self.params(&arrays, &now);
+        conn.query(WRITING, &self.statements.differing, &params)
+            .map(drop)
+            .map_err(StoreError::of_the_table)
+    }
+
+    /// The parameters of the statements that write.
+    fn params<'a>(&'a self, arrays: &'a [ColumnArray<'_>], now: &'a Micros) -> Vec<Param<'a>> {
+        let mut params: Vec<Param<'_>> = arrays.iter().map(|a| (a as _, a.ty())).collect();
+        params.push((&self.run_id, Type::UUID));
+        params.push((now, Type::TIMESTAMPTZ));
+        params
+    }
+
+    /// Writes some rows, picked by their places in the batch, and has them counted. `told` gains the places of those
+    /// the API is to be told of, and of those that were skipped.
     fn upsert(
         &self,
         conn: &mut Connection,
         batch: &Batch,
         picks: &[u32],
-        owed: &mut Vec<usize>,
+        told: &mut Told,
     ) -> Result<Counts, StoreError> {
-        const WHAT: &str = "writing rows";
         let arrays = self.arrays(batch, picks);
         let now = self.now();
-        let mut params: Vec<Param<'_>> = arrays.iter().map(|a| (a as _, a.ty())).collect();
-        params.push((&self.run_id, Type::UUID));
-        params.push((&now, Type::TIMESTAMPTZ));
+        let params = self.params(&arrays, &now);
         let total = picks.len() as u64;
         if let Some(outbox) = &self.outbox {
-            return self.upsert_owing(conn, outbox, &params, batch, picks, owed);
+            return self.upsert_owing(conn, outbox, &params, batch, picks, told);
         }
         let found = match (self.form, &self.statements.copy) {
             (Form::Copy, Some(copy)) => {
                 let written_by = CopyConstant::new(self.run_id, now);
-                conn.copy(WHAT, copy, batch.copy(&written_by))?
+                conn.copy(WRITING, copy, batch.copy(&written_by))?
             }
             (Form::Copy | Form::AllNew, _) => {
-                conn.execute(WHAT, &self.statements.all_new, &params)?
+                conn.execute(WRITING, &self.statements.all_new, &params)?
             }
             (Form::Differing, _) => 0,
         };
@@ -467,7 +519,7 @@ impl Writer {
         if found == total {
             return Ok(counts);
         }
-        let row = single(conn.query(WHAT, &self.statements.differing, &params)?)?;
+        let row = single(conn.query(WRITING, &self.statements.differing, &params)?)?;
         let mut rest = Counts {
             inserted: count(&row, 0)?,
             updated: count(&row, 1)?,
@@ -475,45 +527,50 @@ impl Writer {
             superseded: count(&row, 2)?,
         };
         // What was inserted a moment ago is as it should be, unless a trigger had its way: counted once.
-        let told = rest.inserted + rest.updated + rest.unchanged + rest.superseded;
-        rest.updated -= (found + told)
+        let counted = rest.inserted + rest.updated + rest.unchanged + rest.superseded;
+        rest.updated -= (found + counted)
             .saturating_sub(total)
             .min(found)
             .min(rest.updated);
         counts.add(rest);
-        self.complete(conn, batch, picks, &mut counts)?;
+        self.complete(conn, batch, picks, &mut counts, told)?;
         Ok(counts)
     }
 
-    /// Rows that were told neither as written nor as left alone: somebody else wrote them between the look and the write.
+    /// Rows that were told neither as written nor as left alone: a trigger skipped them, or somebody else wrote them between
+    /// the look and the write.
     fn complete(
         &self,
         conn: &mut Connection,
         batch: &Batch,
         picks: &[u32],
         counts: &mut Counts,
+        told: &mut Told,
     ) -> Result<(), StoreError> {
         let total = picks.len() as u64;
-        let told = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
-        if told < total {
+        let counted = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
+        if counted < total {
             // The guard held some back: those that are older than what is stored now, and those that equal it.
             let key = batch.columns().key;
             let version = batch.columns().width() - 1;
             let key = batch.column(key, picks);
             let version = batch.column(version, picks);
             let row = single(conn.query(
-                "writing rows",
+                WRITING,
                 &self.statements.superseded,
                 &[(&key, key.ty()), (&version, version.ty())],
             )?)?;
             let written = counts.inserted + counts.updated;
             counts.superseded = count(&row, 0)?.min(total - written);
-            counts.unchanged = total - written - counts.superseded;
-        } else if told > total {
+            let skipped = self.skipped(conn, batch, picks, total - counted)?;
+            let kept = total - written - counts.superseded;
+            counts.unchanged = kept.saturating_sub(skipped.len() as u64);
+            told.skipped.extend(skipped);
+        } else if counted > total {
             return Err(StoreError::new(
                 Class::Fatal,
                 "internal",
-                format!("{total} rows were sent and {told} were reported: this is a bug"),
+                format!("{total} rows were sent and {counted} were reported: this is a bug"),
             ));
         }
         Ok(())
@@ -530,40 +587,11 @@ impl Writer {
 /// (a view, row-level security) or this session (a pooler that mixes up prepared statements).
 fn copy_is_to_blame(error: &StoreError) -> bool {
     error.class() == Class::Data
+        || error.may_be_of_a_row()
         || matches!(
             error.sqlstate(),
             Some("0A000" | "42809" | "42P05" | "26000")
         )
-}
-
-/// Does `work` on a range of rows under a savepoint; where a row is at fault, halves the range until it is found.
-fn isolate(
-    conn: &mut Connection,
-    range: Range<usize>,
-    work: &mut impl FnMut(&mut Connection, Range<usize>) -> Result<(), StoreError>,
-    refused: &mut Vec<(usize, StoreError)>,
-) -> Result<(), StoreError> {
-    const WHAT: &str = "isolating a row that was refused";
-    // A stack of ranges in key order: deep recursion is not needed for what is a loop.
-    let mut waiting = vec![range];
-    while let Some(range) = waiting.pop() {
-        conn.run(WHAT, "SAVEPOINT part")?;
-        match work(conn, range.clone()) {
-            Ok(()) => conn.run(WHAT, "RELEASE SAVEPOINT part")?,
-            Err(error) if error.class() == Class::Data => {
-                conn.run(WHAT, "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")?;
-                if range.len() == 1 {
-                    refused.push((range.start, error));
-                } else {
-                    let middle = range.start + range.len() / 2;
-                    waiting.push(middle..range.end);
-                    waiting.push(range.start..middle);
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Did this batch of this run commit, and with what outcome? Answers what a lost reply to COMMIT leaves open.

@@ -15,6 +15,7 @@ mod process;
 mod security;
 mod spool_calls;
 mod threads;
+mod triggers;
 
 use std::time::{Duration, Instant};
 

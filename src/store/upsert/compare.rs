@@ -7,7 +7,8 @@ use tokio_postgres::types::Type;
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
-use super::{BatchOutcome, Counts, Writer, count, isolate, lookups, single, text};
+use super::isolate::isolate;
+use super::{BatchOutcome, Counts, Writer, count, lookups, single, text};
 
 /// Rows to insert that a dry run shows of a writer's first batch with any.
 const NEW_ROWS: i64 = 5;

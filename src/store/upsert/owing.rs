@@ -6,13 +6,11 @@ use tokio_postgres::types::Type;
 
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
-use super::super::error::StoreError;
+use super::super::error::{Class, StoreError};
 use super::super::outbox::Outbox;
-use super::{Counts, Writer, count, single};
+use super::{Counts, Told, WRITING as WHAT, Writer, count, single};
 use crate::config::plan::WriteBackOutcome::{Inserted, Unchanged, Updated};
 use crate::record::Message;
-
-const WHAT: &str = "writing rows";
 
 impl Writer {
     /// Writes some rows, has them counted, and adds the indexes of those that are owed.
@@ -23,7 +21,7 @@ impl Writer {
         params: &[Param<'_>],
         batch: &Batch,
         picks: &[u32],
-        owed: &mut Vec<usize>,
+        told: &mut Told,
     ) -> Result<Counts, StoreError> {
         let row = single(conn.query(WHAT, &self.statements.owing, params)?)?;
         let mut counts = Counts {
@@ -43,8 +41,8 @@ impl Writer {
             let all = picks.iter().map(|pick| *pick as usize);
             found.extend(all.filter(|index| !moved.contains(index)));
         }
-        self.complete(conn, batch, picks, &mut counts)?;
-        owed.extend(found);
+        self.complete(conn, batch, picks, &mut counts, told)?;
+        told.owed.extend(found);
         Ok(counts)
     }
 
@@ -100,6 +98,20 @@ fn numbers(
         .filter_map(|number| picks.get(index(number.unsigned_abs())))
         .map(|pick| *pick as usize)
         .collect())
+}
+
+/// The place in the batch of a row that a statement told by number, from 1.
+pub(super) fn place(number: u64, picks: &[u32]) -> Result<usize, StoreError> {
+    picks
+        .get(index(number))
+        .map(|pick| *pick as usize)
+        .ok_or_else(|| {
+            StoreError::new(
+                Class::Fatal,
+                "internal",
+                "the database told of a row that was not sent: this is a bug",
+            )
+        })
 }
 
 fn index(number: u64) -> usize {

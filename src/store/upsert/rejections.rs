@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::super::batch::{Batch, Row, rejection_key};
 use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
-use super::super::error::StoreError;
+use super::super::error::{SKIPPED, StoreError};
 use super::Writer;
 use super::standing::Standing;
 use crate::record::{FieldError, Rejection};
@@ -347,6 +347,15 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// Why a row that PostgreSQL did not take is rejected.
+pub(super) fn reason(error: &StoreError) -> &'static str {
+    if error.kind() == SKIPPED {
+        SKIPPED
+    } else {
+        "database"
+    }
+}
+
 /// The rejection of a row that PostgreSQL refused.
 fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
     let field = error.column().map(|column| {
@@ -362,7 +371,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
         key: key.to_owned(),
         record_id: Some(key.to_owned()),
         payload: batch.raw(row).to_owned(),
-        reason: "database".to_owned(),
+        reason: reason(error).to_owned(),
         message: error.to_string(),
         loggable: true,
         errors: field

@@ -30,6 +30,10 @@ pub(super) struct Statements {
     pub(super) new_rows: String,
     pub(super) owing: String,
     pub(super) fates: String,
+    /// Which rows are not stored as they were sent.
+    pub(super) skipped: String,
+    /// Writes rows also where nothing changes, and tells which the table takes: to be rolled back.
+    pub(super) unguarded: String,
     pub(super) rejections: RejectionStatements,
     pub(super) log: String,
     /// What a key travels as.
@@ -137,10 +141,15 @@ impl Statements {
             .then(|| Walk::new(&table, key, &names.join(", ")));
         let into = format!("INSERT INTO {table} AS t {written}");
         // The guard holds against whoever wrote since the row was looked at.
+        let returning = if layout.has_system_columns {
+            "(t.xmax = 0) AS fresh".to_owned()
+        } else {
+            format!("t.{key_column} AS k, true AS fresh")
+        };
         let conflict = format!(
             "ON CONFLICT ({key_column}) DO UPDATE SET {set} \
              WHERE (t.{version_name} IS NULL OR t.{version_name} <= EXCLUDED.{version_name}) AND ({}) \
-             RETURNING (t.xmax = 0) AS fresh",
+             RETURNING {returning}",
             differs(&stored, &|i| format!("EXCLUDED.{}", names[i]))
         );
         let (run, now) = (width + 1, width + 2);
@@ -169,6 +178,35 @@ impl Statements {
             input.join(", "),
             v = cast[version],
         );
+        // Without system columns a row is new if it was not found before.
+        let (is_new, fresh) = if layout.has_system_columns {
+            ("NULL::boolean".to_owned(), "bool_or(fresh)")
+        } else {
+            (
+                format!("t.{key_column} IS NULL"),
+                "CASE WHEN bool_or(fresh) THEN bool_or(is_new) END",
+            )
+        };
+        let differing = if layout.has_system_columns {
+            differing
+        } else {
+            format!(
+                "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late, {is_new} AS is_new \
+                 FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
+                 WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+                 written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}), \
+                 told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
+                 (SELECT c{} AS k, 1 AS o, late, is_new, NULL::boolean AS fresh FROM moved \
+                 UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e GROUP BY k) \
+                 SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), \
+                 count(o) FROM told",
+                cast[layout.key],
+                differs(&stored, &|i| cast[i].clone()),
+                input.join(", "),
+                layout.key,
+                v = cast[version],
+            )
+        };
         let judged = format!(
             "{known}input AS MATERIALIZED (SELECT {} FROM {unnest}), \
              judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
@@ -213,14 +251,19 @@ impl Statements {
             "unnest({arrays}) WITH ORDINALITY AS u({}, o)",
             input.join(", ")
         );
+        let by_key = if layout.has_system_columns {
+            format!(", t.{key_column} AS k")
+        } else {
+            String::new()
+        };
         let owing = format!(
-            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late \
+            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late, {is_new} AS is_new \
              FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
              WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
-             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}, \
-             t.{key_column} AS k), \
-             told AS (SELECT max(o) AS o, bool_or(late) AS late, bool_or(fresh) AS fresh FROM \
-             (SELECT c{} AS k, o, late, NULL::boolean AS fresh FROM moved UNION ALL SELECT k, NULL, NULL, fresh FROM written) e \
+             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}{by_key}), \
+             told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
+             (SELECT c{} AS k, o, late, is_new, NULL::boolean AS fresh FROM moved \
+             UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e \
              GROUP BY k) \
              SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), count(o), \
              array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told",
@@ -239,6 +282,26 @@ impl Statements {
             cast[layout.key],
             width + 1,
             width + 2,
+        );
+        let skipped = format!(
+            "WITH {known}judged AS (SELECT u.o, t.{key_column} IS NOT NULL AS stored, t.\"sync_id\" = ${}::uuid AS own \
+             FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
+             WHERE t.{key_column} IS NULL OR ((t.{version_name} IS NULL OR t.{version_name} <= {}) AND ({}))) \
+             SELECT o, stored FROM judged ORDER BY own IS TRUE, stored, o LIMIT ${}::bigint",
+            width + 1,
+            cast[layout.key],
+            cast[version],
+            differs(&stored, &|i| cast[i].clone()),
+            width + 2,
+        );
+        let unguarded = format!(
+            "WITH input AS MATERIALIZED (SELECT {as_input}, u.o FROM {numbered}), \
+             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM input \
+             ON CONFLICT ({key_column}) DO UPDATE SET {set} RETURNING t.{key_column} AS k) \
+             SELECT max(o) FROM (SELECT c{} AS k, o, false AS done FROM input \
+             UNION ALL SELECT k, NULL, true FROM written) e GROUP BY k HAVING bool_or(done) AND max(o) IS NOT NULL",
+            input.join(", "),
+            layout.key,
         );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::{}[]) AS u(k, v) \
@@ -283,6 +346,8 @@ impl Statements {
             new_rows,
             owing,
             fates,
+            skipped,
+            unguarded,
             rejections: RejectionStatements::new(db),
             log,
             key_type: key.wire().element(),
@@ -300,7 +365,7 @@ fn known_rows(table: &str, layout: &Layout, names: &[String]) -> (String, String
     }
     let key = &layout.columns[layout.key];
     let cte = format!(
-        "known AS MATERIALIZED (SELECT {} FROM {table} WHERE {} {} ANY(${}::{}[]::{}[])), ",
+        "known AS MATERIALIZED (SELECT {}, \"sync_id\" FROM {table} WHERE {} {} ANY(${}::{}[]::{}[])), ",
         names.join(", "),
         names[layout.key],
         key.operator("="),

@@ -56,7 +56,7 @@ fn a_refused_row_is_found_and_its_neighbours_are_written() {
             (
                 r.record_id.chars().take(7).collect::<String>(),
                 (
-                    r.sqlstate.as_str(),
+                    r.sqlstate.as_deref().unwrap_or_default(),
                     r.constraint.as_deref(),
                     r.column.as_deref(),
                 ),

@@ -35,6 +35,8 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         new_rows,
         owing,
         fates,
+        skipped,
+        unguarded,
         rejections,
         // A VALUES list.
         log: _,
@@ -69,8 +71,10 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         ("compare", compare, rows(&[])),
         ("differences", differences, rows(&["bigint"])),
         ("new_rows", new_rows, rows(&["bigint"])),
-        ("owing", owing, written),
+        ("owing", owing, written.clone()),
+        ("unguarded", unguarded, written),
         ("fates", fates, rows(&["int[]", "bigint"])),
+        ("skipped", skipped, rows(&["uuid", "bigint"])),
         (
             "rejections.walk",
             rejection_walk,

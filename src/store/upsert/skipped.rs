@@ -1,0 +1,63 @@
+//! Rows that a trigger or a rule of the table skipped: they were sent, no error was reported, and they are not stored.
+
+use std::collections::HashSet;
+
+use tokio_postgres::types::Type;
+
+use super::super::batch::Batch;
+use super::super::connect::{Connection, Param};
+use super::super::error::StoreError;
+use super::{WRITING, Writer, count, owing, signed};
+
+impl Writer {
+    /// Of rows that were not told as written, at most `limit`: those that a trigger skipped, by their places in the batch.
+    ///
+    /// A row that is stored in another form than it was sent in need not be one of them: a trigger may have changed it, and
+    /// the changed row is what is stored already. Such rows are written once more without the comparison, which is rolled
+    /// back: what the table takes then was not skipped.
+    pub(super) fn skipped(
+        &self,
+        conn: &mut Connection,
+        batch: &Batch,
+        picks: &[u32],
+        limit: u64,
+    ) -> Result<Vec<usize>, StoreError> {
+        let arrays = self.arrays(batch, picks);
+        let mut params: Vec<Param<'_>> = arrays.iter().map(|a| (a as _, a.ty())).collect();
+        let limit = signed(limit);
+        params.push((&self.run_id, Type::UUID));
+        params.push((&limit, Type::INT8));
+        let mut skipped = Vec::new();
+        let mut stored: Vec<u32> = Vec::new();
+        for row in conn.query(WRITING, &self.statements.skipped, &params)? {
+            let place = owing::place(count(&row, 0)?, picks)?;
+            let is_stored = row
+                .try_get(1)
+                .map_err(|error| StoreError::from_driver(WRITING, &error))?;
+            if is_stored {
+                stored.push(u32::try_from(place).unwrap_or(u32::MAX));
+            } else {
+                skipped.push(place);
+            }
+        }
+        if stored.is_empty() {
+            return Ok(skipped);
+        }
+        conn.run(WRITING, "SAVEPOINT unguarded")?;
+        let arrays = self.arrays(batch, &stored);
+        let now = self.now();
+        let params = self.params(&arrays, &now);
+        let taken: HashSet<usize> = conn
+            .query(WRITING, &self.statements.unguarded, &params)?
+            .iter()
+            .map(|row| owing::place(count(row, 0)?, &stored))
+            .collect::<Result<_, _>>()?;
+        conn.run(
+            WRITING,
+            "ROLLBACK TO SAVEPOINT unguarded; RELEASE SAVEPOINT unguarded",
+        )?;
+        let places = stored.iter().map(|pick| *pick as usize);
+        skipped.extend(places.filter(|place| !taken.contains(place)));
+        Ok(skipped)
+    }
+}

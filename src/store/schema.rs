@@ -28,6 +28,7 @@ pub use misfit::{Misfit, Part, SchemaError};
 
 /// What the write path needs to know of the table.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent facts of the table
 pub struct Layout {
     /// The mapped columns in the mapping's order, then those the program keeps.
     pub(crate) columns: Vec<LayoutColumn>,

@@ -203,6 +203,10 @@ fn ledger<S: serde::Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok,
     out.end()
 }
 
+#[expect(
+    clippy::ref_option,
+    reason = "serde hands out a reference to the field"
+)]
 fn some_ledger<S: serde::Serializer>(
     counts: &Option<Ledger>,
     serializer: S,

@@ -131,6 +131,7 @@ enum Form {
 
 /// Writes batches of one run to one table, over one connection after the other.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Writer {
     statements: Statements,
     columns: Vec<String>,

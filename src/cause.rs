@@ -81,7 +81,7 @@ pub enum InternalCause {
     WriteBackLedger,
     /// Write-back ended by a bug.
     WriteBack,
-    /// Any other error that nobody foresaw.
+    /// Any other unexpected error.
     Error,
 }
 

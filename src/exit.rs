@@ -154,7 +154,7 @@ pub fn of(error: &anyhow::Error) -> Exit {
     Exit::Internal
 }
 
-/// Does the work. A panic in it, which is a bug and has been told by then, becomes an internal error, so that the caller
+/// Does the work. A panic in it, which is a bug and has been logged by then, becomes an internal error, so that the caller
 /// still writes down how the run ended.
 ///
 /// # Errors

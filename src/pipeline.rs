@@ -241,7 +241,7 @@ enum Event<'a> {
     /// Fingerprint and sentence.
     Braked((BrakeCause, String)),
     /// A writer went home because the server has no connection for it.
-    CrowdedOut,
+    ConnectionsExhausted,
     /// A thread that sends events has ended, in whatever way.
     Ended,
 }
@@ -367,7 +367,7 @@ pub fn run(job: Job<'_>) -> Flow {
             match inbox.recv_timeout(TICK) {
                 Ok(Event::Ended) => at_work -= 1,
                 Ok(event) => {
-                    if matches!(event, Event::CrowdedOut) {
+                    if matches!(event, Event::ConnectionsExhausted) {
                         pool.connections_exhausted();
                     }
                     accountant.enter(event);
@@ -493,8 +493,8 @@ fn write_all<'q>(
         let mut held = DoneOnDrop::new(queue, ticket);
         let Some(result) = writer.settle(batch, |batch| held.give_back(batch)) else {
             place.counted = false;
-            // That this thread has ended is told next.
-            events.send(Event::CrowdedOut).unwrap_or_default();
+            // The event that this thread has ended follows.
+            events.send(Event::ConnectionsExhausted).unwrap_or_default();
             break;
         };
         // The calling thread listens until every writer has ended.

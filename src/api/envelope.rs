@@ -44,7 +44,7 @@ pub(super) enum Records {
         /// Where the array is.
         at: Vec<String>,
     },
-    /// No array; why is ready to be told.
+    /// There is no array of records; holds the error to report.
     Missing(ApiError),
 }
 

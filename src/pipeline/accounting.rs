@@ -61,7 +61,7 @@ impl Accountant<'_> {
                 log::error!("{}", stop.1);
                 self.flow.braked.get_or_insert(stop);
             }
-            Event::CrowdedOut => self.flow.connections_exhausted = true,
+            Event::ConnectionsExhausted => self.flow.connections_exhausted = true,
             Event::Ended => {}
         }
     }

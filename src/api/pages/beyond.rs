@@ -28,7 +28,7 @@ enum Expected {
     Nothing,
     /// Records: the API announced that the page exists.
     Records,
-    /// Nobody knows.
+    /// It cannot be known.
     Either,
 }
 

@@ -1,5 +1,5 @@
 //! What tells paging that never ends from a long one: addresses that come again, pages that stay empty, and pages that
-//! repeat the one before. It remembers hashes, and says nothing itself: whoever asks knows what to tell the user.
+//! repeat the one before. It remembers hashes and reports nothing itself: the caller writes the message.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -111,7 +111,7 @@ fn print(bytes: &[u8]) -> u64 {
 pub(super) struct Noted {
     pub told: Told,
     pub prints: Prints,
-    /// Nothing is expected at or after this page, by a sign that stood on it: how it is told.
+    /// Nothing is expected at or after this page, by a sign that stood on it; holds its description for messages.
     pub sign: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 //! `DATASYNC_KILLS` says how many (12 in `make test`, 200 in `make soak`), `DATASYNC_SEED` repeats a run that failed.
 #![allow(clippy::unwrap_used)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -13,6 +13,7 @@ use crate::support::http::Server;
 use crate::support::postgres::Cluster;
 
 const RECORDS: usize = 20_000;
+const PAGE: usize = 500;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| {
@@ -37,8 +38,8 @@ fn row_55_kill_9_at_random_moments_loses_nothing_and_needs_no_help() {
     let database = cluster.database();
     let mut generations = vec![0_u32; RECORDS];
     let mut place = Workplace::connected("http://127.0.0.1:1", &database);
-    place.edit("mappings.yaml", "size: 100 ", "size: 500 ");
-    let mut length = Duration::from_millis(2_500);
+    place.edit("mappings.yaml", "size: 100 ", &format!("size: {PAGE} "));
+    let pages = RECORDS / PAGE;
     let (mut struck, mut spooled, mut abandoned) = (0, 0, 0);
     for kill in 0..kills {
         for _ in 0..200 {
@@ -51,7 +52,7 @@ fn row_55_kill_9_at_random_moments_loses_nothing_and_needs_no_help() {
             .collect();
         let api = Server::new()
             .records(texts)
-            .page_size(500)
+            .page_size(PAGE)
             .latency(Duration::from_millis(3))
             .start();
         place = place.with_api(api.url());
@@ -61,12 +62,13 @@ fn row_55_kill_9_at_random_moments_loses_nothing_and_needs_no_help() {
             cluster.stop("immediate");
         }
         let mut child = place.start(&["sync", "--output", "json"]);
-        // Without a database a run asks again for a while before it fetches and spools.
-        let asking = Duration::from_millis(if away { 600 } else { 0 });
-        std::thread::sleep(
-            asking
-                + Duration::from_micros(random.u64(..u64::try_from(length.as_micros()).unwrap())),
-        );
+        // The moment is counted in pages that the API was asked for, so that it means the same on
+        // every machine; a little later, so that it may fall between two pages, or after the last.
+        let asked = random.usize(..=pages);
+        while api.requests().len() < asked && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        std::thread::sleep(Duration::from_micros(random.u64(..20_000)));
         let alive = child.try_wait().unwrap().is_none();
         child.kill().unwrap();
         finish(child);
@@ -88,9 +90,7 @@ fn row_55_kill_9_at_random_moments_loses_nothing_and_needs_no_help() {
         });
         spooled += u64::from(waiting > 0);
 
-        let started = Instant::now();
         let (finished, report) = place.sync(&[]);
-        length = (length + started.elapsed()) / 2;
         let place_of = format!("kill {kill}, DATASYNC_SEED={seed}");
         assert_eq!(finished.code, 0, "{place_of}\n{finished}");
         assert_eq!(report["ledger"]["fetched"], RECORDS, "{place_of}");

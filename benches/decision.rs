@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use datasync::decision::{Decision, Scratch, lint};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use rust_decimal::Decimal;

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use datasync::commands;
 use datasync::exit::{self, Exit};
-use datasync::{commands, core_dumps, logging};
+use datasync::support::{core_dumps, logging};
 
 fn main() -> ExitCode {
     let refused = core_dumps::switch_off();
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         }
         error.exit()
     });
-    logging::start(&cli.global);
+    logging::start(&cli.global.log());
     logging::tell_panics();
     for reason in refused {
         log::warn!("{reason}");

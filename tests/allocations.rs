@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use allocation_counter::measure;
 use datasync::decision::{Decision, Scratch};
-use datasync::record::{Cell, Validation};
+use datasync::model::record::{Cell, Validation};
 use rust_decimal::Decimal;
 
 const FACTS: &[&str] = &[

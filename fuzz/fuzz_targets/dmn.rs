@@ -3,7 +3,7 @@
 #![no_main]
 
 use datasync::decision::{Decision, Scratch, lint};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 use libfuzzer_sys::fuzz_target;
 
 const FACTS: &[&str] = &[

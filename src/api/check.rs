@@ -16,7 +16,7 @@ use super::error::{ApiError, printable};
 use super::pages::{Page, Pages, Want};
 use crate::config::path;
 use crate::config::plan::{Api, Mapping};
-use crate::record::Check;
+use crate::model::record::Check;
 
 /// One step may take this long: a check is for people who wait.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::error::{ApiError, Kind};
 use super::pace::{Pace, Ticket, Wait};
-use crate::histogram::Histogram;
+use crate::support::histogram::Histogram;
 
 /// Shared limits and counters; see the file's head.
 #[derive(Debug)]

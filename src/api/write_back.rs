@@ -14,7 +14,7 @@ use super::control::Control;
 use super::error::{ApiError, Kind};
 use super::pages::Pages;
 use crate::config::plan::{Api, WriteBack};
-use crate::record::Message;
+use crate::model::record::Message;
 
 /// Where an answer keeps the record, when it is not the answer itself.
 const ENVELOPES: [&str; 4] = ["data", "item", "result", "record"];

@@ -2,13 +2,13 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::case::{Case, LocalCaseStore};
-use crate::cli::{CaseCommand, Global, HumanStep, Output};
+use crate::commands::cli::{CaseCommand, Global, HumanStep, Output};
 use crate::config::Needs;
 use crate::config::plan::Plan;
 use crate::exit::{Exit, Misconfigured};
-use crate::incident;
-use crate::report::history::table;
+use crate::reporting::case::{Case, LocalCaseStore};
+use crate::reporting::incident;
+use crate::reporting::report::history::table;
 use crate::store::{self, Connection, PastRun, StoreError};
 
 /// Cases that `case list` shows.
@@ -45,8 +45,8 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
         CaseCommand::Complete { id, step, note } => {
             let mut case = find(&plan, &local_cases, connection.as_mut(), away, id)?;
             let step = match step {
-                HumanStep::Investigate => crate::case::Step::Investigate,
-                HumanStep::Resolve => crate::case::Step::Resolve,
+                HumanStep::Investigate => crate::reporting::case::Step::Investigate,
+                HumanStep::Resolve => crate::reporting::case::Step::Resolve,
             };
             case.complete(step, &incident::who(), note.clone())
                 .map_err(|error| Misconfigured(error.to_string()))?;

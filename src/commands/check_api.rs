@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::api;
-use crate::cli::Global;
+use crate::commands::cli::Global;
 use crate::config::Needs;
 use crate::exit::Exit;
 

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{CheckDbArgs, Global};
+use crate::commands::cli::{CheckDbArgs, Global};
 use crate::config::Needs;
 use crate::exit::Exit;
-use crate::record::Check;
-use crate::report::grouped;
+use crate::model::record::Check;
 use crate::spool;
 use crate::store::{self, Connection};
+use crate::support::text::grouped;
 
 pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
     let plan = super::load(

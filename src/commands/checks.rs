@@ -1,8 +1,8 @@
 //! How `check-api` and `check-db` show what they found.
 
-use crate::cli::{Global, Output};
-use crate::record::Check;
-use crate::report::clean;
+use crate::commands::cli::{Global, Output};
+use crate::model::record::Check;
+use crate::support::text::clean;
 
 /// Prints the checks; true when all are well.
 pub(super) fn show(global: &Global, checks: &[Check]) -> bool {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::CommandFactory as _;
 
-use crate::cli::Cli;
+use crate::commands::cli::Cli;
 use crate::exit::Exit;
 
 #[allow(clippy::unnecessary_wraps, reason = "every command has this signature")]

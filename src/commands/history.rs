@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use crate::cli::{Global, HistoryArgs, Output};
+use crate::commands::cli::{Global, HistoryArgs, Output};
 use crate::config::Needs;
 use crate::config::plan::Plan;
 use crate::exit::Exit;
-use crate::incident;
-use crate::report::history::{Summary, text};
-use crate::report::past;
+use crate::reporting::incident;
+use crate::reporting::report::history::{Summary, text};
+use crate::reporting::report::past;
 use crate::store::{self, Connection, PastRun};
 
 pub(super) fn run(global: &Global, args: &HistoryArgs) -> Result<Exit> {

@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::Cli;
+use crate::commands::cli::Cli;
 use crate::exit::Exit;
 
 /// Variables, and what they are for.

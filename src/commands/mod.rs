@@ -1,4 +1,6 @@
-//! One file a subcommand. A command composes and prints; it decides nothing.
+//! What can be typed, and one file a subcommand. A command composes and prints; it decides nothing.
+
+pub mod cli; // clap types only
 
 mod annotations;
 mod case;
@@ -21,10 +23,10 @@ use std::io::Write as _;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Command, Global, Output};
+use crate::commands::cli::{Cli, Command, Global, Output};
 use crate::config::{ConfigErrors, Needs, Problem, Sources, plan::Plan};
 use crate::exit::{self, Exit};
-use crate::logging;
+use crate::support::logging;
 
 pub use observability::mistyped;
 pub use options::parse;

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::alert;
-use crate::cli::Global;
+use crate::commands::cli::Global;
 use crate::config::{Needs, Sources, plan::Plan};
 use crate::exit::{self, Exit};
-use crate::metrics::{self, Share};
-use crate::report::{self, Report};
+use crate::reporting::alert;
+use crate::reporting::metrics::{self, Share};
+use crate::reporting::report::{self, Report};
 
 /// Lines of the log that go with the last ping.
 const LINES: usize = 20;
@@ -56,7 +56,7 @@ pub(super) fn watched(
     // Another run is at work and will say how it ends; where there was nothing to do there was no run.
     let silent = exit == Exit::Busy || (exit == Exit::Success && report.is_none());
     if !silent {
-        let mut said = crate::logging::last_lines(LINES).concat();
+        let mut said = crate::support::logging::last_lines(LINES).concat();
         said += &match &result {
             Ok(_) => summary(exit, report),
             Err(error) => format!("exit {}: {error:#}\n", exit.code()),

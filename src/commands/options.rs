@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, ValueEnum};
 
-use crate::cli::{Cli, Command, Global, Output, is_yes, verbosity};
+use crate::commands::cli::{Cli, Command, Global, Output, is_yes, verbosity};
 use crate::config;
 
 /// What was typed, and what variables say of the rest.

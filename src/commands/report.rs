@@ -6,9 +6,9 @@ use anyhow::{Result, anyhow};
 
 use crate::config::plan::Plan;
 use crate::exit::{self, Exit, Misconfigured};
-use crate::incident;
-use crate::report::page::{self, ReportInput};
-use crate::report::{Report, file};
+use crate::reporting::incident;
+use crate::reporting::report::page::{self, ReportInput};
+use crate::reporting::report::{Report, file};
 use crate::store;
 
 /// Past runs on the page of one.

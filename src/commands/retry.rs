@@ -7,19 +7,19 @@ use serde_json::json;
 
 use super::observability::watched;
 use crate::api;
-use crate::case::{Case, CheckFound, Closing, LocalCaseStore, Side, State, Step};
-use crate::cause::{ApiCause, Cause, Threshold};
-use crate::cli::{Global, Output, RetryArgs};
+use crate::commands::cli::{Global, Output, RetryArgs};
 use crate::config::plan::Plan;
 use crate::exit::{Exit, Misconfigured};
-use crate::incident;
-use crate::metrics::Share;
-use crate::progress::Progress;
-use crate::report::Report;
+use crate::model::cause::{ApiCause, Cause, Threshold};
+use crate::reporting::case::{Case, CheckFound, Closing, LocalCaseStore, Side, State, Step};
+use crate::reporting::incident;
+use crate::reporting::metrics::Share;
+use crate::reporting::report::Report;
 use crate::run::{self, Purpose, Request};
-use crate::signals::Signals;
 use crate::spool::{self, Spool};
 use crate::store::{self, Connection};
+use crate::support::progress::Progress;
+use crate::support::signals::Signals;
 
 pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
     watched(global, Share::AsBefore, |plan| retry(global, args, plan))

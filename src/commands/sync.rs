@@ -5,13 +5,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::observability::watched;
-use crate::cli::{Global, Output, SyncArgs};
+use crate::commands::cli::{Global, Output, SyncArgs};
 use crate::config::{Needs, plan::Plan};
 use crate::exit::Exit;
-use crate::progress::Progress;
-use crate::report::Report;
+use crate::reporting::report::Report;
 use crate::run::{self, Purpose, Request};
-use crate::signals::Signals;
+use crate::support::progress::Progress;
+use crate::support::signals::Signals;
 
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
     if args.dry_run {

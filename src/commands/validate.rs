@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::annotations;
 use super::verdicts::{Judge, Judged};
-use crate::cli::{Global, Output, ValidateArgs};
+use crate::commands::cli::{Global, Output, ValidateArgs};
 use crate::config::plan::Plan;
 use crate::config::{ConfigErrors, DecisionsFile, Needs, Problem};
 use crate::decision::{Decision, Impact, Lint, Problems, Severity, lint};

@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::cli::ValidateArgs;
+use crate::commands::cli::ValidateArgs;
 use crate::config::plan::{KeyChoice, Mapping, Plan};
 use crate::decision::{Decision, Impact, Scratch};
 use crate::exit::Misconfigured;
+use crate::model::record::Validation;
 use crate::pipeline::{Decided, Rules, decide};
-use crate::record::Validation;
-use crate::report::clean;
 use crate::store::{self, Connection};
+use crate::support::text::clean;
 use crate::transform::{Shaped, Transform};
 
 /// Stored rejections that are read together.

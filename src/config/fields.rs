@@ -12,7 +12,7 @@ use super::reader::Section;
 use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
 use super::source::Span;
 use super::yaml::{Entry, Kind as NodeKind};
-use crate::spelling::nearest;
+use crate::support::spelling::nearest;
 
 /// Columns that datasync fills itself.
 const OWN_COLUMNS: [&str; 5] = [

@@ -27,7 +27,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::digest::Digest;
+use crate::support::digest::Digest;
 use context::Context;
 pub use decisions::DecisionsFile;
 use environment::Environment;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::plan::{Alerts, Brakes, Channel, Notifications, OnFailure};
 use super::reader::Section;
 use super::secret::Secret;
-use crate::spelling::nearest;
+use crate::support::spelling::nearest;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);

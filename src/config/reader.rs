@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::source::Span;
 use super::values::{parse_duration, parse_share, parse_size};
 use super::yaml::{Entry, Kind, Node};
-use crate::spelling::nearest;
+use crate::support::spelling::nearest;
 
 /// A single value after `${…}` has been replaced.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use super::fields::Drafts;
 use super::plan::{Field, KeyChoice, Kind, QualityScore};
 use super::problem::Problem;
 use super::reader::Section;
-use crate::spelling::nearest;
+use crate::support::spelling::nearest;
 
 /// The field that feeds the conflict key, and how it was found.
 pub(super) fn conflict_key(

@@ -19,7 +19,7 @@ use super::rule_space::{Dimension, RuleSpace};
 use super::table::{HitPolicy, Rule, Table};
 use super::verdict::{self, Rules};
 use super::{Decision, Scratch};
-use crate::record::{Action, Cell, Validation};
+use crate::model::record::{Action, Cell, Validation};
 
 /// Most rules that are told one by one: those that came nearest to matching.
 const MAX_RULES: usize = 25;

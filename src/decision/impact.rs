@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Decision, Scratch, Verdict};
-use crate::record::Cell;
+use crate::model::record::Cell;
 
 /// Most ids that are kept for one kind of change.
 const MAX_IDS: usize = 1000;

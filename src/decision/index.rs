@@ -12,7 +12,7 @@ use super::feel::value::{Kind, Value};
 use super::rule_space::RuleSpace;
 use super::table::{HitPolicy, Table};
 use super::verdict::{self, Rules, Verdict};
-use crate::record::{Action, Cell, Validation};
+use crate::model::record::{Action, Cell, Validation};
 
 /// Largest index that is built, in words of 8 bytes.
 const MAX_WORDS: usize = 4 * 1024 * 1024;

@@ -32,7 +32,7 @@ pub use self::problem::{Problem, Problems};
 use self::program::{Failure, Node, NodeLogic, Program};
 use self::rule_space::RuleSpace;
 pub use self::verdict::{Rules, Verdict};
-use crate::record::Cell;
+use crate::model::record::Cell;
 
 /// A decision that is ready to decide. Shared by all threads; each brings a [`Scratch`] of its own.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::model::{Logic, Model};
 use super::problem::{Problem, Problems};
 use super::program::{Failure, Node, NodeLogic, Program};
 use super::table::{Outcome, Table};
-use crate::record::{Action, Validation};
+use crate::model::record::{Action, Validation};
 
 /// The output that says whether a record is fit.
 pub const VALIDATION: &str = "validationResult";
@@ -178,7 +178,7 @@ pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
             (ACTION, "PROCESS, REVIEW or REJECT"),
         ] {
             if !names.contains(&needed) {
-                let near = crate::spelling::nearest(needed, names.iter().copied())
+                let near = crate::support::spelling::nearest(needed, names.iter().copied())
                     .map_or_else(String::new, |near| format!(" (it has `{near}`)"));
                 problems.push(problem(
                     decision.line,

@@ -9,7 +9,7 @@ use super::pool::Pool;
 use super::shape::ShapeStats;
 use super::write::{BatchResult, Shared};
 use super::{Event, Flow, Keep, Limits, Target, Task, reason};
-use crate::report::{Difference, Example};
+use crate::reporting::report::{Difference, Example};
 use crate::spool::Header;
 use crate::store::{self, Batch, BatchOutcome, StoreError};
 

@@ -1,7 +1,7 @@
 //! Brakes: a source that suddenly has nothing, or far less than before, or sends what the rules refuse, is stopped before
 //! it does harm.
 
-use crate::cause::BrakeCause;
+use crate::model::cause::BrakeCause;
 
 /// Records that are judged before the share of rejections is looked at.
 pub(super) const FIRST: u64 = 1_000;

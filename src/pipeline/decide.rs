@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::decision::{Decision, Scratch, Verdict};
-use crate::record::{FieldError, Rejection};
+use crate::model::record::{FieldError, Rejection};
 use crate::transform::{Shaped, Transform};
 
 /// The rules a record is judged by.
@@ -108,7 +108,7 @@ impl Refusal {
     ) -> Rejection {
         let id = shaped.id.as_deref();
         Rejection {
-            key: id.map_or_else(|| crate::digest::key_of(raw), str::to_owned),
+            key: id.map_or_else(|| crate::support::digest::key_of(raw), str::to_owned),
             record_id: id.map(str::to_owned),
             payload: raw.to_owned(),
             reason: self.reason.to_owned(),

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use crate::decision::Scratch;
-use crate::record::Rejection;
-use crate::report::Judged;
-use crate::shard::Shard;
+use crate::model::record::Rejection;
+use crate::model::shard::Shard;
+use crate::reporting::report::Judged;
 use crate::store::{Batch, Columns, Keys};
 use crate::transform::Shaped;
 
@@ -158,7 +158,7 @@ impl<'a> Shaper<'a> {
     pub(super) fn check_rejections(
         &self,
         brake: &Brake,
-    ) -> Option<(crate::cause::BrakeCause, String)> {
+    ) -> Option<(crate::model::cause::BrakeCause, String)> {
         brake.on_rejections(self.refused, self.decided)
     }
 

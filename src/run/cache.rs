@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_file;
-use crate::shard::Shard;
+use crate::model::shard::Shard;
+use crate::support::atomic_file;
 
 /// See the file's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

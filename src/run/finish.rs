@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::{Purpose, Run, shard};
 use crate::api::End;
-use crate::case::Scope;
-use crate::cause::{ApiCause, Cause, DatabaseCause, InternalCause, StateCause, Threshold};
 use crate::exit::Exit;
-use crate::histogram::Histogram;
-use crate::incident::{self, Remark};
+use crate::model::cause::{ApiCause, Cause, DatabaseCause, InternalCause, StateCause, Threshold};
+use crate::model::record::Ledger;
 use crate::pipeline::Flow;
-use crate::record::Ledger;
-use crate::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status, grouped};
+use crate::reporting::case::Scope;
+use crate::reporting::incident::{self, Remark};
+use crate::reporting::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status};
 use crate::spool;
 use crate::store::{self, Connection, lease};
+use crate::support::histogram::Histogram;
+use crate::support::text::grouped;
 
 /// Time to write down how a run ended that is out of time.
 const LAST_WORDS: Duration = Duration::from_secs(2);

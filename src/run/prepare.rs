@@ -13,9 +13,9 @@ use crate::api::{Pages, Want};
 use crate::config::plan::{Api, KeyChoice, Mapping, Plan};
 use crate::exit::{Exit, Misconfigured};
 use crate::pipeline;
-use crate::signals::Signals;
 use crate::spool::Spool;
 use crate::store::{self, Class, Columns, Composer, Connection, Opening, SchemaError, StoreError};
+use crate::support::signals::Signals;
 use crate::transform::{Outgoing, Transform};
 
 /// Pauses before the database is asked again at the start.
@@ -30,7 +30,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let started = Instant::now();
         let run_id = uuid::Uuid::now_v7();
-        crate::logging::set_run_id(&run_id.to_string());
+        crate::support::logging::set_run_id(&run_id.to_string());
         for warning in plan
             .warnings
             .iter()
@@ -90,7 +90,7 @@ impl<'a> Run<'a> {
             braked: false,
             rejections: pipeline::RejectionLog::new(
                 plan.on_failure.rejection_log_level,
-                crate::logging::wants_everything(),
+                crate::support::logging::wants_everything(),
                 if request.purpose == Purpose::DryRun {
                     "`datasync sync --dry-run -v` names all of them".to_owned()
                 } else {

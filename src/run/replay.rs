@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::{Run, limits};
-use crate::cause::{Cause, InternalCause, StateCause};
 use crate::exit::Exit;
+use crate::model::cause::{Cause, InternalCause, StateCause};
 use crate::pipeline::{self, Feed, Flow, Job, PageInput, Rules, Target, Task};
-use crate::progress::Progress;
 use crate::spool::{Entry, Opened, Waiting};
 use crate::store;
+use crate::support::progress::Progress;
 
 /// Stored rejections that are read and judged together.
 const REJECTIONS_AT_ONCE: u64 = 5_000;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Run;
 use crate::config::plan::Database;
-use crate::shard::Shard;
+use crate::model::shard::Shard;
 use crate::store::lease::{self, Asked};
 use crate::store::{self, Connection, StoreError};
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Purpose, Run, shard};
 use crate::exit::Busy;
-use crate::incident;
+use crate::reporting::incident;
 use crate::store::lease::{self, Asked, Heartbeat};
 use crate::store::{self, Class};
 

@@ -14,11 +14,11 @@ use super::cache::{self, Cache};
 use super::{Purpose, Run, shard};
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database};
-use crate::digest::Digest;
 use crate::exit::Misconfigured;
 use crate::pipeline::Flow;
-use crate::report::Watermark;
+use crate::reporting::report::Watermark;
 use crate::store::{self, StoreError};
+use crate::support::digest::Digest;
 
 /// What a run knows of the watermark.
 #[derive(Debug, Default)]

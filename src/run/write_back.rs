@@ -13,12 +13,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, unbounded
 
 use super::Run;
 use crate::api::{ApiError, Class, Sender, Sent};
-use crate::cause::{ApiCause, Cause, InternalCause};
 use crate::config::plan::{WriteBack, WriteBackOutcome};
 use crate::exit::Exit;
-use crate::incident;
+use crate::model::cause::{ApiCause, Cause, InternalCause};
+use crate::model::record::WriteBackLedger;
 use crate::pipeline::Flow;
-use crate::record::WriteBackLedger;
+use crate::reporting::incident;
 use crate::store::lease::{self, Asked, Heartbeat};
 use crate::store::outbox::{self, Waiting};
 use crate::store::{self, Connection, StoreError};

@@ -9,7 +9,7 @@ use super::log::{RunEnd, RunHeader, target};
 use super::quote_table;
 use super::upsert::signed;
 use crate::config::plan::Database;
-use crate::record::Ledger;
+use crate::model::record::Ledger;
 
 /// One run, as its log row tells it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

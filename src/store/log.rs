@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::upsert::{count, signed, single};
 use super::{UNFLUSHED, quote_table};
 use crate::config::plan::Database;
-use crate::record::{Ledger, WriteBackLedger};
+use crate::model::record::{Ledger, WriteBackLedger};
 
 /// What is known of a run when it starts.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

@@ -18,7 +18,7 @@ use super::log::target;
 use super::quote_table;
 use super::upsert::{clean, count, single};
 use crate::config::plan::{Database, WriteBackOutcome};
-use crate::record::Message;
+use crate::model::record::Message;
 
 /// Makes the message for a record out of its JSON text.
 #[derive(Clone)]

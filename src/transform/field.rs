@@ -12,7 +12,7 @@ use super::scan::{Malformed, Scanner, Value, ValueKind};
 use super::text::{is_blank, unescape};
 use super::{Found, Shaped, email, json, number, text, time};
 use crate::config::plan::{Field, Kind};
-use crate::record::Cell;
+use crate::model::record::Cell;
 
 /// A field ready to read values.
 #[derive(Debug)]

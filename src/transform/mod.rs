@@ -38,7 +38,7 @@ use std::borrow::Cow;
 use anyhow::{Context, ensure};
 
 use crate::config::plan::{Kind, Mapping};
-use crate::record::{Cell, FieldError};
+use crate::model::record::{Cell, FieldError};
 
 use field::Compiled;
 use paths::{Keys, Paths};

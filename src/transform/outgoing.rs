@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{Shaped, Transform};
 use crate::config::plan::{Mapping, WriteBack};
-use crate::record::{Cell, Message};
+use crate::model::record::{Cell, Message};
 
 /// The compiled outgoing mapping.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use super::Found;
 use crate::config::plan::{Kind, Mapping};
-use crate::record::Cell;
+use crate::model::record::Cell;
 
 /// Where a record's score comes from.
 #[derive(Debug)]

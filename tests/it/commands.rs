@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use clap::CommandFactory as _;
-use datasync::cli::Cli;
+use datasync::commands::cli::Cli;
 use datasync::exit::Exit;
 
 use crate::support::Workplace;

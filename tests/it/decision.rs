@@ -14,7 +14,7 @@ mod tables;
 mod tck;
 
 use datasync::decision::{Decision, Scratch};
-use datasync::record::{Action, Cell, Validation};
+use datasync::model::record::{Action, Cell, Validation};
 use rust_decimal::Decimal;
 
 const SHIPPED: &str = include_str!("../../decisions.dmn.xml");

@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use datasync::config::plan::Plan;
 use datasync::config::{Needs, Sources, load_with};
 use datasync::decision::Decision;
+use datasync::model::record::Ledger;
 use datasync::pipeline::{
     self, Brake, Feed, Flow, Job, Keep, Limits, PageInput, RejectionLog, Rules, Shown, Spare,
     Target, Task,
 };
-use datasync::progress::Progress;
-use datasync::record::Ledger;
 use datasync::spool::{Opened, Spool};
 use datasync::store::{self, Columns, Connection, Layout};
+use datasync::support::progress::Progress;
 use datasync::transform::Transform;
 use fastrand::Rng;
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use datasync::config::plan::{self, Field, KeyChoice, Kind, Mapping, QualityScore, SslMode};
 use datasync::config::secret::Secret;
-use datasync::record::{Cell, FieldError, Rejection, Validation};
+use datasync::model::record::{Cell, FieldError, Rejection, Validation};
 use datasync::store::{self, Batch, BatchOutcome, Columns, Connection, StoreError, Writer};
 use rust_decimal::Decimal;
 use uuid::Uuid;

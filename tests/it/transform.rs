@@ -10,7 +10,7 @@ mod types;
 use std::borrow::Cow;
 
 use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, QualityScore};
-use datasync::record::{Cell, FieldError};
+use datasync::model::record::{Cell, FieldError};
 use datasync::transform::{Shaped, Transform};
 use rust_decimal::Decimal;
 

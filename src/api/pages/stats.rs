@@ -1,7 +1,7 @@
 //! What fetching took and what it saw. Plain figures: how they come about is for [`super::Pages`] to know.
 
 use super::end::End;
-use crate::histogram::Histogram;
+use crate::support::histogram::Histogram;
 
 /// What fetching took and what it saw, so far.
 #[derive(Clone, Debug, Default)]

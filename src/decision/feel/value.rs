@@ -11,7 +11,7 @@ use jiff::civil;
 use rust_decimal::Decimal;
 
 use super::temporal::{self, DateTime, Time};
-use crate::record::Cell;
+use crate::model::record::Cell;
 
 /// One FEEL value. Cheap to clone: everything long is shared.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use crate::decision::feel::value::Value;
 use crate::decision::lint::Check;
 use crate::decision::model::{DecisionModel, ItemDefinition, Logic, Model, Text};
 use crate::decision::problem::{Problem, Problems};
-use crate::spelling::nearest;
+use crate::support::spelling::nearest;
 
 /// Most names of parts with spaces or signs in them that are known.
 const MAX_MEMBERS: usize = 2000;

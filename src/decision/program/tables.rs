@@ -9,7 +9,7 @@ use crate::decision::feel::value::{Kind, Value};
 use crate::decision::lint::Check;
 use crate::decision::model::{InputClause, OutputClause, Text};
 use crate::decision::table::{Column, HitPolicy, Output, Rule, Table};
-use crate::spelling::nearest;
+use crate::support::spelling::nearest;
 
 impl Compiler<'_> {
     pub(super) fn table(

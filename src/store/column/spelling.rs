@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Span, Timestamp};
 
-use crate::record::Cell;
+use crate::model::record::Cell;
 
 const MICROS_A_SECOND: i64 = 1_000_000;
 

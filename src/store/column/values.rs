@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use super::{OTHER_TYPE, OUT_OF_RANGE, Unfit};
-use crate::record::Cell;
+use crate::model::record::Cell;
 
 const NO_NUMBER: Unfit = Cow::Borrowed("text that is no whole number");
 

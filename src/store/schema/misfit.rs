@@ -10,7 +10,7 @@ use super::super::upsert::single;
 use super::super::{own_tables, quote_table};
 use super::{Found, LayoutColumn, SCHEMA_SQL};
 use crate::config::plan::{Database, Field};
-use crate::record::Validation;
+use crate::model::record::Validation;
 
 /// Casts that only work where they are written out may lose something: an INSERT would refuse the value.
 const CAST_SQL: &str = "

@@ -10,7 +10,7 @@ use super::super::error::{Class, StoreError};
 use super::super::outbox::Outbox;
 use super::{Counts, Told, WRITING as WHAT, Writer, count, single};
 use crate::config::plan::WriteBackOutcome::{Inserted, Unchanged, Updated};
-use crate::record::Message;
+use crate::model::record::Message;
 
 impl Writer {
     /// Writes some rows, has them counted, and adds the indexes of those that are owed.

@@ -12,7 +12,7 @@ use super::super::encode::Micros;
 use super::super::error::{SKIPPED, StoreError};
 use super::Writer;
 use super::standing::Standing;
-use crate::record::{FieldError, Rejection};
+use crate::model::record::{FieldError, Rejection};
 
 /// Works out how the decision on a record came about, by its JSON text.
 pub(super) type Explain<'a> = dyn FnMut(&str) -> Option<String> + 'a;

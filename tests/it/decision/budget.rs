@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use datasync::decision::{Decision, Scratch};
-use datasync::record::{Cell, Validation};
+use datasync::model::record::{Cell, Validation};
 
 use super::FACTS;
 use super::build::{TableFile, escaped};

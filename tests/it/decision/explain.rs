@@ -1,7 +1,7 @@
 //! Explanations and the impact of a rule change.
 
 use datasync::decision::{Decision, Explanation, Impact};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 
 use super::build::TableFile;
 use super::{FACTS, SHIPPED, decimal};

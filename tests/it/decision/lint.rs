@@ -1,7 +1,7 @@
 //! The lint: each check finds its mistake, names the rules, and shows a record for which it is true.
 
 use datasync::decision::{Check, Decision, Finding, Lint, Scratch, Severity, lint};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 
 use super::build::TableFile;
 

@@ -4,7 +4,7 @@ use datasync::decision::feel::value::Kind;
 use datasync::decision::{
     Check, Decision, Finding, InputVariable, Lint, Role, Scratch, Severity, lint,
 };
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 
 use super::build::TableFile;
 use crate::support::Workplace;

@@ -1,7 +1,7 @@
 //! Random tables and random records: the index decides as the table does, and the lint tells the truth.
 
 use datasync::decision::{Check, Decision, Scratch, lint};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 use fastrand::Rng;
 use rust_decimal::Decimal;
 

@@ -5,7 +5,7 @@ use datasync::decision::feel::value::Value;
 use datasync::decision::model::Model;
 use datasync::decision::program::Program;
 use datasync::decision::{Decision, Scratch};
-use datasync::record::{Action, Cell, Validation};
+use datasync::model::record::{Action, Cell, Validation};
 
 use super::build::TableFile;
 use super::{FACTS, decimal};

@@ -4,7 +4,7 @@
 mod keys;
 
 use datasync::config::plan::{Kind, Mapping};
-use datasync::record::{Cell, FieldError, Validation};
+use datasync::model::record::{Cell, FieldError, Validation};
 use datasync::store::{self, Batch, BatchOutcome, Connection};
 use std::sync::Arc;
 

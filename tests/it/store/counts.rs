@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datasync::config::plan::{Field, Kind};
-use datasync::record::{Cell, Validation};
+use datasync::model::record::{Cell, Validation};
 
 use super::{
     Bench, SECOND, T0, customers, field, figures, identity_of, push, raw, rejection, versions_of,

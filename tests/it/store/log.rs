@@ -10,7 +10,7 @@ use crate::support::postgres::Database;
 
 #[test]
 fn the_run_log_the_watermark_and_the_retention() {
-    use datasync::record::Ledger;
+    use datasync::model::record::Ledger;
     use store::log::{self, RunEnd, RunHeader};
     use store::state;
     let database = Database::new();

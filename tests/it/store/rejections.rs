@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 
 use super::{Bench, SECOND, T0, customers, figures, push, push_cells, raw, rejection};
 use crate::support::postgres::Database;

@@ -20,7 +20,7 @@ fn keys(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
     range.map(|n| format!("r{n:05}"))
 }
 
-fn changed(key: &str, at: i64) -> datasync::record::Rejection {
+fn changed(key: &str, at: i64) -> datasync::model::record::Rejection {
     let mut other = rejection(key, at, 0);
     "something else is wrong".clone_into(&mut other.message);
     other

@@ -1,7 +1,7 @@
 //! Values and names: compared as the column stores them, bound and quoted whatever they hold.
 
 use datasync::config::plan::Kind;
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 use rust_decimal::Decimal;
 
 use super::{Bench, T0, field, figures, mapping_of, plan_of, push_cells};

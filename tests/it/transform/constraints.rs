@@ -1,6 +1,6 @@
 //! What the constraints of a field refuse, and which mappings are refused at once.
 use datasync::config::plan::{Field, Kind};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 use datasync::transform::Transform;
 use rust_decimal::Decimal;
 

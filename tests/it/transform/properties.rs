@@ -2,7 +2,7 @@
 use std::borrow::Cow;
 
 use datasync::config::plan::{Kind, Mapping};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 use datasync::transform::Transform;
 use proptest::prelude::*;
 

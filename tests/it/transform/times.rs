@@ -1,6 +1,6 @@
 //! How dates and times are read.
 use datasync::config::plan::{Field, Kind};
-use datasync::record::Cell;
+use datasync::model::record::Cell;
 
 use super::{accepts, at, field, refuses};
 

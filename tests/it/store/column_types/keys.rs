@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datasync::config::plan::Kind;
-use datasync::record::{Cell, Validation};
+use datasync::model::record::{Cell, Validation};
 
 use super::super::{Bench, SECOND, T0, field, figures, mapping_of, plan_of};
 use super::{database, text};

@@ -1,0 +1,266 @@
+//! What the operations team hears of a case: one alert when it opens, one when it closes, reminders in between.
+//!
+//! This file owns which alert is due, who hears it and what it says. How it gets there is the business of `channel`
+//! and `post`; the dead man's switch is `ping`. It knows cases and notification lists, not runs. An alert holds what
+//! the case says (messages and counts), never a record, a value or a secret.
+
+mod channel;
+pub mod ping;
+mod post;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::config::plan::{Channel, Plan};
+use crate::model::cause::Cause;
+use crate::reporting::case::{Case, Closing};
+use crate::store::lease::host_name;
+
+/// All alerts of a run are delivered, or given up, within this.
+const TOTAL: Duration = Duration::from_secs(10);
+/// Longer sentences are cut, in characters: chats refuse long messages, and a command's input must fit into its pipe.
+const LONGEST: usize = 2_000;
+
+/// Why an alert is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Opened,
+    Reminder,
+    Closed,
+}
+
+impl Event {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Reminder => "reminder",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What became of one alert.
+#[derive(Clone, Debug, Default)]
+pub struct Delivery {
+    /// Somebody took it.
+    pub heard: bool,
+    /// Who did not, and why; without addresses.
+    pub failed: Vec<String>,
+}
+
+/// The alert that is due for a case now. An open case that nobody has heard of is news, however old it is; that a case
+/// is closed is told to those who know of it.
+pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
+    match (case.is_open(), &case.alerted_at) {
+        (true, None) => Some(Event::Opened),
+        (false, None) => None,
+        (false, Some(_)) => Some(Event::Closed),
+        (true, Some(at)) => {
+            let at: jiff::Timestamp = at.parse().ok()?;
+            let silent = jiff::Timestamp::now().duration_since(at);
+            (silent >= jiff::SignedDuration::try_from(reminder?).ok()?).then_some(Event::Reminder)
+        }
+    }
+}
+
+/// Sends alerts to those they concern, in order, each channel by itself so that one that hangs holds up no other. It is
+/// over after `limit`, if there is one, and after ten seconds anyway.
+pub fn send(
+    plan: &Plan,
+    run_id: &str,
+    alerts: &[(Event, &Case)],
+    limit: Option<Duration>,
+) -> Vec<Delivery> {
+    let deadline = Instant::now() + limit.unwrap_or(TOTAL).min(TOTAL);
+    let mut deliveries = vec![Delivery::default(); alerts.len()];
+    std::thread::scope(|scope| {
+        let mut at_work = Vec::new();
+        for (team, channels) in &plan.notifications.teams {
+            for (index, channel) in channels.iter().enumerate() {
+                let mine: Vec<(usize, String)> = alerts
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, (_, case))| hears(plan, team, &case.fingerprint))
+                    .map(|(n, (event, case))| (n, body(*event, case, run_id)))
+                    .collect();
+                if mine.is_empty() {
+                    continue;
+                }
+                let name = format!("{} {} of {team}", channel::kind(channel), index + 1);
+                let numbers: Vec<usize> = mine.iter().map(|(n, _)| *n).collect();
+                let work = move || deliver_all(channel, mine, deadline);
+                let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+                at_work.push((name, numbers, thread));
+            }
+        }
+        for (name, numbers, thread) in at_work {
+            let gone = |why: &str| numbers.iter().map(|n| (*n, Err(why.to_owned()))).collect();
+            let outcomes: Vec<(usize, Result<(), String>)> = match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| gone("it panicked")),
+                Err(_) => gone("no thread could be started"),
+            };
+            for (n, outcome) in outcomes {
+                match outcome {
+                    Ok(()) => deliveries[n].heard = true,
+                    Err(why) => deliveries[n].failed.push(format!("{name}: {why}")),
+                }
+            }
+        }
+    });
+    deliveries
+}
+
+fn deliver_all(
+    channel: &Channel,
+    bodies: Vec<(usize, String)>,
+    deadline: Instant,
+) -> Vec<(usize, Result<(), String>)> {
+    bodies
+        .into_iter()
+        .map(|(n, body)| (n, channel::deliver(channel, &body, deadline)))
+        .collect()
+}
+
+/// Failures of the API go to the list of `on_api_failure`, those of the database to that of `on_database_failure`;
+/// thresholds, brakes, the state directory and bugs are neither's alone and go to both.
+fn hears(plan: &Plan, team: &str, cause: &Cause) -> bool {
+    let is = |name: &Option<String>| name.as_deref() == Some(team);
+    let on = &plan.on_failure;
+    match cause {
+        Cause::Api(_) => is(&on.notify_api),
+        Cause::Database(_) => is(&on.notify_database),
+        _ => is(&on.notify_api) || is(&on.notify_database),
+    }
+}
+
+/// One JSON object for everybody: chats show `text`, incident tools take the rest.
+fn body(event: Event, case: &Case, run_id: &str) -> String {
+    let host = host_name();
+    let cause = cut(&case.cause);
+    let severity = match (event, case.exit_code) {
+        (Event::Closed, _) => "info",
+        (_, 0) => "warning",
+        _ => "critical",
+    };
+    let next = case.is_open().then(|| case.next_command());
+    json!({
+        "text": for_chat(&text(event, case, &host, &cause)),
+        "event": event.as_str(),
+        "severity": severity,
+        "dedup_key": case.id,
+        "case_id": case.id,
+        "fingerprint": case.fingerprint,
+        "cause": cause,
+        "exit_code": case.exit_code,
+        "occurrences": case.count,
+        "opened_at": case.opened_at,
+        "closed_at": case.closed_at,
+        "closing": case.closing,
+        "next": next,
+        "run_id": run_id,
+        "host": host,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+    .to_string()
+}
+
+fn text(event: Event, case: &Case, host: &str, cause: &str) -> String {
+    let id = &case.id;
+    let next = case.next_command();
+    match event {
+        Event::Opened => {
+            let exit = match case.exit_code {
+                0 => String::new(),
+                code => format!("exit {code}, "),
+            };
+            format!(
+                "datasync on {host}: case {id} is open ({exit}{}): {cause}\nNext: {next}",
+                case.fingerprint
+            )
+        }
+        Event::Reminder => format!(
+            "datasync on {host}: case {id} is still open, since {}, {} × {}: {cause}\nNext: {next}",
+            case.opened_at, case.count, case.fingerprint
+        ),
+        Event::Closed => {
+            let how = match case.closing {
+                Some(Closing::Resolved) => "a retry succeeded",
+                Some(Closing::Recovered) => "a later run succeeded",
+                Some(Closing::Merged) => "an older case of the same cause goes on",
+                None => "closed",
+            };
+            format!(
+                "datasync on {host}: case {id} is closed ({}): {how}",
+                case.fingerprint
+            )
+        }
+    }
+}
+
+/// Chats take `&`, `<` and `>` for markup.
+fn for_chat(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::reporting::case::{Evidence, Fault};
+
+    fn case() -> Case {
+        let fault = Fault {
+            cause: Cause::api("status"),
+            exit_code: 3,
+            sentence: "the API answered <503> & \"no\"".into(),
+            transient: true,
+            scope: None,
+        };
+        Case::open(&fault, "run-1", Evidence::default())
+    }
+
+    #[test]
+    fn a_case_is_news_once_then_a_reminder_when_the_time_has_come_then_closed() {
+        let hour = Some(Duration::from_hours(1));
+        let mut case = case();
+        assert_eq!(due(&case, None), Some(Event::Opened));
+        case.alerted_at = Some(crate::reporting::case::now());
+        assert_eq!(due(&case, hour), None);
+        let before = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(61);
+        case.alerted_at = Some(format!("{before:.0}"));
+        assert_eq!(due(&case, hour), Some(Event::Reminder));
+        assert_eq!(due(&case, None), None, "reminders are asked for");
+        case.close(Closing::Recovered, "datasync", "run 2 succeeded");
+        assert_eq!(due(&case, hour), Some(Event::Closed));
+        case.alerted_at = None;
+        assert_eq!(due(&case, hour), None, "nobody knew of it");
+    }
+
+    #[test]
+    fn the_text_holds_no_markup_of_chats_and_the_cause_is_as_it_is() {
+        let case = case();
+        let body: serde_json::Value =
+            serde_json::from_str(&body(Event::Opened, &case, "run-1")).unwrap();
+        let text = body["text"].as_str().unwrap();
+        assert!(text.contains("&lt;503&gt; &amp; \"no\""), "{text}");
+        assert_eq!(body["cause"], "the API answered <503> & \"no\"");
+        assert_eq!(body["dedup_key"], body["case_id"]);
+    }
+
+    #[test]
+    fn a_long_sentence_is_cut_at_a_character() {
+        let long = "é".repeat(LONGEST + 5);
+        assert_eq!(cut(&long).chars().count(), LONGEST + 1);
+        assert_eq!(cut("short"), "short");
+    }
+}

@@ -1,0 +1,567 @@
+//! The incident and its five steps: what happened, what was checked, what is safe, what to type next.
+//!
+//! A case is one cause, over as many runs as it lasts: the next run with the same fingerprint (stage and error class)
+//! adds an occurrence instead of opening another. This file owns the model and its plan; where cases are kept is the
+//! business of `store::cases` (in the database) and of [`LocalCaseStore`] (in the state directory while the database is away);
+//! `text` is how people read one.
+
+mod local_store;
+mod text;
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::model::cause::Cause;
+use crate::model::record::{Check, Ledger};
+
+pub use local_store::LocalCaseStore;
+
+/// Occurrences and notes kept in full; older ones are only counted.
+const KEPT: usize = 50;
+
+/// The five steps, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    Investigate,
+    CheckApi,
+    CheckDatabase,
+    Resolve,
+    Retry,
+}
+
+impl Step {
+    pub const ALL: [Self; 5] = [
+        Self::Investigate,
+        Self::CheckApi,
+        Self::CheckDatabase,
+        Self::Resolve,
+        Self::Retry,
+    ];
+
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Investigate => "investigate",
+            Self::CheckApi => "check API status",
+            Self::CheckDatabase => "check database status",
+            Self::Resolve => "resolve",
+            Self::Retry => "retry synchronization",
+        }
+    }
+
+    /// Done by a person; the others are done by `datasync retry`.
+    pub const fn is_human(self) -> bool {
+        matches!(self, Self::Investigate | Self::Resolve)
+    }
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Available,
+    Active,
+    Completed,
+    Failed,
+    Skipped,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Active => "active",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// One step of the plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Item {
+    pub step: Step,
+    pub state: State,
+    pub who: Option<String>,
+    /// RFC 3339.
+    pub when: Option<String>,
+    pub note: Option<String>,
+}
+
+/// One run that met the cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occurrence {
+    pub run_id: String,
+    /// RFC 3339.
+    pub at: String,
+    pub exit_code: u8,
+}
+
+/// A remark, by a person or by the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub at: String,
+    pub who: String,
+    pub text: String,
+}
+
+/// What was found at the moment a case was opened (and again at each occurrence). No customer values.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The chain of errors, outermost first.
+    pub errors: Vec<String>,
+    /// Counts of the run, as in the ledger.
+    pub ledger: Vec<(String, u64)>,
+    /// Ids of the first records concerned.
+    pub samples: Vec<String>,
+    pub checks: Vec<CheckFound>,
+    /// Files that wait in the spool.
+    pub spool_files: u64,
+    /// Somebody had asked for the whole source (`--full`): a retry asks for it again.
+    #[serde(default)]
+    pub full: bool,
+}
+
+/// The two ends of a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Api,
+    Database,
+}
+
+impl Side {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Database => "database",
+        }
+    }
+}
+
+/// A line of `check-api` or `check-db`, taken on the spot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckFound {
+    pub of: Side,
+    pub name: String,
+    pub ok: bool,
+    pub detail: String,
+    pub hint: Option<String>,
+}
+
+impl CheckFound {
+    pub fn new(of: Side, check: &Check) -> Self {
+        Self {
+            of,
+            name: check.name.to_owned(),
+            ok: check.ok,
+            // A case tells each in one line.
+            detail: check.detail.replace('\n', "; "),
+            hint: check.hint.as_ref().map(|hint| hint.replace('\n', "; ")),
+        }
+    }
+}
+
+/// How a case ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// A retry succeeded.
+    Resolved,
+    /// A later run succeeded by itself.
+    Recovered,
+    /// An older case of the same cause took it over.
+    Merged,
+}
+
+/// The incident.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Case {
+    pub id: String,
+    /// As text: `api:timeout`, `database:57P03`, `threshold:rejection_rate`.
+    pub fingerprint: Cause,
+    pub exit_code: u8,
+    /// What happened, in one sentence.
+    pub cause: String,
+    /// The cause may pass by itself: a later good run closes the case.
+    pub transient: bool,
+    pub opened_at: String,
+    pub closed_at: Option<String>,
+    pub closing: Option<Closing>,
+    pub count: u64,
+    pub occurrences: Vec<Occurrence>,
+    pub evidence: Evidence,
+    pub items: Vec<Item>,
+    pub notes: Vec<Note>,
+    /// RFC 3339 time of the last alert or reminder that was sent.
+    #[serde(default)]
+    pub alerted_at: Option<String>,
+    /// Where the cause has been met and not been seen to be over since.
+    #[serde(default)]
+    pub scopes: BTreeSet<Scope>,
+}
+
+/// What a run is about: a table, or a shard of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Scope {
+    /// `schema.table`.
+    pub target: String,
+    /// `3/4`; None: the whole.
+    pub shard: Option<String>,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.target)?;
+        match &self.shard {
+            Some(shard) => write!(f, " shard {shard}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a run found wrong: enough to open a case or to add to one.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub cause: Cause,
+    pub exit_code: u8,
+    pub sentence: String,
+    pub transient: bool,
+    /// None: the run took up what others had left.
+    pub scope: Option<Scope>,
+}
+
+/// Now, as the texts of a case have it.
+pub fn now() -> String {
+    format!("{:.0}", jiff::Timestamp::now())
+}
+
+/// The names and counts of a ledger, as evidence has them.
+pub fn ledger_counts(ledger: &Ledger) -> Vec<(String, u64)> {
+    crate::reporting::report::rows(ledger)
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count))
+        .collect()
+}
+
+impl Case {
+    /// A new case for this cause, its first step active and the checks taken from the evidence.
+    pub fn open(fault: &Fault, run_id: &str, evidence: Evidence) -> Self {
+        let items = Step::ALL.iter().map(|&step| Item {
+            step,
+            state: State::Available,
+            who: None,
+            when: None,
+            note: None,
+        });
+        // The end of a version 7 UUID is random; its beginning is the time, which the case shows anyway.
+        let id: String = run_id.chars().filter(char::is_ascii_hexdigit).collect();
+        let short: String = crc32fast::hash(format!("{id}{}", fault.cause).as_bytes())
+            .to_be_bytes()
+            .iter()
+            .fold(String::from("C"), |mut text, byte| {
+                // Writing to a String cannot fail.
+                write!(text, "{byte:02x}").unwrap_or_default();
+                text
+            });
+        let mut case = Self {
+            id: short,
+            fingerprint: fault.cause.clone(),
+            exit_code: fault.exit_code,
+            cause: fault.sentence.clone(),
+            transient: fault.transient,
+            opened_at: now(),
+            closed_at: None,
+            closing: None,
+            count: 0,
+            occurrences: Vec::new(),
+            evidence: Evidence::default(),
+            items: items.collect(),
+            notes: Vec::new(),
+            alerted_at: None,
+            scopes: BTreeSet::new(),
+        };
+        case.item_mut(Step::Investigate).state = State::Active;
+        case.add_occurrence(fault, run_id, evidence);
+        case
+    }
+
+    /// The same cause in another run. Adding the same run twice changes nothing.
+    pub fn add_occurrence(&mut self, fault: &Fault, run_id: &str, evidence: Evidence) {
+        if self.occurrences.iter().any(|seen| seen.run_id == run_id) {
+            return;
+        }
+        self.count += 1;
+        self.occurrences.push(Occurrence {
+            run_id: run_id.to_owned(),
+            at: now(),
+            exit_code: fault.exit_code,
+        });
+        if self.occurrences.len() > KEPT {
+            self.occurrences.remove(1);
+        }
+        self.cause.clone_from(&fault.sentence);
+        self.scopes.extend(fault.scope.clone());
+        for (of, step) in [
+            (Side::Api, Step::CheckApi),
+            (Side::Database, Step::CheckDatabase),
+        ] {
+            let mut found = evidence
+                .checks
+                .iter()
+                .filter(|check| check.of == of)
+                .peekable();
+            if found.peek().is_some() {
+                let bad: Vec<&str> = found
+                    .filter(|check| !check.ok)
+                    .map(|check| check.detail.as_str())
+                    .collect();
+                let state = if bad.is_empty() {
+                    State::Completed
+                } else {
+                    State::Failed
+                };
+                let note = if bad.is_empty() {
+                    "all well".to_owned()
+                } else {
+                    bad.join("; ")
+                };
+                self.set(step, state, "datasync", Some(note));
+            }
+        }
+        let full = self.evidence.full || evidence.full;
+        self.evidence = Evidence { full, ..evidence };
+    }
+
+    /// Takes over the occurrences and notes that another copy of this case has gathered (on another host, or in the
+    /// state directory), each once.
+    pub fn merge(&mut self, other: &Self) {
+        self.evidence.full |= other.evidence.full;
+        self.scopes.extend(other.scopes.iter().cloned());
+        for seen in &other.occurrences {
+            if !self
+                .occurrences
+                .iter()
+                .any(|known| known.run_id == seen.run_id)
+            {
+                self.count += 1;
+                self.occurrences.push(seen.clone());
+            }
+        }
+        for note in &other.notes {
+            if !self.notes.contains(note) {
+                self.notes.push(note.clone());
+            }
+        }
+        // Both are written alike, so the later is the greater.
+        self.alerted_at = self.alerted_at.take().max(other.alerted_at.clone());
+    }
+
+    /// A run of this scope has shown that the cause is over there. True: it is nowhere else.
+    pub fn is_over(&mut self, scope: &Scope) -> bool {
+        self.scopes.retain(|met| {
+            let same_table = met.target == scope.target;
+            // The whole has all shards in it, and whoever runs shards runs the whole no more.
+            let covered = scope.shard.is_none() || met.shard.is_none() || met.shard == scope.shard;
+            !(same_table && covered)
+        });
+        self.scopes.is_empty()
+    }
+
+    /// Whether the cause was met at this table, as far as that is known.
+    pub fn concerns(&self, target: &str) -> bool {
+        self.scopes.is_empty() || self.scopes.iter().any(|met| met.target == target)
+    }
+
+    pub const fn is_open(&self) -> bool {
+        self.closed_at.is_none()
+    }
+
+    pub fn item(&self, step: Step) -> &Item {
+        // All five are always there: `open` makes them and nothing removes one.
+        self.items
+            .iter()
+            .find(|item| item.step == step)
+            .unwrap_or(&self.items[0])
+    }
+
+    fn item_mut(&mut self, step: Step) -> &mut Item {
+        let at = self
+            .items
+            .iter()
+            .position(|item| item.step == step)
+            .unwrap_or(0);
+        &mut self.items[at]
+    }
+
+    /// Moves a step.
+    pub fn set(&mut self, step: Step, state: State, who: &str, note: Option<String>) {
+        let item = self.item_mut(step);
+        item.state = state;
+        item.who = Some(who.to_owned());
+        item.when = Some(now());
+        if note.is_some() {
+            item.note = note;
+        }
+    }
+
+    /// A person has finished a step.
+    ///
+    /// # Errors
+    /// When the case is closed.
+    pub fn complete(&mut self, step: Step, who: &str, note: Option<String>) -> Result<()> {
+        if !self.is_open() {
+            bail!(
+                "case {} is closed since {}",
+                self.id,
+                self.closed_at.as_deref().unwrap_or_default()
+            );
+        }
+        self.set(step, State::Completed, who, note);
+        let next = match step {
+            Step::Investigate => Step::Resolve,
+            _ => Step::Retry,
+        };
+        if self.item(next).state == State::Available || self.item(next).state == State::Failed {
+            self.item_mut(next).state = State::Active;
+        }
+        Ok(())
+    }
+
+    pub fn add_note(&mut self, who: &str, text: &str) {
+        self.notes.push(Note {
+            at: now(),
+            who: who.to_owned(),
+            text: text.to_owned(),
+        });
+        if self.notes.len() > KEPT {
+            self.notes.remove(0);
+        }
+    }
+
+    /// A retry did not help: back to resolve.
+    pub fn retry_failed(&mut self, who: &str, why: &str) {
+        self.set(Step::Retry, State::Failed, who, Some(why.to_owned()));
+        self.item_mut(Step::Resolve).state = State::Active;
+    }
+
+    /// It is over. Human steps that nobody took become skipped.
+    pub fn close(&mut self, closing: Closing, who: &str, why: &str) {
+        self.closed_at = Some(now());
+        self.closing = Some(closing);
+        self.set(Step::Retry, State::Completed, who, Some(why.to_owned()));
+        for item in &mut self.items {
+            if !matches!(item.state, State::Completed | State::Failed)
+                || (item.step.is_human() && item.state == State::Failed)
+            {
+                item.state = State::Skipped;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn fault() -> Fault {
+        Fault {
+            cause: Cause::api("timeout"),
+            exit_code: 3,
+            sentence: "page 7 was not answered within 30 s".into(),
+            transient: true,
+            scope: None,
+        }
+    }
+
+    #[test]
+    fn the_same_run_is_counted_once_and_another_is_added() {
+        let mut case = Case::open(&fault(), "run-1", Evidence::default());
+        case.add_occurrence(&fault(), "run-1", Evidence::default());
+        assert_eq!(case.count, 1);
+        case.add_occurrence(&fault(), "run-2", Evidence::default());
+        assert_eq!(case.count, 2);
+        let mut copy = case.clone();
+        copy.add_occurrence(&fault(), "run-3", Evidence::default());
+        case.merge(&copy);
+        case.merge(&copy);
+        assert_eq!(case.count, 3);
+    }
+
+    #[test]
+    fn the_plan_leads_from_investigate_over_resolve_to_retry_and_back() {
+        let mut case = Case::open(&fault(), "run-1", Evidence::default());
+        assert!(
+            case.next_command().contains("complete"),
+            "{}",
+            case.next_command()
+        );
+        case.complete(
+            Step::Investigate,
+            "operator",
+            Some("the VPN was down".into()),
+        )
+        .unwrap();
+        assert_eq!(case.item(Step::Resolve).state, State::Active);
+        case.complete(Step::Resolve, "operator", None).unwrap();
+        assert_eq!(case.item(Step::Retry).state, State::Active);
+        case.retry_failed("datasync", "still no answer");
+        assert_eq!(case.item(Step::Resolve).state, State::Active);
+        case.close(Closing::Resolved, "datasync", "12 records written");
+        assert!(!case.is_open());
+        assert_eq!(case.item(Step::Retry).state, State::Completed);
+        assert!(case.complete(Step::Resolve, "operator", None).is_err());
+    }
+
+    #[test]
+    fn human_steps_nobody_took_become_skipped() {
+        let mut case = Case::open(&fault(), "run-1", Evidence::default());
+        case.close(Closing::Recovered, "datasync", "a later run succeeded");
+        assert_eq!(case.item(Step::Investigate).state, State::Skipped);
+        assert_eq!(case.item(Step::Resolve).state, State::Skipped);
+    }
+
+    #[test]
+    fn a_case_is_over_when_it_is_over_wherever_it_was_met() {
+        let scope = |target: &str, shard: &str| Scope {
+            target: target.to_owned(),
+            shard: (!shard.is_empty()).then(|| shard.to_owned()),
+        };
+        let met = |scopes: &[Scope]| {
+            let mut case = Case::open(&fault(), "run-1", Evidence::default());
+            for (i, scope) in scopes.iter().enumerate() {
+                let fault = Fault {
+                    scope: Some(scope.clone()),
+                    ..fault()
+                };
+                case.add_occurrence(&fault, &format!("run-1{i}"), Evidence::default());
+            }
+            case
+        };
+        let (one, two, whole) = (scope("a.t", "1/2"), scope("a.t", "2/2"), scope("a.t", ""));
+        let other = scope("b.t", "");
+
+        let mut case = met(&[one.clone(), two.clone(), one.clone()]);
+        assert!(!case.is_over(&other) && case.scopes.len() == 2);
+        assert!(
+            !case.is_over(&one),
+            "the other shard has not been seen to be well"
+        );
+        assert!(case.is_over(&two));
+
+        assert!(met(&[one.clone(), two.clone()]).is_over(&whole));
+        assert!(met(std::slice::from_ref(&whole)).is_over(&one));
+        assert!(!met(&[one, other.clone()]).is_over(&whole));
+        assert!(
+            met(&[]).is_over(&whole),
+            "of a version that did not know where"
+        );
+        assert!(met(&[]).concerns("a.t"));
+        assert!(!met(&[other]).concerns("a.t"));
+    }
+}

@@ -1,0 +1,181 @@
+//! A case as people read it: one line of a list, the whole story at night, and what to type next.
+//!
+//! Writes what the case holds and changes nothing.
+
+use super::{Case, Closing, State, Step};
+use crate::model::cause::{Cause, Threshold};
+use crate::support::text::{clean, grouped};
+
+impl Case {
+    /// One line of `case list`.
+    pub fn line(&self) -> String {
+        let state = match self.closing {
+            None => "open",
+            Some(Closing::Resolved) => "resolved",
+            Some(Closing::Recovered) => "recovered",
+            Some(Closing::Merged) => "merged",
+        };
+        format!(
+            "{:<10} {state:<10} {:>3} × {:<26} {}  {}",
+            self.id,
+            self.count,
+            self.fingerprint,
+            self.opened_at,
+            clean(&self.cause)
+        )
+    }
+
+    /// What an operator reads at night; `runs` is a paragraph about its runs, or nothing.
+    pub fn text(&self, runs: &str) -> String {
+        let mut out = String::new();
+        let mut line = |text: &str| {
+            out.push_str(text);
+            out.push('\n');
+        };
+        let state = match (self.closing, self.closed_at.as_deref()) {
+            (Some(Closing::Resolved), Some(at)) => format!("resolved at {at}"),
+            (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
+            (Some(Closing::Merged), Some(at)) => format!("taken over by an older case at {at}"),
+            _ => "open".to_owned(),
+        };
+        line(&format!(
+            "Case {} · {state} · exit {} · {}",
+            self.id, self.exit_code, self.fingerprint
+        ));
+        line("");
+        line("What happened");
+        line(&format!("  {}", clean(&self.cause)));
+        let last = self.occurrences.last().map_or("", |o| o.at.as_str());
+        let times = if self.count == 1 {
+            "once".to_owned()
+        } else {
+            format!("{} times, last at {last}", self.count)
+        };
+        line(&format!("  first at {}, {times}", self.opened_at));
+        for error in self
+            .evidence
+            .errors
+            .iter()
+            .filter(|error| **error != self.cause)
+        {
+            line(&format!("  · {}", clean(error)));
+        }
+        if self.is_open() && self.scopes.iter().any(|met| met.shard.is_some()) {
+            let met: Vec<String> = self.scopes.iter().map(ToString::to_string).collect();
+            line(&format!("  not over yet: {}", clean(&met.join(", "))));
+        }
+        if let Some((_, fetched)) = self.evidence.ledger.first() {
+            let fates: Vec<String> = self.evidence.ledger[1..]
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| format!("{} {name}", grouped(*count)))
+                .collect();
+            let fates = if fates.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", fates.join(", "))
+            };
+            line(&format!("  {} records fetched{fates}", grouped(*fetched)));
+        }
+        if !self.evidence.samples.is_empty() {
+            line(&format!(
+                "  records concerned, for example: {}",
+                clean(&self.evidence.samples.join(", "))
+            ));
+        }
+        line("");
+        line("What was checked");
+        if self.evidence.checks.is_empty() {
+            line("  nothing yet");
+        }
+        for check in &self.evidence.checks {
+            let mark = if check.ok { "ok  " } else { "FAIL" };
+            line(&format!(
+                "  {mark} {:<9} {:<16} {}",
+                check.of.name(),
+                check.name,
+                clean(&check.detail)
+            ));
+            if let Some(hint) = &check.hint {
+                line(&format!("       → {}", clean(hint)));
+            }
+        }
+        line("");
+        line("What is safe");
+        line(
+            "  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice",
+        );
+        line("  and never overwrites newer data.");
+        if self.evidence.spool_files > 0 {
+            line(&format!(
+                "  {} batches waited on disk at that moment; `sync` and `retry` replay them before anything new is fetched.",
+                self.evidence.spool_files
+            ));
+        }
+        if self.evidence.full {
+            line("  The whole source had been asked for (--full), and `retry` asks for it again.");
+        }
+        line("");
+        line("The plan");
+        for item in &self.items {
+            let by = match (&item.who, &item.when) {
+                (Some(who), Some(when)) => format!("{who}, {when}"),
+                _ => String::new(),
+            };
+            line(
+                format!(
+                    "  {:<10} {:<22} {by}",
+                    item.state.as_str(),
+                    item.step.title()
+                )
+                .trim_end(),
+            );
+            if let Some(note) = &item.note {
+                line(&format!("             {}", clean(note)));
+            }
+        }
+        for note in &self.notes {
+            line(&format!(
+                "Note {} {}: {}",
+                note.at,
+                note.who,
+                clean(&note.text)
+            ));
+        }
+        if !runs.is_empty() {
+            line("");
+            line(runs.trim_end());
+        }
+        if self.is_open() {
+            line("");
+            line(&format!("Next: {}", self.next_command()));
+        }
+        out
+    }
+
+    /// What to type next.
+    pub fn next_command(&self) -> String {
+        let id = &self.id;
+        let check = match self.fingerprint {
+            Cause::Api(_) | Cause::Threshold(Threshold::ApiResponseTime) => "datasync check-api",
+            // The last line of check-db is about the state directory.
+            Cause::Database(_)
+            | Cause::State(_)
+            | Cause::Threshold(Threshold::PoolExhaustion | Threshold::SyncFailureRate) => {
+                "datasync check-db"
+            }
+            _ => "datasync validate",
+        };
+        if self.item(Step::Investigate).state == State::Active {
+            format!(
+                "{check}   then: datasync case complete {id} investigate --note \"what you found\""
+            )
+        } else if self.item(Step::Resolve).state == State::Active {
+            format!(
+                "datasync case complete {id} resolve --note \"what you did\"   then: datasync retry --case {id}"
+            )
+        } else {
+            format!("datasync retry --case {id}")
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Prometheus' text format, as far as we write it, and our own former file read back.
+//!
+//! Knows families, series and values, not what they mean. Written by hand because the libraries for it count by
+//! themselves: none can take a finished figure, or go on from the counters of a file.
+
+use std::collections::BTreeMap;
+
+use crate::model::shard::Shard;
+use crate::support::histogram::Histogram;
+
+/// The kinds of families we write.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// The share of the source that a file is about, as every series of it says: `shard="1/4"`. None: the whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Label(Option<String>);
+
+impl Label {
+    pub fn of(shard: Shard) -> Self {
+        Self(Some(format!("{SHARD}{shard}\"")))
+    }
+
+    /// As the file has it: all its series have the same.
+    pub fn of_file(text: &str) -> Self {
+        let labelled = |line: &str| {
+            let (_, labels) = line.split_once('{')?;
+            let (value, _) = labels.strip_prefix(SHARD)?.split_once('"')?;
+            value.parse().ok()
+        };
+        text.lines()
+            .filter(|line| line.starts_with("datasync_"))
+            .find_map(labelled)
+            .map_or_else(Self::default, Self::of)
+    }
+
+    /// `name{label="value"}` as it stands in the file.
+    fn put(&self, series: &str) -> String {
+        match (&self.0, series.split_once('{')) {
+            (None, _) => series.to_owned(),
+            (Some(label), None) => format!("{series}{{{label}}}"),
+            (Some(label), Some((name, others))) => format!("{name}{{{label},{others}"),
+        }
+    }
+
+    /// The way back. None: it is about another share.
+    fn take(&self, written: &str) -> Option<String> {
+        let (name, labels) = written.split_once('{').unwrap_or((written, ""));
+        let Some(label) = &self.0 else {
+            return (!labels.starts_with(SHARD)).then(|| written.to_owned());
+        };
+        match labels.strip_prefix(label.as_str())?.strip_prefix(',') {
+            Some(others) => Some(format!("{name}{{{others}")),
+            None => Some(name.to_owned()),
+        }
+    }
+}
+
+/// How the label begins.
+const SHARD: &str = "shard=\"";
+
+/// Series and values of the file as it was: `name{label="value"}` → value.
+#[derive(Debug, Default)]
+pub(super) struct Former(BTreeMap<String, f64>);
+
+impl Former {
+    /// Lines that are not ours, or not readable, or about another share, count as absent: a counter then starts anew,
+    /// which Prometheus knows.
+    pub fn parse(text: &str, label: &Label) -> Self {
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with("datasync_"))
+            .filter_map(|line| {
+                let (series, value) = line.rsplit_once(' ')?;
+                Some((label.take(series)?, value.parse().ok()?))
+            });
+        Self(series.collect())
+    }
+
+    /// The value of one series, 0 when it was not there.
+    pub fn value(&self, series: &str) -> f64 {
+        self.0.get(series).copied().unwrap_or(0.0)
+    }
+
+    /// All series of a family that is neither a histogram nor absent.
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.0.iter().filter_map(move |(series, value)| {
+            let rest = series.strip_prefix(name)?;
+            (rest.is_empty() || rest.starts_with('{')).then_some((series.as_str(), *value))
+        })
+    }
+}
+
+/// A file in the making.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    label: Label,
+    text: String,
+}
+
+impl Page {
+    pub const fn new(label: Label) -> Self {
+        Self {
+            label,
+            text: String::new(),
+        }
+    }
+
+    /// The head of a family; its series follow.
+    pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        self.line(&format!("# HELP {name} {help}"));
+        self.line(&format!("# TYPE {name} {kind}"));
+    }
+
+    /// One series.
+    pub fn sample(&mut self, series: &str, value: f64) {
+        // Rust writes the shortest text that reads back the same; only infinity differs, and no figure of ours is.
+        self.line(&format!("{} {value}", self.label.put(series)));
+    }
+
+    /// The series of a histogram, added to what the former file had.
+    pub fn histogram(&mut self, name: &str, added: &Histogram, former: &Former) {
+        let mut one = |series: &str, value: f64| {
+            let value = value + former.value(series);
+            self.sample(series, value);
+        };
+        for (bound, count) in added.cumulative() {
+            one(
+                &series(&format!("{name}_bucket"), "le", &bound.to_string()),
+                count as f64,
+            );
+        }
+        let all = added.count() as f64;
+        one(&series(&format!("{name}_bucket"), "le", "+Inf"), all);
+        one(&format!("{name}_sum"), added.sum());
+        one(&format!("{name}_count"), all);
+    }
+
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// `name{label="value"}`.
+pub(super) fn series(name: &str, label: &str, value: &str) -> String {
+    let value = value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    format!("{name}{{{label}=\"{value}\"}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn label_values_are_escaped_and_read_back_under_the_same_name() {
+        let odd = series("datasync_x", "reason", "a \"b\" \\ c\nd } e 1");
+        assert_eq!(odd, "datasync_x{reason=\"a \\\"b\\\" \\\\ c\\nd } e 1\"}");
+        let mut page = Page::default();
+        page.family("datasync_x", Kind::Gauge, "one\nline");
+        page.sample(&odd, 0.25);
+        page.sample("datasync_xy", 3.0);
+        let text = page.finish();
+        let former = Former::parse(&text, &Label::default());
+        assert!((former.value(&odd) - 0.25).abs() < f64::EPSILON);
+        let all: Vec<_> = former.of("datasync_x").map(|(series, _)| series).collect();
+        assert_eq!(all, [odd.as_str()], "and not those of datasync_xy");
+    }
+
+    #[test]
+    fn a_histogram_goes_on_from_the_former_file() {
+        let mut seen = Histogram::default();
+        seen.record(Duration::from_millis(20));
+        let mut text = String::new();
+        for _ in 0..3 {
+            let mut page = Page::default();
+            page.histogram(
+                "datasync_api",
+                &seen,
+                &Former::parse(&text, &Label::default()),
+            );
+            text = page.finish();
+        }
+        for line in [
+            "datasync_api_bucket{le=\"0.01\"} 0",
+            "datasync_api_bucket{le=\"0.025\"} 3",
+            "datasync_api_bucket{le=\"+Inf\"} 3",
+            "datasync_api_count 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_starts_everything_anew() {
+        let text = "rubbish\ndatasync_x many\n\u{fffd}\nother_total 7\n";
+        let former = Former::parse(text, &Label::default());
+        assert!(former.value("datasync_x").abs() < f64::EPSILON);
+        assert_eq!(former.of("other_total").count(), 0);
+    }
+
+    #[test]
+    fn a_shards_series_are_its_own() {
+        let label = |text: &str| text.parse().map_or_else(|_| Label::default(), Label::of);
+        let odd = series("datasync_x", "reason", "shard=\"1/2\"}");
+        let mut page = Page::new(label("1/2"));
+        page.sample("datasync_plain", 1.0);
+        page.sample(&odd, 2.0);
+        let text = page.finish();
+        assert!(
+            text.starts_with("datasync_plain{shard=\"1/2\"} 1\ndatasync_x{shard=\"1/2\",reason=")
+        );
+        let own = Former::parse(&text, &Label::of_file(&text));
+        assert!((own.value("datasync_plain") - 1.0).abs() < f64::EPSILON);
+        assert!((own.value(&odd) - 2.0).abs() < f64::EPSILON);
+        for other in [label("2/2"), label("1/20"), Label::default()] {
+            let former = Former::parse(&text, &other);
+            assert_eq!(former.0.len(), 0, "{other:?}");
+        }
+    }
+}

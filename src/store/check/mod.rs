@@ -1,0 +1,465 @@
+//! What `check-db` reports: from the name of the host up to the privileges and the lease, each step timed, each with its own
+//! detail and hint. Changes nothing.
+
+mod columns;
+mod table;
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use super::connect::{Connection, is_socket};
+use super::error::StoreError;
+use super::schema::{self, Misfit, Part, SchemaError};
+use super::upsert::{count, single, text};
+use super::{lease, log, privileges};
+use crate::config::plan::{Database, Mapping, SslMode};
+use crate::model::record::Check;
+
+/// Everything that was looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    pub checks: Vec<Check>,
+    /// The database works, but its tables or privileges do not fit: a matter of configuration, not of the database.
+    pub misconfigured: bool,
+}
+
+/// The oldest server whose behaviour the statements rely on.
+const OLDEST_VERSION: i64 = 130_000;
+/// Connections of a run beside its pool: its own (log, lease, cases) and the heartbeat's.
+const BESIDE_THE_POOL: u64 = 2;
+/// Steps whose failure is a matter of configuration.
+const OF_CONFIGURATION: [&str; 6] = ["citus", "tables", "columns", "key", "lengths", "privileges"];
+
+/// What one step found: detail and maybe a hint, or detail and hint of a failure.
+pub(super) type Found = Result<(String, Option<String>), (String, Option<String>)>;
+
+/// Found in order, with nothing to add.
+#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
+pub(super) fn well(detail: impl Into<String>) -> Found {
+    Ok((detail.into(), None))
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
+pub(super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
+    Err((detail.into(), Some(hint.into())))
+}
+
+impl Findings {
+    /// Times a step and notes what it found; true when it is well.
+    fn step(&mut self, name: &'static str, look: impl FnOnce() -> Found) -> bool {
+        let started = Instant::now();
+        let found = look();
+        self.note(name, started.elapsed(), found)
+    }
+
+    fn note(&mut self, name: &'static str, took: Duration, found: Found) -> bool {
+        let ok = found.is_ok();
+        let (detail, hint) = found.unwrap_or_else(|failed| failed);
+        self.checks.push(Check {
+            name,
+            ok,
+            seconds: took.as_secs_f64(),
+            detail,
+            hint,
+        });
+        ok
+    }
+}
+
+/// An error of the database as a failure: what happened, and its advice apart from it.
+pub(super) fn failed(error: &StoreError) -> (String, Option<String>) {
+    let hint = match error.kind() {
+        // That this very check should be run helps nobody.
+        "privilege" => "see `privileges` below",
+        _ => error.hint(),
+    };
+    (error.what().to_owned(), Some(hint.to_owned()))
+}
+
+/// Looks at the database from the outside in, and stops where nothing further can be seen.
+pub fn check(db: &Database, mapping: &Mapping) -> Findings {
+    let mut findings = Findings::default();
+    if is_socket(&db.host) {
+        if !findings.step("socket", || reach(db)) {
+            return findings;
+        }
+    } else if !findings.step("dns", || resolve(db)) || !findings.step("tcp", || reach(db)) {
+        return findings;
+    }
+    let started = Instant::now();
+    let mut conn = match Connection::open(db, db.connection_timeout) {
+        Ok(conn) => conn,
+        Err(error) => {
+            // TLS comes before the password, and the password before the database.
+            let name = match error.kind() {
+                "tls" => "tls",
+                "no_such_database" => "database",
+                "too_many_connections" => "connections",
+                "shutting_down" | "timeout" | "connection" => "server",
+                _ => "authentication",
+            };
+            findings.note(name, started.elapsed(), Err(failed(&error)));
+            return findings;
+        }
+    };
+    findings.step("tls", || encryption(db, &mut conn));
+    findings.note(
+        "authentication",
+        started.elapsed(),
+        well(format!("logged in as {}", db.user)),
+    );
+    let mut usable = findings.step("database", || {
+        ask(&mut conn, "SELECT current_database()::text").and_then(well)
+    });
+    usable &= findings.step("version", || version(&mut conn));
+    findings.step("pooler", || pooler(db));
+    findings.step("read-write", || writable(&mut conn));
+    if usable {
+        // Where this fails the look at the tables fails as well, and says why.
+        let mapping = &*schema::settled(&mut conn, db, mapping).unwrap_or(Cow::Borrowed(mapping));
+        let started = Instant::now();
+        let citus = super::citus::look(&mut conn, db, mapping.key_column())
+            .unwrap_or_else(|error| Some(Err(failed(&error))));
+        if let Some(found) = citus {
+            findings.note("citus", started.elapsed(), found);
+        }
+        findings.tables(&mut conn, db, mapping);
+        findings.step("privileges", || privileges::missing(&mut conn, db, mapping));
+        findings.step("connections", || connections(&mut conn, db));
+        findings.step("lease", || leases(&mut conn, db));
+        findings.misconfigured = !conn.is_dead()
+            && findings.checks.iter().any(|check| !check.ok)
+            && findings.only_failed(&OF_CONFIGURATION);
+    }
+    findings
+}
+
+impl Findings {
+    fn only_failed(&self, names: &[&str]) -> bool {
+        self.checks
+            .iter()
+            .all(|check| check.ok || names.contains(&check.name))
+    }
+
+    /// The tables next to the mapping: whether they are there, their columns, the conflict key and the lengths of texts.
+    fn tables(&mut self, conn: &mut Connection, db: &Database, mapping: &Mapping) {
+        let started = Instant::now();
+        let inspected = schema::inspect(conn, db, mapping);
+        let took = started.elapsed();
+        let (layout, misfits) = match inspected {
+            Ok(layout) => (Some(layout), Vec::new()),
+            Err(SchemaError::Mismatch(misfits)) => (None, misfits),
+            Err(SchemaError::Store(error)) => {
+                // What may not be seen is for the privileges to say.
+                self.note("tables", took, Err(failed(&error)));
+                return;
+            }
+        };
+        let target = log::target(db);
+        let about = |part: Part| misfits.iter().filter(move |misfit| misfit.part == part);
+        self.note(
+            "tables",
+            took,
+            summed_up(about(Part::Tables)).unwrap_or_else(|| {
+                well(format!("{target} and the six tables of the log are there"))
+            }),
+        );
+        let absent = format!("table {target} does not exist");
+        if about(Part::Tables).any(|misfit| misfit.problem.starts_with(&absent)) {
+            return;
+        }
+        let stored = mapping
+            .fields
+            .iter()
+            .filter(|field| field.column.is_some())
+            .count();
+        self.note(
+            "columns",
+            Duration::ZERO,
+            summed_up(about(Part::Columns))
+                .unwrap_or_else(|| well(format!("{target} takes {stored} mapped fields"))),
+        );
+        self.note(
+            "key",
+            Duration::ZERO,
+            summed_up(about(Part::Key))
+                .unwrap_or_else(|| well(format!("{target} is unique by {}", mapping.key_column()))),
+        );
+        if let Some(layout) = &layout {
+            self.step("lengths", || columns::lengths(layout, db, mapping));
+            self.step("types", || columns::types(layout, mapping));
+            self.step("beside", || table::facts(conn, db, mapping));
+        }
+    }
+}
+
+/// All misfits of one kind as one failure; None when there are none.
+fn summed_up<'a>(misfits: impl Iterator<Item = &'a Misfit>) -> Option<Found> {
+    let (mut problems, mut remedies): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for misfit in misfits {
+        problems.push(&misfit.problem);
+        if !remedies.contains(&misfit.remedy.as_str()) {
+            remedies.push(&misfit.remedy);
+        }
+    }
+    (!problems.is_empty()).then(|| bad(problems.join("\n"), remedies.join("\n")))
+}
+
+/// Runs a look at the network within the connection timeout; None when the time is up.
+fn within<T>(
+    db: &Database,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, (String, Option<String>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| (format!("no resources for a connection: {error}"), None))?;
+    let done = runtime.block_on(async { tokio::time::timeout(db.connection_timeout, work).await });
+    // A resolver that hangs must not hold us at the end.
+    runtime.shutdown_background();
+    Ok(done.ok())
+}
+
+fn resolve(db: &Database) -> Found {
+    const HINT: &str = "check DB_HOST and the resolver of this machine";
+    let found = within(db, tokio::net::lookup_host((db.host.as_str(), db.port)))?;
+    match found {
+        Some(Ok(mut addresses)) => match addresses.next() {
+            Some(address) if address.ip().to_string() == db.host => {
+                well(format!("{} is an address", db.host))
+            }
+            Some(address) => well(format!("{} is {}", db.host, address.ip())),
+            None => bad(format!("{} has no address", db.host), HINT),
+        },
+        Some(Err(error)) => bad(format!("{} cannot be resolved: {error}", db.host), HINT),
+        None => bad(
+            format!(
+                "{}: the resolver did not answer within {:.0} s",
+                db.host,
+                db.connection_timeout.as_secs_f64()
+            ),
+            HINT,
+        ),
+    }
+}
+
+/// A connection, without a word of the protocol.
+fn reach(db: &Database) -> Found {
+    let socket = is_socket(&db.host);
+    let shown = if socket {
+        format!("socket {}/.s.PGSQL.{}", db.host, db.port)
+    } else {
+        format!("{} port {}", db.host, db.port)
+    };
+    let reached = within(db, async {
+        if socket {
+            tokio::net::UnixStream::connect(format!("{}/.s.PGSQL.{}", db.host, db.port))
+                .await
+                .map(drop)
+        } else {
+            tokio::net::TcpStream::connect((db.host.as_str(), db.port))
+                .await
+                .map(drop)
+        }
+    })?;
+    match reached {
+        Some(Ok(())) => well(format!("{shown} is open")),
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => bad(
+            format!("{shown}: connection refused"),
+            "nothing listens there: start PostgreSQL, or correct DB_HOST and DB_PORT",
+        ),
+        Some(Err(error)) => bad(
+            format!("{shown} cannot be reached: {error}"),
+            "check DB_HOST and DB_PORT, and that the server is running",
+        ),
+        None => bad(
+            format!(
+                "{shown} did not answer within {:.0} s",
+                db.connection_timeout.as_secs_f64()
+            ),
+            "a firewall may swallow the packets: check DB_HOST, DB_PORT and the rules in between",
+        ),
+    }
+}
+
+fn ask(conn: &mut Connection, sql: &str) -> Result<String, (String, Option<String>)> {
+    conn.query("asking the database", sql, &[])
+        .and_then(single)
+        .and_then(|row| text(&row, 0).map(str::to_owned))
+        .map_err(|error| failed(&error))
+}
+
+fn encryption(db: &Database, conn: &mut Connection) -> Found {
+    if is_socket(&db.host) {
+        return well("not needed on a Unix socket");
+    }
+    if db.ssl_mode == SslMode::Disable {
+        return well("off (sslmode disable)");
+    }
+    let verified = match (db.ssl_mode, db.ssl_root_cert.is_some()) {
+        (SslMode::VerifyFull, _) => "certificate and name verified",
+        (SslMode::VerifyCa, _) | (SslMode::Require, true) => "certificate verified, name not",
+        _ => "certificate not verified",
+    };
+    let used = ask(
+        conn,
+        "SELECT coalesce((SELECT CASE WHEN ssl THEN version || ' ' || cipher END FROM pg_stat_ssl \
+         WHERE pid = pg_backend_pid()), 'none')",
+    )?;
+    well(if used == "none" {
+        "not encrypted: the server offers no TLS, or none that works from here".to_owned()
+    } else {
+        format!("{used}, {verified}")
+    })
+}
+
+fn version(conn: &mut Connection) -> Found {
+    let row = conn
+        .query(
+            "reading the version",
+            "SELECT current_setting('server_version_num')::bigint, current_setting('server_version')",
+            &[],
+        )
+        .and_then(single)
+        .map_err(|error| failed(&error))?;
+    let number = count(&row, 0).map_err(|error| failed(&error))?;
+    fresh_enough(
+        super::upsert::signed(number),
+        text(&row, 1).map_err(|error| failed(&error))?,
+    )
+}
+
+fn fresh_enough(number: i64, shown: &str) -> Found {
+    if number >= OLDEST_VERSION {
+        well(format!("PostgreSQL {shown}"))
+    } else {
+        bad(
+            format!("PostgreSQL {shown} is too old"),
+            format!("PostgreSQL {} or newer is needed", OLDEST_VERSION / 10_000),
+        )
+    }
+}
+
+fn pooler(db: &Database) -> Found {
+    Connection::is_pooled(db, db.connection_timeout)
+        .map(|pooled| {
+            let said = if pooled {
+                "pgbouncer or its like in between: fine, in transaction mode too"
+            } else {
+                "none: PostgreSQL itself answers"
+            };
+            (said.to_owned(), None)
+        })
+        .map_err(|error| failed(&error))
+}
+
+fn writable(conn: &mut Connection) -> Found {
+    let state = ask(
+        conn,
+        "SELECT CASE WHEN pg_is_in_recovery() THEN 'recovery' \
+         WHEN current_setting('transaction_read_only')::boolean THEN 'read-only' ELSE 'read-write' END",
+    )?;
+    match state.as_str() {
+        "recovery" => bad(
+            "the server is in recovery: a replica, or still starting",
+            "let DB_HOST point at the primary",
+        ),
+        "read-only" => bad(
+            "transactions are read-only by default",
+            "look at default_transaction_read_only of the role, the database and the server",
+        ),
+        _ => well(state),
+    }
+}
+
+/// Slots that are free to this role now, our own included. `pg_stat_database` counts everybody's back ends for everybody;
+/// `pg_stat_activity` hides what another role's are.
+const FREE_CONNECTIONS: &str = "
+SELECT greatest(0, least(
+  current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+    - coalesce(current_setting('reserved_connections', true), '0')::bigint
+    - (SELECT sum(numbackends) FROM pg_stat_database)::bigint,
+  (SELECT datconnlimit - numbackends FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid
+     WHERE d.datname = current_database() AND datconnlimit >= 0),
+  (SELECT rolconnlimit - (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user)
+     FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)) + 1),
+current_setting('max_connections')::bigint";
+
+fn connections(conn: &mut Connection, db: &Database) -> Found {
+    let row = conn
+        .query("counting connections", FREE_CONNECTIONS, &[])
+        .and_then(single)
+        .map_err(|error| failed(&error))?;
+    let free = count(&row, 0).map_err(|error| failed(&error))?;
+    let all = count(&row, 1).map_err(|error| failed(&error))?;
+    let pool = u64::from(db.max_connections);
+    let detail = format!(
+        "{free} of {all} are free to {}; a run takes up to {pool} for its pool and {BESIDE_THE_POOL} beside it",
+        db.user
+    );
+    if free >= pool + BESIDE_THE_POOL {
+        well(detail)
+    } else {
+        bad(
+            detail,
+            format!(
+                "set database.connection.pool.max_connections to {} or less, or raise max_connections of the server (or the \
+                 CONNECTION LIMIT of the role or database)",
+                free.saturating_sub(BESIDE_THE_POOL).max(1)
+            ),
+        )
+    }
+}
+
+/// Who is running now. Nobody's fault, so never a failure.
+fn leases(conn: &mut Connection, db: &Database) -> Found {
+    let holders = match lease::holders(conn, db, &log::target(db)) {
+        Ok(holders) => holders,
+        // The table is missing or may not be read: said above.
+        Err(error) if matches!(error.kind(), "schema_mismatch" | "privilege") => {
+            return well("cannot be read: see above");
+        }
+        Err(error) => return Err(failed(&error)),
+    };
+    let (mut details, mut hint) = (Vec::new(), None);
+    for (target, holder) in &holders {
+        let lease::Holder {
+            who,
+            host,
+            since,
+            progress,
+            ..
+        } = holder;
+        let run = format!("{target}: {who} on {host} since {since}, {progress} records so far");
+        if holder.is_own() {
+            details.push(format!("{target}: held by this run itself"));
+        } else if holder.is_gone() {
+            details.push(format!("{run}; that run has ended without giving it back"));
+            hint.get_or_insert("nothing to do: the next run takes over");
+        } else {
+            details.push(run);
+            hint = Some("a second run would exit 75; `datasync sync --wait 5m` waits for its turn");
+        }
+    }
+    if details.is_empty() {
+        return well("free: no run is at work");
+    }
+    Ok((details.join("\n"), hint.map(str::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_of_an_unsupported_version_is_told_what_is_needed() {
+        assert!(fresh_enough(130_000, "13.0").is_ok());
+        assert_eq!(
+            fresh_enough(120_022, "12.22"),
+            bad(
+                "PostgreSQL 12.22 is too old",
+                "PostgreSQL 13 or newer is needed"
+            )
+        );
+    }
+}

@@ -1,0 +1,11 @@
+//! Small tools. They know nothing of records, runs or tables.
+
+pub mod atomic_file; // files replaced as a whole, or not at all
+pub mod core_dumps; // switched off, since memory holds secrets
+pub mod digest; // SHA-256 as text
+pub mod histogram; // durations in bounded memory
+pub mod logging; // what goes to stderr
+pub mod progress; // the bar on a terminal
+pub mod signals; // being asked to stop: in order, or at once
+pub mod spelling; // the name that somebody probably meant
+pub mod text; // numbers and names for people

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
 const SHIPPED: &str = include_str!("../decisions.dmn.xml");
-const FACTS: &[&str] = &[
+const VARIABLES: &[&str] = &[
     "customerId",
     "recordType",
     "qualityScore",
@@ -26,7 +26,7 @@ fn main() {
     divan::main();
 }
 
-/// Records that differ in every fact a table may read; 1,024 of them, so that the branch predictor cannot learn them.
+/// Records that differ in every input variable a table may read; 1,024 of them, so that the branch predictor cannot learn them.
 fn records() -> Vec<Vec<Cell<'static>>> {
     const KINDS: [&str; 5] = ["customer", "lead", "partner", "reseller", "martian"];
     let mut random = fastrand::Rng::with_seed(7);
@@ -112,7 +112,7 @@ fn large() -> String {
 }
 
 fn decide(bencher: Bencher<'_, '_>, xml: &str) {
-    let decision = Decision::compile(xml, "bench", None, FACTS).unwrap();
+    let decision = Decision::compile(xml, "bench", None, VARIABLES).unwrap();
     let records = records();
     let mut scratch = Scratch::default();
     for record in &records {
@@ -142,24 +142,24 @@ fn five_hundred_rules_four_inputs(bencher: Bencher<'_, '_>) {
 /// Reading and compiling the shipped file.
 #[divan::bench]
 fn compile_shipped() -> Decision {
-    Decision::compile(black_box(SHIPPED), "bench", None, FACTS).unwrap()
+    Decision::compile(black_box(SHIPPED), "bench", None, VARIABLES).unwrap()
 }
 
 /// The lint on a table of 1,000 rules over 6 inputs that overlap and leave gaps.
 #[divan::bench(sample_count = 5)]
 fn lint_thousand_rules_six_inputs(bencher: Bencher<'_, '_>) {
-    let facts = ["a", "b", "c", "d", "e", "f"];
+    let variables = ["a", "b", "c", "d", "e", "f"];
     let mut random = fastrand::Rng::with_seed(11);
     let mut xml = String::from(
         "<definitions xmlns=\"https://www.omg.org/spec/DMN/20191111/MODEL/\"><decision id=\"d\" name=\"d\"><decisionTable>",
     );
-    for fact in facts {
-        write!(xml, "<input><inputExpression typeRef=\"number\"><text>{fact}</text></inputExpression></input>").unwrap();
+    for variable in variables {
+        write!(xml, "<input><inputExpression typeRef=\"number\"><text>{variable}</text></inputExpression></input>").unwrap();
     }
     xml.push_str("<output name=\"validationResult\"/><output name=\"action\"/>");
     for rule in 0..1000 {
         write!(xml, "<rule id=\"r{rule}\">").unwrap();
-        for _ in facts {
+        for _ in variables {
             let low = random.i32(0..100_000);
             let high = low + random.i32(1..50_000);
             write!(xml, "<inputEntry><text>[{low}..{high})</text></inputEntry>").unwrap();
@@ -167,5 +167,5 @@ fn lint_thousand_rules_six_inputs(bencher: Bencher<'_, '_>) {
         xml.push_str("<outputEntry><text>\"VALID\"</text></outputEntry><outputEntry><text>\"PROCESS\"</text></outputEntry></rule>");
     }
     xml.push_str("</decisionTable></decision></definitions>");
-    bencher.bench_local(|| lint(black_box(&xml), "bench", None, &facts).unwrap());
+    bencher.bench_local(|| lint(black_box(&xml), "bench", None, &variables).unwrap());
 }

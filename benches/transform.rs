@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, QualityScore};
-use datasync::transform::{Shaped, Transform};
+use datasync::transform::{Mapped, Transform};
 use rust_decimal::Decimal;
 use serde::de::IgnoredAny;
 
@@ -95,10 +95,10 @@ fn computed(number: usize) -> String {
 fn main() {
     let transform = Transform::new(&customers()).unwrap();
     let mut apply = |page: &[String]| {
-        let mut shaped = Shaped::new();
+        let mut mapped = Mapped::new();
         for raw in page {
-            transform.apply(black_box(raw), &mut shaped);
-            assert!(black_box(&shaped).is_well_formed());
+            transform.apply(black_box(raw), &mut mapped);
+            assert!(black_box(&mapped).is_well_formed());
         }
     };
     measure("plain", plain, &mut apply);

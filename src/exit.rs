@@ -8,6 +8,7 @@ use crate::api::ApiError;
 use crate::config::ConfigErrors;
 use crate::spool::SpoolError;
 use crate::store::StoreError;
+use crate::support::signals::StopSignal;
 
 /// How the process ends. The numbers are a contract with schedulers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,15 @@ pub enum Exit {
     Interrupted,
     /// 143: SIGTERM.
     Terminated,
+}
+
+impl From<StopSignal> for Exit {
+    fn from(signal: StopSignal) -> Self {
+        match signal {
+            StopSignal::Interrupt => Self::Interrupted,
+            StopSignal::Terminate => Self::Terminated,
+        }
+    }
 }
 
 impl Exit {

@@ -9,7 +9,7 @@ use datasync::decision::{Decision, Scratch};
 use datasync::model::record::{Cell, Validation};
 use rust_decimal::Decimal;
 
-const FACTS: &[&str] = &[
+const VARIABLES: &[&str] = &[
     "customerId",
     "recordType",
     "qualityScore",
@@ -50,7 +50,7 @@ fn records() -> Vec<[Cell<'static>; 4]> {
 
 /// Decides all records several times; the allocations, and how many were valid, to be looked at, and invalid.
 fn decide(xml: &str) -> (u64, [usize; 3]) {
-    let decision = Decision::compile(xml, "test", None, FACTS).unwrap();
+    let decision = Decision::compile(xml, "test", None, VARIABLES).unwrap();
     let (records, mut scratch, mut verdicts) = (records(), Scratch::default(), [0; 3]);
     let counted = measure(|| {
         for _ in 0..100 {

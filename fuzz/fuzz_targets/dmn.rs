@@ -6,7 +6,7 @@ use datasync::decision::{Decision, Scratch, lint};
 use datasync::model::record::Cell;
 use libfuzzer_sys::fuzz_target;
 
-const FACTS: &[&str] = &[
+const VARIABLES: &[&str] = &[
     "recordType",
     "qualityScore",
     "hasRequiredFields",
@@ -17,13 +17,13 @@ fuzz_target!(|data: &[u8]| {
     let Ok(xml) = std::str::from_utf8(data) else {
         return;
     };
-    let linted = lint(xml, "fuzz", None, FACTS);
-    let Ok(decision) = Decision::compile(xml, "fuzz", None, FACTS) else {
+    let linted = lint(xml, "fuzz", None, VARIABLES);
+    let Ok(decision) = Decision::compile(xml, "fuzz", None, VARIABLES) else {
         return;
     };
     assert!(linted.is_ok(), "what compiles can be linted");
     let mut scratch = Scratch::default();
-    for facts in [
+    for variables in [
         [Cell::Null, Cell::Null, Cell::Null, Cell::Null],
         [
             Cell::Text("lead".into()),
@@ -38,8 +38,8 @@ fuzz_target!(|data: &[u8]| {
             Cell::DateTime(0),
         ],
     ] {
-        let verdict = decision.decide(&facts, &mut scratch);
-        let explanation = decision.explain(&facts);
+        let verdict = decision.decide(&variables, &mut scratch);
+        let explanation = decision.explain(&variables);
         assert_eq!(verdict.validation.as_str(), explanation.validation);
         assert_eq!(verdict.class, explanation.class);
         assert!(

@@ -69,7 +69,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
 
     let found = look(plan)?;
     if let Some(asked) = signals.asked() {
-        return Ok((asked, None));
+        return Ok((asked.into(), None));
     }
     let api_ok = found.iter().all(|check| check.ok || check.of != Side::Api);
     let database_ok = found

@@ -56,14 +56,14 @@ fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()>
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
     let name = plan.decisions_file.name();
     let text = plan.decisions_file.text().map_err(Misconfigured)?;
-    let facts = transform.fact_names();
-    let typed = rules::typed_facts(&transform);
+    let variables = transform.variable_names();
+    let typed = rules::input_variables(&transform);
     findings.lint = lint(text, &name, plan.decision.as_deref(), &typed)?;
     if findings.lint.has_errors() {
         return Ok(());
     }
     let compile = |text: &str, name: &str| {
-        Decision::compile(text, name, plan.decision.as_deref(), &facts)
+        Decision::compile(text, name, plan.decision.as_deref(), &variables)
             .map_err(|problems| Misconfigured(problems.to_string()))
     };
     let decision = compile(text, &name)?;

@@ -16,7 +16,7 @@ use crate::model::record::Validation;
 use crate::pipeline::{Decided, Rules, decide};
 use crate::store::{self, Connection};
 use crate::support::text::clean;
-use crate::transform::{Shaped, Transform};
+use crate::transform::{Mapped, Transform};
 
 /// Stored rejections that are read together.
 const AT_ONCE: u64 = 5_000;
@@ -231,31 +231,33 @@ impl<'a> Judge<'a> {
             transform,
             ..self.rules
         };
-        let mut shaped = Shaped::new();
-        transform.apply(raw, &mut shaped);
+        let mut mapped = Mapped::new();
+        transform.apply(raw, &mut mapped);
         self.judged.total += 1;
         let number = self.judged.total;
-        let id = shaped
+        let id = mapped
             .id
             .as_deref()
             .map_or_else(|| format!("record {number}"), str::to_owned);
         let explained = (self.args.explain.as_deref() == Some(id.as_str())
-            && shaped.is_well_formed())
+            && mapped.is_well_formed())
         .then(|| {
-            let explanation = rules.decision.explain(&shaped.facts);
+            let explanation = rules.decision.explain(&mapped.variables);
             (
                 serde_json::to_value(&explanation).unwrap_or_default(),
                 explanation.to_string(),
             )
         });
         if let (Some(old), Some(impact)) = (self.old, &mut self.judged.impact)
-            && shaped.is_well_formed()
+            && mapped.is_well_formed()
         {
-            let before = old.decide(&shaped.facts, &mut self.scratch.0);
-            let after = rules.decision.decide(&shaped.facts, &mut self.scratch.1);
+            let before = old.decide(&mapped.variables, &mut self.scratch.0);
+            let after = rules
+                .decision
+                .decide(&mapped.variables, &mut self.scratch.1);
             impact.add(&id, &before, &after);
         }
-        let shown = shown(id, decide(rules, &shaped, &mut self.scratch.0), explained);
+        let shown = shown(id, decide(rules, &mapped, &mut self.scratch.0), explained);
         match shown.validation {
             Validation::Valid => self.judged.valid += 1,
             Validation::Warning => self.judged.warning += 1,

@@ -7,7 +7,6 @@ use reqwest::header::{HeaderName, HeaderValue};
 
 use super::database::is_local;
 use super::pagination::pagination;
-use super::path;
 use super::plan::{
     Api, Backoff, Endpoint, Field, Incremental, Kind, Retry, WriteBack, WriteBackOutcome,
 };
@@ -52,7 +51,10 @@ pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
 /// Where the array of records is: also wanted for records that come from a file.
 pub(super) fn records(api: &Section<'_>) -> Option<Vec<String>> {
     let fetch = endpoints(api).section("fetch", &[&ENDPOINT_KEYS[..], &FETCH_KEYS[..]].concat());
-    dotted(&fetch.needed(true), "records").filter(|path| *path != ["auto"])
+    fetch
+        .needed(true)
+        .json_path("records")
+        .filter(|path| *path != ["auto"])
 }
 
 /// The source; `None` when something needed is missing (and noted).
@@ -90,7 +92,7 @@ pub(super) fn api(
         },
     );
     Some(Api {
-        records: dotted(&fetch, "records").filter(|path| *path != ["auto"]),
+        records: fetch.json_path("records").filter(|path| *path != ["auto"]),
         max_pages: fetch
             .number("max_pages", 1..=1_000_000_000)
             .unwrap_or(100_000),
@@ -362,7 +364,7 @@ fn incremental(
     let overlap = section
         .duration("overlap", Duration::ZERO, HOUR * 24 * 366)
         .unwrap_or(SECOND * 300);
-    let (param, field) = (section.text("param")?, dotted(&section, "field")?);
+    let (param, field) = (section.text("param")?, section.json_path("field")?);
     if params.iter().any(|(name, _)| *name == param) {
         section.wrong(
             "param",
@@ -400,14 +402,6 @@ fn params(fetch: &Section<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-pub(super) fn dotted(section: &Section<'_>, key: &str) -> Option<Vec<String>> {
-    section.parse(
-        key,
-        "a name, names joined by dots such as `meta.items`, or a JSON Pointer such as `/meta/items`,",
-        path::parse,
-    )
-}
-
 /// Write-back, checked even where it is not enabled.
 fn update(
     endpoints: &Section<'_>,
@@ -433,7 +427,7 @@ fn update(
     if section.entry("when").is_none() {
         when = vec![WriteBackOutcome::Inserted, WriteBackOutcome::Updated];
     }
-    let if_match = dotted(&section, "if_match");
+    let if_match = section.json_path("if_match");
     if !enabled {
         return None;
     }

@@ -34,7 +34,7 @@ pub(super) fn kind(section: &Section<'_>, key: &str) -> Option<Kind> {
 
 /// Limits, as said in one place.
 #[derive(Default)]
-pub(super) struct Demands {
+pub(super) struct Limits {
     max_length: Option<usize>,
     min: Option<Decimal>,
     max: Option<Decimal>,
@@ -42,7 +42,7 @@ pub(super) struct Demands {
     one_of: Vec<String>,
 }
 
-impl Demands {
+impl Limits {
     pub const KEYS: [&str; 5] = ["min", "max", "max_length", "pattern", "one_of"];
 
     /// Adds them to a field; the same limit said differently in two places is a mistake.
@@ -51,18 +51,18 @@ impl Demands {
             section: &Section<'_>,
             key: &str,
             target: &mut Option<T>,
-            said: Option<T>,
+            limit: Option<T>,
         ) {
-            if let Some(said) = said {
+            if let Some(limit) = limit {
                 match target {
-                    Some(before) if *before != said => {
+                    Some(before) if *before != limit => {
                         section.wrong(
                             key,
                             format!("another `{key}` is said where the field is mapped"),
                             "say it in one place only",
                         );
                     }
-                    _ => *target = Some(said),
+                    _ => *target = Some(limit),
                 }
             }
         }
@@ -90,7 +90,7 @@ impl Demands {
 }
 
 /// Reads the limits of one field.
-pub(super) fn demands(section: &Section<'_>) -> Demands {
+pub(super) fn limits(section: &Section<'_>) -> Limits {
     let bound =
         |key: &str| section.parse(key, "a number", |text| Decimal::from_str_exact(text).ok());
     let (min, max) = (bound("min"), bound("max"));
@@ -124,7 +124,7 @@ pub(super) fn demands(section: &Section<'_>) -> Demands {
             "list the values, or leave the key out",
         );
     }
-    Demands {
+    Limits {
         max_length: section.number("max_length", 1..=10_000_000),
         min,
         max,
@@ -145,13 +145,13 @@ pub(super) fn check_fit(field: &Field, wrong: &dyn Fn(&str, &str)) {
         );
     }
     if !text {
-        for (key, said) in [
+        for (key, is_set) in [
             ("max_length", field.max_length.is_some()),
             ("pattern", field.pattern.is_some()),
             ("one_of", !field.one_of.is_empty()),
             ("trim", field.trim),
         ] {
-            if said {
+            if is_set {
                 wrong(
                     &format!("`{key}` is for text, and `{name}` is none"),
                     "say `type: string`, or leave it out",

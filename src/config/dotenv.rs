@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 
 use super::problem::Problem;
+use super::values::is_variable_name;
 
 /// Reads `NAME=value` lines as dotenvy does.
 ///
@@ -130,7 +131,7 @@ fn skip_comments(source: &str, mut number: usize) -> (usize, &str) {
 fn name(source: &str) -> String {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").map_or(name, str::trim_start);
-    if super::environment::is_name(name) {
+    if is_variable_name(name) {
         name.to_owned()
     } else {
         "a variable".to_owned()

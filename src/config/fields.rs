@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
-
-use super::constraints::{Demands, check_default, check_fit, demands, kind};
-use super::database::{Tables, is_identifier};
-use super::path;
-use super::plan::{Field, Kind, Mapping};
+use super::constraints::{Limits, check_default, check_fit, kind, limits};
+use super::database::Tables;
+use super::drafts::{Draft, Drafts, draft};
+use super::plan::{Kind, Mapping};
 use super::reader::Section;
 use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
 use super::source::Span;
@@ -25,72 +23,6 @@ const OWN_COLUMNS: [&str; 5] = [
 
 /// Keys of `validation` that are no schemas.
 const RESERVED: [&str; 3] = ["decision", "quality_score", "version_field"];
-
-const LONG_FORM: [&str; 14] = [
-    "to",
-    "type",
-    "column",
-    "required",
-    "default",
-    "format",
-    "timezone",
-    "max_length",
-    "trim",
-    "min",
-    "max",
-    "pattern",
-    "one_of",
-    "weight",
-];
-
-/// A field while its demands are gathered from several places.
-pub(super) struct Draft {
-    pub field: Field,
-    /// Where the field is mapped.
-    pub span: Span,
-    pub path: String,
-    pub kind: Option<Kind>,
-    /// The default as text, and whether it stood there unquoted.
-    pub default: Option<(String, bool)>,
-}
-
-/// All of them; incomplete when some could not be read, and then nothing is called unmapped.
-pub(super) struct Drafts {
-    pub list: Vec<Draft>,
-    pub complete: bool,
-}
-
-impl Drafts {
-    /// The field with an internal name.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.list.iter().position(|draft| draft.field.name == name)
-    }
-
-    /// Records that no field has this internal name, with the name that was meant.
-    pub fn unmapped(&self, section: &Section<'_>, name: &str, span: Span, path: &str) {
-        if !self.complete {
-            return;
-        }
-        let internal = || self.list.iter().map(|draft| draft.field.name.as_str());
-        let external = self
-            .list
-            .iter()
-            .find(|draft| draft.field.source.join(".") == name);
-        let hint = match (external, nearest(name, internal())) {
-            (Some(draft), _) => format!("internal names are meant here: `{}`", draft.field.name),
-            (None, Some(name)) => format!("did you mean `{name}`?"),
-            (None, None) => format!("mapped: {}", internal().collect::<Vec<_>>().join(", ")),
-        };
-        let context = section.context();
-        context.problem(
-            context
-                .source
-                .problem(span, format!("no field is mapped to `{name}`"))
-                .on(path)
-                .hint(hint),
-        );
-    }
-}
 
 /// What the mapping of the file comes to.
 pub(super) struct Fields {
@@ -209,118 +141,6 @@ fn steps<'a>(transforms: &Section<'a>, direction: &str, shaping: &'static str) -
         }
     }
     steps
-}
-
-/// One entry of `fields`, in short or long form.
-fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
-    let path = fields.path_of(&entry.key);
-    let Some(source) = path::parse(&entry.key) else {
-        fields.wrong_key(
-            entry,
-            "expected a field, names joined by dots such as `address.country`, or a JSON Pointer such as `/emails/0/value`",
-            "no part of a dotted path may be empty; in a JSON Pointer `~` is written `~0`, and `/` in a name `~1`",
-        );
-        return None;
-    };
-    let long = matches!(entry.value.kind, NodeKind::Map(_));
-    let section = if long {
-        Section::open(fields.context(), &entry.value, &path, &LONG_FORM, true)
-    } else {
-        fields.clone()
-    };
-    let to = if long { "to" } else { entry.key.as_str() };
-    if long && section.entry("to").is_none() {
-        section.absent_key("to", "the internal name, such as `to: customerId`");
-        return None;
-    }
-    let expected = "an internal name of letters, digits and `_`, such as `customerId`,";
-    let name = section.parse(to, expected, |text| {
-        is_internal_name(text).then(|| text.to_owned())
-    })?;
-    let mut draft = Draft {
-        field: Field {
-            source,
-            column: Some(snake_case(&name)),
-            name,
-            kind: Kind::String,
-            required: false,
-            default: None,
-            format: None,
-            timezone: None,
-            max_length: None,
-            trim: false,
-            min: None,
-            max: None,
-            pattern: None,
-            one_of: Vec::new(),
-            weight: Decimal::ONE,
-        },
-        span: entry.key_span,
-        path,
-        kind: None,
-        default: None,
-    };
-    if !long {
-        return Some(draft);
-    }
-    draft.kind = kind(&section, "type");
-    let column = section.parse(
-        "column",
-        "the name of a column, or `false`",
-        |text| match text {
-            "false" => Some(None),
-            "true" => None,
-            _ => is_identifier(text).then(|| Some(text.to_owned())),
-        },
-    );
-    if let Some(column) = column {
-        draft.field.column = column;
-    }
-    draft.default = section
-        .value("default")
-        .map(|value| (value.text, value.plain));
-    let field = &mut draft.field;
-    field.required = section.flag("required").unwrap_or(false);
-    field.trim = section.flag("trim").unwrap_or(false);
-    field.format = section.text("format");
-    field.timezone = section.text("timezone");
-    field.weight = section
-        .parse("weight", "a number from 0 to 1000", |text| {
-            text.parse()
-                .ok()
-                .filter(|weight| (Decimal::ZERO..=Decimal::ONE_THOUSAND).contains(weight))
-        })
-        .unwrap_or(Decimal::ONE);
-    let demands = demands(&section);
-    demands.merge(field, &section);
-    Some(draft)
-}
-
-fn is_internal_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
-}
-
-/// `customerId` → `customer_id`, `HTTPStatus` → `http_status`.
-fn snake_case(name: &str) -> String {
-    let letters: Vec<char> = name.chars().collect();
-    let mut result = String::with_capacity(name.len() + 4);
-    for (index, letter) in letters.iter().enumerate() {
-        if letter.is_uppercase() && index > 0 {
-            let before = letters[index - 1];
-            let starts_word = before.is_lowercase()
-                || before.is_numeric()
-                || (before.is_uppercase()
-                    && letters
-                        .get(index + 1)
-                        .is_some_and(|next| next.is_lowercase()));
-            if starts_word {
-                result.push('_');
-            }
-        }
-        result.extend(letter.to_lowercase());
-    }
-    result
 }
 
 /// No two fields with one internal name or one column, and none in a column that datasync fills.
@@ -442,7 +262,7 @@ fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
     }
     let types = schema.names("field_types");
     for entry in types.entries() {
-        let said = kind(&types, &entry.key);
+        let kind = kind(&types, &entry.key);
         if let Some(draft) = find(
             schema,
             &entry.key,
@@ -450,8 +270,8 @@ fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
             &types.path_of(&entry.key),
             drafts,
         ) {
-            match (draft.kind, said) {
-                (Some(before), Some(said)) if before != said => types.wrong(
+            match (draft.kind, kind) {
+                (Some(before), Some(kind)) if before != kind => types.wrong(
                     &entry.key,
                     format!(
                         "`{}` has another type in line {}",
@@ -459,16 +279,16 @@ fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
                     ),
                     "say it in one place only",
                 ),
-                _ => draft.kind = draft.kind.or(said),
+                _ => draft.kind = draft.kind.or(kind),
             }
         }
     }
     let constraints = schema.names("constraints");
     for entry in constraints.entries() {
-        let one = constraints.section(&entry.key, &Demands::KEYS);
-        let demands = demands(&one);
+        let one = constraints.section(&entry.key, &Limits::KEYS);
+        let limits = limits(&one);
         if let Some(draft) = find(schema, &entry.key, entry.key_span, one.path(), drafts) {
-            demands.merge(&mut draft.field, &one);
+            limits.merge(&mut draft.field, &one);
         }
     }
 }
@@ -510,25 +330,5 @@ fn settle(fields: &Section<'_>, draft: &mut Draft) {
     check_fit(&draft.field, &wrong);
     if let Some((text, plain)) = &draft.default {
         draft.field.default = check_default(&draft.field, text, *plain, &wrong);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn internal_names_become_columns() {
-        for (name, column) in [
-            ("customerId", "customer_id"),
-            ("customerID", "customer_id"),
-            ("HTTPStatus", "http_status"),
-            ("address2Line", "address2_line"),
-            ("email", "email"),
-            ("already_snake", "already_snake"),
-            ("Ärger", "ärger"),
-        ] {
-            assert_eq!(snake_case(name), column, "{name}");
-        }
     }
 }

@@ -8,7 +8,9 @@ mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database, DB_*, DATABASE_URL
 mod decisions; // the file of the decision table, read once
 mod dotenv; // .env files, by dotenvy
+mod drafts; // one mapped field, as the file writes it
 mod environment; // process environment over .env, NAME_FILE
+mod expansion; // ${NAME} in values
 mod fields; // transforms and validation
 mod operations; // error_handling, alerts, brakes, notifications, …
 mod pagination; // how pages follow each other

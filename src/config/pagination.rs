@@ -1,6 +1,5 @@
 //! `pagination` of the fetch endpoint: how pages follow each other, and what does not go together.
 
-use super::api::dotted;
 use super::plan::{CursorIn, Incremental, PageStyle, Pagination, Param};
 use super::reader::Section;
 
@@ -42,7 +41,7 @@ pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>)
     let style = section.choice("style", &styles).unwrap_or(PageStyle::Auto);
     ignore_what_has_no_effect(&section, style);
     let offset = style == PageStyle::Offset;
-    let total_path = dotted(&section, "total_path");
+    let total_path = section.json_path("total_path");
     let ignore_totals = total_path.as_ref().is_some_and(|path| *path == ["none"]);
     let first = section.number("first", 0..=u64::from(u32::MAX));
     let pagination = Pagination {
@@ -55,8 +54,8 @@ pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>)
         ),
         offset_param: param(&section, "offset_param", "offset"),
         cursor_param: param(&section, "cursor_param", "cursor"),
-        next_path: dotted(&section, "next_path"),
-        cursor_path: dotted(&section, "cursor_path"),
+        next_path: section.json_path("next_path"),
+        cursor_path: section.json_path("cursor_path"),
         cursor_in: section
             .choice(
                 "cursor_in",
@@ -67,12 +66,12 @@ pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>)
                 ],
             )
             .unwrap_or_default(),
-        more_path: dotted(&section, "more_path"),
-        done_path: dotted(&section, "done_path"),
+        more_path: section.json_path("more_path"),
+        done_path: section.json_path("done_path"),
         total_path: total_path.filter(|_| !ignore_totals),
         total_header: header(&section, "total_header"),
         ignore_totals,
-        pages_path: dotted(&section, "pages_path"),
+        pages_path: section.json_path("pages_path"),
         pages_header: header(&section, "pages_header"),
         end_status: end_status(&section),
         end_absent: section.choice("end", &[("absent", true)]).unwrap_or(false),

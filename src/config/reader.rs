@@ -9,10 +9,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::context::Context;
-use super::environment::is_name;
+use super::path;
 use super::problem::Problem;
 use super::source::Span;
-use super::values::{parse_duration, parse_share, parse_size};
+use super::values::{parse_duration, parse_share, parse_size, show_duration, show_size};
 use super::yaml::{Entry, Kind, Node};
 use crate::support::spelling::nearest;
 
@@ -312,58 +312,6 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Replaces `${NAME}`, `${NAME:-default}` and `$$`.
-    fn expand(&self, text: &str, span: Span, path: &str, may_be_empty: bool) -> Option<String> {
-        let mut result = String::with_capacity(text.len());
-        let mut complete = true;
-        let mut rest = text;
-        while let Some(at) = rest.find('$') {
-            result.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-            if let Some(after) = rest.strip_prefix('$') {
-                result.push('$');
-                rest = after;
-            } else if let Some(reference) = rest.strip_prefix('{') {
-                let parsed = reference.split_once('}').and_then(|(inside, after)| {
-                    let (name, default) = match inside.split_once(":-") {
-                        Some((name, default)) => (name, Some(default)),
-                        None => (inside, None),
-                    };
-                    (is_name(name) && !default.is_some_and(|text| text.contains("${")))
-                        .then_some((name, default, after))
-                });
-                let Some((name, default, after)) = parsed else {
-                    self.context.problem(
-                        self.context
-                            .source
-                            .problem(span, "a `${` that is no reference to a variable")
-                            .on(path)
-                            .hint("write `${NAME}` or `${NAME:-default}`, and `$$` for a dollar"),
-                    );
-                    return None;
-                };
-                let value = self.context.defined(name, self.needed);
-                let value = match default {
-                    Some(default) => value
-                        .filter(|value| !value.is_empty())
-                        .or(Some(default.to_owned())),
-                    None => value.filter(|value| may_be_empty || !value.is_empty()),
-                };
-                if let Some(value) = value {
-                    result.push_str(&value);
-                } else {
-                    self.context.missing(name, Some(span), self.needed);
-                    complete = false;
-                }
-                rest = after;
-            } else {
-                result.push('$');
-            }
-        }
-        result.push_str(rest);
-        complete.then_some(result)
-    }
-
     /// A value of some type; `expected` completes "expected …".
     pub fn parse<T>(
         &self,
@@ -402,6 +350,16 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A path into JSON, one part a level.
+    pub fn json_path(&self, key: &str) -> Option<Vec<String>> {
+        self.parse(
+            key,
+            "a name, names joined by dots such as `meta.items`, or a JSON Pointer such as `/meta/items`,",
+            path::parse,
+        )
+    }
+
+    /// `true` or `false`.
     pub fn flag(&self, key: &str) -> Option<bool> {
         self.parse(key, "`true` or `false`", parse_flag)
     }
@@ -526,28 +484,4 @@ pub(super) fn parse_flag(text: &str) -> Option<bool> {
         "false" | "False" | "FALSE" => Some(false),
         _ => None,
     }
-}
-
-fn show_size(bytes: u64) -> String {
-    for (unit, length) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if bytes >= length && bytes.is_multiple_of(length) {
-            return format!("{}{unit}", bytes / length);
-        }
-    }
-    format!("{bytes} bytes")
-}
-
-fn show_duration(duration: Duration) -> String {
-    let milliseconds = duration.as_millis();
-    for (unit, length) in [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-    ] {
-        if milliseconds >= length && milliseconds.is_multiple_of(length) {
-            return format!("{}{unit}", milliseconds / length);
-        }
-    }
-    format!("{milliseconds}ms")
 }

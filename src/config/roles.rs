@@ -1,7 +1,7 @@
 //! Fields with a part to play: the conflict key, the freshness guard, the quality score, and what is written back.
 
 use super::database::Tables;
-use super::fields::Drafts;
+use super::drafts::Drafts;
 use super::plan::{Field, KeyChoice, Kind, QualityScore};
 use super::problem::Problem;
 use super::reader::Section;

@@ -1,4 +1,4 @@
-//! How durations, sizes and shares are written.
+//! How durations, sizes, shares and names of variables are written.
 
 use std::time::Duration;
 
@@ -52,6 +52,38 @@ pub fn parse_share(text: &str) -> Option<f64> {
     }
     let share = number.parse::<f64>().ok()? / divisor;
     (0.0..=1.0).contains(&share).then_some(share)
+}
+
+/// True for what can be the name of an environment variable.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A size as [`parse_size`] reads it.
+pub(super) fn show_size(bytes: u64) -> String {
+    for (unit, length) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= length && bytes.is_multiple_of(length) {
+            return format!("{}{unit}", bytes / length);
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+/// A duration as [`parse_duration`] reads it.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    for (unit, length) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
+        if milliseconds >= length && milliseconds.is_multiple_of(length) {
+            return format!("{}{unit}", milliseconds / length);
+        }
+    }
+    format!("{milliseconds}ms")
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {

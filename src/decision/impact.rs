@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Decision, Scratch, Verdict};
+use super::compiled::{Decision, Scratch};
+use super::verdict::Verdict;
 use crate::model::record::Cell;
 
 /// Most ids that are kept for one kind of change.
@@ -44,9 +45,9 @@ impl Impact {
     {
         let mut impact = Self::default();
         let (mut scratch, mut other) = (Scratch::default(), Scratch::default());
-        for (id, facts) in records {
-            let before = old.decide(&facts, &mut scratch);
-            let after = new.decide(&facts, &mut other);
+        for (id, variables) in records {
+            let before = old.decide(&variables, &mut scratch);
+            let after = new.decide(&variables, &mut other);
             impact.add(&id, &before, &after);
         }
         impact.finish()

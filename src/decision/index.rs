@@ -1,6 +1,6 @@
 //! The rule index: one binary search an input, one AND of bitsets, and the rule is found. No allocation.
 //!
-//! Built for a deciding table whose inputs are facts and whose cells compare with constants. It only ever answers "this
+//! Built for a deciding table whose inputs are input variables and whose cells compare with constants. It only ever answers "this
 //! rule"; every other case (no rule, several, a wrong type) is left to the table itself, which has the words for it.
 
 use rust_decimal::Decimal;
@@ -47,7 +47,7 @@ struct Ready {
 
 #[derive(Debug)]
 struct IndexColumn {
-    fact: usize,
+    variable: usize,
     search: Search,
     null: usize,
     /// Does every segment accept every rule? Then only the type counts.
@@ -75,7 +75,7 @@ enum Search {
 
 impl Index {
     /// Builds it, where the table allows.
-    pub fn of(table: &Table, facts: usize) -> Option<Self> {
+    pub fn of(table: &Table, variables: usize) -> Option<Self> {
         if !table.hit.is_single() || table.inputs.len() > MAX_COLUMNS || table.rules.is_empty() {
             return None;
         }
@@ -89,10 +89,10 @@ impl Index {
             .iter()
             .zip(rule_space.dimensions.iter().zip(&rule_space.cells))
         {
-            let (Expr::Slot(fact), Some(dimension)) = (&column.expr, dimension) else {
+            let (Expr::Slot(variable), Some(dimension)) = (&column.expr, dimension) else {
                 return None;
             };
-            if *fact >= facts {
+            if *variable >= variables {
                 return None;
             }
             total += dimension.segments() * words;
@@ -122,7 +122,7 @@ impl Index {
                     .all(|rule| rules[segment * words + rule / 64] & (1 << (rule % 64)) != 0)
             });
             columns.push(IndexColumn {
-                fact: *fact,
+                variable: *variable,
                 search,
                 null: dimension.null(),
                 neutral,
@@ -152,8 +152,8 @@ impl Index {
     }
 
     /// The verdict, when one rule gives it.
-    pub fn decide(&self, facts: &[Cell<'_>]) -> Option<Verdict<'_>> {
-        let ready = &self.ready[self.rule(facts)?];
+    pub fn decide(&self, variables: &[Cell<'_>]) -> Option<Verdict<'_>> {
+        let ready = &self.ready[self.rule(variables)?];
         Some(Verdict {
             validation: ready.validation,
             action: ready.action,
@@ -163,11 +163,11 @@ impl Index {
         })
     }
 
-    fn rule(&self, facts: &[Cell<'_>]) -> Option<usize> {
+    fn rule(&self, variables: &[Cell<'_>]) -> Option<usize> {
         if self.words == 1 {
             let mut matched = self.last_word;
             for column in &self.columns {
-                matched &= column.rules[column.segment(facts.get(column.fact)?)?];
+                matched &= column.rules[column.segment(variables.get(column.variable)?)?];
             }
             let mut found = None;
             return self.choose(0, matched, &mut found).unwrap_or(found);
@@ -175,7 +175,7 @@ impl Index {
         let mut starts = [(0_usize, 0_usize); MAX_COLUMNS];
         let mut used = 0;
         for (index, column) in self.columns.iter().enumerate() {
-            let segment = column.segment(facts.get(column.fact)?)?;
+            let segment = column.segment(variables.get(column.variable)?)?;
             if !column.neutral {
                 starts[used] = (index, segment * self.words);
                 used += 1;

@@ -1,8 +1,8 @@
-//! What a decision may read of a record: the facts by name, and their types as far as they are known.
+//! What a decision may read of a record: the input variables by name, and their types as far as they are known.
 
 use super::feel::value::Kind;
 
-/// A fact that every record has.
+/// An input variable that every record has.
 #[derive(Clone, Copy, Debug)]
 pub struct InputVariable<'f> {
     /// What expressions call it.
@@ -13,7 +13,7 @@ pub struct InputVariable<'f> {
     pub role: Role,
 }
 
-/// How a fact hangs together with others.
+/// How an input variable hangs together with others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Not at all.

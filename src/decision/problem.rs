@@ -2,8 +2,70 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// Two rules match the same record where only one may, or where they must agree and do not.
+    Overlap,
+    /// Records that no rule covers.
+    Gap,
+    /// A rule whose records are all taken by others.
+    Shadowed,
+    /// A cell that no value satisfies.
+    Empty,
+    /// A value of another type than its column's.
+    Type,
+    /// A rule with too few or too many cells.
+    Ragged,
+    /// Two rules with the same conditions and outputs.
+    Duplicate,
+    /// Rules that could be one.
+    Mergeable,
+    /// An output that is none of the known ones.
+    UnknownOutput,
+    /// Outputs of one rule that say opposite things.
+    Contradiction,
+    /// An aggregation that cannot work, or that has nothing to work on.
+    Aggregation,
+    /// A decision that requires itself.
+    Cycle,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Such a table would misjudge or refuse records: no run starts with it.
+    Error,
+    /// Worth a look; an error with `--strict`.
+    Warning,
+}
+
+impl Check {
+    /// As the JSON output spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Gap => "gap",
+            Self::Shadowed => "shadowed",
+            Self::Empty => "empty",
+            Self::Type => "type",
+            Self::Ragged => "ragged",
+            Self::Duplicate => "duplicate",
+            Self::Mergeable => "mergeable",
+            Self::UnknownOutput => "unknown_output",
+            Self::Contradiction => "contradiction",
+            Self::Aggregation => "aggregation",
+            Self::Cycle => "cycle",
+        }
+    }
+}
+
 /// One mistake in a decision file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file.
     pub file: String,
@@ -28,7 +90,7 @@ pub struct Problem {
     pub message: String,
     /// The lint check it belongs to, when it is one that the lint knows.
     #[serde(skip)]
-    pub check: Option<super::lint::Check>,
+    pub check: Option<Check>,
 }
 
 /// Every mistake that was found, in file order.

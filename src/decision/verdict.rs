@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::Decision;
 use super::feel::ast::Expr;
 use super::feel::eval::Frame;
 use super::feel::value::Value;
 use super::model::{Logic, Model};
-use super::problem::{Problem, Problems};
+use super::problem::{Check, Problem, Problems};
 use super::program::{Failure, Node, NodeLogic, Program};
 use super::table::{Outcome, Table};
 use crate::model::record::{Action, Validation};
@@ -241,7 +240,7 @@ pub fn check_literals(model: &Model, root: usize, program: &Program) -> Result<(
                             .map(|rule| rule.id.to_string()),
                         column: Some(format!("output \"{name}\"")),
                         message: format!("expected {expected}"),
-                        check: Some(super::lint::Check::UnknownOutput),
+                        check: Some(Check::UnknownOutput),
                         ..Problem::default()
                     }
                     .in_cell(&value.literal()),
@@ -287,13 +286,13 @@ pub fn action(value: &Value) -> Option<Action> {
 
 /// Runs the deciding node and reads its result.
 pub fn of_last<'d>(
-    decision: &'d Decision,
+    program: &'d Program,
     last: &'d Node,
     frame: &mut Frame,
     failures: &mut Vec<Failure>,
 ) -> Verdict<'d> {
     // What keeps a required decision from deciding decides the record too; "no rule" there is a null the table may test.
-    let nodes = &decision.program.nodes;
+    let nodes = &program.nodes;
     if let Some(verdict) = failures
         .iter()
         .find_map(|failure| failed_requirement(nodes, failure))

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::decision::{Decision, Scratch, Verdict};
 use crate::model::record::{FieldError, Rejection};
-use crate::transform::{Shaped, Transform};
+use crate::transform::{Mapped, Transform};
 
 /// The rules a record is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +42,11 @@ pub struct Refusal {
 }
 
 /// Judges a record that [`Transform::apply`] has shaped.
-pub fn decide<'a>(rules: Rules<'a>, shaped: &Shaped<'_>, scratch: &mut Scratch) -> Decided<'a> {
+pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) -> Decided<'a> {
     if !shaped.errors.is_empty() {
         return Decided::Refused(Refusal::of_fields(shaped.errors.clone()));
     }
-    let verdict = rules.decision.decide(&shaped.facts, scratch);
+    let verdict = rules.decision.decide(&shaped.variables, scratch);
     let missing: Vec<&str> = shaped
         .missing
         .iter()
@@ -101,7 +101,7 @@ impl Refusal {
     /// The rejection to be filed.
     pub fn file(
         self,
-        shaped: &Shaped<'_>,
+        shaped: &Mapped<'_>,
         raw: &str,
         requested_at: i64,
         sequence: u64,
@@ -143,14 +143,14 @@ impl<'a> Explainer<'a> {
 
     /// The explanation of the decision on a record, by its JSON text.
     pub(super) fn explain(&mut self, raw: &str) -> Option<String> {
-        let mut shaped = Shaped::new();
+        let mut shaped = Mapped::new();
         self.rules.transform.apply(raw, &mut shaped);
         let decision = self.rules.decision;
-        let made_of = decision.facts_read(&shaped.facts);
+        let made_of = decision.variables_read(&shaped.variables);
         if let Some(known) = self.known.get(&made_of) {
             return known.clone();
         }
-        let explanation = serde_json::to_string(&decision.explain(&shaped.facts)).ok();
+        let explanation = serde_json::to_string(&decision.explain(&shaped.variables)).ok();
         if self.known.len() >= KEPT_EXPLANATIONS {
             self.known.clear();
         }

@@ -15,7 +15,7 @@ use crate::model::record::Rejection;
 use crate::model::shard::Shard;
 use crate::reporting::report::Judged;
 use crate::store::{Batch, Columns, Keys};
-use crate::transform::Shaped;
+use crate::transform::Mapped;
 
 use super::brake::{Brake, FIRST};
 use super::decide::{Decided, Refusal, Rules, decide};
@@ -166,7 +166,7 @@ impl<'a> Shaper<'a> {
     pub(super) fn add(&mut self, sheet: &PageInput, shard: Option<Shard>) -> u64 {
         let before = self.decided;
         let mut foreign = 0;
-        let mut shaped = Shaped::new();
+        let mut shaped = Mapped::new();
         for range in &sheet.records {
             let raw = &sheet.text[range.start as usize..range.end as usize];
             let timed = self.sequence.is_multiple_of(TIMED);
@@ -199,7 +199,7 @@ impl<'a> Shaper<'a> {
         sheet: &PageInput,
         range: &Range<u32>,
         raw: &str,
-        shaped: &Shaped<'_>,
+        shaped: &Mapped<'_>,
         timed: bool,
     ) {
         let start = timed.then(Instant::now);
@@ -217,7 +217,7 @@ impl<'a> Shaper<'a> {
                     &sheet.text,
                     range.clone(),
                     id,
-                    &shaped.facts,
+                    &shaped.variables,
                     verdict.validation,
                     verdict.needs_review(),
                     shaped.version.unwrap_or(sheet.requested_at),

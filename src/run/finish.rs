@@ -182,7 +182,7 @@ impl Run<'_> {
             });
         }
         if let Some(asked) = self.signals.asked() {
-            self.exit = self.exit.worse(asked);
+            self.exit = self.exit.worse(asked.into());
         }
         self.failures.sort_by_key(|failure| failure.exit.rank());
     }

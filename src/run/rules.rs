@@ -1,6 +1,6 @@
-//! The decision table of a run: compiled for the facts that the mapping gives.
+//! The decision table of a run: compiled for the input variables that the mapping gives.
 //!
-//! It connects `transform` (the facts and their types) and `decision` (the table). Moves no record.
+//! It connects `transform` (the input variables and their types) and `decision` (the table). Moves no record.
 
 use anyhow::Result;
 
@@ -10,11 +10,14 @@ use crate::decision::{self, Decision, InputVariable, Role, Severity};
 use crate::exit::Misconfigured;
 use crate::transform::Transform;
 
-/// The facts that the mapping gives, with their types as a table knows them.
-pub fn typed_facts(transform: &Transform) -> Vec<InputVariable<'_>> {
-    let names = transform.fact_names();
+/// The input variables that the mapping gives, with their types as a table knows them.
+pub fn input_variables(transform: &Transform) -> Vec<InputVariable<'_>> {
+    let names = transform.variable_names();
     let last = names.len() - 1;
-    let typed = names.into_iter().zip(transform.fact_kinds()).enumerate();
+    let typed = names
+        .into_iter()
+        .zip(transform.variable_kinds())
+        .enumerate();
     typed
         .map(|(slot, (name, kind))| InputVariable {
             name,
@@ -40,7 +43,7 @@ const fn kind_of(kind: plan::Kind) -> Kind {
     }
 }
 
-/// Reads and compiles the decision table for the facts that the mapping gives. A table that would misjudge or refuse
+/// Reads and compiles the decision table for the input variables that the mapping gives. A table that would misjudge or refuse
 /// records is refused itself.
 ///
 /// # Errors
@@ -48,9 +51,9 @@ const fn kind_of(kind: plan::Kind) -> Kind {
 pub fn compile(plan: &Plan, transform: &Transform) -> Result<Decision> {
     let name = plan.decisions_file.name();
     let text = plan.decisions_file.text().map_err(Misconfigured)?;
-    let facts = transform.fact_names();
+    let variables = transform.variable_names();
     let refused = |problems: decision::Problems| Misconfigured(problems.to_string());
-    let typed = typed_facts(transform);
+    let typed = input_variables(transform);
     let lint = decision::lint(text, &name, plan.decision.as_deref(), &typed).map_err(refused)?;
     let errors: Vec<String> = lint
         .findings
@@ -64,5 +67,5 @@ pub fn compile(plan: &Plan, transform: &Transform) -> Result<Decision> {
     for finding in &lint.findings {
         log::info!("{name}: {finding}");
     }
-    Ok(Decision::compile(text, &name, plan.decision.as_deref(), &facts).map_err(refused)?)
+    Ok(Decision::compile(text, &name, plan.decision.as_deref(), &variables).map_err(refused)?)
 }

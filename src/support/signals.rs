@@ -7,9 +7,31 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
-use crate::exit::Exit;
+/// A signal that asks the run to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT: somebody pressed Ctrl-C.
+    Interrupt,
+    /// SIGTERM: the scheduler or the system ends the process.
+    Terminate,
+}
 
-/// What has been asked for so far.
+impl StopSignal {
+    /// The number of the signal.
+    const fn number(self) -> i32 {
+        match self {
+            Self::Interrupt => SIGINT,
+            Self::Terminate => SIGTERM,
+        }
+    }
+
+    /// The exit code by which shells know a process that this signal ended.
+    pub const fn exit_code(self) -> i32 {
+        128 + self.number()
+    }
+}
+
+/// The signals that have arrived so far.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
     /// Set once the run should end.
@@ -21,32 +43,33 @@ impl Signals {
     /// Listens from now on.
     pub fn listen() -> io::Result<Self> {
         let signals = Self::default();
-        for (signal, exit) in [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated)] {
+        for signal in [StopSignal::Interrupt, StopSignal::Terminate] {
+            let number = signal.number();
             // Order matters: the shutdown looks at the flag before this signal sets it.
             flag::register_conditional_shutdown(
-                signal,
-                i32::from(exit.code()),
+                number,
+                signal.exit_code(),
                 Arc::clone(&signals.stop),
             )?;
-            flag::register(signal, Arc::clone(&signals.stop))?;
-            flag::register_usize(signal, Arc::clone(&signals.which), usize::from(exit.code()))?;
+            flag::register(number, Arc::clone(&signals.stop))?;
+            let value = usize::try_from(number).unwrap_or_default();
+            flag::register_usize(number, Arc::clone(&signals.which), value)?;
         }
         // A file that may not grow is an error of that write, not the death of the run.
         flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
 
-    /// How the run was asked to end, if it was.
-    pub fn asked(&self) -> Option<Exit> {
+    /// The signal that asked the run to end, if one did.
+    pub fn asked(&self) -> Option<StopSignal> {
         if !self.stop.load(Ordering::Relaxed) {
             return None;
         }
-        let interrupted =
-            self.which.load(Ordering::Relaxed) == usize::from(Exit::Interrupted.code());
-        Some(if interrupted {
-            Exit::Interrupted
+        let interrupt = usize::try_from(SIGINT).unwrap_or_default();
+        Some(if self.which.load(Ordering::Relaxed) == interrupt {
+            StopSignal::Interrupt
         } else {
-            Exit::Terminated
+            StopSignal::Terminate
         })
     }
 }

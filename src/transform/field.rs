@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 
 use super::scan::{Malformed, Scanner, Value, ValueKind};
 use super::text::{is_blank, unescape};
-use super::{Found, Shaped, email, json, number, text, time};
+use super::{Found, Mapped, email, json, number, text, time};
 use crate::config::plan::{Field, Kind};
 use crate::model::record::Cell;
 
@@ -191,22 +191,22 @@ impl Compiled {
     }
 
     /// Reads the value of field number `index` into the record.
-    pub(super) fn read<'p>(&self, index: usize, value: Value<'p>, shaped: &mut Shaped<'p>) {
+    pub(super) fn read<'p>(&self, index: usize, value: Value<'p>, mapped: &mut Mapped<'p>) {
         if value.kind == ValueKind::Null {
             return;
         }
         // Written in place: moving cells about is what costs most here.
-        match self.convert(value, &mut shaped.facts[index]) {
+        match self.convert(value, &mut mapped.variables[index]) {
             Ok(()) => {
                 if self.is_key {
-                    shaped.id = key_text(value.raw, &shaped.facts[index]);
+                    mapped.id = key_text(value.raw, &mapped.variables[index]);
                 }
-                shaped.found[index] = Found::Value;
+                mapped.found[index] = Found::Value;
             }
             Err(refusal) => {
                 let expected = refusal.expected.unwrap_or_else(|| self.expected.clone());
-                shaped.found[index] = Found::Fault;
-                shaped.fault(self.source.clone(), expected, refusal.problem);
+                mapped.found[index] = Found::Fault;
+                mapped.fault(self.source.clone(), expected, refusal.problem);
             }
         }
     }

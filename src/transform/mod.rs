@@ -47,7 +47,7 @@ use score::Score;
 
 pub use outgoing::Outgoing;
 
-/// Names of the facts that are not fields.
+/// Names of the input variables that are not fields.
 const RECORD_TYPE: &str = "recordType";
 const QUALITY_SCORE: &str = "qualityScore";
 const HAS_REQUIRED_FIELDS: &str = "hasRequiredFields";
@@ -65,7 +65,7 @@ pub struct Transform {
     score: Score,
     /// Facts beyond the fields, in slot order.
     extra: Vec<&'static str>,
-    /// Slot of the `qualityScore` fact when that is not the score field itself.
+    /// Slot of the `qualityScore` input variable when that is not the score field itself.
     score_slot: Option<usize>,
     /// How the time of change is written, where it is looked at; see [`Transform::watch`].
     watched: Option<time::Form>,
@@ -73,9 +73,9 @@ pub struct Transform {
 
 /// One record as the mapping sees it. Made once a page and filled again for every record.
 #[derive(Debug, Default)]
-pub struct Shaped<'p> {
-    /// One cell a slot, in the order of [`Transform::fact_names`]; the first ones are the mapped fields, in file order.
-    pub facts: Vec<Cell<'p>>,
+pub struct Mapped<'p> {
+    /// One cell a slot, in the order of [`Transform::variable_names`]; the first ones are the mapped fields, in file order.
+    pub variables: Vec<Cell<'p>>,
     /// Everything wrong with the record. Not empty: it must be rejected.
     pub errors: Vec<FieldError>,
     /// Indexes of required fields that are absent, null, empty or blank.
@@ -198,15 +198,15 @@ impl Transform {
         field.limit_length(characters)
     }
 
-    /// Names of the facts, in slot order: every internal field name, then `recordType` and `qualityScore` where no
+    /// Names of the input variables, in slot order: every internal field name, then `recordType` and `qualityScore` where no
     /// field is called so, then `hasRequiredFields`.
-    pub fn fact_names(&self) -> Vec<&str> {
+    pub fn variable_names(&self) -> Vec<&str> {
         let fields = self.fields.iter().map(|field| field.name.as_str());
         fields.chain(self.extra.iter().copied()).collect()
     }
 
-    /// The types of the facts, in slot order; none where nothing is known of them.
-    pub fn fact_kinds(&self) -> Vec<Option<Kind>> {
+    /// The types of the input variables, in slot order; none where nothing is known of them.
+    pub fn variable_kinds(&self) -> Vec<Option<Kind>> {
         let of_field = |field: &Compiled| Some(field.kind());
         let of_extra = |name: &&str| match *name {
             HAS_REQUIRED_FIELDS => Some(Kind::Boolean),
@@ -220,7 +220,7 @@ impl Transform {
         fields.chain(self.extra.iter().map(of_extra)).collect()
     }
 
-    /// Is the fact a field that every complete record has?
+    /// Is the input variable a field that every complete record has?
     pub fn is_required(&self, slot: usize) -> bool {
         self.fields.get(slot).is_some_and(|field| field.required)
     }
@@ -232,32 +232,32 @@ impl Transform {
             .map_or(WHOLE_RECORD, |field| &field.source)
     }
 
-    /// Shapes one record, given as JSON text. Whatever `shaped` held before is replaced.
-    pub fn apply<'p>(&'p self, raw: &'p str, shaped: &mut Shaped<'p>) {
-        shaped.reset(self);
-        if let Err(problem) = paths::read(self, raw, shaped) {
-            shaped.reset(self);
-            shaped.fault(WHOLE_RECORD, "a JSON object", problem);
-            if let Some(last) = shaped.facts.last_mut() {
+    /// Shapes one record, given as JSON text. Whatever `mapped` held before is replaced.
+    pub fn apply<'p>(&'p self, raw: &'p str, mapped: &mut Mapped<'p>) {
+        mapped.reset(self);
+        if let Err(problem) = paths::read(self, raw, mapped) {
+            mapped.reset(self);
+            mapped.fault(WHOLE_RECORD, "a JSON object", problem);
+            if let Some(last) = mapped.variables.last_mut() {
                 *last = Cell::Boolean(false);
             }
             return;
         }
         for (index, field) in self.fields.iter().enumerate() {
-            if shaped.found[index] == Found::Nothing
+            if mapped.found[index] == Found::Nothing
                 && let Some(default) = &field.default
             {
-                shaped.facts[index] = borrowed(default);
+                mapped.variables[index] = borrowed(default);
             }
             if field.required
-                && shaped.found[index] != Found::Fault
-                && shaped.facts[index].is_blank()
+                && mapped.found[index] != Found::Fault
+                && mapped.variables[index].is_blank()
             {
                 #[expect(clippy::cast_possible_truncation, reason = "new() bounds the number")]
-                shaped.missing.push(index as u16);
+                mapped.missing.push(index as u16);
             }
         }
-        self.conclude(shaped);
+        self.conclude(mapped);
     }
 
     fn time_of_change(&self, value: Value<'_>) -> Option<i64> {
@@ -273,33 +273,33 @@ impl Transform {
     }
 
     /// Everything that follows from the cells: id, version, score and `hasRequiredFields`.
-    fn conclude(&self, shaped: &mut Shaped<'_>) {
-        if shaped.id.is_none() && shaped.found[self.key] != Found::Fault {
-            shaped.id = field::spelling(&shaped.facts[self.key]);
+    fn conclude(&self, mapped: &mut Mapped<'_>) {
+        if mapped.id.is_none() && mapped.found[self.key] != Found::Fault {
+            mapped.id = field::spelling(&mapped.variables[self.key]);
         }
-        shaped.version = match self.version.map(|index| &shaped.facts[index]) {
+        mapped.version = match self.version.map(|index| &mapped.variables[index]) {
             Some(Cell::DateTime(at)) => Some(*at),
             _ => None,
         };
         if let Some(field) = self.score.field
-            && matches!(shaped.facts[field], Cell::Null)
+            && matches!(mapped.variables[field], Cell::Null)
         {
-            shaped.facts[field] = self.score.computed(&shaped.facts, &shaped.found);
+            mapped.variables[field] = self.score.computed(&mapped.variables, &mapped.found);
         }
         if let Some(slot) = self.score_slot {
-            shaped.facts[slot] = match self.score.field {
-                Some(field) => shaped.facts[field].clone(),
-                None => self.score.computed(&shaped.facts, &shaped.found),
+            mapped.variables[slot] = match self.score.field {
+                Some(field) => mapped.variables[field].clone(),
+                None => self.score.computed(&mapped.variables, &mapped.found),
             };
         }
-        let complete = shaped.missing.is_empty();
-        if let Some(last) = shaped.facts.last_mut() {
+        let complete = mapped.missing.is_empty();
+        if let Some(last) = mapped.variables.last_mut() {
             *last = Cell::Boolean(complete);
         }
     }
 }
 
-impl Shaped<'_> {
+impl Mapped<'_> {
     /// An empty one; it grows to the mapping at the first use.
     pub fn new() -> Self {
         Self::default()
@@ -312,10 +312,10 @@ impl Shaped<'_> {
 
     fn reset(&mut self, transform: &Transform) {
         let fields = transform.fields.len();
-        for fact in &mut self.facts {
-            *fact = Cell::Null;
+        for variable in &mut self.variables {
+            *variable = Cell::Null;
         }
-        self.facts
+        self.variables
             .resize_with(fields + transform.extra.len(), Cell::default);
         self.found.clear();
         self.found.resize(fields, Found::Nothing);

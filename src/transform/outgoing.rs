@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::{Shaped, Transform};
+use super::{Mapped, Transform};
 use crate::config::plan::{Mapping, WriteBack};
 use crate::model::record::{Cell, Message};
 
@@ -55,11 +55,11 @@ impl Outgoing {
 
     /// What the API is told of the record with this JSON text.
     pub fn compose(&self, raw: &str) -> Message {
-        let mut shaped = Shaped::new();
-        self.transform.apply(raw, &mut shaped);
+        let mut mapped = Mapped::new();
+        self.transform.apply(raw, &mut mapped);
         let mut body = String::with_capacity(128);
-        write(&self.shape, &shaped.facts, &mut body);
-        let given = text_at(raw, &self.id).or_else(|| shaped.id.as_deref().map(str::to_owned));
+        write(&self.shape, &mapped.variables, &mut body);
+        let given = text_at(raw, &self.id).or_else(|| mapped.id.as_deref().map(str::to_owned));
         Message {
             record_id: given.unwrap_or_default(),
             if_match: self

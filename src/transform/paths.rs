@@ -10,7 +10,7 @@ use anyhow::ensure;
 
 use super::scan::{Malformed, Scanner, Value, ValueKind};
 use super::text::unescape;
-use super::{Shaped, Transform, WHOLE_RECORD};
+use super::{Mapped, Transform, WHOLE_RECORD};
 
 /// The mapped paths as a tree. An edge is one key in one object.
 #[derive(Debug)]
@@ -165,11 +165,11 @@ struct Branch {
 pub(super) fn read<'p>(
     transform: &'p Transform,
     raw: &'p str,
-    shaped: &mut Shaped<'p>,
+    mapped: &mut Mapped<'p>,
 ) -> Result<(), Cow<'static, str>> {
     let mut scanner = Scanner::new(raw);
     if scanner.peek() == b'{' {
-        return walk(transform, &mut scanner, 0, WHOLE_RECORD, shaped)
+        return walk(transform, &mut scanner, 0, WHOLE_RECORD, mapped)
             .and_then(|()| scanner.finish())
             .map_err(|Malformed| Malformed::explain(raw));
     }
@@ -186,12 +186,12 @@ fn walk<'p>(
     scanner: &mut Scanner<'p>,
     object: usize,
     path: &'p str,
-    shaped: &mut Shaped<'p>,
+    mapped: &mut Mapped<'p>,
 ) -> Result<(), Malformed> {
     let paths = &transform.paths;
     let object = paths.objects[object];
     let mut hint = object.first;
-    let outer = shaped.keys.unmapped.len();
+    let outer = mapped.keys.unmapped.len();
     scanner.expect(b'{')?;
     let mut more = scanner.peek() != b'}';
     while more {
@@ -205,7 +205,7 @@ fn walk<'p>(
                 let print = fingerprint(key.as_bytes());
                 let edge = paths.edge(object, print, &key);
                 if edge.is_none() {
-                    shaped.keys.unmapped.push((print, key));
+                    mapped.keys.unmapped.push((print, key));
                 }
                 edge
             }
@@ -217,7 +217,7 @@ fn walk<'p>(
             }
             Some(at) => {
                 hint = at + 1;
-                read_edge(transform, scanner, at, shaped)?;
+                read_edge(transform, scanner, at, mapped)?;
             }
         }
         more = scanner.peek() == b',';
@@ -226,14 +226,14 @@ fn walk<'p>(
         }
     }
     scanner.expect(b'}')?;
-    if has_twins(&mut shaped.keys.unmapped[outer..]) {
-        shaped.fault(
+    if has_twins(&mut mapped.keys.unmapped[outer..]) {
+        mapped.fault(
             path.to_owned(),
             "each key once",
             "a key twice that is not mapped",
         );
     }
-    shaped.keys.unmapped.truncate(outer);
+    mapped.keys.unmapped.truncate(outer);
     Ok(())
 }
 
@@ -242,7 +242,7 @@ fn walk_list<'p>(
     transform: &'p Transform,
     scanner: &mut Scanner<'p>,
     object: usize,
-    shaped: &mut Shaped<'p>,
+    mapped: &mut Mapped<'p>,
 ) -> Result<(), Malformed> {
     let paths = &transform.paths;
     let object = paths.objects[object];
@@ -252,7 +252,7 @@ fn walk_list<'p>(
     while more {
         let key = place.to_string();
         match paths.edge(object, fingerprint(key.as_bytes()), &key) {
-            Some(at) => read_edge(transform, scanner, at, shaped)?,
+            Some(at) => read_edge(transform, scanner, at, mapped)?,
             None => {
                 scanner.value()?;
             }
@@ -271,11 +271,11 @@ fn read_edge<'p>(
     transform: &'p Transform,
     scanner: &mut Scanner<'p>,
     at: usize,
-    shaped: &mut Shaped<'p>,
+    mapped: &mut Mapped<'p>,
 ) -> Result<(), Malformed> {
     let edge = &transform.paths.edges[at];
-    if std::mem::replace(&mut shaped.keys.met[at], true) {
-        shaped.fault(edge.path.clone(), "each key once", "the key twice");
+    if std::mem::replace(&mut mapped.keys.met[at], true) {
+        mapped.fault(edge.path.clone(), "each key once", "the key twice");
         scanner.value()?;
         return Ok(());
     }
@@ -283,35 +283,35 @@ fn read_edge<'p>(
         && edge.fields.is_empty()
         && scanner.peek() == b'{'
     {
-        return walk(transform, scanner, object, &edge.path, shaped);
+        return walk(transform, scanner, object, &edge.path, mapped);
     }
     if let Some(object) = edge.object
         && edge.fields.is_empty()
         && scanner.peek() == b'['
         && transform.paths.has_elements(object)
     {
-        return walk_list(transform, scanner, object, shaped);
+        return walk_list(transform, scanner, object, mapped);
     }
     let value = scanner.value()?;
     for &field in &edge.fields {
         match transform.fields.get(field) {
-            Some(compiled) => compiled.read(field, value, shaped),
-            None => shaped.changed_at = transform.time_of_change(value),
+            Some(compiled) => compiled.read(field, value, mapped),
+            None => mapped.changed_at = transform.time_of_change(value),
         }
     }
     match (edge.object, value.kind) {
         (None, _) | (_, ValueKind::Null) => {}
         (Some(object), ValueKind::Object) => {
             let mut inside = Scanner::new(value.raw);
-            walk(transform, &mut inside, object, &edge.path, shaped)?;
+            walk(transform, &mut inside, object, &edge.path, mapped)?;
         }
         (Some(object), ValueKind::Array) if transform.paths.has_elements(object) => {
             let mut inside = Scanner::new(value.raw);
-            walk_list(transform, &mut inside, object, shaped)?;
+            walk_list(transform, &mut inside, object, mapped)?;
         }
         // Where only the time of change lies below, a record without it is no worse.
         (Some(object), _) if !transform.paths.has_fields(object, transform.fields.len()) => {}
-        (Some(_), other) => shaped.fault(edge.path.clone(), "an object", other.as_str()),
+        (Some(_), other) => mapped.fault(edge.path.clone(), "an object", other.as_str()),
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use datasync::model::record::{Action, Cell, Validation};
 use rust_decimal::Decimal;
 
 const SHIPPED: &str = include_str!("../../decisions.dmn.xml");
-const FACTS: &[&str] = &[
+const VARIABLES: &[&str] = &[
     "customerId",
     "customerName",
     "recordType",
@@ -36,7 +36,7 @@ fn decimal(text: &str) -> Cell<'static> {
 
 #[test]
 fn the_shipped_table_has_exactly_one_verdict_for_every_record() {
-    let decision = Decision::compile(SHIPPED, "decisions.dmn.xml", None, FACTS)
+    let decision = Decision::compile(SHIPPED, "decisions.dmn.xml", None, VARIABLES)
         .unwrap_or_else(|problems| panic!("{problems}"));
     let mut scratch = Scratch::default();
     for score in [
@@ -53,14 +53,14 @@ fn the_shipped_table_has_exactly_one_verdict_for_every_record() {
             Some(""),
         ] {
             for complete in [true, false] {
-                let facts = [
+                let variables = [
                     Cell::Text("C-1".into()),
                     Cell::Null,
                     kind.map_or(Cell::Null, |kind| Cell::Text(kind.into())),
                     decimal(score),
                     Cell::Boolean(complete),
                 ];
-                let verdict = decision.decide(&facts, &mut scratch);
+                let verdict = decision.decide(&variables, &mut scratch);
                 let expected = match score.parse::<f64>() {
                     _ if !complete => (Validation::Invalid, Action::Reject),
                     Err(_) => (Validation::Invalid, Action::Reject),
@@ -84,8 +84,8 @@ fn the_shipped_table_has_exactly_one_verdict_for_every_record() {
 
 #[test]
 fn a_score_of_the_wrong_type_is_named_without_its_value() {
-    let decision = Decision::compile(SHIPPED, "decisions.dmn.xml", None, FACTS).unwrap();
-    let facts = [
+    let decision = Decision::compile(SHIPPED, "decisions.dmn.xml", None, VARIABLES).unwrap();
+    let variables = [
         Cell::Null,
         Cell::Null,
         Cell::Text("lead".into()),
@@ -93,7 +93,7 @@ fn a_score_of_the_wrong_type_is_named_without_its_value() {
         Cell::Boolean(true),
     ];
     let mut scratch = Scratch::default();
-    let verdict = decision.decide(&facts, &mut scratch);
+    let verdict = decision.decide(&variables, &mut scratch);
     assert_eq!(verdict.class, "type_error");
     assert!(!verdict.passes());
     assert_eq!(
@@ -108,7 +108,7 @@ fn an_input_that_no_record_has_is_refused_with_the_nearest_field() {
         &SHIPPED.replace("qualityScore", "qualtyScore"),
         "decisions.dmn.xml",
         None,
-        FACTS,
+        VARIABLES,
     )
     .unwrap_err();
     let text = problems.to_string();

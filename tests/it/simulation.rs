@@ -179,7 +179,8 @@ impl Parts {
         let transform = Transform::new(&plan.mapping).unwrap();
         let xml = std::fs::read_to_string(place.path("decisions.dmn.xml")).unwrap();
         let decision =
-            Decision::compile(&xml, "decisions.dmn.xml", None, &transform.fact_names()).unwrap();
+            Decision::compile(&xml, "decisions.dmn.xml", None, &transform.variable_names())
+                .unwrap();
         let columns = Arc::new(Columns::new(&plan.mapping).unwrap());
         let database = plan.database().unwrap();
         let mut connection = Connection::open(database, database.connection_timeout).unwrap();

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, QualityScore};
 use datasync::model::record::{Cell, FieldError};
-use datasync::transform::{Shaped, Transform};
+use datasync::transform::{Mapped, Transform};
 use rust_decimal::Decimal;
 
 /// A field of a test mapping: `a.b` is a path of two keys.
@@ -95,7 +95,7 @@ fn customers() -> Mapping {
 /// What came of one record, free of borrows.
 #[derive(Debug)]
 struct Outcome {
-    facts: Vec<Cell<'static>>,
+    variables: Vec<Cell<'static>>,
     errors: Vec<FieldError>,
     missing: Vec<u16>,
     id: Option<String>,
@@ -109,14 +109,14 @@ impl Outcome {
 }
 
 fn shape(transform: &Transform, raw: &str) -> Outcome {
-    let mut shaped = Shaped::new();
-    transform.apply(raw, &mut shaped);
+    let mut mapped = Mapped::new();
+    transform.apply(raw, &mut mapped);
     Outcome {
-        facts: shaped.facts.iter().map(owned).collect(),
-        errors: shaped.errors,
-        missing: shaped.missing,
-        id: shaped.id.map(Cow::into_owned),
-        version: shaped.version,
+        variables: mapped.variables.iter().map(owned).collect(),
+        errors: mapped.errors,
+        missing: mapped.missing,
+        id: mapped.id.map(Cow::into_owned),
+        version: mapped.version,
     }
 }
 
@@ -147,11 +147,11 @@ fn convert(field: &Field, value: &str) -> Result<Cell<'static>, String> {
     let raw = format!("{{\"id\":\"k\",\"x\":{value}}}");
     let mut outcome = shape(&transform, &raw);
     match outcome.errors.pop() {
-        None => Ok(outcome.facts.swap_remove(1)),
+        None => Ok(outcome.variables.swap_remove(1)),
         Some(error) => {
             assert!(outcome.errors.is_empty(), "one value, one error");
             assert_eq!(
-                outcome.facts[1],
+                outcome.variables[1],
                 Cell::Null,
                 "an unusable value leaves nothing"
             );

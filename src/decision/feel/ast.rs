@@ -12,7 +12,7 @@ use super::value::{Kind, Value};
 pub enum Expr {
     /// A literal, or anything that could be computed at start.
     Const(Value),
-    /// A value of the frame: a fact, the result of a required decision, a local name.
+    /// A value of the frame: an input variable, the result of a required decision, a local name.
     Slot(usize),
     /// `?`: the input of the unary test.
     Input,

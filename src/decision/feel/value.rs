@@ -242,6 +242,19 @@ impl Value {
         }
     }
 
+    /// The value as a cell of a record, where a record can hold it.
+    pub fn to_cell(&self) -> Option<Cell<'static>> {
+        Some(match self {
+            Self::Null => Cell::Null,
+            Self::Boolean(truth) => Cell::Boolean(*truth),
+            Self::Number(number) => Cell::Decimal(*number),
+            Self::Text(text) => Cell::Text(text.to_string().into()),
+            Self::Date(date) => Cell::Date(temporal::days_of_date(*date)),
+            Self::DateTime(moment) => Cell::DateTime(i64::try_from(moment.instant() / 1000).ok()?),
+            _ => return None,
+        })
+    }
+
     /// JSON as FEEL sees it: objects are contexts, arrays lists.
     pub fn of_json(json: &serde_json::Value) -> Self {
         match json {

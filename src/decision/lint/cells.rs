@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Check, Linter, Severity};
+use super::Linter;
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::value::{Kind, Value, equal};
+use crate::decision::problem::{Check, Severity};
 use crate::decision::rule_space::{self, Dimension};
 use crate::decision::table::{Aggregation, HitPolicy, Output};
 use crate::decision::verdict;
@@ -16,7 +17,7 @@ impl Linter<'_> {
         let table = self.table;
         let mut mistyped = HashSet::new();
         for (index, column) in table.inputs.iter().enumerate() {
-            let known = self.fact_kind(index);
+            let known = self.variable_kind(index);
             if self.never_fits(index, known) {
                 mistyped.extend((0..table.rules.len()).map(|row| (row, index)));
                 continue;
@@ -121,17 +122,17 @@ impl Linter<'_> {
         mistyped
     }
 
-    /// The type of the fact that a column tests; [`Kind::Any`] when it is none, or not known.
-    fn fact_kind(&self, column: usize) -> Kind {
-        let slot = self.fact_of(self.group_of(column));
-        slot.map_or(Kind::Any, |slot| self.facts[slot].kind)
+    /// The type of the input variable that a column tests; [`Kind::Any`] when it is none, or not known.
+    fn variable_kind(&self, column: usize) -> Kind {
+        let slot = self.variable_of(self.group_of(column));
+        slot.map_or(Kind::Any, |slot| self.variables[slot].kind)
     }
 
-    /// Does the column expect a type that its fact never has? Then it says so.
-    fn never_fits(&mut self, index: usize, fact: Kind) -> bool {
+    /// Does the column expect a type that its input variable never has? Then it says so.
+    fn never_fits(&mut self, index: usize, variable: Kind) -> bool {
         let column = &self.table.inputs[index];
-        let fits = column.kind == fact && !column.collection;
-        if fits || fact == Kind::Any || (column.kind == Kind::Any && !column.collection) {
+        let fits = column.kind == variable && !column.collection;
+        if fits || variable == Kind::Any || (column.kind == Kind::Any && !column.collection) {
             return false;
         }
         let expects = if column.collection {
@@ -142,9 +143,9 @@ impl Linter<'_> {
         let message = format!(
             "the column `{}` expects a {expects}, and records bring a {} for it: every record with a value there would be rejected",
             column.name,
-            fact.name()
+            variable.name()
         );
-        let example = serde_json::Map::from_iter([(column.name.clone(), plain(fact))]);
+        let example = serde_json::Map::from_iter([(column.name.clone(), plain(variable))]);
         let line = column.line;
         let told = self.find(
             Check::Type,

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Check, Linter, MAX_WORK, Severity};
+use super::{Linter, MAX_WORK};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::Frame;
+use crate::decision::problem::{Check, Severity};
 use crate::decision::rule_space::{Dimension, RuleSpace};
 use crate::decision::table::HitPolicy;
 

@@ -137,10 +137,12 @@ impl Linter<'_> {
         })
     }
 
-    /// Are all inputs facts of their own, so that any combination of values can occur?
+    /// Are all inputs input variables of their own, so that any combination of values can occur?
     pub(super) fn is_free(&self) -> bool {
         let mut seen = HashSet::new();
-        (0..self.groups.len())
-            .all(|group| self.fact_of(group).is_some_and(|slot| seen.insert(slot)))
+        (0..self.groups.len()).all(|group| {
+            self.variable_of(group)
+                .is_some_and(|slot| seen.insert(slot))
+        })
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::bits::Bits;
 use super::input_variable::InputVariable;
 use super::model::Model;
-use super::problem::{Problem, Problems};
+use super::problem::{Check, Problem, Problems, Severity};
 use super::program::{NodeLogic, Program};
 use super::rule_space::RuleSpace;
 use super::table::{Rule, Table};
@@ -27,46 +27,6 @@ const MAX_FINDINGS: usize = 100;
 
 /// Work that one search may do, in words of a bitset.
 const MAX_WORK: u64 = 40_000_000;
-
-/// What is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
-    /// Two rules match the same record where only one may, or where they must agree and do not.
-    Overlap,
-    /// Records that no rule covers.
-    Gap,
-    /// A rule whose records are all taken by others.
-    Shadowed,
-    /// A cell that no value satisfies.
-    Empty,
-    /// A value of another type than its column's.
-    Type,
-    /// A rule with too few or too many cells.
-    Ragged,
-    /// Two rules with the same conditions and outputs.
-    Duplicate,
-    /// Rules that could be one.
-    Mergeable,
-    /// An output that is none of the known ones.
-    UnknownOutput,
-    /// Outputs of one rule that say opposite things.
-    Contradiction,
-    /// An aggregation that cannot work, or that has nothing to work on.
-    Aggregation,
-    /// A decision that requires itself.
-    Cycle,
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Such a table would misjudge or refuse records: no run starts with it.
-    Error,
-    /// Worth a look; an error with `--strict`.
-    Warning,
-}
 
 /// One thing found.
 #[derive(Clone, Debug, Serialize)]
@@ -133,27 +93,7 @@ impl fmt::Display for Finding {
     }
 }
 
-impl Check {
-    /// As the JSON output spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Overlap => "overlap",
-            Self::Gap => "gap",
-            Self::Shadowed => "shadowed",
-            Self::Empty => "empty",
-            Self::Type => "type",
-            Self::Ragged => "ragged",
-            Self::Duplicate => "duplicate",
-            Self::Mergeable => "mergeable",
-            Self::UnknownOutput => "unknown_output",
-            Self::Contradiction => "contradiction",
-            Self::Aggregation => "aggregation",
-            Self::Cycle => "cycle",
-        }
-    }
-}
-
-/// Looks at the deciding decision of a file and at all it requires. The facts of a record are given with their types, or
+/// Looks at the deciding decision of a file and at all it requires. The input variables of a record are given with their types, or
 /// by name alone.
 ///
 /// # Errors
@@ -162,19 +102,22 @@ pub fn lint<'f, F: Copy + Into<InputVariable<'f>>>(
     xml: &str,
     file: &str,
     decision: Option<&str>,
-    facts: &[F],
+    variables: &[F],
 ) -> Result<Lint, Problems> {
-    let facts: Vec<InputVariable<'f>> = facts.iter().map(|fact| (*fact).into()).collect();
-    lint_for(xml, file, decision, &facts)
+    let variables: Vec<InputVariable<'f>> = variables
+        .iter()
+        .map(|variable| (*variable).into())
+        .collect();
+    lint_for(xml, file, decision, &variables)
 }
 
 fn lint_for(
     xml: &str,
     file: &str,
     decision: Option<&str>,
-    facts: &[InputVariable<'_>],
+    variables: &[InputVariable<'_>],
 ) -> Result<Lint, Problems> {
-    let names: Vec<&str> = facts.iter().map(|fact| fact.name).collect();
+    let names: Vec<&str> = variables.iter().map(|variable| variable.name).collect();
     let model = Model::read(xml, file)?;
     let root = verdict::choose(&model, decision)?;
     verdict::check(&model, root)?;
@@ -195,7 +138,7 @@ fn lint_for(
             for (index, node) in program.nodes.iter().enumerate() {
                 if let NodeLogic::Table(table) = &node.logic {
                     let known = lint.findings.len();
-                    let linter = Linter::new(&program, index, table, facts);
+                    let linter = Linter::new(&program, index, table, variables);
                     if index + 1 == program.nodes.len() {
                         for finding in &mut lint.findings[..literals] {
                             if let [row] = finding.rows[..] {
@@ -283,7 +226,7 @@ struct Linter<'t> {
     program: &'t Program,
     /// Which of the program's nodes it is.
     node: usize,
-    facts: &'t [InputVariable<'t>],
+    variables: &'t [InputVariable<'t>],
     /// Is it the table that decides on records?
     deciding: bool,
     /// Columns that test the same expression, as one.
@@ -300,7 +243,7 @@ impl<'t> Linter<'t> {
         program: &'t Program,
         node: usize,
         table: &'t Table,
-        facts: &'t [InputVariable<'t>],
+        variables: &'t [InputVariable<'t>],
     ) -> Self {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (index, column) in table.inputs.iter().enumerate() {
@@ -318,7 +261,7 @@ impl<'t> Linter<'t> {
             table,
             program,
             node,
-            facts,
+            variables,
             deciding: node + 1 == program.nodes.len(),
             groups,
             rule_space,

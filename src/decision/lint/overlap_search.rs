@@ -1,15 +1,14 @@
-//! Can an overlap really occur where columns are computed from others? Searches for a record of facts and decides it.
+//! Can an overlap really occur where columns are computed from others? Searches for a record of input variables and decides it.
 //!
-//! Columns of plain facts can be combined freely; the result of a required decision, or a computed input, cannot. What
+//! Columns of plain input variables can be combined freely; the result of a required decision, or a computed input, cannot. What
 //! no record was found for, within bounds, is not proven, and nothing is claimed of it.
 
 use super::Linter;
-use crate::decision::Role;
 use crate::decision::bits::Bits;
-use crate::decision::explain::cell_of;
 use crate::decision::feel::ast::Expr;
 use crate::decision::feel::eval::{self, Frame};
 use crate::decision::feel::value::{Kind, Value};
+use crate::decision::input_variable::Role;
 use crate::decision::program::NodeLogic;
 use crate::decision::rule_space::RuleSpace;
 use crate::decision::table::Outcome;
@@ -17,7 +16,7 @@ use crate::decision::table::Outcome;
 /// Most records that are tried for one pair of rules.
 const MAX_TRIES: u64 = 200;
 
-/// Most values that are tried for one fact.
+/// Most values that are tried for one input variable.
 const MAX_VALUES: usize = 40;
 
 /// Rules that may be matched in the search for all pairs of a table.
@@ -25,7 +24,7 @@ const MAX_STEPS: usize = 1_000_000;
 
 /// What the search tries, made once a table.
 pub(super) struct OverlapSearch {
-    /// By fact that is read: values that the cells of some column mention, and some between them.
+    /// By input variable that is read: values that the cells of some column mention, and some between them.
     pools: Vec<(usize, Vec<Value>)>,
     /// What the required decisions of one record cost.
     cost: usize,
@@ -40,17 +39,20 @@ impl OverlapSearch {
 }
 
 impl Linter<'_> {
-    /// The fact that a group of columns tests, when it is nothing else.
-    pub(super) fn fact_of(&self, group: usize) -> Option<usize> {
+    /// The input variable that a group of columns tests, when it is nothing else.
+    pub(super) fn variable_of(&self, group: usize) -> Option<usize> {
         match &self.table.inputs[self.groups[group][0]].expr {
-            Expr::Slot(slot) if *slot < self.facts.len() => Some(*slot),
+            Expr::Slot(slot) if *slot < self.variables.len() => Some(*slot),
             _ => None,
         }
     }
 
     /// The region without what no record is: a complete record lacks nothing that is required. None when that is all.
     pub(super) fn possible(&self, mut region: Vec<Bits>) -> Option<Vec<Bits>> {
-        let role = |group: usize| self.fact_of(group).map(|slot| self.facts[slot].role);
+        let role = |group: usize| {
+            self.variable_of(group)
+                .map(|slot| self.variables[slot].role)
+        };
         let complete = (0..region.len()).any(|group| {
             let dimension = self.rule_space.dimensions[group].as_ref();
             role(group) == Some(Role::Complete)
@@ -103,9 +105,9 @@ impl Linter<'_> {
                 values.extend(samples.filter_map(|segment| dimension.sample(segment)));
             }
         }
-        values.retain(|value| cell_of(value).is_some() && !value.is_null());
+        values.retain(|value| value.to_cell().is_some() && !value.is_null());
         let pools = self.program.used.iter().map(|slot| {
-            let known = Some(self.facts[*slot].kind).filter(|kind| *kind != Kind::Any);
+            let known = Some(self.variables[*slot].kind).filter(|kind| *kind != Kind::Any);
             let kind = known.or_else(|| kinds.iter().find(|(of, _)| of == slot).map(|of| of.1));
             let fitting = values
                 .iter()
@@ -120,7 +122,7 @@ impl Linter<'_> {
         }
     }
 
-    /// A record of facts, of the region, that the table refuses since these rules match it.
+    /// A record of input variables, of the region, that the table refuses since these rules match it.
     pub(super) fn proven(
         &self,
         rules: [usize; 2],
@@ -132,7 +134,7 @@ impl Linter<'_> {
             .iter()
             .map(|(slot, pool)| {
                 let within = (0..self.groups.len())
-                    .find(|group| self.fact_of(*group) == Some(*slot))
+                    .find(|group| self.variable_of(*group) == Some(*slot))
                     .and_then(|group| self.samples(group, &region[group]));
                 (*slot, within.unwrap_or_else(|| pool.clone()))
             })
@@ -157,7 +159,7 @@ impl Linter<'_> {
             if self.refuses(rules, &record) {
                 let named = |(slot, value): (usize, &Value)| {
                     let value = serde_json::to_value(value).unwrap_or_default();
-                    (self.facts[slot].name.to_owned(), value)
+                    (self.variables[slot].name.to_owned(), value)
                 };
                 return Some(record.into_iter().map(named).collect());
             }

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::overlap_search::OverlapSearch;
-use super::{Check, Linter, MAX_WORK, Severity};
+use super::{Linter, MAX_WORK};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::Expr;
+use crate::decision::problem::{Check, Severity};
 use crate::decision::table::HitPolicy;
 
 /// How far overlaps are counted that are not told.

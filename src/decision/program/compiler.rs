@@ -8,9 +8,8 @@ use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::builtins::{Function, wrong_pattern};
 use crate::decision::feel::parse::{FeelError, Scope};
 use crate::decision::feel::value::Value;
-use crate::decision::lint::Check;
 use crate::decision::model::{DecisionModel, ItemDefinition, Logic, Model, Text};
-use crate::decision::problem::{Problem, Problems};
+use crate::decision::problem::{Check, Problem, Problems};
 use crate::support::spelling::nearest;
 
 /// Most names of parts with spaces or signs in them that are known.
@@ -18,7 +17,7 @@ const MAX_MEMBERS: usize = 2000;
 
 pub(super) struct Compiler<'m> {
     pub(super) model: &'m Model,
-    pub(super) facts: &'m [&'m str],
+    pub(super) variables: &'m [&'m str],
     pub(super) strict: bool,
     pub(super) next_slot: usize,
     pub(super) problems: Vec<Problem>,
@@ -41,8 +40,23 @@ pub(super) struct Place<'p> {
     pub(super) column: Option<&'p str>,
 }
 
+impl Program {
+    /// Compiles a decision and all it requires. `variables` are the names of the first slots.
+    ///
+    /// # Errors
+    /// Every mistake in the decisions that are needed.
+    pub fn compile(
+        model: &Model,
+        root: usize,
+        variables: &[&str],
+        strict: bool,
+    ) -> Result<Self, Problems> {
+        Compiler::new(model, variables, strict).program(root)
+    }
+}
+
 impl<'m> Compiler<'m> {
-    pub(super) fn new(model: &'m Model, facts: &'m [&'m str], strict: bool) -> Self {
+    fn new(model: &'m Model, variables: &'m [&'m str], strict: bool) -> Self {
         let mut members = Vec::new();
         for definition in model.types.values() {
             add_members(&mut members, definition);
@@ -55,9 +69,9 @@ impl<'m> Compiler<'m> {
         members.truncate(MAX_MEMBERS);
         Self {
             model,
-            facts,
+            variables,
             strict,
-            next_slot: facts.len() + model.decisions.len(),
+            next_slot: variables.len() + model.decisions.len(),
             problems: Vec::new(),
             used: Vec::new(),
             decisions_by_id: model
@@ -76,7 +90,7 @@ impl<'m> Compiler<'m> {
         }
     }
 
-    pub(super) fn program(mut self, root: usize) -> Result<Program, Problems> {
+    fn program(mut self, root: usize) -> Result<Program, Problems> {
         let order = self.order(root);
         let mut nodes = Vec::new();
         for index in order {
@@ -89,9 +103,9 @@ impl<'m> Compiler<'m> {
                 column: None,
             };
             let supplied = self
-                .facts
+                .variables
                 .iter()
-                .position(|fact| *fact == decision.variable_name());
+                .position(|variable| *variable == decision.variable_name());
             let logic = match (&decision.logic, supplied) {
                 // A decision without logic is made elsewhere: records may bring its result.
                 (Logic::Missing, Some(slot)) => {
@@ -103,7 +117,7 @@ impl<'m> Compiler<'m> {
             if let Some(logic) = logic {
                 nodes.push(Node {
                     name: decision.name.clone(),
-                    slot: self.facts.len() + index,
+                    slot: self.variables.len() + index,
                     logic,
                 });
             }
@@ -200,21 +214,21 @@ impl<'m> Compiler<'m> {
         order
     }
 
-    /// The names a decision may use: facts, and the results of the decisions it requires.
+    /// The names a decision may use: input variables, and the results of the decisions it requires.
     pub(super) fn scope(&mut self, decision: &DecisionModel) -> Scope {
         let mut scope = Scope::new(self.strict);
-        for (slot, fact) in self.facts.iter().enumerate() {
-            scope.add(fact, slot);
+        for (slot, variable) in self.variables.iter().enumerate() {
+            scope.add(variable, slot);
         }
         for (id, line) in &decision.requires {
             if let Some(required) = self.decisions_by_id.get(id.as_str()).copied() {
-                let slot = self.facts.len() + required;
+                let slot = self.variables.len() + required;
                 scope.add(self.model.decisions[required].variable_name(), slot);
             } else if let Some(index) = self.inputs_by_id.get(id.as_str()).copied() {
                 let input = &self.model.inputs[index];
                 if scope.slot(&input.name).is_none() {
-                    let near = nearest(&input.name, self.facts.iter().copied()).map_or_else(
-                        || format!("known are: {}", self.facts.join(", ")),
+                    let near = nearest(&input.name, self.variables.iter().copied()).map_or_else(
+                        || format!("known are: {}", self.variables.join(", ")),
                         |near| format!("the nearest known name is `{near}`"),
                     );
                     let message = format!(
@@ -349,9 +363,9 @@ impl<'m> Compiler<'m> {
         match scope.tests(&text.text) {
             Ok(tests) => {
                 for test in &tests {
-                    let facts = self.facts.len();
+                    let variables = self.variables.len();
                     test.slots(&mut |slot| {
-                        if slot < facts {
+                        if slot < variables {
                             self.used.push(slot);
                         }
                     });
@@ -384,9 +398,9 @@ impl<'m> Compiler<'m> {
     }
 
     fn note_used(&mut self, expr: &Expr) {
-        let facts = self.facts.len();
+        let variables = self.variables.len();
         expr.slots(&mut |slot| {
-            if slot < facts {
+            if slot < variables {
                 self.used.push(slot);
             }
         });

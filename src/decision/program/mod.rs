@@ -7,12 +7,9 @@ mod tables;
 
 use std::sync::Arc;
 
-use self::compiler::Compiler;
 use super::feel::ast::Expr;
 use super::feel::eval::{self, Frame};
 use super::feel::value::Value;
-use super::model::Model;
-use super::problem::Problems;
 use super::table::{Outcome, Table};
 
 /// Compiled decisions.
@@ -22,7 +19,7 @@ pub struct Program {
     pub nodes: Vec<Node>,
     /// Slots a frame has.
     pub slots: usize,
-    /// Slots of facts that are read.
+    /// Slots of input variables that are read.
     pub used: Vec<usize>,
 }
 
@@ -60,16 +57,6 @@ pub struct Failure {
 }
 
 impl Program {
-    /// Compiles a decision and all it requires. `facts` are the names of the first slots.
-    pub fn compile(
-        model: &Model,
-        root: usize,
-        facts: &[&str],
-        strict: bool,
-    ) -> Result<Self, Problems> {
-        Compiler::new(model, facts, strict).program(root)
-    }
-
     /// Computes all decisions. The result is that of the last; tables that yielded none are told.
     pub fn run(&self, frame: &mut Frame, failures: &mut Vec<Failure>) -> Value {
         let mut result = Value::Null;

@@ -6,8 +6,8 @@ use super::compiler::{Compiler, Place};
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::parse::Scope;
 use crate::decision::feel::value::{Kind, Value};
-use crate::decision::lint::Check;
 use crate::decision::model::{InputClause, OutputClause, Text};
+use crate::decision::problem::Check;
 use crate::decision::table::{Column, HitPolicy, Output, Rule, Table};
 use crate::support::spelling::nearest;
 
@@ -185,12 +185,12 @@ impl Compiler<'_> {
         if let Some(type_ref) = &clause.type_ref {
             (kind, collection) = self.resolve(type_ref, &mut values, place, clause.line);
         } else if let Expr::Slot(slot) = &expr
-            && let Some(fact) = self.facts.get(*slot)
+            && let Some(variable) = self.variables.get(*slot)
             && let Some(type_ref) = self
                 .model
                 .inputs
                 .iter()
-                .find(|input| input.name == **fact)
+                .find(|input| input.name == **variable)
                 .and_then(|input| input.type_ref.as_deref())
         {
             (kind, collection) = self.resolve(type_ref, &mut values, place, clause.line);

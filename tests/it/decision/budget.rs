@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use datasync::decision::{Decision, Scratch};
 use datasync::model::record::{Cell, Validation};
 
-use super::FACTS;
+use super::VARIABLES;
 use super::build::{TableFile, escaped};
 
 /// Decides one record by a table with this input, which sees the last of the decisions `d0`, `d1`, …: `first`, and then
@@ -40,10 +40,10 @@ fn decide(input: &str, first: &str, next: impl Fn(&str) -> String, count: usize)
         )
         .replace("</definitions>", &(decisions + "</definitions>"));
     let started = Instant::now();
-    let decision = Decision::compile(&xml, "t.dmn.xml", Some("Table"), FACTS)
+    let decision = Decision::compile(&xml, "t.dmn.xml", Some("Table"), VARIABLES)
         .unwrap_or_else(|problems| panic!("{input}: {problems}"));
-    let facts = vec![Cell::Null; FACTS.len()];
-    let verdict = decision.decide(&facts, &mut Scratch::default());
+    let variables = vec![Cell::Null; VARIABLES.len()];
+    let verdict = decision.decide(&variables, &mut Scratch::default());
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "{input} of {first}: {:?}",

@@ -4,13 +4,13 @@ use datasync::decision::{Decision, Explanation, Impact};
 use datasync::model::record::Cell;
 
 use super::build::TableFile;
-use super::{FACTS, SHIPPED, decimal};
+use super::{SHIPPED, VARIABLES, decimal};
 
 fn shipped() -> Decision {
-    Decision::compile(SHIPPED, "decisions.dmn.xml", None, FACTS).unwrap()
+    Decision::compile(SHIPPED, "decisions.dmn.xml", None, VARIABLES).unwrap()
 }
 
-fn facts(kind: &str, score: &str, complete: bool) -> Vec<Cell<'static>> {
+fn variables(kind: &str, score: &str, complete: bool) -> Vec<Cell<'static>> {
     vec![
         Cell::Text("C-1".into()),
         Cell::Text("Ada".into()),
@@ -30,7 +30,7 @@ fn nearest(explanation: &Explanation) -> Vec<String> {
 
 #[test]
 fn a_low_score_is_told_both_changes_that_would_pass() {
-    let explanation = shipped().explain(&facts("lead", "48", true));
+    let explanation = shipped().explain(&variables("lead", "48", true));
     assert_eq!(explanation.fired, ["Rule_ScoreTooLow"]);
     assert_eq!(
         nearest(&explanation),
@@ -43,7 +43,7 @@ fn a_low_score_is_told_both_changes_that_would_pass() {
 
 #[test]
 fn a_warning_is_told_what_makes_it_valid() {
-    let explanation = shipped().explain(&facts("lead", "58", true));
+    let explanation = shipped().explain(&variables("lead", "58", true));
     assert_eq!(
         nearest(&explanation),
         ["qualityScore 58 → 80 gives VALID, PROCESS (Rule_Good)"]
@@ -52,9 +52,9 @@ fn a_warning_is_told_what_makes_it_valid() {
     let old = "<inputEntry id=\"Rule_Good_In3\">\n          <text>-</text>";
     assert!(SHIPPED.contains(old));
     let choosy = SHIPPED.replacen(old, &old.replace('-', "\"customer\", \"lead\""), 1);
-    let choosy = Decision::compile(&choosy, "choosy", None, FACTS)
+    let choosy = Decision::compile(&choosy, "choosy", None, VARIABLES)
         .unwrap_or_else(|problems| panic!("{problems}"));
-    let explanation = choosy.explain(&facts("martian", "79.5", true));
+    let explanation = choosy.explain(&variables("martian", "79.5", true));
     assert_eq!(
         nearest(&explanation),
         [
@@ -63,7 +63,7 @@ fn a_warning_is_told_what_makes_it_valid() {
     );
     assert!(
         shipped()
-            .explain(&facts("lead", "95", true))
+            .explain(&variables("lead", "95", true))
             .nearest
             .is_empty()
     );
@@ -71,7 +71,7 @@ fn a_warning_is_told_what_makes_it_valid() {
 
 #[test]
 fn every_rule_tells_which_cells_failed() {
-    let explanation = shipped().explain(&facts("lead", "48", true));
+    let explanation = shipped().explain(&variables("lead", "48", true));
     let failed: Vec<(usize, bool, Vec<&str>)> = explanation
         .rules
         .iter()
@@ -112,8 +112,8 @@ fn a_record_that_no_rule_matches_is_told_the_nearest_rule() {
         .input("qualityScore: number")
         .verdict("> 80", "VALID")
         .verdict("< 50", "INVALID");
-    let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).unwrap();
-    let explanation = decision.explain(&facts("lead", "60", true));
+    let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, VARIABLES).unwrap();
+    let explanation = decision.explain(&variables("lead", "60", true));
     assert_eq!(explanation.class, "no_rule");
     assert_eq!(
         nearest(&explanation),
@@ -130,13 +130,13 @@ fn the_same_records_by_two_tables_show_what_changed() {
             .replace("[50..80)", "[50..90)"),
         "new",
         None,
-        FACTS,
+        VARIABLES,
     )
     .unwrap();
     let records = (0..100_u32).map(|score| {
         (
             format!("C-{score}"),
-            facts("lead", &score.to_string(), true),
+            variables("lead", &score.to_string(), true),
         )
     });
     let impact = Impact::of(&old, &new, records);

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use datasync::decision::{Decision, lint};
 
 use super::build::TableFile;
-use super::{FACTS, SHIPPED};
+use super::{SHIPPED, VARIABLES};
 
 fn refused(xml: &str) -> String {
     let started = Instant::now();
-    let problems = Decision::compile(xml, "t.dmn.xml", None, FACTS)
+    let problems = Decision::compile(xml, "t.dmn.xml", None, VARIABLES)
         .unwrap_err()
         .to_string();
     assert!(
@@ -18,7 +18,7 @@ fn refused(xml: &str) -> String {
         started.elapsed()
     );
     // The lint reads the same files and must survive them, too.
-    drop(lint(xml, "t.dmn.xml", None, FACTS));
+    drop(lint(xml, "t.dmn.xml", None, VARIABLES));
     problems
 }
 
@@ -88,7 +88,7 @@ fn twenty_thousand_levels_are_refused_everywhere() {
         );
     }
     let chain = format!("? > 1{}", " and ? > 1".repeat(deep / 4));
-    let long = Decision::compile(&cell(&chain), "t.dmn.xml", None, FACTS);
+    let long = Decision::compile(&cell(&chain), "t.dmn.xml", None, VARIABLES);
     assert!(long.is_ok() || long.is_err_and(|problems| problems.to_string().contains("rule 1")));
 }
 
@@ -100,7 +100,7 @@ fn long_chains_and_deep_conditions_are_read_at_once() {
     for text in [chain, deep] {
         let xml = cell(&text);
         assert!(
-            Decision::compile(&xml, "t.dmn.xml", None, FACTS).is_ok(),
+            Decision::compile(&xml, "t.dmn.xml", None, VARIABLES).is_ok(),
             "{text}"
         );
     }
@@ -128,7 +128,7 @@ fn a_long_chain_and_a_circle_of_decisions_do_not_overflow() {
         .unwrap();
     }
     xml.push_str("<decision id=\"d5000\" name=\"d5000\"><informationRequirement><requiredDecision href=\"#d0\"/></informationRequirement><literalExpression><text>1</text></literalExpression></decision></definitions>");
-    let problem = Decision::compile(&xml, "t.dmn.xml", Some("d0"), FACTS)
+    let problem = Decision::compile(&xml, "t.dmn.xml", Some("d0"), VARIABLES)
         .unwrap_err()
         .to_string();
     assert!(problem.contains("requires itself"), "{problem}");
@@ -184,7 +184,7 @@ fn other_languages_are_refused_by_name_with_the_feel_way() {
             &format!("<inputEntry expressionLanguage=\"{language}\">"),
         );
         assert!(
-            Decision::compile(&xml, "t.dmn.xml", None, FACTS).is_ok(),
+            Decision::compile(&xml, "t.dmn.xml", None, VARIABLES).is_ok(),
             "{language}"
         );
     }
@@ -235,7 +235,7 @@ fn a_deciding_table_must_decide() {
         .input("qualityScore: number")
         .verdict("-", "VALID")
         .xml();
-    let problem = Decision::compile(&xml, "t.dmn.xml", Some("Tabel"), FACTS)
+    let problem = Decision::compile(&xml, "t.dmn.xml", Some("Tabel"), VARIABLES)
         .unwrap_err()
         .to_string();
     assert!(problem.contains("\"Table\""), "{problem}");

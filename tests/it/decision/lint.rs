@@ -5,7 +5,7 @@ use datasync::model::record::Cell;
 
 use super::build::TableFile;
 
-const FACTS: &[&str] = &[
+const VARIABLES: &[&str] = &[
     "recordType",
     "qualityScore",
     "hasRequiredFields",
@@ -14,7 +14,7 @@ const FACTS: &[&str] = &[
 ];
 
 fn look(table: &TableFile) -> Lint {
-    lint(&table.xml(), "t.dmn.xml", None, FACTS).unwrap_or_else(|problems| panic!("{problems}"))
+    lint(&table.xml(), "t.dmn.xml", None, VARIABLES).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn only(table: &TableFile, check: Check) -> Vec<Finding> {
@@ -31,12 +31,12 @@ fn one(table: &TableFile, check: Check) -> Finding {
     findings.into_iter().next().unwrap()
 }
 
-/// The example as facts of a record.
-fn facts_of(finding: &Finding) -> Vec<Cell<'static>> {
+/// The example as input variables of a record.
+fn variables_of(finding: &Finding) -> Vec<Cell<'static>> {
     let example = finding.example.as_ref().unwrap();
-    FACTS
+    VARIABLES
         .iter()
-        .map(|fact| match example.get(*fact) {
+        .map(|variable| match example.get(*variable) {
             None | Some(serde_json::Value::Null) => Cell::Null,
             Some(serde_json::Value::Bool(truth)) => Cell::Boolean(*truth),
             Some(serde_json::Value::Number(number)) => {
@@ -49,9 +49,9 @@ fn facts_of(finding: &Finding) -> Vec<Cell<'static>> {
 }
 
 fn class_of(table: &TableFile, finding: &Finding) -> &'static str {
-    let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).unwrap();
+    let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, VARIABLES).unwrap();
     let mut scratch = Scratch::default();
-    decision.decide(&facts_of(finding), &mut scratch).class
+    decision.decide(&variables_of(finding), &mut scratch).class
 }
 
 fn scores() -> TableFile {
@@ -60,7 +60,7 @@ fn scores() -> TableFile {
 
 #[test]
 fn the_shipped_table_has_no_finding() {
-    let report = lint(super::SHIPPED, "decisions.dmn.xml", None, super::FACTS).unwrap();
+    let report = lint(super::SHIPPED, "decisions.dmn.xml", None, super::VARIABLES).unwrap();
     assert!(report.findings.is_empty(), "{:#?}", report.findings);
     assert!(report.notes.is_empty(), "{:?}", report.notes);
 }
@@ -170,7 +170,7 @@ fn adjacent_dates_have_nothing_between_them() {
 fn a_default_output_leaves_no_gap() {
     let xml = scores().verdict(">= 80", "VALID").xml();
     let gaps = |xml: &str| {
-        let report = lint(xml, "t.dmn.xml", None, FACTS).unwrap();
+        let report = lint(xml, "t.dmn.xml", None, VARIABLES).unwrap();
         report
             .findings
             .into_iter()
@@ -190,14 +190,14 @@ fn a_default_output_leaves_no_gap() {
     };
     let defaults = with_default("\"INVALID\"", "\"REJECT\"");
     assert_eq!(
-        lint(&defaults, "t.dmn.xml", None, FACTS)
+        lint(&defaults, "t.dmn.xml", None, VARIABLES)
             .unwrap()
             .findings
             .len(),
         0
     );
     // A null default is no verdict, and no gap either.
-    let report = lint(&with_default("null", "null"), "t.dmn.xml", None, FACTS).unwrap();
+    let report = lint(&with_default("null", "null"), "t.dmn.xml", None, VARIABLES).unwrap();
     let checks: Vec<Check> = report
         .findings
         .iter()
@@ -407,7 +407,7 @@ fn each_check_is_as_severe_as_the_manual_says() {
     let mut seen = std::collections::BTreeSet::new();
     for (check, severity, xml) in cases {
         let report =
-            lint(&xml, "t.dmn.xml", None, FACTS).unwrap_or_else(|why| panic!("{why}\n{xml}"));
+            lint(&xml, "t.dmn.xml", None, VARIABLES).unwrap_or_else(|why| panic!("{why}\n{xml}"));
         let found: Vec<&Finding> = report
             .findings
             .iter()
@@ -425,7 +425,7 @@ fn each_check_is_as_severe_as_the_manual_says() {
             assert!(!finding.remedy.is_empty(), "{finding}");
         }
         // An error keeps the program from starting, and nothing else does.
-        let refused = Decision::compile(&xml, "t.dmn.xml", None, FACTS).is_err();
+        let refused = Decision::compile(&xml, "t.dmn.xml", None, VARIABLES).is_err();
         assert!(!refused || report.has_errors(), "{check:?}");
         seen.insert(check.name());
     }
@@ -447,15 +447,15 @@ fn an_aggregation_beside_another_hit_policy_is_passed_over_with_a_warning() {
             "hitPolicy=\"UNIQUE\"",
             "hitPolicy=\"UNIQUE\" aggregation=\"SUM\"",
         );
-    let findings = lint(&xml, "t.dmn.xml", None, FACTS).unwrap().findings;
+    let findings = lint(&xml, "t.dmn.xml", None, VARIABLES).unwrap().findings;
     assert_eq!(findings.len(), 1, "{findings:#?}");
     assert_eq!(
         findings[0].message,
         "the aggregation SUM goes with the hit policy COLLECT only: under UNIQUE it is passed over"
     );
-    let decision = Decision::compile(&xml, "t.dmn.xml", None, FACTS).unwrap();
+    let decision = Decision::compile(&xml, "t.dmn.xml", None, VARIABLES).unwrap();
     let verdict = decision
-        .decide(&facts_of(&findings[0]), &mut Scratch::default())
+        .decide(&variables_of(&findings[0]), &mut Scratch::default())
         .class;
     assert_eq!(verdict, "decided");
 }
@@ -466,7 +466,7 @@ fn a_circle_of_decisions_is_found() {
         "<decisionTable",
         "<informationRequirement><requiredDecision href=\"#table\"/></informationRequirement><decisionTable",
     );
-    let findings = lint(&xml, "t.dmn.xml", None, FACTS).unwrap().findings;
+    let findings = lint(&xml, "t.dmn.xml", None, VARIABLES).unwrap().findings;
     assert_eq!(findings[0].check, Check::Cycle);
     assert!(
         findings[0].message.contains("Table → Table"),
@@ -578,8 +578,8 @@ fn a_table_that_takes_too_long_is_analysed_as_far_as_it_goes_and_says_so() {
             .collect();
         table = table.verdict(&cells.join(" | "), "VALID");
     }
-    let facts: Vec<&str> = names.iter().map(String::as_str).collect();
-    let report = lint(&table.xml(), "t.dmn.xml", None, &facts).unwrap();
+    let variables: Vec<&str> = names.iter().map(String::as_str).collect();
+    let report = lint(&table.xml(), "t.dmn.xml", None, &variables).unwrap();
     assert!(
         report
             .notes

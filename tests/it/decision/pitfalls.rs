@@ -9,10 +9,10 @@ use datasync::model::record::Cell;
 use super::build::TableFile;
 use crate::support::Workplace;
 
-const FACTS: &[&str] = &["qualityScore", "recordType", "name"];
+const VARIABLES: &[&str] = &["qualityScore", "recordType", "name"];
 
 fn look_at(xml: &str) -> Lint {
-    lint(xml, "t.dmn.xml", None, FACTS).unwrap_or_else(|problems| panic!("{problems}"))
+    lint(xml, "t.dmn.xml", None, VARIABLES).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn found(report: &Lint, check: Check) -> Vec<&Finding> {
@@ -34,10 +34,10 @@ fn scores(hit: &str) -> TableFile {
 }
 
 /// What becomes of a record with this score, type and name.
-fn class_of(xml: &str, facts: &[Cell<'_>]) -> String {
-    let decision = Decision::compile(xml, "t.dmn.xml", None, FACTS).unwrap();
+fn class_of(xml: &str, variables: &[Cell<'_>]) -> String {
+    let decision = Decision::compile(xml, "t.dmn.xml", None, VARIABLES).unwrap();
     let mut scratch = Scratch::default();
-    decision.decide(facts, &mut scratch).class.to_owned()
+    decision.decide(variables, &mut scratch).class.to_owned()
 }
 
 fn scored(score: i64) -> [Cell<'static>; 3] {
@@ -146,7 +146,7 @@ fn an_overlap_of_a_computed_input_is_an_error_only_where_a_record_shows_it() {
 }
 
 fn typed(xml: &str) -> Lint {
-    let facts = [
+    let variables = [
         ("qualityScore", Kind::Number),
         ("recordType", Kind::Text),
         ("name", Kind::Any),
@@ -156,7 +156,7 @@ fn typed(xml: &str) -> Lint {
         kind,
         role: Role::Free,
     });
-    lint(xml, "t.dmn.xml", None, &facts).unwrap_or_else(|problems| panic!("{problems}"))
+    lint(xml, "t.dmn.xml", None, &variables).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]
@@ -175,14 +175,14 @@ fn a_column_of_another_type_than_its_fact_is_an_error_that_names_both() {
         let report = typed(&table.xml());
         let finding = one(&report, Check::Type);
         assert_eq!(finding.severity, Severity::Error);
-        let (name, fact) = if input.starts_with('q') {
+        let (name, variable) = if input.starts_with('q') {
             ("qualityScore", "number")
         } else {
             ("recordType", "string")
         };
         assert!(finding.message.contains(name), "{finding}");
         assert!(
-            finding.message.contains(&format!("bring a {fact}")),
+            finding.message.contains(&format!("bring a {variable}")),
             "{finding}"
         );
         assert!(
@@ -261,7 +261,7 @@ fn a_rule_that_says_pass_and_reject_at_once_is_warned_of_and_its_rejection_says_
         findings[1].message.contains("INVALID and PROCESS"),
         "{report:#?}"
     );
-    let decision = Decision::compile(&xml, "t.dmn.xml", None, FACTS).unwrap();
+    let decision = Decision::compile(&xml, "t.dmn.xml", None, VARIABLES).unwrap();
     for (score, reason) in [
         (90, "its action is REJECT, though its result is not INVALID"),
         (10, "its result is INVALID, though its action is not REJECT"),
@@ -292,19 +292,19 @@ fn a_regular_expression_that_is_none_is_refused_with_its_place_and_why() {
             .input("name: string")
             .verdict("\"x\"", "VALID")
             .verdict(cell, "INVALID");
-        let problems = Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).unwrap_err();
+        let problems = Decision::compile(&table.xml(), "t.dmn.xml", None, VARIABLES).unwrap_err();
         let text = problems.to_string();
         assert!(text.contains("rule 2 (R2), input \"name\""), "{text}");
         assert!(
             text.contains("is no regular expression") && text.contains(why),
             "{text}"
         );
-        assert!(lint(&table.xml(), "t.dmn.xml", None, FACTS).is_err());
+        assert!(lint(&table.xml(), "t.dmn.xml", None, VARIABLES).is_err());
     }
     let table = TableFile::deciding("UNIQUE")
         .input("name: string")
         .verdict("matches(?, \"^[a-z-[aeiou]]+$\", \"i\")", "VALID");
-    assert!(Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS).is_ok());
+    assert!(Decision::compile(&table.xml(), "t.dmn.xml", None, VARIABLES).is_ok());
 }
 
 #[test]
@@ -355,18 +355,18 @@ fn an_element_with_too_many_attributes_is_refused_at_once() {
         xml.replacen("<decisionTable", &format!("<decisionTable{attributes}"), 1)
     };
     let started = std::time::Instant::now();
-    let problems = lint(&with(700_000), "t.dmn.xml", None, FACTS).unwrap_err();
+    let problems = lint(&with(700_000), "t.dmn.xml", None, VARIABLES).unwrap_err();
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     assert!(
         problems.to_string().contains("more than 1000 attributes"),
         "{problems}"
     );
-    assert!(lint(&with(900), "t.dmn.xml", None, FACTS).is_ok());
+    assert!(lint(&with(900), "t.dmn.xml", None, VARIABLES).is_ok());
 }
 
-fn explained(xml: &str, facts: &[Cell<'_>]) -> String {
-    let decision = Decision::compile(xml, "t.dmn.xml", None, FACTS).unwrap();
-    decision.explain(facts).to_string()
+fn explained(xml: &str, variables: &[Cell<'_>]) -> String {
+    let decision = Decision::compile(xml, "t.dmn.xml", None, VARIABLES).unwrap();
+    decision.explain(variables).to_string()
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn a_cell_with_a_function_that_holds_already_is_no_obstacle_to_a_change() {
 
 #[test]
 fn a_complete_record_that_lacks_a_required_fact_is_no_overlap() {
-    let facts = [
+    let variables = [
         ("complete", Kind::Boolean, Role::Complete),
         ("name", Kind::Text, Role::Required),
         ("note", Kind::Text, Role::Free),
@@ -432,7 +432,7 @@ fn a_complete_record_that_lacks_a_required_fact_is_no_overlap() {
             .verdict("- | null", "INVALID")
             .verdict("false | not(null)", "INVALID")
             .xml();
-        let report = lint(&xml, "t.dmn.xml", None, &facts).unwrap();
+        let report = lint(&xml, "t.dmn.xml", None, &variables).unwrap();
         assert_eq!(
             found(&report, Check::Overlap).len(),
             overlaps,

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::build::TableFile;
 
-const FACTS: &[&str] = &["number", "text", "flag", "day", "moment"];
+const VARIABLES: &[&str] = &["number", "text", "flag", "day", "moment"];
 const KINDS: [&str; 5] = ["number", "string", "boolean", "date", "dateTime"];
 const WORDS: [&str; 7] = ["", "a", "b", "customer", "customers", "lead", "ü"];
 
@@ -60,7 +60,7 @@ fn table(random: &mut Rng, hit: &str, rules: usize) -> TableFile {
         .map(|_| random.usize(..5))
         .collect();
     for kind in &columns {
-        file = file.input(&format!("{}: {}", FACTS[*kind], KINDS[*kind]));
+        file = file.input(&format!("{}: {}", VARIABLES[*kind], KINDS[*kind]));
     }
     for _ in 0..rules {
         let cells: Vec<String> = columns
@@ -126,14 +126,14 @@ fn the_index_decides_as_the_table_does() {
         let hit = ["UNIQUE", "FIRST", "ANY", "PRIORITY"][random.usize(..4)];
         let rules = [1, 3, 8, 63, 64, 65, 130][random.usize(..7)];
         let file = table(&mut random, hit, rules);
-        let Ok(decision) = Decision::compile(&file.xml(), "t", None, FACTS) else {
+        let Ok(decision) = Decision::compile(&file.xml(), "t", None, VARIABLES) else {
             continue; // An interval of the wrong way round, which strict reading refuses.
         };
         let mut scratch = Scratch::default();
         for _ in 0..20 {
-            let facts = record(&mut random);
-            let quick = decision.decide(&facts, &mut scratch);
-            let slow = decision.explain(&facts);
+            let variables = record(&mut random);
+            let quick = decision.decide(&variables, &mut scratch);
+            let slow = decision.explain(&variables);
             let fired: Vec<&str> = slow.fired.iter().map(String::as_str).collect();
             assert_eq!(
                 (
@@ -150,7 +150,7 @@ fn the_index_decides_as_the_table_does() {
                     slow.reason.as_str(),
                     fired.as_slice()
                 ),
-                "seed {seed}: {facts:?}\n{}",
+                "seed {seed}: {variables:?}\n{}",
                 file.xml()
             );
             decided += usize::from(quick.class == "decided");
@@ -171,32 +171,32 @@ fn where_the_lint_finds_nothing_no_record_falls_through_or_matches_twice() {
         let rules = random.usize(1..6);
         let file = table(&mut random, "UNIQUE", rules);
         let xml = file.xml();
-        let Ok(report) = lint(&xml, "t", None, FACTS) else {
+        let Ok(report) = lint(&xml, "t", None, VARIABLES) else {
             continue;
         };
-        let decision = Decision::compile(&xml, "t", None, FACTS).unwrap();
+        let decision = Decision::compile(&xml, "t", None, VARIABLES).unwrap();
         let has = |check| report.findings.iter().any(|finding| finding.check == check);
         let mut scratch = Scratch::default();
         let mut seen = [false; 2];
         for _ in 0..200 {
-            let mut facts = record(&mut random);
-            let null = facts.iter().any(|cell| matches!(cell, Cell::Null));
-            if !matches!(facts[4], Cell::DateTime(_) | Cell::Null) {
-                facts = record(&mut random);
+            let mut variables = record(&mut random);
+            let null = variables.iter().any(|cell| matches!(cell, Cell::Null));
+            if !matches!(variables[4], Cell::DateTime(_) | Cell::Null) {
+                variables = record(&mut random);
             }
-            match decision.decide(&facts, &mut scratch).class {
+            match decision.decide(&variables, &mut scratch).class {
                 "several_rules" => {
                     seen[0] = true;
                     assert!(
                         has(Check::Overlap),
-                        "seed {seed}: {facts:?} matches twice\n{xml}"
+                        "seed {seed}: {variables:?} matches twice\n{xml}"
                     );
                 }
                 "no_rule" if !null => {
                     seen[1] = true;
                     assert!(
                         has(Check::Gap),
-                        "seed {seed}: {facts:?} matches nothing\n{xml}"
+                        "seed {seed}: {variables:?} matches nothing\n{xml}"
                     );
                 }
                 _ => {}

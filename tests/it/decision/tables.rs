@@ -8,7 +8,7 @@ use datasync::decision::{Decision, Scratch};
 use datasync::model::record::{Action, Cell, Validation};
 
 use super::build::TableFile;
-use super::{FACTS, decimal};
+use super::{VARIABLES, decimal};
 
 /// The result of the last decision of a file for `x`.
 fn result(xml: &str, x: &str) -> String {
@@ -167,9 +167,9 @@ fn decisions_build_on_each_other() {
 }
 
 fn verdict_of(table: &TableFile, cell: &Cell<'_>) -> (&'static str, Validation, String) {
-    let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, FACTS)
+    let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, VARIABLES)
         .unwrap_or_else(|problems| panic!("{problems}"));
-    let facts = [
+    let variables = [
         Cell::Null,
         Cell::Null,
         Cell::Text("lead".into()),
@@ -177,7 +177,7 @@ fn verdict_of(table: &TableFile, cell: &Cell<'_>) -> (&'static str, Validation, 
         Cell::Boolean(true),
     ];
     let mut scratch = Scratch::default();
-    let verdict = decision.decide(&facts, &mut scratch);
+    let verdict = decision.decide(&variables, &mut scratch);
     (
         verdict.class,
         verdict.validation,
@@ -252,10 +252,10 @@ fn the_reason_is_the_output_then_the_description_then_the_annotation() {
             "</rule>",
             "<annotationEntry><text>noted</text></annotationEntry></rule>",
         );
-    let decision = Decision::compile(&xml, "t", None, FACTS).unwrap();
+    let decision = Decision::compile(&xml, "t", None, VARIABLES).unwrap();
     let mut scratch = Scratch::default();
-    let facts = [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null];
-    let verdict = decision.decide(&facts, &mut scratch);
+    let variables = [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null];
+    let verdict = decision.decide(&variables, &mut scratch);
     assert_eq!(
         (verdict.reason.as_ref(), verdict.action),
         ("noted", Action::Process)
@@ -280,13 +280,13 @@ fn the_decision_that_decides_can_be_named() {
             two[start..end].replace("&quot;VALID&quot;<", "&quot;WARNING&quot;<")
         ),
     );
-    let problem = Decision::compile(&xml, "t", None, FACTS)
+    let problem = Decision::compile(&xml, "t", None, VARIABLES)
         .unwrap_err()
         .to_string();
     assert!(problem.contains("say which one decides"), "{problem}");
     for name in ["Other", "other", "Table"] {
         assert!(
-            Decision::compile(&xml, "t", Some(name), FACTS).is_ok(),
+            Decision::compile(&xml, "t", Some(name), VARIABLES).is_ok(),
             "{name}"
         );
     }
@@ -298,11 +298,11 @@ fn what_one_record_costs_is_not_held_against_the_next() {
         .input("count(for i in 1..1000 return i): number")
         .verdict("1000", "VALID")
         .verdict("-", "INVALID");
-    let decision = Decision::compile(&table.xml(), "t", None, FACTS).unwrap();
-    let facts = [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null];
+    let decision = Decision::compile(&table.xml(), "t", None, VARIABLES).unwrap();
+    let variables = [Cell::Null, Cell::Null, Cell::Null, Cell::Null, Cell::Null];
     let mut scratch = Scratch::default();
     for record in 0..300 {
-        let verdict = decision.decide(&facts, &mut scratch);
+        let verdict = decision.decide(&variables, &mut scratch);
         assert_eq!(verdict.validation, Validation::Valid, "record {record}");
     }
 }
@@ -319,14 +319,14 @@ fn types_of_the_files_own_bring_their_allowed_values() {
             "<decision ",
             "<itemDefinition name=\"tScore\"><typeRef>number</typeRef><allowedValues><text>[0..100]</text></allowedValues></itemDefinition><itemDefinition name=\"tKind\"><typeRef>string</typeRef><allowedValues><text>\"lead\", \"partner\"</text></allowedValues></itemDefinition><decision ",
         );
-    let decision = Decision::compile(&xml, "t", None, FACTS).unwrap();
+    let decision = Decision::compile(&xml, "t", None, VARIABLES).unwrap();
     let mut scratch = Scratch::default();
     for (score, kind, class) in [
         ("60", "lead", "decided"),
         ("101", "lead", "value_not_allowed"),
         ("60", "martian", "value_not_allowed"),
     ] {
-        let facts = [
+        let variables = [
             Cell::Null,
             Cell::Null,
             Cell::Text(kind.into()),
@@ -334,7 +334,7 @@ fn types_of_the_files_own_bring_their_allowed_values() {
             Cell::Null,
         ];
         assert_eq!(
-            decision.decide(&facts, &mut scratch).class,
+            decision.decide(&variables, &mut scratch).class,
             class,
             "{score} {kind}"
         );

@@ -285,13 +285,13 @@ fn run_cases(model: &Model, has_table: bool, cases: &Element, tally: &mut Tally)
                 .iter()
                 .filter(|decision| matches!(decision.logic, Logic::Missing))
                 .map(datasync::decision::model::DecisionModel::variable_name);
-            let facts: Vec<&str> = model
+            let variables: Vec<&str> = model
                 .inputs
                 .iter()
                 .map(|input| input.name.as_str())
                 .chain(made_elsewhere)
                 .collect();
-            let program = match Program::compile(model, index, &facts, false) {
+            let program = match Program::compile(model, index, &variables, false) {
                 Ok(program) => program,
                 Err(problems) => {
                     if !has_table
@@ -313,7 +313,7 @@ fn run_cases(model: &Model, has_table: bool, cases: &Element, tally: &mut Tally)
             frame.values.resize(program.slots, Value::Null);
             for node in case.all("inputNode") {
                 let input = node.attribute("name").unwrap_or_default();
-                if let Some(slot) = facts.iter().position(|fact| *fact == input) {
+                if let Some(slot) = variables.iter().position(|variable| *variable == input) {
                     frame.values[slot] = value_of(node);
                 }
             }

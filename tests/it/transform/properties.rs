@@ -119,8 +119,8 @@ proptest! {
     fn never_panics_and_never_leaves_a_hole(raw in any_json()) {
         let transform = Transform::new(&everything()).unwrap();
         let outcome = shape(&transform, &raw);
-        prop_assert_eq!(outcome.facts.len(), transform.fact_names().len());
-        prop_assert_eq!(outcome.facts.last(), Some(&Cell::Boolean(
+        prop_assert_eq!(outcome.variables.len(), transform.variable_names().len());
+        prop_assert_eq!(outcome.variables.last(), Some(&Cell::Boolean(
             raw.starts_with('{') && outcome.missing.is_empty() && outcome.errors.iter().all(|error| error.field != "record" || error.expected != "a JSON object")
         )));
         if !raw.starts_with('{') {

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use datasync::config::plan::Kind;
 use datasync::model::record::Cell;
-use datasync::transform::{Shaped, Transform};
+use datasync::transform::{Mapped, Transform};
 use rust_decimal::Decimal;
 
 use super::{at, customers, decimal, field, mapping, outcome, shape, text};
@@ -12,7 +12,7 @@ use super::{at, customers, decimal, field, mapping, outcome, shape, text};
 fn a_good_record() {
     let transform = Transform::new(&customers()).unwrap();
     assert_eq!(
-        transform.fact_names(),
+        transform.variable_names(),
         [
             "customerId",
             "customerName",
@@ -35,7 +35,7 @@ fn a_good_record() {
     assert_eq!(outcome.id.as_deref(), Some("C-1"));
     assert_eq!(outcome.version, Some(1_709_204_400_000_000));
     assert_eq!(
-        outcome.facts,
+        outcome.variables,
         [
             text("C-1"),
             text("Zoë Ångström"),
@@ -50,14 +50,14 @@ fn a_good_record() {
 }
 
 #[test]
-fn facts_that_are_no_fields_have_their_own_slots() {
+fn variables_that_are_no_fields_have_their_own_slots() {
     let transform = Transform::new(&mapping([field("x", Kind::Integer)])).unwrap();
     assert_eq!(
-        transform.fact_names(),
+        transform.variable_names(),
         ["id", "x", "recordType", "qualityScore", "hasRequiredFields"]
     );
     assert_eq!(
-        transform.fact_kinds(),
+        transform.variable_kinds(),
         [
             Some(Kind::String),
             Some(Kind::Integer),
@@ -67,7 +67,7 @@ fn facts_that_are_no_fields_have_their_own_slots() {
         ]
     );
     assert_eq!(
-        shape(&transform, r#"{"id":"a","x":1}"#).facts,
+        shape(&transform, r#"{"id":"a","x":1}"#).variables,
         [
             text("a"),
             Cell::Integer(1),
@@ -76,11 +76,11 @@ fn facts_that_are_no_fields_have_their_own_slots() {
             Cell::Boolean(true)
         ]
     );
-    // A score field of another name feeds its own slot and the fact.
+    // A score field of another name feeds its own slot and the input variable.
     let mut other = mapping([field("points", Kind::Decimal)]);
     other.quality_score.field = Some(1);
     assert_eq!(
-        outcome(&other, r#"{"id":"a","points":12.5}"#).facts,
+        outcome(&other, r#"{"id":"a","points":12.5}"#).variables,
         [
             text("a"),
             decimal("12.5"),
@@ -125,7 +125,11 @@ fn missing_required_fields_are_for_the_decision_to_judge() {
         let outcome = outcome(&customers(), &format!(r#"{{"external_id":"C-1"{name}}}"#));
         assert_eq!(outcome.messages(), [""; 0], "{name}");
         assert_eq!(outcome.missing, [1], "{name}");
-        assert_eq!(outcome.facts.last(), Some(&Cell::Boolean(false)), "{name}");
+        assert_eq!(
+            outcome.variables.last(),
+            Some(&Cell::Boolean(false)),
+            "{name}"
+        );
     }
     let mut required_email = customers();
     required_email.fields[2].required = true;
@@ -135,7 +139,7 @@ fn missing_required_fields_are_for_the_decision_to_judge() {
     );
     assert_eq!(outcome.messages(), [""; 0]);
     assert_eq!(outcome.missing, [2]);
-    assert_eq!(outcome.facts[2], Cell::Null);
+    assert_eq!(outcome.variables[2], Cell::Null);
 }
 
 #[test]
@@ -148,13 +152,13 @@ fn defaults_stand_in_for_absent_and_null_only() {
         (r#","record_type":"partner""#, text("partner")),
     ] {
         let outcome = outcome(&mapping, &format!(r#"{{"external_id":"C-1"{value}}}"#));
-        assert_eq!(outcome.facts[5], expected, "{value}");
+        assert_eq!(outcome.variables[5], expected, "{value}");
     }
     let mut typed = field("x", Kind::Date);
     typed.default = Some("\"1970-01-02\"".to_owned());
     typed.required = true;
     let outcome = outcome(&super::mapping([typed]), r#"{"id":"a"}"#);
-    assert_eq!(outcome.facts[1], Cell::Date(1));
+    assert_eq!(outcome.variables[1], Cell::Date(1));
     assert_eq!(outcome.missing, [0u16; 0]);
 }
 
@@ -174,7 +178,7 @@ fn scores_come_from_the_source_exactly() {
     ] {
         let raw = format!(r#"{{"external_id":"1","full_name":"A","quality_score":{value}}}"#);
         let outcome = outcome(&customers(), &raw);
-        assert_eq!(outcome.facts[4], decimal(expected), "{value}");
+        assert_eq!(outcome.variables[4], decimal(expected), "{value}");
         assert_eq!(outcome.messages(), [""; 0], "{value}");
     }
     for value in ["101", "-1", "\"high\"", "1e400"] {
@@ -201,13 +205,13 @@ fn without_a_score_completeness_counts() {
         ),
     ] {
         let outcome = outcome(&customers(), &format!(r#"{{"external_id":"1"{rest}}}"#));
-        assert_eq!(outcome.facts[4], decimal(expected), "{rest}");
+        assert_eq!(outcome.variables[4], decimal(expected), "{rest}");
     }
     let mut weighted = mapping([field("x", Kind::String), field("y", Kind::String)]);
     weighted.fields[0].weight = Decimal::from_str_exact("0.5").unwrap();
     weighted.fields[1].weight = Decimal::from_str_exact("0.25").unwrap();
     weighted.fields[2].weight = Decimal::from_str_exact("7.25").unwrap();
-    let score = |raw| outcome(&weighted, raw).facts[4].clone();
+    let score = |raw| outcome(&weighted, raw).variables[4].clone();
     assert_eq!(score(r#"{"id":"a"}"#), decimal("6.25"));
     assert_eq!(score(r#"{"id":"a","x":"b"}"#), decimal("9.38"), "half up");
     assert_eq!(score(r#"{"id":"a","y":"b"}"#), decimal("96.88"), "half up");
@@ -215,13 +219,13 @@ fn without_a_score_completeness_counts() {
     let mut none = customers();
     none.quality_score.fallback_completeness = false;
     let outcome = outcome(&none, r#"{"external_id":"1","full_name":"A"}"#);
-    assert_eq!(outcome.facts[4], Cell::Null);
+    assert_eq!(outcome.variables[4], Cell::Null);
 
     let mut whole = mapping([field("x", Kind::String), field("score", Kind::Integer)]);
     whole.fields.push(field("y", Kind::String));
     whole.quality_score.field = Some(2);
     let outcome = super::outcome(&whole, r#"{"id":"a","x":"b"}"#);
-    assert_eq!(outcome.facts[2], Cell::Integer(66), "rounded down");
+    assert_eq!(outcome.variables[2], Cell::Integer(66), "rounded down");
 }
 
 #[test]
@@ -286,7 +290,7 @@ fn nested_paths() {
     );
     assert_eq!(outcome.messages(), [""; 0]);
     assert_eq!(
-        outcome.facts[1..6],
+        outcome.variables[1..6],
         [
             Cell::Integer(1),
             Cell::Integer(2),
@@ -343,7 +347,7 @@ fn what_is_no_record() {
         );
         assert_eq!(outcome.id, None);
         assert_eq!(outcome.missing, [0u16; 0]);
-        assert_eq!(outcome.facts.len(), transform.fact_names().len());
+        assert_eq!(outcome.variables.len(), transform.variable_names().len());
     }
     for raw in [
         "{",
@@ -375,7 +379,11 @@ fn what_is_no_record() {
                 .starts_with("JSON that cannot be read"),
             "{raw}"
         );
-        assert!(outcome.facts[..7].iter().all(|cell| *cell == Cell::Null));
+        assert!(
+            outcome.variables[..7]
+                .iter()
+                .all(|cell| *cell == Cell::Null)
+        );
     }
 }
 
@@ -383,16 +391,16 @@ fn what_is_no_record() {
 fn nothing_of_one_record_is_left_for_the_next() {
     let transform = Transform::new(&customers()).unwrap();
     let full = r#"{"external_id":"1","full_name":"A","quality_score":1,"record_type":"x","created_date":"2024-01-01T00:00:00Z","x":1,"x":1}"#;
-    let mut shaped = Shaped::new();
+    let mut mapped = Mapped::new();
     for second in ["{}", "[]", "{\"full_name\":", full] {
-        transform.apply(full, &mut shaped);
-        transform.apply(second, &mut shaped);
+        transform.apply(full, &mut mapped);
+        transform.apply(second, &mut mapped);
         let alone = shape(&transform, second);
-        assert_eq!(shaped.facts, alone.facts);
-        assert_eq!(shaped.errors, alone.errors);
-        assert_eq!(shaped.missing, alone.missing);
-        assert_eq!(shaped.id.as_deref(), alone.id.as_deref());
-        assert_eq!(shaped.version, alone.version);
+        assert_eq!(mapped.variables, alone.variables);
+        assert_eq!(mapped.errors, alone.errors);
+        assert_eq!(mapped.missing, alone.missing);
+        assert_eq!(mapped.id.as_deref(), alone.id.as_deref());
+        assert_eq!(mapped.version, alone.version);
     }
 }
 
@@ -400,13 +408,13 @@ fn nothing_of_one_record_is_left_for_the_next() {
 fn text_without_escapes_is_borrowed() {
     let transform = Transform::new(&customers()).unwrap();
     let raw = r#"{"external_id":"1","full_name":"Zoë","contact_email":"a@b.co"}"#;
-    let mut shaped = Shaped::new();
-    transform.apply(raw, &mut shaped);
+    let mut mapped = Mapped::new();
+    transform.apply(raw, &mut mapped);
     for slot in [0, 1, 2, 5] {
-        let Cell::Text(text) = &shaped.facts[slot] else {
+        let Cell::Text(text) = &mapped.variables[slot] else {
             panic!("slot {slot} is text");
         };
         assert!(matches!(text, Cow::Borrowed(_)), "slot {slot}");
     }
-    assert!(matches!(shaped.id, Some(Cow::Borrowed("1"))));
+    assert!(matches!(mapped.id, Some(Cow::Borrowed("1"))));
 }

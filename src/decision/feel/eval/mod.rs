@@ -17,7 +17,7 @@ use super::value::{Range, Value, equal, order};
 /// The values an expression can see.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    /// By slot: facts, results of required decisions, local names.
+    /// By slot: input variables, results of required decisions, local names.
     pub values: Vec<Value>,
     /// `?`
     pub input: Value,

@@ -1,0 +1,210 @@
+//! One mapped field as mappings.yaml writes it, in short or long form, before schemas have added their limits to it.
+
+use rust_decimal::Decimal;
+
+use super::constraints::{kind, limits};
+use super::database::is_identifier;
+use super::path;
+use super::plan::{Field, Kind};
+use super::reader::Section;
+use super::source::Span;
+use super::yaml::{Entry, Kind as NodeKind};
+use crate::support::spelling::nearest;
+
+const LONG_FORM: [&str; 14] = [
+    "to",
+    "type",
+    "column",
+    "required",
+    "default",
+    "format",
+    "timezone",
+    "max_length",
+    "trim",
+    "min",
+    "max",
+    "pattern",
+    "one_of",
+    "weight",
+];
+
+/// A field while its limits are gathered from several places.
+pub(super) struct Draft {
+    pub field: Field,
+    /// Where the field is mapped.
+    pub span: Span,
+    pub path: String,
+    pub kind: Option<Kind>,
+    /// The default as text, and whether it stood there unquoted.
+    pub default: Option<(String, bool)>,
+}
+
+/// All of them; incomplete when some could not be read, and then nothing is called unmapped.
+pub(super) struct Drafts {
+    pub list: Vec<Draft>,
+    pub complete: bool,
+}
+
+impl Drafts {
+    /// The field with an internal name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.list.iter().position(|draft| draft.field.name == name)
+    }
+
+    /// Records that no field has this internal name, with the name that was meant.
+    pub fn unmapped(&self, section: &Section<'_>, name: &str, span: Span, path: &str) {
+        if !self.complete {
+            return;
+        }
+        let internal = || self.list.iter().map(|draft| draft.field.name.as_str());
+        let external = self
+            .list
+            .iter()
+            .find(|draft| draft.field.source.join(".") == name);
+        let hint = match (external, nearest(name, internal())) {
+            (Some(draft), _) => format!("internal names are meant here: `{}`", draft.field.name),
+            (None, Some(name)) => format!("did you mean `{name}`?"),
+            (None, None) => format!("mapped: {}", internal().collect::<Vec<_>>().join(", ")),
+        };
+        let context = section.context();
+        context.problem(
+            context
+                .source
+                .problem(span, format!("no field is mapped to `{name}`"))
+                .on(path)
+                .hint(hint),
+        );
+    }
+}
+
+/// One entry of `fields`, in short or long form.
+pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
+    let path = fields.path_of(&entry.key);
+    let Some(source) = path::parse(&entry.key) else {
+        fields.wrong_key(
+            entry,
+            "expected a field, names joined by dots such as `address.country`, or a JSON Pointer such as `/emails/0/value`",
+            "no part of a dotted path may be empty; in a JSON Pointer `~` is written `~0`, and `/` in a name `~1`",
+        );
+        return None;
+    };
+    let long = matches!(entry.value.kind, NodeKind::Map(_));
+    let section = if long {
+        Section::open(fields.context(), &entry.value, &path, &LONG_FORM, true)
+    } else {
+        fields.clone()
+    };
+    let to = if long { "to" } else { entry.key.as_str() };
+    if long && section.entry("to").is_none() {
+        section.absent_key("to", "the internal name, such as `to: customerId`");
+        return None;
+    }
+    let expected = "an internal name of letters, digits and `_`, such as `customerId`,";
+    let name = section.parse(to, expected, |text| {
+        is_internal_name(text).then(|| text.to_owned())
+    })?;
+    let mut draft = Draft {
+        field: Field {
+            source,
+            column: Some(snake_case(&name)),
+            name,
+            kind: Kind::String,
+            required: false,
+            default: None,
+            format: None,
+            timezone: None,
+            max_length: None,
+            trim: false,
+            min: None,
+            max: None,
+            pattern: None,
+            one_of: Vec::new(),
+            weight: Decimal::ONE,
+        },
+        span: entry.key_span,
+        path,
+        kind: None,
+        default: None,
+    };
+    if !long {
+        return Some(draft);
+    }
+    draft.kind = kind(&section, "type");
+    let column = section.parse(
+        "column",
+        "the name of a column, or `false`",
+        |text| match text {
+            "false" => Some(None),
+            "true" => None,
+            _ => is_identifier(text).then(|| Some(text.to_owned())),
+        },
+    );
+    if let Some(column) = column {
+        draft.field.column = column;
+    }
+    draft.default = section
+        .value("default")
+        .map(|value| (value.text, value.plain));
+    let field = &mut draft.field;
+    field.required = section.flag("required").unwrap_or(false);
+    field.trim = section.flag("trim").unwrap_or(false);
+    field.format = section.text("format");
+    field.timezone = section.text("timezone");
+    field.weight = section
+        .parse("weight", "a number from 0 to 1000", |text| {
+            text.parse()
+                .ok()
+                .filter(|weight| (Decimal::ZERO..=Decimal::ONE_THOUSAND).contains(weight))
+        })
+        .unwrap_or(Decimal::ONE);
+    let limits = limits(&section);
+    limits.merge(field, &section);
+    Some(draft)
+}
+
+fn is_internal_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// `customerId` → `customer_id`, `HTTPStatus` → `http_status`.
+fn snake_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    let mut result = String::with_capacity(name.len() + 4);
+    for (index, letter) in letters.iter().enumerate() {
+        if letter.is_uppercase() && index > 0 {
+            let before = letters[index - 1];
+            let starts_word = before.is_lowercase()
+                || before.is_numeric()
+                || (before.is_uppercase()
+                    && letters
+                        .get(index + 1)
+                        .is_some_and(|next| next.is_lowercase()));
+            if starts_word {
+                result.push('_');
+            }
+        }
+        result.extend(letter.to_lowercase());
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_names_become_columns() {
+        for (name, column) in [
+            ("customerId", "customer_id"),
+            ("customerID", "customer_id"),
+            ("HTTPStatus", "http_status"),
+            ("address2Line", "address2_line"),
+            ("email", "email"),
+            ("already_snake", "already_snake"),
+            ("Ärger", "ärger"),
+        ] {
+            assert_eq!(snake_case(name), column, "{name}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A decision file, compiled for the input variables of a mapping: decides one record at a time.
+//!
+//! Chooses the way: the index where one rule gives the verdict, else the table, which has the words for every outcome.
+//! Knows nothing of explanations or lint, which read what is compiled here.
+
+use std::sync::OnceLock;
+
+use super::feel::eval::Frame;
+use super::feel::value::Value;
+use super::index::Index;
+use super::model::Model;
+use super::problem::Problems;
+use super::program::{Failure, Node, NodeLogic, Program};
+use super::rule_space::RuleSpace;
+use super::verdict::{self, Verdict};
+use crate::model::record::Cell;
+
+/// A decision that is ready to decide. Shared by all threads; each brings a [`Scratch`] of its own.
+#[derive(Debug)]
+pub struct Decision {
+    pub(super) program: Program,
+    index: Option<Index>,
+    /// The deciding table's conditions as sets, made when an explanation first needs them.
+    pub(super) rule_space: OnceLock<RuleSpace>,
+    pub(super) variables: Vec<String>,
+    pub(super) name: String,
+}
+
+/// Working memory, kept from record to record.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) frame: Frame,
+    failures: Vec<Failure>,
+}
+
+impl Decision {
+    /// Reads and compiles a decision file. `decision` names the one that decides, by name or id; without it, it is the
+    /// one with an output `validationResult`. `variables` are the names of the slots of input variables, in order.
+    ///
+    /// # Errors
+    /// Every mistake of the file that was found, each with its place.
+    pub fn compile(
+        xml: &str,
+        file: &str,
+        decision: Option<&str>,
+        variables: &[&str],
+    ) -> Result<Self, Problems> {
+        let model = Model::read(xml, file)?;
+        let root = verdict::choose(&model, decision)?;
+        verdict::check(&model, root)?;
+        let program = Program::compile(&model, root, variables, true)?;
+        verdict::check_literals(&model, root, &program)?;
+        let index = match program.nodes.as_slice() {
+            [
+                Node {
+                    logic: NodeLogic::Table(table),
+                    ..
+                },
+            ] => Index::of(table, variables.len()),
+            _ => None,
+        };
+        Ok(Self {
+            program,
+            index,
+            rule_space: OnceLock::new(),
+            variables: variables
+                .iter()
+                .map(|variable| (*variable).to_owned())
+                .collect(),
+            name: model.decisions[root].name.clone(),
+        })
+    }
+
+    /// The name of the decision that decides.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of the slots of input variables, in order.
+    pub fn variables(&self) -> &[String] {
+        &self.variables
+    }
+
+    /// Decides one record.
+    pub fn decide<'d>(&'d self, variables: &[Cell<'_>], scratch: &mut Scratch) -> Verdict<'d> {
+        if let Some(verdict) = self
+            .index
+            .as_ref()
+            .and_then(|index| index.decide(variables))
+        {
+            return verdict;
+        }
+        self.decide_by_table(variables, scratch)
+    }
+
+    /// Decides without the index: slower, and with words for every outcome.
+    pub(super) fn decide_by_table<'d>(
+        &'d self,
+        variables: &[Cell<'_>],
+        scratch: &mut Scratch,
+    ) -> Verdict<'d> {
+        scratch.failures.clear();
+        let frame = &mut scratch.frame;
+        frame.values.clear();
+        frame.values.resize(self.program.slots, Value::Null);
+        // What one record may cost; the scratch is kept from record to record.
+        frame.work = 0;
+        for slot in &self.program.used {
+            if let Some(cell) = variables.get(*slot) {
+                frame.values[*slot] = Value::of_cell(cell);
+            }
+        }
+        let Some((last, required)) = self.program.nodes.split_last() else {
+            return Verdict::broken("the file holds no decision");
+        };
+        for (index, node) in required.iter().enumerate() {
+            let value = node.logic.run(frame, index, &mut scratch.failures);
+            frame.values[node.slot] = frame.keep(value);
+        }
+        verdict::of_last(&self.program, last, frame, &mut scratch.failures)
+    }
+}

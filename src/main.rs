@@ -8,10 +8,6 @@ use datasync::support::{core_dumps, logging};
 
 fn main() -> ExitCode {
     let refused = core_dumps::switch_off();
-    // One TLS provider for HTTPS and PostgreSQL. It can only fail when one is installed already.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .unwrap_or_default();
     let cli = commands::parse().unwrap_or_else(|error| {
         if error.use_stderr() {
             commands::mistyped();

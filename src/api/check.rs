@@ -1,5 +1,5 @@
 //! What `check-api` reports: from the name of the host up to the fields of the first page, each step with its time and a
-//! hint. One request, nothing is changed; it stops where nothing further can be seen. No step takes longer than the
+//! hint. One request, nothing is changed; it stops where nothing further can be handshake. No step takes longer than the
 //! endpoint's timeout.
 
 use std::cell::RefCell;
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::{DATE, HeaderMap};
 use serde_json::Value;
 
-use super::certificate;
 use super::client::Client;
 use super::error::{ApiError, printable};
+use super::handshake::shake_hands;
 use super::pages::{Page, Pages, Want};
 use crate::config::path;
 use crate::config::plan::{Api, Mapping};
@@ -206,15 +206,15 @@ fn reach(api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<TcpSt
 /// The handshake, and the certificate that was shown.
 fn secure(stream: TcpStream, api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<()> {
     let started = Instant::now();
-    let seen = certificate::look(stream, host(api), patience);
+    let handshake = shake_hands(stream, host(api), patience);
     checks.push(Check {
         name: "tls",
-        ok: seen.ok,
+        ok: handshake.ok,
         seconds: started.elapsed().as_secs_f64(),
-        detail: seen.detail,
-        hint: seen.hint,
+        detail: handshake.detail,
+        hint: handshake.hint,
     });
-    seen.ok.then_some(())
+    handshake.ok.then_some(())
 }
 
 /// The addresses of a name, within the time of a step.

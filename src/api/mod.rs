@@ -4,13 +4,13 @@
 //! module ends where a page is cut into records: what is in a record is not its business.
 
 mod body;
-mod certificate;
 mod check;
 mod client;
 mod control;
 mod envelope;
 mod error;
 mod error_body;
+mod handshake;
 mod input;
 mod pace;
 mod page_metadata;
@@ -27,5 +27,4 @@ pub use client::Client;
 pub use error::{ApiError, Class};
 pub use input::split_records;
 pub use pages::{End, Page, Pages, Proof, Stats, Want};
-pub(crate) use tls::config as tls_config;
 pub use write_back::{Sender, Sent};

@@ -8,6 +8,8 @@ use std::fmt;
 
 use tokio_postgres::error::{DbError, Severity};
 
+use crate::support::tls::{self, Fault};
+
 /// What a caller does with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -27,9 +29,11 @@ pub(crate) const SKIPPED: &str = "database_skipped";
 pub struct StoreError {
     class: Class,
     kind: &'static str,
-    sqlstate: Option<String>,
-    /// What happened and, where there is one, the advice.
-    message: String,
+    sqlstate: Option<Box<str>>,
+    /// What happened and, mostly, the advice.
+    message: Box<str>,
+    /// What to do next.
+    advice: &'static str,
     constraint: Option<Box<str>>,
     column: Option<Box<str>>,
     /// The function or trigger it was raised in, when PostgreSQL told.
@@ -180,17 +184,26 @@ fn hint(kind: &str) -> &'static str {
 }
 
 /// What to do about a failed handshake. Never to switch the checks off.
-fn tls_hint(why: &str) -> &'static str {
-    if why.contains("does not support TLS") {
-        "the server offers no TLS, which DB_SSLMODE demands: its operator switches it on with ssl = on"
-    } else if why.contains("expired") || why.contains("Expired") {
-        "the server's certificate is out of date: its operator has to renew it (and check this machine's clock)"
-    } else if why.contains("not valid for name") || why.contains("NotValidForName") {
-        "let DB_HOST be the name that the certificate is for"
-    } else if why.contains("UnknownIssuer") || why.contains("CaUsedAsEndEntity") {
-        "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
-    } else {
-        hint("tls")
+fn tls_hint(error: &tokio_postgres::Error) -> &'static str {
+    match tls::error_in(error).map(Fault::of) {
+        // No handshake was begun.
+        None if error
+            .source()
+            .is_some_and(|cause| cause.to_string().contains("does not support TLS")) =>
+        {
+            "the server offers no TLS, which DB_SSLMODE demands: its operator switches it on with ssl = on"
+        }
+        Some(Fault::Expired) => {
+            "the server's certificate is out of date: its operator has to renew it (and check this machine's clock)"
+        }
+        Some(Fault::NotYetValid) => {
+            "the server's certificate is not valid yet: check this machine's clock"
+        }
+        Some(Fault::WrongName) => "let DB_HOST be the name that the certificate is for",
+        Some(Fault::UnknownIssuer) => {
+            "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
+        }
+        Some(Fault::Other) | None => hint("tls"),
     }
 }
 
@@ -201,7 +214,8 @@ impl StoreError {
             class,
             kind,
             sqlstate: None,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
+            advice: hint(kind),
             constraint: None,
             column: None,
             function: None,
@@ -298,8 +312,9 @@ impl StoreError {
         Self {
             class,
             kind,
-            sqlstate: Some(sqlstate.to_owned()),
-            message,
+            sqlstate: Some(sqlstate.into()),
+            message: message.into_boxed_str(),
+            advice: hint(kind),
             constraint: db.constraint().map(Box::from),
             column: db.column().map(Box::from),
             function,
@@ -337,11 +352,12 @@ impl StoreError {
             (_, Some(cause)) => innermost(cause),
         };
         let advice = if kind == "tls" {
-            tls_hint(&why)
+            tls_hint(error)
         } else {
             hint(kind)
         };
         let mut made = Self::new(class, kind, format!("{what}: {why}; {advice}"));
+        made.advice = advice;
         made.connection_lost = true;
         made
     }
@@ -355,12 +371,8 @@ impl StoreError {
     }
 
     /// What to do next.
-    pub fn hint(&self) -> &'static str {
-        if self.kind == "tls" {
-            tls_hint(&self.message)
-        } else {
-            hint(self.kind)
-        }
+    pub const fn hint(&self) -> &'static str {
+        self.advice
     }
 
     /// What to do with it.
@@ -409,13 +421,15 @@ impl StoreError {
         if self.class != Class::Data {
             self.class = Class::Data;
             self.kind = "database";
+            self.advice = hint(self.kind);
             self.may_be_of_a_row = false;
-            self.message = refusal(
+            let message = refusal(
                 self.sqlstate().unwrap_or_default(),
                 self.constraint(),
                 self.column(),
                 self.function(),
             );
+            self.message = message.into_boxed_str();
         }
         self
     }

@@ -9,3 +9,4 @@ pub mod progress; // the bar on a terminal
 pub mod signals; // being asked to stop: in order, or at once
 pub mod spelling; // the name that somebody probably meant
 pub mod text; // numbers and names for people
+pub mod tls; // one provider, and one judge of certificates

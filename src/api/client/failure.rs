@@ -14,6 +14,7 @@ use super::super::retry;
 use super::super::tls;
 use super::resolver::Unresolved;
 use super::{Ask, CONNECT_TIMEOUT, Client, Reached};
+use crate::support::tls::{Fault, error_in, inner};
 
 impl Client {
     /// An answer that is no success.
@@ -158,8 +159,8 @@ impl Client {
     ) -> ApiError {
         ApiError::new(
             match kind_of(error) {
-                (Kind::Connection, _) => Kind::Truncated,
-                (kind, _) => kind,
+                Kind::Connection => Kind::Truncated,
+                kind => kind,
             },
             format!(
                 "the connection to {} ended in the middle of the page ({} received)",
@@ -173,7 +174,7 @@ impl Client {
     /// A failure before the headers of the answer were complete.
     pub(super) fn transport(&self, ask: Ask<'_>, error: &reqwest::Error) -> ApiError {
         let from = self.from(ask);
-        let (kind, detail) = kind_of(error);
+        let kind = kind_of(error);
         let (what, hint) = match kind {
             Kind::Dns => (
                 format!("the name in {from} could not be resolved"),
@@ -194,10 +195,17 @@ impl Client {
                 ),
                 "the host does not answer: check the firewall, the network, and host and port in API_BASE_URL",
             ),
-            Kind::Tls => (
-                format!("no secure connection to {from}: {detail}"),
-                tls::hint(&detail),
-            ),
+            Kind::Tls => {
+                let error = error_in(error);
+                let detail = error.map(ToString::to_string).unwrap_or_default();
+                (
+                    format!(
+                        "no secure connection to {from}: {}",
+                        printable(&detail, 300)
+                    ),
+                    tls::hint(error.map_or(Fault::Other, Fault::of)),
+                )
+            }
             Kind::Reset => (
                 format!("{from} closed the connection before it answered"),
                 "run `datasync check-api`; look at the API's log and at proxies in between",
@@ -219,61 +227,53 @@ impl Client {
     }
 }
 
-/// Finds the cause in the chain of an error by type. The second part is shown only for TLS: the texts of the others may
-/// carry a URL.
-fn kind_of(error: &reqwest::Error) -> (Kind, String) {
+/// Finds the cause in the chain of an error by type.
+fn kind_of(error: &reqwest::Error) -> Kind {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     let mut found = Kind::Connection;
     while let Some(error) = cause {
-        if let Some(kind) = kind_of_link(error) {
-            match kind {
-                (Kind::Connection, _) => {}
-                // hyper wraps what the socket reported: the deeper cause is the better one.
-                (Kind::Reset, _) => found = Kind::Reset,
-                specific => return specific,
-            }
+        match kind_of_link(error) {
+            // hyper wraps what the socket reported: the deeper cause is the better one.
+            Some(Kind::Reset) => found = Kind::Reset,
+            Some(specific) => return specific,
+            None => {}
         }
-        cause = match error.downcast_ref::<io::Error>() {
-            // `source()` of a wrapping io::Error skips the error it wraps.
-            Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-            None => error.source(),
-        };
+        cause = inner(error);
     }
     if found == Kind::Connection && error.is_timeout() {
         found = Kind::Timeout;
     }
-    (found, String::new())
+    found
 }
 
-fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<(Kind, String)> {
-    let plain = |kind: Kind| Some((kind, String::new()));
+fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<Kind> {
     if error.is::<Unresolved>() {
-        return plain(Kind::Dns);
+        return Some(Kind::Dns);
     }
-    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some((Kind::Tls, printable(&tls.to_string(), 300)));
+    if error.is::<rustls::Error>() {
+        return Some(Kind::Tls);
     }
     if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
         // hyper's own predicate for this comes only with its server half; a test keeps the text honest.
         return if hyper.is_parse() && hyper.to_string().contains("too large") {
-            plain(Kind::HeadersTooLarge)
+            Some(Kind::HeadersTooLarge)
         } else if hyper.is_parse() {
-            plain(Kind::NotHttp)
+            Some(Kind::NotHttp)
         } else if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
-            plain(Kind::Reset)
+            Some(Kind::Reset)
         } else {
             None
         };
     }
     match error.downcast_ref::<io::Error>()?.kind() {
-        ErrorKind::ConnectionRefused => plain(Kind::Refused),
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => plain(Kind::Unreachable),
-        ErrorKind::TimedOut => plain(Kind::Timeout),
+        ErrorKind::ConnectionRefused => Some(Kind::Refused),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Some(Kind::Unreachable),
+        ErrorKind::TimedOut => Some(Kind::Timeout),
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
-            plain(Kind::Reset)
+            Some(Kind::Reset)
         }
         // Within a body: shorter than its length or without its last chunk.
-        ErrorKind::UnexpectedEof => plain(Kind::Reset),
+        ErrorKind::UnexpectedEof => Some(Kind::Reset),
         _ => None,
     }
 }

@@ -30,6 +30,7 @@ use super::quota::{self, Quota};
 use super::retry;
 use super::tls;
 use crate::config::plan::{Api, Endpoint, Retry};
+use crate::support::tls::https;
 
 use failure::innermost;
 use resolver::Resolver;
@@ -130,6 +131,7 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| config(format!("no event loop for HTTP: {error}")))?;
+        let tls = https(api.base_url.scheme() == "https").map_err(|error| tls::setup(&error))?;
         let http = reqwest::Client::builder()
             .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers(api, endpoint)?)
@@ -140,7 +142,7 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT.min(endpoint.timeout))
             .pool_max_idle_per_host(1)
             .dns_resolver(Resolver)
-            .tls_backend_preconfigured(tls::config(api.base_url.scheme() == "https")?)
+            .tls_backend_preconfigured(tls)
             .build()
             .map_err(|error| {
                 config(format!(

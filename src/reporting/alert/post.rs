@@ -1,11 +1,10 @@
 //! One POST with a deadline. The address is a secret: no message here holds it or any part of it.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-use crate::api;
+use crate::support::tls;
 
 /// Why it did not arrive.
 #[derive(Debug)]
@@ -32,13 +31,13 @@ pub(super) fn post(
     limit: Duration,
 ) -> Result<(), Trouble> {
     let setup = |what: &str| Trouble::new(format!("cannot be set up: {what}"), false);
-    let tls = api::tls_config(url.scheme() == "https").map_err(|error| setup(error.what()))?;
+    let config = tls::https(url.scheme() == "https").map_err(|error| setup(&error.to_string()))?;
     let client = reqwest::Client::builder()
         .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(config)
         .build()
         .map_err(|_| setup("the HTTP client"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -74,15 +73,8 @@ pub(super) fn post(
 
 /// The error in words of our own: those of the library hold the address.
 fn reason(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    while let Some(link) = cause {
-        if link.is::<rustls::Error>() {
-            return "its certificate is not accepted".to_owned();
-        }
-        cause = match link.downcast_ref::<std::io::Error>() {
-            Some(io) => io.get_ref().map(|inner| inner as _),
-            None => link.source(),
-        };
+    if tls::error_in(error).is_some() {
+        return "its certificate is not accepted".to_owned();
     }
     if error.is_connect() {
         "no connection".to_owned()

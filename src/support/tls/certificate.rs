@@ -1,0 +1,87 @@
+//! Certificates as they are read from files and shown to people.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::time::Time;
+
+/// The certificates in a PEM file, at least one, or why they cannot be had.
+pub fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| error.to_string())?;
+    if certificates.is_empty() {
+        return Err("it holds no certificate".to_owned());
+    }
+    Ok(certificates)
+}
+
+/// What a certificate says. Its texts come from the peer.
+#[derive(Debug)]
+pub struct Description {
+    /// The names it is for; where it has none, its subject.
+    pub names: Vec<String>,
+    pub issuer: String,
+    /// Days, as in `2026-01-31`.
+    pub valid_from: String,
+    pub valid_to: String,
+    /// Time until it ends; none when it has.
+    pub left: Option<Duration>,
+}
+
+impl Description {
+    /// None: it cannot be read.
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let certificate = Certificate::from_der(certificate).ok()?;
+        let tbs = &certificate.tbs_certificate;
+        let mut names = alternative_names(&certificate);
+        if names.is_empty() {
+            names.push(tbs.subject.to_string());
+        }
+        let end = tbs.validity.not_after.to_unix_duration();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        Some(Self {
+            names,
+            issuer: tbs.issuer.to_string(),
+            valid_from: day(tbs.validity.not_before),
+            valid_to: day(tbs.validity.not_after),
+            left: now.and_then(|now| end.checked_sub(now)),
+        })
+    }
+}
+
+/// The names of hosts and the addresses in the certificate's subject alternative name.
+fn alternative_names(certificate: &Certificate) -> Vec<String> {
+    let extension = certificate.tbs_certificate.get::<SubjectAltName>();
+    extension
+        .ok()
+        .flatten()
+        .map(|(_, names)| names.0.iter().filter_map(name).collect())
+        .unwrap_or_default()
+}
+
+fn name(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::DnsName(name) => Some(name.to_string()),
+        GeneralName::IpAddress(bytes) => match *bytes.as_bytes() {
+            [a, b, c, d] => Some(std::net::Ipv4Addr::new(a, b, c, d).to_string()),
+            ref long => <[u8; 16]>::try_from(long)
+                .ok()
+                .map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()),
+        },
+        _ => None,
+    }
+}
+
+fn day(time: Time) -> String {
+    i64::try_from(time.to_unix_duration().as_secs())
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .map_or_else(|| "?".to_owned(), |at| at.strftime("%F").to_string())
+}

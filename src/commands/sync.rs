@@ -49,6 +49,7 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
         since: args.since,
         shard: args.shard,
         api_down: None,
+        cases: Vec::new(),
     };
     let started = Instant::now();
     let done = run::sync(plan, &request, &signals, progress);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::pool::Pool;
-use super::shape::ShapeStats;
+use super::flow::{EXAMPLES, PoolFigures, SAMPLES};
+use super::threads::Ended;
 use super::write::{BatchResult, Shared};
 use super::{Event, Flow, Keep, Limits, Target, Task, reason};
 use crate::reporting::report::{Difference, Example};
@@ -16,20 +16,17 @@ use crate::store::{self, Batch, BatchOutcome, StoreError};
 /// Rows to insert that a dry run shows.
 const NEW_ROWS: usize = 5;
 
-/// Ids of rejected records kept as evidence.
-pub(super) const SAMPLES: usize = 10;
-/// Rejections of each reason kept as examples for the report, and the longest text of one, bytes.
-pub(super) const EXAMPLES: usize = 3;
+/// The longest text of a rejected record that is kept as an example, bytes.
 const LONGEST_EXAMPLE: usize = 16 << 10;
 
-/// The account of the run: the only place where counts become the ledger.
+/// Enters what the threads of a flow tell, and keeps in the spool what the database did not take.
 pub(super) struct Accountant<'a> {
     pub(super) flow: Flow,
     pub(super) keep: Option<Keep<'a>>,
     pub(super) limits: &'a Limits<'a>,
     pub(super) target: &'a Target<'a>,
     pub(super) shared: &'a Shared,
-    /// Where batches go whose fate has been entered.
+    /// Where batches go whose result has been entered, for their memory to be used again.
     pub(super) empties: Sender<Batch>,
 }
 
@@ -39,10 +36,10 @@ impl Accountant<'_> {
             Event::Shaped(records) => self.flow.ledger.fetched += records,
             Event::FetchFailed(error) => {
                 log::error!("{error}");
-                self.flow.api_error.get_or_insert(error);
+                self.flow.ends.api_error.get_or_insert(error);
             }
-            Event::Settled(fate, held) => {
-                let mut batch = match fate {
+            Event::Settled(result, held) => {
+                let mut batch = match result {
                     BatchResult::Written(batch, outcome, differences) => {
                         self.written(&batch, &outcome, differences);
                         batch
@@ -54,14 +51,14 @@ impl Accountant<'_> {
                 };
                 drop(held);
                 batch.clear();
-                // Enough wait already, or shaping has ended.
+                // Not taken where enough wait already, or shaping has ended.
                 drop(self.empties.try_send(*batch));
             }
             Event::Braked(stop) => {
-                log::error!("{}", stop.1);
-                self.flow.braked.get_or_insert(stop);
+                log::error!("{}", stop.sentence);
+                self.flow.ends.braked.get_or_insert(stop);
             }
-            Event::ConnectionsExhausted => self.flow.connections_exhausted = true,
+            Event::ConnectionsExhausted => self.flow.pool.connections_exhausted = true,
             Event::Ended => {}
         }
     }
@@ -90,31 +87,17 @@ impl Accountant<'_> {
         ledger.superseded += outcome.superseded;
         ledger.duplicates += outcome.duplicates;
         ledger.rejected += outcome.rejected;
-        self.flow.flagged += batch.flagged();
-        self.flow.resolved += outcome.resolved;
-        self.flow.write_seconds += outcome.seconds;
+        self.flow.counts.flagged += batch.flagged();
+        self.flow.timings.write += outcome.seconds;
         self.flow
-            .db_seconds
+            .timings
+            .batches
             .record(Duration::from_secs_f64(outcome.seconds));
         if let Task::Compare {
             differences: wanted,
         } = self.target.task
         {
-            let room = wanted.saturating_sub(self.flow.differences.len());
-            let shown = differences.into_iter().take(room);
-            self.flow.differences.extend(shown.map(|d| Difference {
-                id: d.key,
-                fields: d.fields,
-            }));
-            let room = NEW_ROWS.saturating_sub(self.flow.new_rows.len());
-            let shown = outcome.new_rows.iter().take(room);
-            self.flow.new_rows.extend(shown.map(|d| Difference {
-                id: d.key.clone(),
-                fields: d.fields.clone(),
-            }));
-            let room = wanted.saturating_sub(self.flow.messages.len());
-            let messages = outcome.messages.iter().take(room).cloned();
-            self.flow.messages.extend(messages);
+            self.show_changes(wanted, outcome, differences);
         }
         for rejection in batch.rejections() {
             let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
@@ -153,12 +136,38 @@ impl Accountant<'_> {
         }
     }
 
+    /// Of a dry run: the first changes of each kind.
+    fn show_changes(
+        &mut self,
+        wanted: usize,
+        outcome: &BatchOutcome,
+        differences: Vec<store::Difference>,
+    ) {
+        let examples = &mut self.flow.examples;
+        let room = wanted.saturating_sub(examples.differences.len());
+        let shown = differences.into_iter().take(room);
+        examples.differences.extend(shown.map(|d| Difference {
+            id: d.key,
+            fields: d.fields,
+        }));
+        let room = NEW_ROWS.saturating_sub(examples.new_rows.len());
+        let shown = outcome.new_rows.iter().take(room);
+        examples.new_rows.extend(shown.map(|d| Difference {
+            id: d.key.clone(),
+            fields: d.fields.clone(),
+        }));
+        let room = wanted.saturating_sub(examples.messages.len());
+        let messages = outcome.messages.iter().take(room).cloned();
+        examples.messages.extend(messages);
+    }
+
     fn example(&mut self, reason: &str, make: impl FnOnce() -> Example) {
-        match self.flow.examples.get_mut(reason) {
+        let known = &mut self.flow.examples.rejections;
+        match known.get_mut(reason) {
             Some(examples) if examples.len() < EXAMPLES => examples.push(make()),
             Some(_) => {}
             None => {
-                self.flow.examples.insert(reason.to_owned(), vec![make()]);
+                known.insert(reason.to_owned(), vec![make()]);
             }
         }
     }
@@ -166,93 +175,110 @@ impl Accountant<'_> {
     fn rejected(&mut self, id: &str, reason: &str, message: &str) {
         *self
             .flow
+            .counts
             .rejections_by_reason
             .entry(reason.to_owned())
             .or_default() += 1;
-        if self.flow.samples.len() < SAMPLES {
-            self.flow.samples.push(id.to_owned());
+        if self.flow.examples.samples.len() < SAMPLES {
+            self.flow.examples.samples.push(id.to_owned());
         }
         self.limits.rejections.add(id, reason, message);
     }
 
+    /// The database did not take a batch: its records go to the spool.
     pub(super) fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
         if let Some(error) = error {
-            self.flow.connections_exhausted |= error.is_crowded();
-            if self.flow.store_error.is_none() {
+            self.flow.pool.connections_exhausted |= error.is_crowded();
+            if self.flow.ends.store_error.is_none() {
                 log::error!("{error}");
-                self.flow.store_error = Some(error);
+                self.flow.ends.store_error = Some(error);
             }
             if !self.limits.continue_on_database_failure {
                 self.shared.give_up.store(true, Ordering::Relaxed);
             }
         }
+        self.flow.counts.batches_refused += 1;
         let records = batch.len() as u64;
-        self.flow.batches_refused += 1;
-        let kept = match &mut self.keep {
-            _ if self.flow.spool_error.is_some() => false,
-            None => true,
-            Some(Keep { spool, config_hash }) => {
-                let header = Header {
-                    run_id: self.target.run_id.to_string(),
-                    batch: batch.number,
-                    config_hash: (*config_hash).to_owned(),
-                    created: jiff::Timestamp::now().as_microsecond(),
-                };
-                let entries: Vec<_> = batch
-                    .records()
-                    .map(|record| (record.requested_at, record.raw))
-                    .collect();
-                match spool.keep(&header, &entries) {
-                    Ok(path) => {
-                        log::warn!(
-                            "{records} records of batch {} kept in {}",
-                            batch.number,
-                            path.display()
-                        );
-                        true
-                    }
-                    Err(error) => {
-                        log::error!("{error}");
-                        self.flow.spool_error = Some(error);
-                        self.shared.give_up.store(true, Ordering::Relaxed);
-                        false
-                    }
-                }
-            }
-        };
-        if kept {
+        if self.is_kept(batch) {
             self.flow.ledger.spooled += records;
         } else {
-            self.flow.lost_in_memory += records;
+            self.flow.counts.lost_in_memory += records;
+        }
+    }
+
+    /// Puts a batch in the spool; false when it could not be kept, then or before.
+    fn is_kept(&mut self, batch: &Batch) -> bool {
+        if self.flow.ends.spool_error.is_some() {
+            return false;
+        }
+        let Some(Keep { spool, config_hash }) = &mut self.keep else {
+            return true;
+        };
+        let header = Header {
+            run_id: self.target.run_id.to_string(),
+            batch: batch.number,
+            config_hash: (*config_hash).to_owned(),
+            created: jiff::Timestamp::now().as_microsecond(),
+        };
+        let entries: Vec<_> = batch
+            .records()
+            .map(|record| (record.requested_at, record.raw))
+            .collect();
+        match spool.keep(&header, &entries) {
+            Ok(path) => {
+                log::warn!(
+                    "{} records of batch {} kept in {}",
+                    batch.len(),
+                    batch.number,
+                    path.display()
+                );
+                true
+            }
+            Err(error) => {
+                log::error!("{error}");
+                self.flow.ends.spool_error = Some(error);
+                self.shared.give_up.store(true, Ordering::Relaxed);
+                false
+            }
         }
     }
 
     /// No more pages are wanted.
     pub(super) fn must_stop(&self) -> bool {
-        self.flow.spool_error.is_some()
-            || self.flow.braked.is_some()
-            || (self.flow.store_error.is_some() && !self.limits.continue_on_database_failure)
+        self.flow.ends.spool_error.is_some()
+            || self.flow.ends.braked.is_some()
+            || (self.flow.ends.store_error.is_some() && !self.limits.continue_on_database_failure)
     }
 
-    pub(super) fn close(mut self, stats: ShapeStats, pool: &Pool) -> Flow {
+    /// The finished account.
+    pub(super) fn close(self, ended: Ended) -> Flow {
+        let Ended {
+            stats,
+            pool,
+            broken,
+        } = ended;
+        let mut flow = self.flow;
         // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
-        self.flow.ledger.fetched -= self.flow.lost_in_memory.min(self.flow.ledger.fetched);
+        flow.ledger.fetched -= flow.counts.lost_in_memory.min(flow.ledger.fetched);
         let verdicts = stats.verdicts;
         if matches!(self.target.task, Task::Compare { .. }) && self.target.layout.is_none() {
             // Nothing came back from the database; the verdicts are known all the same.
-            self.flow.flagged = verdicts.flagged;
-            self.flow.rejections_by_reason = verdicts.rejected;
+            flow.counts.flagged = verdicts.flagged;
+            flow.counts.rejections_by_reason = verdicts.rejected;
         }
-        self.flow.for_review = verdicts.for_review;
-        self.flow.refused = verdicts.refused;
-        self.flow.transform_seconds = stats.transform;
-        self.flow.decide_seconds = stats.decide;
-        self.flow.latest_change = stats.latest_change;
-        self.flow.undated = stats.undated;
-        self.flow.db_retries = self.shared.retries.load(Ordering::Relaxed);
-        self.flow.writers = pool.largest;
-        self.flow.pool_exhausted = pool.exhausted;
-        self.flow.pool_wait_seconds = pool.waited.as_secs_f64();
-        self.flow
+        flow.examples.for_review = verdicts.for_review;
+        flow.examples.refused = verdicts.refused;
+        flow.timings.transform = stats.transform;
+        flow.timings.decide = stats.decide;
+        flow.changes = stats.changes;
+        flow.counts.db_retries = self.shared.retries.load(Ordering::Relaxed);
+        flow.pool = PoolFigures {
+            writers: pool.largest,
+            exhausted: pool.exhausted,
+            wait_seconds: pool.waited.as_secs_f64(),
+            ..flow.pool
+        };
+        flow.ends.broken = broken;
+        flow
     }
 }

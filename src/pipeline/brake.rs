@@ -1,6 +1,7 @@
 //! Brakes: a source that suddenly has nothing, or far less than before, or sends what the rules refuse, is stopped before
 //! it does harm.
 
+use super::flow::Braked;
 use crate::model::cause::BrakeCause;
 
 /// Records that are judged before the share of rejections is looked at.
@@ -22,53 +23,49 @@ pub struct Brake {
 
 impl Brake {
     /// Why a run with so many records is stopped, if it is: which brake, and a sentence.
-    pub fn on_volume(&self, records: u64) -> Option<(BrakeCause, String)> {
+    pub fn on_volume(&self, records: u64) -> Option<Braked> {
         self.compare(self.previous, records)
     }
 
     /// The same by what the API announces, before anything is written.
-    pub(super) fn on_announced(&self, records: u64) -> Option<(BrakeCause, String)> {
+    pub(super) fn on_announced(&self, records: u64) -> Option<Braked> {
         self.compare(self.previous_whole, records)
     }
 
-    fn compare(&self, before: Option<u64>, records: u64) -> Option<(BrakeCause, String)> {
+    fn compare(&self, before: Option<u64>, records: u64) -> Option<Braked> {
         let before = before.filter(|&before| before > 0)?;
         let advice = "look at the source; --accept-drop lets the run pass";
         if records == 0 && self.zero_records {
-            return Some((
-                BrakeCause::ZeroRecords,
-                format!(
+            return Some(Braked {
+                brake: BrakeCause::ZeroRecords,
+                sentence: format!(
                     "the source has no records, and had {before} in the last complete run: {advice}"
                 ),
-            ));
+            });
         }
         let drop = 1.0 - records as f64 / before as f64;
-        self.max_drop.filter(|&limit| drop > limit).map(|limit| {
-            let sentence = format!(
+        self.max_drop.filter(|&limit| drop > limit).map(|limit| Braked {
+            brake: BrakeCause::MaxDrop,
+            sentence: format!(
                 "the source has {records} records, {:.1} % less than the {before} of the last complete run, and \
                  brakes.max_drop is {:.1} %: {advice}",
                 100.0 * drop,
                 100.0 * limit
-            );
-            (BrakeCause::MaxDrop, sentence)
+            ),
         })
     }
 
     /// The same for the refused among the first records.
-    pub(super) fn on_rejections(
-        &self,
-        rejected: u64,
-        records: u64,
-    ) -> Option<(BrakeCause, String)> {
+    pub(super) fn on_rejections(&self, rejected: u64, records: u64) -> Option<Braked> {
         let limit = self.max_rejection.filter(|_| records >= FIRST)?;
         let share = rejected as f64 / FIRST as f64;
-        (share > limit).then(|| {
-            let sentence = format!(
+        (share > limit).then(|| Braked {
+            brake: BrakeCause::MaxRejection,
+            sentence: format!(
                 "{rejected} of the first {FIRST} records were rejected, and brakes.max_rejection is {:.1} %: look at \
                  `datasync validate --fetch --limit {FIRST}`; --accept-drop lets the run pass",
                 100.0 * limit
-            );
-            (BrakeCause::MaxRejection, sentence)
+            ),
         })
     }
 }
@@ -92,12 +89,12 @@ mod tests {
         assert!(
             BRAKE
                 .on_volume(499)
-                .is_some_and(|(name, _)| name == BrakeCause::MaxDrop)
+                .is_some_and(|braked| braked.brake == BrakeCause::MaxDrop)
         );
         assert!(
             BRAKE
                 .on_volume(0)
-                .is_some_and(|(name, _)| name == BrakeCause::ZeroRecords)
+                .is_some_and(|braked| braked.brake == BrakeCause::ZeroRecords)
         );
         let first = Brake {
             previous: None,

@@ -40,15 +40,15 @@ pub(super) fn fetch(
                 let Some(next) = pages.next(&client) else {
                     break;
                 };
-                let (index, sheet) = match next {
+                let (index, input) = match next {
                     Ok(page) => {
-                        let sheet = PageInput {
+                        let input = PageInput {
                             text: page.text,
                             records: page.records,
                             requested_at: page.requested_at_local_micros + clock_offset,
                             announced_total: page.announced_total,
                         };
-                        (page.index, Ok(sheet))
+                        (page.index, Ok(input))
                     }
                     // Pages are numbered from 1 in messages; an error of no page comes after all of them.
                     Err(error) => (
@@ -56,15 +56,15 @@ pub(super) fn fetch(
                         Err(error),
                     ),
                 };
-                if pages_in.send((index, sheet)).is_err() {
+                if pages_in.send((index, input)).is_err() {
                     break;
                 }
             }
         }
-        Feed::Sheets(sheets) => {
-            for (index, sheet) in sheets.iter().enumerate() {
+        Feed::Inputs(inputs) => {
+            for (index, input) in inputs.iter().enumerate() {
                 if permits.recv().is_err()
-                    || pages_in.send((index as u64, Ok(sheet.clone()))).is_err()
+                    || pages_in.send((index as u64, Ok(input.clone()))).is_err()
                 {
                     break;
                 }
@@ -125,24 +125,24 @@ impl<'e> Intake<'_, 'e> {
             return;
         }
         match page {
-            Ok(sheet) => self.shape(sheet, shaper),
+            Ok(input) => self.shape(input, shaper),
             Err(error) => self.end(Event::FetchFailed(error)),
         }
     }
 
-    fn shape(&mut self, mut sheet: PageInput, shaper: &mut Shaper<'_>) {
+    fn shape(&mut self, mut input: PageInput, shaper: &mut Shaper<'_>) {
         let brake = &self.limits.brake;
-        if let Some(stop) = sheet
+        if let Some(stop) = input
             .announced_total
             .and_then(|total| brake.on_announced(total))
         {
             return self.end(Event::Braked(stop));
         }
-        sheet
+        input
             .records
             .truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.left -= sheet.records.len() as u64;
-        let own = shaper.add(&sheet, self.limits.shard);
+        self.left -= input.records.len() as u64;
+        let own = shaper.add(&input, self.limits.shard);
         if let Some(stop) = shaper.check_rejections(brake) {
             self.end(Event::Braked(stop));
         }

@@ -14,11 +14,12 @@ use crate::decision::Scratch;
 use crate::model::record::Rejection;
 use crate::model::shard::Shard;
 use crate::reporting::report::Judged;
-use crate::store::{Batch, Columns, Keys};
+use crate::store::{Batch, Columns, Keys, NewRow};
 use crate::transform::Mapped;
 
 use super::brake::{Brake, FIRST};
 use super::decide::{Decided, Refusal, Rules, decide};
+use super::flow::{Braked, ChangeTimes};
 use super::queue::Queue;
 
 /// A record waits no longer than this for its batch to fill.
@@ -47,10 +48,7 @@ pub(super) struct ShapeStats {
     pub(super) transform: f64,
     pub(super) decide: f64,
     pub(super) verdicts: Verdicts,
-    /// The latest time of change among the records, microseconds since 1970-01-01T00:00:00Z.
-    pub(super) latest_change: Option<i64>,
-    /// Records that did not say when they were changed.
-    pub(super) undated: u64,
+    pub(super) changes: ChangeTimes,
 }
 
 /// The verdicts of a dry run, whether or not the database could be asked: counts, and the first records of each kind.
@@ -155,31 +153,30 @@ impl<'a> Shaper<'a> {
     }
 
     /// Why the run should stop by what was refused of its first records, if it should.
-    pub(super) fn check_rejections(
-        &self,
-        brake: &Brake,
-    ) -> Option<(crate::model::cause::BrakeCause, String)> {
+    pub(super) fn check_rejections(&self, brake: &Brake) -> Option<Braked> {
         brake.on_rejections(self.refused, self.decided)
     }
 
-    /// Shapes a whole sheet and sends what is full. Returns how many of its records are the shard's.
-    pub(super) fn add(&mut self, sheet: &PageInput, shard: Option<Shard>) -> u64 {
+    /// Shapes a whole input and sends what is full. Returns how many of its records are the shard's.
+    pub(super) fn add(&mut self, input: &PageInput, shard: Option<Shard>) -> u64 {
         let before = self.decided;
         let mut foreign = 0;
         let mut shaped = Mapped::new();
-        for range in &sheet.records {
-            let raw = &sheet.text[range.start as usize..range.end as usize];
+        for range in &input.records {
+            let raw = &input.text[range.start as usize..range.end as usize];
             let timed = self.sequence.is_multiple_of(TIMED);
             let start = timed.then(Instant::now);
             self.rules.transform.apply(raw, &mut shaped);
             if let Some(start) = start {
                 self.stats.transform += start.elapsed().as_secs_f64() * TIMED as f64;
             }
-            self.stats.latest_change = self.stats.latest_change.max(shaped.changed_at);
-            self.stats.undated += u64::from(shaped.changed_at.is_none());
+            self.stats.changes.absorb(ChangeTimes {
+                latest: shaped.changed_at,
+                undated: u64::from(shaped.changed_at.is_none()),
+            });
             // What other shards take counts for the watermark all the same: it has been read.
             if shard.is_none_or(|shard| shard.owns(shaped.id.as_deref())) {
-                self.settle(sheet, range, raw, &shaped, timed);
+                self.settle(input, range, raw, &shaped, timed);
                 self.decided += 1;
             } else {
                 foreign += raw.len();
@@ -196,7 +193,7 @@ impl<'a> Shaper<'a> {
     /// Decides one transformed record and puts it where it belongs.
     fn settle(
         &mut self,
-        sheet: &PageInput,
+        input: &PageInput,
         range: &Range<u32>,
         raw: &str,
         shaped: &Mapped<'_>,
@@ -213,20 +210,20 @@ impl<'a> Shaper<'a> {
                 self.stats
                     .verdicts
                     .add(id, verdict.needs_review(), &verdict.reason);
-                let pushed = self.batch().push_row(
-                    &sheet.text,
-                    range.clone(),
-                    id,
-                    &shaped.variables,
-                    verdict.validation,
-                    verdict.needs_review(),
-                    shaped.version.unwrap_or(sheet.requested_at),
-                    sheet.requested_at,
+                let pushed = self.batch().push_row(&NewRow {
+                    page: &input.text,
+                    raw: range.clone(),
+                    key: id,
+                    cells: &shaped.variables,
+                    validation: verdict.validation,
+                    flagged: verdict.needs_review(),
+                    version: shaped.version.unwrap_or(input.requested_at),
+                    requested_at: input.requested_at,
                     sequence,
-                );
+                });
                 if let Err(errors) = pushed {
                     let refusal = Refusal::of_fields(errors);
-                    let rejection = refusal.file(shaped, raw, sheet.requested_at, sequence);
+                    let rejection = refusal.file(shaped, raw, input.requested_at, sequence);
                     self.stats.verdicts.add_rejection(&rejection);
                     self.batch().push_rejection(rejection);
                 }
@@ -234,7 +231,7 @@ impl<'a> Shaper<'a> {
             }
             (Decided::Refused(refusal), _) => {
                 self.refused += u64::from(self.decided < FIRST);
-                let rejection = refusal.file(shaped, raw, sheet.requested_at, sequence);
+                let rejection = refusal.file(shaped, raw, input.requested_at, sequence);
                 self.stats.verdicts.add_rejection(&rejection);
                 self.batch().push_rejection(rejection);
                 self.send_if_full();

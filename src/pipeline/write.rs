@@ -61,6 +61,21 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(deadline: Option<Instant>, spare: Spare) -> Self {
+        Self {
+            breaker: Breaker::default(),
+            give_up: Arc::default(),
+            retries: AtomicU64::new(0),
+            deadline,
+            spare: Mutex::new(spare),
+        }
+    }
+
+    /// Takes the connections that writers have left.
+    pub(super) fn left_connections(&self) -> Spare {
+        std::mem::take(&mut *self.spare())
+    }
+
     /// They are whole whatever happened to a thread that looked for one.
     fn spare(&self) -> std::sync::MutexGuard<'_, Spare> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,7 +105,7 @@ pub struct Spare {
     pub opening: Option<Opening>,
 }
 
-/// A batch's fate.
+/// What became of a batch.
 #[derive(Debug)]
 pub(super) enum BatchResult {
     Written(Box<Batch>, BatchOutcome, Vec<Difference>),
@@ -131,7 +146,7 @@ impl<'a> BatchWriter<'a> {
     }
 
     /// Leaves its connection to whoever comes after.
-    pub(super) fn go_home(self) {
+    pub(super) fn leave_connection(self) {
         let session = self.session.filter(|session| !session.is_dead());
         let mut spare = self.shared.spare();
         // Taking leave of a surplus one needs no lock.
@@ -145,7 +160,7 @@ impl<'a> BatchWriter<'a> {
         drop(surplus);
     }
 
-    /// The fate of a batch. None: the server had no connection for this writer, and others have taken the batch back.
+    /// Writes a batch and says what became of it. None: the server had no connection for this writer, and others have taken the batch back.
     pub(super) fn settle(
         &mut self,
         mut batch: Box<Batch>,

@@ -16,7 +16,7 @@ use crate::model::cause::{Cause, Threshold};
 use crate::model::record::Ledger;
 use crate::reporting::alert;
 use crate::reporting::case::{
-    Case, CheckFound, Closing, Evidence, Fault, LocalCaseStore, Scope, Side,
+    self, Case, CheckFound, Closing, Evidence, Fault, LocalCaseStore, Scope, Side,
 };
 use crate::store::{self, CaseRow, Connection, RunEnd, RunHeader, StoreError};
 use crate::support::atomic_file;
@@ -36,17 +36,23 @@ pub struct Remark {
     pub sentence: String,
 }
 
+/// How a run has ended.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    pub exit: Exit,
+    /// Worst first.
+    pub failures: &'a [Failure],
+    /// Thresholds without an exit code.
+    pub remarks: &'a [Remark],
+}
+
 /// What is known when a run ends.
 #[derive(Debug)]
 pub struct RunSummary<'a> {
     pub plan: &'a Plan,
     pub run_id: &'a str,
-    /// Worst first.
-    pub failures: &'a [Failure],
-    /// Thresholds without an exit code.
-    pub remarks: &'a [Remark],
-    pub exit: Exit,
-    /// `retry` closes the cases itself.
+    pub ending: Ending<'a>,
+    /// It is a retry, which closes its cases itself.
     pub retrying: bool,
     /// Somebody has asked for the whole source.
     pub full: bool,
@@ -138,7 +144,7 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
             touched.push(case);
         }
     }
-    if matches!(summary.exit, Exit::Success | Exit::Threshold)
+    if matches!(summary.ending.exit, Exit::Success | Exit::Threshold)
         && !summary.retrying
         && summary.whole
         && connection.is_some()
@@ -166,8 +172,8 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
     touched.append(&mut others);
     kept.open = touched.iter().filter(|case| case.is_open()).count() as u64;
     // A retry that succeeded closes the others in a moment; who ends a run by a signal is waiting.
-    let asked = matches!(summary.exit, Exit::Interrupted | Exit::Terminated);
-    if !(asked || summary.retrying && summary.exit == Exit::Success) {
+    let asked = matches!(summary.ending.exit, Exit::Interrupted | Exit::Terminated);
+    if !(asked || summary.retrying && summary.ending.exit == Exit::Success) {
         let limit = Some(summary.closing);
         tell(
             plan,
@@ -203,7 +209,7 @@ pub fn tell(
     for ((_, mut case), delivery) in due.into_iter().zip(deliveries) {
         let mut changed = delivery.heard;
         if delivery.heard {
-            case.alerted_at = Some(crate::reporting::case::now());
+            case.alerted_at = Some(case::now());
         }
         for failure in delivery.failed {
             let text = format!("an alert was not delivered: {failure}");
@@ -222,7 +228,7 @@ pub fn tell(
 
 /// The faults a case is opened for, the one of the exit code first.
 fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
-    if matches!(summary.exit, Exit::Interrupted | Exit::Terminated) {
+    if matches!(summary.ending.exit, Exit::Interrupted | Exit::Terminated) {
         // Somebody meant it.
         return Vec::new();
     }
@@ -231,7 +237,7 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
         exit,
         cause,
         sentence,
-    } in summary.failures
+    } in summary.ending.failures
     {
         let cased = matches!(
             exit,
@@ -248,7 +254,7 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
             });
         }
     }
-    faults.extend(summary.remarks.iter().map(|remark| Fault {
+    faults.extend(summary.ending.remarks.iter().map(|remark| Fault {
         cause: Cause::Threshold(remark.threshold),
         exit_code: Exit::Success.code(),
         sentence: remark.sentence.clone(),
@@ -262,17 +268,18 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
 /// rejections has still read all of the source and written to the database.
 fn has_passed(summary: &RunSummary<'_>, case: &Case) -> bool {
     let braked = summary
+        .ending
         .failures
         .iter()
         .any(|failure| matches!(failure.cause, Cause::Brake(_)));
     let of_a_side = matches!(case.fingerprint, Cause::Api(_) | Cause::Database(_));
-    case.transient && (summary.exit == Exit::Success || (!braked && of_a_side))
+    case.transient && (summary.ending.exit == Exit::Success || (!braked && of_a_side))
 }
 
 /// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.
 fn evidence(summary: &RunSummary<'_>) -> Evidence {
     let mut checks = Vec::new();
-    let looks = !summary.failures.is_empty();
+    let looks = !summary.ending.failures.is_empty();
     if let Some(api) = summary.plan.api.as_ref().filter(|_| looks) {
         let mut hasty = api.clone();
         hasty.fetch.timeout = hasty.fetch.timeout.min(summary.patience);
@@ -297,13 +304,14 @@ fn evidence(summary: &RunSummary<'_>) -> Evidence {
     }
     Evidence {
         errors: summary
+            .ending
             .failures
             .iter()
             .map(|failure| &failure.sentence)
-            .chain(summary.remarks.iter().map(|remark| &remark.sentence))
+            .chain(summary.ending.remarks.iter().map(|remark| &remark.sentence))
             .cloned()
             .collect(),
-        ledger: crate::reporting::case::ledger_counts(summary.ledger),
+        ledger: case::ledger_counts(summary.ledger),
         samples: summary.samples.to_vec(),
         checks,
         spool_files: summary.spool_files,

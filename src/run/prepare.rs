@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::cache::Cache;
-use super::watermark::Mark;
-use super::{Purpose, Request, Run};
-use crate::api::{Pages, Want};
-use crate::config::plan::{Api, KeyChoice, Mapping, Plan};
-use crate::exit::{Exit, Misconfigured};
+use super::Run;
+use super::outcome::Outcome;
+use super::request::{Inputs, Purpose, Request};
+use super::rules::Compiled;
+use super::session::Session;
+use super::watermark::Source;
+use crate::config::plan::Plan;
+use crate::exit::Misconfigured;
 use crate::pipeline;
 use crate::spool::Spool;
-use crate::store::{self, Class, Columns, Composer, Connection, Opening, SchemaError, StoreError};
+use crate::store::{self, Class, Connection, Opening, SchemaError, StoreError};
 use crate::support::signals::Signals;
-use crate::transform::{Outgoing, Transform};
 
 /// Pauses before the database is asked again at the start.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
@@ -43,8 +44,7 @@ impl<'a> Run<'a> {
             let why = "--since needs `incremental` at the endpoint in mappings.yaml: which parameter of the API takes the time?";
             return Err(Misconfigured(why.to_owned()).into());
         }
-        let (transform, columns, composer) = compiled(&plan.mapping, api)?;
-        let decision = super::rules::compile(plan, &transform)?;
+        let mut compiled = Compiled::new(plan, api)?;
         let spool = if request.purpose == Purpose::DryRun {
             Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
         } else {
@@ -52,14 +52,7 @@ impl<'a> Run<'a> {
                 Misconfigured(format!("{error}; name another folder with --state-dir"))
             })?
         };
-        let deadline = request.deadline.map(|limit| started + limit);
-        let want = Want {
-            since: None,
-            limit: request.limit,
-            deadline,
-            next_was_named: false,
-        };
-        let mut run = Self {
+        let inputs = Inputs {
             plan,
             api,
             database,
@@ -68,123 +61,101 @@ impl<'a> Run<'a> {
             id: run_id,
             started,
             started_at: jiff::Timestamp::now().as_microsecond(),
-            deadline,
-            transform,
-            decision,
-            columns: Arc::new(columns),
-            composer,
-            delivery: None,
-            spool,
-            pages: Pages::new(api, want)?,
-            connection: None,
-            opening: None,
-            layout: None,
-            clock_offset: 0,
-            began_at: i64::MIN,
-            mark: Mark::new(api),
-            known: Cache::default(),
-            heartbeat: None,
-            accounted: Arc::default(),
-            fetched_at_all: false,
-            brake: pipeline::Brake::default(),
-            braked: false,
-            rejections: pipeline::RejectionLog::new(
-                plan.on_failure.rejection_log_level,
-                crate::support::logging::wants_everything(),
-                if request.purpose == Purpose::DryRun {
-                    "`datasync sync --dry-run -v` names all of them".to_owned()
-                } else {
-                    store::rejections::query_of(database, run_id)
-                },
-            ),
-            replayed: 0,
-            decided_again: None,
-            next_batch: 0,
-            exit: Exit::Success,
-            failures: Vec::new(),
-            remarks: Vec::new(),
-            fatal: false,
-            waiting_for: None,
+            deadline: request.deadline.map(|limit| started + limit),
         };
-        run.connect()?;
-        Ok(run)
+        let source = Source::new(&inputs)?;
+        let rejections = pipeline::RejectionLog::new(
+            plan.on_failure.rejection_log_level,
+            crate::support::logging::wants_everything(),
+            if inputs.is_dry() {
+                "`datasync sync --dry-run -v` names all of them".to_owned()
+            } else {
+                store::rejections::query_of(database, run_id)
+            },
+        );
+        let mut outcome = Outcome::default();
+        let mut session = Session::default();
+        session.connect(&inputs, &mut compiled, &mut outcome)?;
+        Ok(Self {
+            inputs,
+            session,
+            compiled,
+            source,
+            spool,
+            rejections,
+            next_batch: 0,
+            delivery: None,
+            outcome,
+        })
     }
+}
 
-    fn open(&self) -> Result<(Connection, i64), StoreError> {
-        let mut limit = self.database.connection_timeout;
-        if let Some(deadline) = self.deadline {
-            limit = limit.min(deadline.saturating_duration_since(Instant::now()));
-        }
-        let mut connection = Connection::open_unless(&self.signals.stop, self.database, limit)?;
-        connection.set_deadline(self.deadline);
-        connection.give_up_on(Arc::clone(&self.signals.stop));
-        let offset = store::log::clock_offset(&mut connection)?;
-        Ok((connection, offset))
-    }
+/// Opens a connection and reads PostgreSQL's clock: its offset from the local one.
+fn open(inputs: &Inputs<'_>) -> Result<(Connection, i64), StoreError> {
+    let limit = inputs.at_most(inputs.database.connection_timeout);
+    let stop = &inputs.signals.stop;
+    let mut connection = Connection::open_unless(stop, inputs.database, limit)?;
+    connection.set_deadline(inputs.deadline);
+    connection.give_up_on(Arc::clone(stop));
+    let offset = store::log::clock_offset(&mut connection)?;
+    Ok((connection, offset))
+}
 
-    /// Looks at the database. That it is away is not an error here; that its tables do not fit is.
-    fn connect(&mut self) -> Result<()> {
-        let mut opened = self.open();
-        // A server that is just starting, or out of slots, deserves a moment.
-        for pause in PATIENCE {
-            match &opened {
-                Err(error)
-                    if error.class() == Class::Transient && self.signals.asked().is_none() =>
-                {
-                    std::thread::sleep(pause);
-                }
-                _ => break,
+/// The same, and tries again for a moment: a server that is just starting, or out of slots, deserves it.
+fn open_patiently(inputs: &Inputs<'_>) -> Result<(Connection, i64), StoreError> {
+    let mut opened = open(inputs);
+    for pause in PATIENCE {
+        match &opened {
+            Err(error) if error.class() == Class::Transient && inputs.signals.asked().is_none() => {
+                std::thread::sleep(pause);
             }
-            opened = self.open();
+            _ => break,
         }
-        let (mut connection, offset) = match opened {
+        opened = open(inputs);
+    }
+    opened
+}
+
+impl Session {
+    /// Looks at the database. That it is away is not an error here; that its tables do not fit is.
+    fn connect(
+        &mut self,
+        inputs: &Inputs<'_>,
+        compiled: &mut Compiled,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let database = inputs.database;
+        let (mut connection, offset) = match open_patiently(inputs) {
             Ok(opened) => opened,
             Err(error) => {
-                // Without a key, what is fetched now could not even be kept apart.
-                self.fatal = error.class() == Class::Fatal
-                    || self.plan.mapping.key_choice == KeyChoice::Open;
-                self.store_failed(&error);
+                self.not_had(&error, inputs, outcome);
                 return Ok(());
             }
         };
         let began_at = jiff::Timestamp::now().as_microsecond() + offset;
-        if self.database.min_connections > 1 && self.request.purpose.fetches() {
+        if database.min_connections > 1 && inputs.request.purpose.fetches() {
             // While the tables are looked at; whoever needs it finds out whether it could be had.
-            self.opening = Opening::begin(self.database, self.database.connection_timeout)
+            self.opening = Opening::begin(database, database.connection_timeout)
                 .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
                 .ok();
         }
-        let looked = store::settled(&mut connection, self.database, &self.plan.mapping)
+        let looked = store::settled(&mut connection, database, &inputs.plan.mapping)
             .map_err(SchemaError::from)
             .and_then(|mapping| {
-                let layout = store::inspect(&mut connection, self.database, &mapping)?;
+                let layout = store::inspect(&mut connection, database, &mapping)?;
                 Ok((layout, mapping))
             });
         match looked {
             Ok((layout, mapping)) => {
-                let (transform, columns, composer) = compiled(&mapping, self.api)?;
-                self.transform = transform;
-                self.columns = Arc::new(columns.fitted(&layout));
-                self.composer = composer;
-                for (index, field) in self.plan.mapping.fields.iter().enumerate() {
-                    let width = field
-                        .column
-                        .as_deref()
-                        .and_then(|column| layout.max_characters(column));
-                    if let Some(characters) = width {
-                        self.transform.limit_length(index, characters)?;
-                    }
-                }
+                compiled.fit(&mapping, inputs.api, &layout)?;
                 self.layout = Some(layout);
                 self.clock_offset = offset;
-                self.began_at = began_at;
+                self.began_at = Some(began_at);
                 self.connection = Some(connection);
                 Ok(())
             }
             Err(SchemaError::Store(error)) => {
-                self.fatal = error.class() == Class::Fatal
-                    || self.plan.mapping.key_choice == KeyChoice::Open;
-                self.store_failed(&error);
+                self.not_had(&error, inputs, outcome);
                 Ok(())
             }
             Err(problems @ SchemaError::Mismatch(_)) => {
@@ -192,26 +163,4 @@ impl<'a> Run<'a> {
             }
         }
     }
-}
-
-/// All that is made of the mapping: how records are read, stored, and told to the API.
-fn compiled(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<Composer>)> {
-    let wrong = |error: anyhow::Error| Misconfigured(format!("{error:#}"));
-    let mut transform = Transform::new(mapping).map_err(wrong)?;
-    if let Some(incremental) = &api.incremental {
-        transform
-            .watch(&incremental.field, mapping)
-            .map_err(wrong)?;
-    }
-    let columns = Columns::new(mapping).ok_or_else(|| {
-        Misconfigured("the conflict key is mapped with `column: false`".to_owned())
-    })?;
-    let composer = match &api.update {
-        Some(update) => {
-            let outgoing = Outgoing::new(mapping, update).map_err(wrong)?;
-            Some(Composer::new(move |raw| outgoing.compose(raw)))
-        }
-        None => None,
-    };
-    Ok((transform, columns, composer))
 }

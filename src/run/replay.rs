@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::{Run, limits};
+use super::{Records, Run};
 use crate::exit::Exit;
 use crate::model::cause::{Cause, InternalCause, StateCause};
-use crate::pipeline::{self, Feed, Flow, Job, PageInput, Rules, Target, Task};
+use crate::pipeline::{Flow, PageInput};
 use crate::spool::{Entry, Opened, Waiting};
 use crate::store;
 use crate::support::progress::Progress;
@@ -26,10 +26,12 @@ enum Replayed {
 }
 
 impl Run<'_> {
-    /// Writes what earlier runs left in the spool, oldest first. A file goes only when all of it is committed.
-    pub(super) fn replay(&mut self, progress: &Progress) -> Result<()> {
+    /// Writes what earlier runs left in the spool, oldest first. A file is removed only when all of it is committed. False:
+    /// the database went away meanwhile, and what waits comes before anything new.
+    pub(super) fn replay(&mut self, progress: &Progress) -> Result<bool> {
+        let was_there = self.session.connection.is_some();
         for path in self.spool.files()? {
-            if self.signals.asked().is_some() {
+            if self.inputs.signals.asked().is_some() {
                 break;
             }
             match self.spool.open_file(&path)? {
@@ -45,11 +47,12 @@ impl Run<'_> {
                         aside.display()
                     );
                     log::error!("{sentence}");
-                    self.fail(Exit::State, Cause::State(StateCause::Damaged), &sentence);
+                    let cause = Cause::State(StateCause::Damaged);
+                    self.outcome.fail(Exit::State, cause, &sentence);
                 }
             }
         }
-        Ok(())
+        Ok(!was_there || self.session.connection.is_some())
     }
 
     /// Replays one file.
@@ -60,30 +63,27 @@ impl Run<'_> {
                 waiting.entries.len(),
                 waiting.header.run_id
             );
-            self.replayed += waiting.entries.len() as u64;
+            self.outcome.replayed += waiting.entries.len() as u64;
             self.spool.remove(waiting)?;
             return Ok(Replayed::Done);
         }
-        let flow = self.write_sheets(sheets(&waiting.entries), progress)?;
-        if let Some(error) = &flow.store_error {
-            self.store_failed(error);
+        let flow = self.write_inputs(page_inputs(&waiting.entries), progress)?;
+        if let Some(error) = &flow.ends.store_error {
             if error.may_be_of_a_row() && flow.ledger.balances() {
+                self.outcome.store_failed(error);
                 return Ok(Replayed::Refused);
             }
-            self.connection = None;
+            self.session.lost(error, &mut self.outcome);
         }
         if let Some(sentence) = flow.ledger.imbalance() {
-            self.fail(
-                Exit::Internal,
-                Cause::Internal(InternalCause::Ledger),
-                &sentence,
-            );
+            let cause = Cause::Internal(InternalCause::Ledger);
+            self.outcome.fail(Exit::Internal, cause, &sentence);
             return Ok(Replayed::Stopped);
         }
         if flow.ledger.spooled > 0 {
             return Ok(Replayed::Stopped);
         }
-        self.replayed += flow.ledger.fetched;
+        self.outcome.replayed += flow.ledger.fetched;
         self.spool.remove(waiting)?;
         Ok(Replayed::Done)
     }
@@ -92,7 +92,7 @@ impl Run<'_> {
     /// after these records were fetched has seen all of them, and what it wrote is newer.
     fn is_outdated(&mut self, waiting: &Waiting) -> Result<bool> {
         let newest = waiting.entries.iter().map(|entry| entry.requested_at).max();
-        let (None, Some(newest)) = (self.plan.mapping.version, newest) else {
+        let (None, Some(newest)) = (self.inputs.plan.mapping.version, newest) else {
             return Ok(false);
         };
         Ok(self.was_read_since(newest)?)
@@ -103,16 +103,16 @@ impl Run<'_> {
     pub(super) fn decide_again(&mut self, progress: &Progress) -> Result<Flow> {
         let mut flow = Flow::default();
         let mut after = String::new();
-        while let Some(connection) = self.connection.as_mut() {
+        while let Some(connection) = self.session.connection.as_mut() {
             let open = match store::rejections::open(
                 connection,
-                self.database,
+                self.inputs.database,
                 &after,
                 REJECTIONS_AT_ONCE,
             ) {
                 Ok(open) => open,
                 Err(error) => {
-                    flow.store_error = Some(error);
+                    flow.ends.store_error = Some(error);
                     break;
                 }
             };
@@ -125,75 +125,33 @@ impl Run<'_> {
                     raw: rejection.payload,
                 })
                 .collect();
-            let part = self.write_sheets(sheets(&entries), progress)?;
-            let failed = part.store_error.is_some() || part.ledger.spooled > 0;
+            let part = self.write_inputs(page_inputs(&entries), progress)?;
+            let failed = part.ends.store_error.is_some() || part.ledger.spooled > 0;
             flow.absorb(part);
             // What was not written is still a stored rejection: nothing of it is in the spool.
-            flow.lost_in_memory += std::mem::take(&mut flow.ledger.spooled);
-            if failed || self.signals.asked().is_some() {
+            flow.counts.lost_in_memory += std::mem::take(&mut flow.ledger.spooled);
+            if failed || self.inputs.signals.asked().is_some() {
                 break;
             }
         }
-        flow.ledger.fetched -= flow.lost_in_memory.min(flow.ledger.fetched);
-        flow.lost_in_memory = 0;
+        flow.ledger.fetched -= flow.counts.lost_in_memory.min(flow.ledger.fetched);
+        flow.counts.lost_in_memory = 0;
         Ok(flow)
     }
 
-    /// Runs records that are at hand through the flow.
-    pub(super) fn write_sheets(
-        &mut self,
-        sheets: Vec<PageInput>,
-        progress: &Progress,
-    ) -> Result<Flow> {
-        let mut spare = self.spare();
-        let target = Target {
-            database: self.database,
-            columns: Arc::clone(&self.columns),
-            layout: self.layout.as_ref(),
-            run_id: self.id,
-            clock_offset: self.clock_offset,
-            task: Task::Write,
-            composer: self.composer.as_ref(),
-            config_hash: &self.plan.config_hash,
-        };
-        let rules = Rules {
-            transform: &self.transform,
-            decision: &self.decision,
-        };
-        let limits = limits(
-            self.plan,
-            self.database,
-            self.deadline,
-            self.signals,
-            &self.rejections,
-        );
-        let shown = pipeline::Shown {
-            progress,
-            accounted: &self.accounted,
-        };
-        let mut next_batch = self.next_batch;
-        let flow = pipeline::run(Job {
-            feed: Feed::Sheets(sheets),
-            rules,
-            target,
-            limits,
-            keep: None,
-            next_batch: &mut next_batch,
-            spare: &mut spare,
-            shown,
-        });
-        self.next_batch = next_batch;
-        self.take_back(spare);
-        match flow.broken {
+    /// Takes records that are at hand through the pipeline.
+    fn write_inputs(&mut self, inputs: Vec<PageInput>, progress: &Progress) -> Result<Flow> {
+        let flow = self.run_flow(Records::AtHand(inputs), progress);
+        match flow.ends.broken {
             Some(why) => Err(anyhow::anyhow!(why)),
             None => Ok(flow),
         }
     }
 }
 
-/// A spool file as sheets: records that were requested together stay together.
-fn sheets(entries: &[Entry]) -> Vec<PageInput> {
-    let mut sheets: Vec<PageInput> = Vec::new();
+/// The entries of a spool file as pages: records that were requested together stay together.
+fn page_inputs(entries: &[Entry]) -> Vec<PageInput> {
+    let mut inputs: Vec<PageInput> = Vec::new();
     for group in entries.chunk_by(|a, b| a.requested_at == b.requested_at) {
         let mut text = String::new();
         let mut records = Vec::with_capacity(group.len());
@@ -203,12 +161,12 @@ fn sheets(entries: &[Entry]) -> Vec<PageInput> {
             records.push(start..u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
         let requested_at = group.first().map_or(0, |entry| entry.requested_at);
-        sheets.push(PageInput {
+        inputs.push(PageInput {
             text: Arc::new(text),
             records,
             requested_at,
             announced_total: None,
         });
     }
-    sheets
+    inputs
 }

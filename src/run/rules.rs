@@ -1,14 +1,94 @@
-//! The decision table of a run: compiled for the input variables that the mapping gives.
+//! What a run compiles before it begins: the mapping, and the decision table for the input variables that the
+//! mapping gives.
 //!
-//! It connects `transform` (the input variables and their types) and `decision` (the table). Moves no record.
+//! It connects `transform` (the input variables and their types), `decision` (the table) and `store` (the columns). Moves no record.
+
+use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::config::plan::{self, Plan};
+use crate::config::plan::{self, Api, Mapping, Plan};
 use crate::decision::feel::value::Kind;
 use crate::decision::{self, Decision, InputVariable, Role, Severity};
 use crate::exit::Misconfigured;
-use crate::transform::Transform;
+use crate::pipeline::Rules;
+use crate::store::{Columns, Composer, Layout};
+use crate::transform::{Outgoing, Transform};
+
+/// The mapping and the decision table of a run, compiled.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    transform: Transform,
+    decision: Decision,
+    /// What a row consists of.
+    pub(super) columns: Arc<Columns>,
+    /// Makes the messages of write-back; None: it is off.
+    pub(super) composer: Option<Composer>,
+}
+
+impl Compiled {
+    /// Compiles what mappings.yaml and the decision table say, before the tables of the database are known.
+    ///
+    /// # Errors
+    /// [`Misconfigured`].
+    pub(super) fn new(plan: &Plan, api: &Api) -> Result<Self> {
+        let (transform, columns, composer) = mapped(&plan.mapping, api)?;
+        Ok(Self {
+            decision: compile(plan, &transform)?,
+            transform,
+            columns: Arc::new(columns),
+            composer,
+        })
+    }
+
+    /// Adapts it to the tables as they are: the key that was found, the types and the lengths of the columns.
+    ///
+    /// # Errors
+    /// [`Misconfigured`].
+    pub(super) fn fit(&mut self, mapping: &Mapping, api: &Api, layout: &Layout) -> Result<()> {
+        let (transform, columns, composer) = mapped(mapping, api)?;
+        self.transform = transform;
+        self.columns = Arc::new(columns.fitted(layout));
+        self.composer = composer;
+        for (index, field) in mapping.fields.iter().enumerate() {
+            let column = field.column.as_deref();
+            if let Some(characters) = column.and_then(|column| layout.max_characters(column)) {
+                self.transform.limit_length(index, characters)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a record is judged by.
+    pub(super) const fn rules(&self) -> Rules<'_> {
+        Rules {
+            transform: &self.transform,
+            decision: &self.decision,
+        }
+    }
+}
+
+/// All that is made of the mapping: how records are read, stored, and told to the API.
+fn mapped(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<Composer>)> {
+    let wrong = |error: anyhow::Error| Misconfigured(format!("{error:#}"));
+    let mut transform = Transform::new(mapping).map_err(wrong)?;
+    if let Some(incremental) = &api.incremental {
+        transform
+            .watch(&incremental.field, mapping)
+            .map_err(wrong)?;
+    }
+    let columns = Columns::new(mapping).ok_or_else(|| {
+        Misconfigured("the conflict key is mapped with `column: false`".to_owned())
+    })?;
+    let composer = match &api.update {
+        Some(update) => {
+            let outgoing = Outgoing::new(mapping, update).map_err(wrong)?;
+            Some(Composer::new(move |raw| outgoing.compose(raw)))
+        }
+        None => None,
+    };
+    Ok((transform, columns, composer))
+}
 
 /// The input variables that the mapping gives, with their types as a table knows them.
 pub fn input_variables(transform: &Transform) -> Vec<InputVariable<'_>> {

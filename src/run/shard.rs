@@ -56,38 +56,35 @@ pub(super) fn acquire(
 }
 
 impl Run<'_> {
-    /// As `sync_log` has it.
-    pub(super) fn shard_name(&self) -> Option<String> {
-        self.request.shard.map(|shard| shard.to_string())
-    }
-
     /// Records of the last complete full run of this shard, and of the whole source.
     pub(super) fn volumes_before(&mut self) -> Result<(Option<u64>, Option<u64>), StoreError> {
-        let shard = self.shard_name();
-        let Some(connection) = self.connection.as_mut() else {
-            let known = self.known.last_complete;
+        let (database, shard) = (self.inputs.database, self.inputs.request.shard);
+        let Some(connection) = self.session.connection.as_mut() else {
+            let known = self.source.known.last_complete;
             return Ok((known, known.filter(|_| shard.is_none())));
         };
-        let own = store::log::previous_complete(connection, self.database, shard.as_deref())?;
+        let name = self.inputs.shard_name();
+        let own = store::log::previous_complete(connection, database, name.as_deref())?;
         let own = own.map(|run| run.fetched);
-        let whole = match self.request.shard {
+        let whole = match shard {
             None => own,
-            Some(shard) => whole(connection, self.database, shard)?.map(|(records, _)| records),
+            Some(shard) => whole(connection, database, shard)?.map(|(records, _)| records),
         };
         Ok((own, whole))
     }
 
     /// Has the whole source been read since then (microseconds, PostgreSQL's clock), in one run or by all shards?
     pub(super) fn was_read_since(&mut self, moment: i64) -> Result<bool, StoreError> {
-        let Some(connection) = self.connection.as_mut() else {
+        let database = self.inputs.database;
+        let Some(connection) = self.session.connection.as_mut() else {
             return Ok(false);
         };
-        if store::log::complete_run_since(connection, self.database, None, moment)? {
+        if store::log::complete_run_since(connection, database, None, moment)? {
             return Ok(true);
         }
-        Ok(match self.request.shard {
+        Ok(match self.inputs.request.shard {
             None => false,
-            Some(shard) => whole(connection, self.database, shard)?
+            Some(shard) => whole(connection, database, shard)?
                 .is_some_and(|(_, started_at)| started_at > moment),
         })
     }

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::{Purpose, Run, shard};
+use super::outcome::Outcome;
+use super::request::Inputs;
+use super::session::Session;
+use super::{Run, shard};
 use crate::exit::Busy;
 use crate::reporting::incident;
 use crate::store::lease::{self, Asked, Heartbeat};
@@ -14,21 +17,26 @@ use crate::store::{self, Class};
 /// How often `--wait` asks for the lease again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-impl Run<'_> {
-    /// False: a signal came while another run held it.
-    pub(super) fn take_lease(&mut self) -> Result<bool> {
-        let shard = self.request.shard;
-        let target = shard::lease_name(self.database, shard);
+impl Session {
+    /// Takes the lease, and waits for it as long as was asked for. False: a signal came while another run held it.
+    ///
+    /// # Errors
+    /// [`Busy`]: another run holds it.
+    pub(super) fn take_lease(
+        &mut self,
+        inputs: &Inputs<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<bool> {
+        let (database, shard) = (inputs.database, inputs.request.shard);
+        let target = shard::lease_name(database, shard);
         let who = incident::who();
-        let mut until = self.request.wait.map(|wait| Instant::now() + wait);
-        if let (Some(at), Some(deadline)) = (&mut until, self.deadline) {
-            *at = deadline.min(*at);
-        }
+        let wait = inputs.request.wait.map(|wait| inputs.at_most(wait));
+        let until = wait.map(|wait| Instant::now() + wait);
         loop {
             let Some(connection) = self.connection.as_mut() else {
                 return Ok(true);
             };
-            match shard::acquire(connection, self.database, shard, self.id, &who) {
+            match shard::acquire(connection, database, shard, inputs.id, &who) {
                 Ok(Asked::Granted { took_over }) => {
                     if let Some(before) = took_over {
                         log::warn!(
@@ -36,10 +44,10 @@ impl Run<'_> {
                         );
                     }
                     // Whoever holds the lease knows that no other run of this target is alive.
-                    let shard = shard.map(|shard| shard.to_string());
-                    if let Err(error) =
-                        store::log::abandon(connection, self.database, shard.as_deref(), self.id)
-                    {
+                    let shard = inputs.shard_name();
+                    let abandoned =
+                        store::log::abandon(connection, database, shard.as_deref(), inputs.id);
+                    if let Err(error) = abandoned {
                         log::warn!("{error}");
                     }
                     break;
@@ -48,7 +56,7 @@ impl Run<'_> {
                     // Asking once more must fit into what is left.
                     let again = Instant::now() + ASK_AGAIN;
                     let patient = until.is_some_and(|until| again < until);
-                    if self.signals.asked().is_some() {
+                    if inputs.signals.asked().is_some() {
                         return Ok(false);
                     }
                     if !patient {
@@ -64,33 +72,34 @@ impl Run<'_> {
                     std::thread::sleep(ASK_AGAIN);
                 }
                 Err(error) => {
-                    self.fatal = error.class() == Class::Fatal;
-                    self.store_failed(&error);
-                    self.connection = None;
+                    self.needs_person = error.class() == Class::Fatal;
+                    self.lost(&error, outcome);
                     return Ok(true);
                 }
             }
         }
-        let heartbeat =
-            Heartbeat::start(self.database, &target, self.id, Arc::clone(&self.accounted))
-                .context("cannot start the heartbeat of the lease")?;
+        let accounted = Arc::clone(&self.accounted);
+        let heartbeat = Heartbeat::start(database, &target, inputs.id, accounted)
+            .context("cannot start the heartbeat of the lease")?;
         self.heartbeat = Some(heartbeat);
         Ok(true)
     }
+}
 
+impl Run<'_> {
+    /// Writes the run's row in the log.
     pub(super) fn start_log(&mut self) {
         let header = self.header();
-        let Some(connection) = self.connection.as_mut() else {
+        let Some(connection) = self.session.connection.as_mut() else {
             return;
         };
-        if let Err(error) = store::log::start(connection, self.database, &header) {
-            self.store_failed(&error);
-            self.connection = None;
+        if let Err(error) = store::log::start(connection, self.inputs.database, &header) {
+            self.session.lost(&error, &mut self.outcome);
         }
     }
 
     const fn mode(&self) -> &'static str {
-        if matches!(self.request.purpose, Purpose::Retry { .. }) {
+        if self.inputs.request.purpose.is_retry() {
             "retry"
         } else {
             self.scope()
@@ -99,7 +108,7 @@ impl Run<'_> {
 
     /// How much of the source is asked for.
     pub(super) const fn scope(&self) -> &'static str {
-        if self.mark.incremental {
+        if self.source.mark.incremental {
             "incremental"
         } else {
             "full"
@@ -108,35 +117,35 @@ impl Run<'_> {
 
     /// What is known of the run when it starts.
     pub(super) fn header(&self) -> store::RunHeader {
+        let Inputs { plan, api, id, .. } = self.inputs;
         store::RunHeader {
-            run_id: self.id,
+            run_id: id,
             mode: self.mode().to_owned(),
-            shard: self.shard_name(),
-            started_at: self.started_at + self.clock_offset,
+            shard: self.inputs.shard_name(),
+            started_at: self.inputs.started_at + self.session.clock_offset,
             host: lease::host_name(),
             os_user: crate::config::user_name(),
             process_id: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            config_hash: self.plan.config_hash.clone(),
-            watermark_before: self.mark.before.clone(),
-            command: Some(self.request.command()),
+            config_hash: plan.config_hash.clone(),
+            watermark_before: self.source.mark.before.clone(),
+            command: Some(self.inputs.request.command()),
             source: Some({
-                let mut address = self.api.base_url.clone();
-                let path = address.path().trim_end_matches('/').to_owned() + &self.api.fetch.path;
+                let mut address = api.base_url.clone();
+                let path = address.path().trim_end_matches('/').to_owned() + &api.fetch.path;
                 address.set_path(&path);
                 address.to_string()
             }),
         }
     }
 
-    /// Brings home what was kept on disk while the database was away: log rows and cases.
+    /// Moves log rows and cases into the database that were kept on disk while it was away.
     pub(super) fn move_from_state_dir(&mut self) {
-        let Some(connection) = self.connection.as_mut() else {
+        let Some(connection) = self.session.connection.as_mut() else {
             return;
         };
-        if let Err(error) =
-            incident::move_from_state_dir(connection, self.plan, &self.id.to_string())
-        {
+        let Inputs { plan, id, .. } = self.inputs;
+        if let Err(error) = incident::move_from_state_dir(connection, plan, &id.to_string()) {
             log::warn!(
                 "what was noted while the database was away stays on disk for now: {error:#}"
             );

@@ -11,14 +11,50 @@
 use jiff::Timestamp;
 
 use super::cache::{self, Cache};
-use super::{Purpose, Run, shard};
+use super::request::{Inputs, Purpose};
+use super::{Run, shard};
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database};
 use crate::exit::Misconfigured;
-use crate::pipeline::Flow;
+use crate::pipeline::{Brake, ChangeTimes, Flow};
 use crate::reporting::report::Watermark;
 use crate::store::{self, StoreError};
 use crate::support::digest::Digest;
+
+/// The source: its pages, and what earlier runs have learnt of it.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) pages: Pages,
+    pub(super) mark: Mark,
+    pub(super) known: Cache,
+    /// What stops a run that reads something quite unlike the runs before.
+    pub(super) brake: Brake,
+    /// This run has begun to read it.
+    pub(super) fetched: bool,
+}
+
+impl Source {
+    pub(super) fn new(inputs: &Inputs<'_>) -> anyhow::Result<Self> {
+        let mark = Mark::new(inputs.api);
+        Ok(Self {
+            pages: Pages::new(inputs.api, want(inputs, &mark))?,
+            mark,
+            known: Cache::default(),
+            brake: Brake::default(),
+            fetched: false,
+        })
+    }
+}
+
+/// Everything that is to be fetched, not only what changed.
+fn want(inputs: &Inputs<'_>, mark: &Mark) -> Want {
+    Want {
+        since: None,
+        limit: inputs.request.limit,
+        deadline: inputs.deadline,
+        next_was_named: mark.next_was_named,
+    }
+}
 
 /// What a run knows of the watermark.
 #[derive(Debug, Default)]
@@ -28,10 +64,12 @@ pub(super) struct Mark {
     /// As `sync_state` had it when the run began, or the cache where the database was away: RFC 3339 in UTC.
     pub(super) before: Option<String>,
     after: Option<String>,
-    /// The database said what `before` is, so that the run may move it.
+    /// `before` is what the database says, so that the run may move it.
     certain: bool,
     /// Only changes are fetched.
     pub(super) incremental: bool,
+    /// Why it was not moved, where that is worth a sentence.
+    pub(super) not_moved: Option<String>,
     /// A run before this one has seen pages that name the next one.
     next_was_named: bool,
 }
@@ -95,31 +133,36 @@ fn cached_of(database: &Database) -> String {
 impl Run<'_> {
     /// Reads the watermark and asks for what changed since; once the lease is ours, so that nobody moves it meanwhile.
     pub(super) fn read_watermark(&mut self) -> anyhow::Result<()> {
-        let path = cache::path(&self.plan.state_dir, self.request.shard);
-        self.known = Cache::load(&path, &cached_of(self.database));
+        let Inputs {
+            plan,
+            api,
+            database,
+            request,
+            ..
+        } = self.inputs;
+        let path = cache::path(&plan.state_dir, request.shard);
+        self.source.known = Cache::load(&path, &cached_of(database));
         self.recall_next_pages();
-        let (Some(name), Some(incremental)) = (self.mark.name.clone(), &self.api.incremental)
+        let (Some(name), Some(incremental)) = (self.source.mark.name.clone(), &api.incremental)
         else {
             return Ok(());
         };
-        if let Some(connection) = self.connection.as_mut() {
-            match store::state::read(connection, self.database, &name) {
-                Ok(stored) => (self.mark.before, self.mark.certain) = (stored, true),
-                Err(error) => {
-                    self.store_failed(&error);
-                    self.connection = None;
-                }
+        let mark = &mut self.source.mark;
+        if let Some(connection) = self.session.connection.as_mut() {
+            match store::state::read(connection, database, &name) {
+                Ok(stored) => (mark.before, mark.certain) = (stored, true),
+                Err(error) => self.session.lost(&error, &mut self.outcome),
             }
         }
-        if !self.mark.certain {
-            let cached = self.known.watermark.as_ref();
-            self.mark.before = cached
+        if !mark.certain {
+            let cached = self.source.known.watermark.as_ref();
+            mark.before = cached
                 .filter(|(known, _)| *known == name)
                 .map(|(_, value)| value.clone());
         }
-        self.mark.after.clone_from(&self.mark.before);
-        let since = match (&self.mark.before, self.request.since) {
-            _ if self.request.full => None,
+        mark.after.clone_from(&mark.before);
+        let since = match (&mark.before, request.since) {
+            _ if request.full => None,
             (_, Some(time)) => Some(time.as_second()),
             (Some(before), None) => {
                 let overlap = i64::try_from(incremental.overlap.as_micros()).unwrap_or(i64::MAX);
@@ -132,54 +175,48 @@ impl Run<'_> {
         // Whole seconds, rounded down: what every API reads, and no later than what was asked for.
         let since = Timestamp::from_second(since).unwrap_or(Timestamp::MIN);
         log::info!("fetching what changed since {since}");
-        self.mark.incremental = true;
+        mark.incremental = true;
         let want = Want {
             since: Some(since.to_string()),
-            ..self.want()
+            ..want(&self.inputs, mark)
         };
-        self.pages = Pages::new(self.api, want)?;
+        self.source.pages = Pages::new(api, want)?;
         Ok(())
-    }
-
-    fn want(&self) -> Want {
-        Want {
-            since: None,
-            limit: self.request.limit,
-            deadline: self.deadline,
-            next_was_named: self.mark.next_was_named,
-        }
     }
 
     /// Did an earlier run with the same mapping see pages that name the next one? Then a page that names none is the last,
     /// also where a run has only one page.
     fn recall_next_pages(&mut self) {
-        let name = next_pages_name(self.api);
-        let Some(connection) = self.connection.as_mut() else {
+        let Inputs { api, database, .. } = self.inputs;
+        let name = next_pages_name(api);
+        let Some(connection) = self.session.connection.as_mut() else {
             return;
         };
-        match store::state::read(connection, self.database, &name) {
+        match store::state::read(connection, database, &name) {
             Ok(stored) => {
-                self.mark.next_was_named = stored.is_some();
-                if let (true, Ok(pages)) = (stored.is_some(), Pages::new(self.api, self.want())) {
-                    self.pages = pages;
+                let mark = &mut self.source.mark;
+                mark.next_was_named = stored.is_some();
+                if stored.is_some()
+                    && let Ok(pages) = Pages::new(api, want(&self.inputs, mark))
+                {
+                    self.source.pages = pages;
                 }
             }
-            Err(error) => {
-                self.store_failed(&error);
-                self.connection = None;
-            }
+            Err(error) => self.session.lost(&error, &mut self.outcome),
         }
     }
 
     /// Notes for later runs that pages of this source name the next one.
     pub(super) fn remember_next_pages(&mut self) {
-        if self.mark.next_was_named || !self.pages.stats().next_was_named {
+        if self.source.mark.next_was_named || !self.source.pages.stats().next_was_named {
             return;
         }
-        let name = next_pages_name(self.api);
-        if let Some(connection) = self.connection.as_mut()
-            && let Err(error) =
-                store::state::put(connection, self.database, &name, "named", self.id)
+        let Inputs {
+            api, database, id, ..
+        } = self.inputs;
+        let name = next_pages_name(api);
+        if let Some(connection) = self.session.connection.as_mut()
+            && let Err(error) = store::state::put(connection, database, &name, "named", id)
         {
             log::info!("that pages name the next one could not be noted: {error}");
         }
@@ -189,27 +226,39 @@ impl Run<'_> {
     /// at once a row can move from one that is still to come to one that was read already, and nobody would come back
     /// for it.
     pub(super) fn fetch_threads(&self) -> u32 {
-        if self.mark.name.is_some() {
+        if self.source.mark.name.is_some() {
             1
         } else {
-            self.api.pagination.concurrency
+            self.inputs.api.pagination.concurrency
         }
     }
 
     /// Moves the watermark, if everything before its new place has been seen and stored. Returns a remark when not.
-    pub(super) fn move_watermark(&mut self, flow: &Flow, complete: bool) -> Option<String> {
-        let name = self.mark.name.as_ref()?;
-        let stats = self.pages.stats();
-        let asked_to = self.request.since.is_none()
-            && self.request.limit.is_none()
-            && self.request.purpose != Purpose::DryRun;
+    pub(super) fn move_watermark(
+        &mut self,
+        changes: ChangeTimes,
+        complete: bool,
+    ) -> Option<String> {
+        let Inputs {
+            api,
+            database,
+            request,
+            id,
+            ..
+        } = self.inputs;
+        let mark = &mut self.source.mark;
+        let name = mark.name.as_ref()?;
+        let stats = self.source.pages.stats();
+        let asked_to = request.since.is_none()
+            && request.limit.is_none()
+            && request.purpose != Purpose::DryRun;
         let waiting = self.spool.files().map_or(true, |files| !files.is_empty());
-        if !(asked_to && complete && stats.is_complete() && self.mark.certain) || waiting {
+        if !(asked_to && complete && stats.is_complete() && mark.certain) || waiting {
             return None;
         }
-        let field = self.api.incremental.as_ref()?.field.join(".");
-        let Some(latest) = flow.latest_change else {
-            return (flow.undated > 0).then(|| {
+        let field = api.incremental.as_ref()?.field.join(".");
+        let Some(latest) = changes.latest else {
+            return (changes.undated > 0).then(|| {
                 format!(
                     "no record says in `{field}` when it was changed: the watermark stays where it was; if its times are \
                      not RFC 3339, map the field: `{field}: {{ to: changedAt, type: datetime, format: …, timezone: …, \
@@ -217,21 +266,20 @@ impl Run<'_> {
                 )
             });
         };
-        if flow.undated > 0 {
+        if changes.undated > 0 {
             log::warn!(
                 "{} records do not say in `{field}` when they were changed; the watermark is made of the others",
-                flow.undated
+                changes.undated
             );
         }
         let latest = latest
-            .min(self.began_at)
+            .min(self.session.began_at.unwrap_or(i64::MIN))
             .min(stats.first_asked_at.unwrap_or(i64::MAX));
-        let before = self.mark.before.as_deref();
+        let before = mark.before.as_deref();
         let after = Timestamp::from_microsecond(latest).ok()?.to_string();
-        let connection = self.connection.as_mut()?;
-        if let Some(shard) = self.request.shard {
+        let connection = self.session.connection.as_mut()?;
+        if let Some(shard) = request.shard {
             let marks = (before, after.as_str());
-            let (database, id) = (self.database, self.id);
             let moved = shard::advance_together(connection, database, name, shard, marks, id)
                 .and_then(|reached| Ok((reached, store::state::read(connection, database, name)?)));
             return match moved {
@@ -239,7 +287,7 @@ impl Run<'_> {
                     log::info!(
                         "{reached} of {of} shards have seen all from this watermark; it moves when all have"
                     );
-                    self.mark.after = stored;
+                    mark.after = stored;
                     None
                 }
                 Err(error) => Some(not_moved(&error)),
@@ -248,9 +296,9 @@ impl Run<'_> {
         if before.is_some_and(|before| micros(before, name).is_ok_and(|before| before >= latest)) {
             return None;
         }
-        match store::state::advance(connection, self.database, name, before, &after, self.id) {
+        match store::state::advance(connection, database, name, before, &after, id) {
             Ok(true) => {
-                self.mark.after = Some(after);
+                mark.after = Some(after);
                 None
             }
             Ok(false) => Some(
@@ -261,22 +309,24 @@ impl Run<'_> {
         }
     }
 
-    /// Notes for a run without the database what this one knows.
+    /// Notes on disk, for a run without the database, what this one knows.
     pub(super) fn remember(&self, complete: bool, flow: &Flow) {
-        if self.connection.is_none() {
+        if self.session.connection.is_none() {
             return;
         }
-        let path = cache::path(&self.plan.state_dir, self.request.shard);
-        let mut known = self.known.clone();
-        if self.mark.certain {
-            known.watermark = self.mark.name.clone().zip(self.mark.after.clone());
+        let Inputs { plan, request, .. } = self.inputs;
+        let path = cache::path(&plan.state_dir, request.shard);
+        let source = &self.source;
+        let mut known = source.known.clone();
+        if source.mark.certain {
+            known.watermark = source.mark.name.clone().zip(source.mark.after.clone());
         }
-        let full = complete && !self.mark.incremental && self.request.purpose == Purpose::Sync;
+        let full = complete && !source.mark.incremental && request.purpose == Purpose::Sync;
         known.last_complete = full
             .then_some(flow.ledger.fetched)
-            .or(self.brake.previous)
+            .or(source.brake.previous)
             .or(known.last_complete);
-        if known != self.known
+        if known != source.known
             && let Err(error) = known.save(&path)
         {
             log::warn!("cannot note the watermark in {}: {error}", path.display());

@@ -27,7 +27,7 @@ pub mod upsert; // all SQL of the write path
 
 use crate::config::plan::Database;
 
-pub use batch::{Batch, Columns, Keys};
+pub use batch::{Batch, Columns, Keys, NewRow};
 pub use cases::CaseRow;
 pub use check::{Findings, check};
 pub use connect::{Connection, Opening};

@@ -215,7 +215,7 @@ impl Parts {
         let rejections = RejectionLog::new(log::Level::Trace, false, String::new());
         let mut next_batch = 0;
         let job = Job {
-            feed: Feed::Sheets(sheets),
+            feed: Feed::Inputs(sheets),
             rules: Rules {
                 transform: &self.transform,
                 decision: &self.decision,
@@ -254,7 +254,7 @@ impl Parts {
             },
         };
         let flow = pipeline::run(job);
-        assert_eq!(flow.broken, None);
+        assert_eq!(flow.ends.broken, None);
         assert!(flow.ledger.balances(), "{:?}", flow.ledger);
         witness.confirm(run_id, &flow.ledger);
         flow

@@ -20,7 +20,7 @@ use std::time::Duration;
 use datasync::config::plan::{self, Field, KeyChoice, Kind, Mapping, QualityScore, SslMode};
 use datasync::config::secret::Secret;
 use datasync::model::record::{Cell, FieldError, Rejection, Validation};
-use datasync::store::{self, Batch, BatchOutcome, Columns, Connection, StoreError, Writer};
+use datasync::store::{self, Batch, BatchOutcome, Columns, Connection, NewRow, StoreError, Writer};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -171,17 +171,17 @@ fn push_cells(
     let page = Arc::new(raw(key, name));
     let length = u32::try_from(page.len()).unwrap();
     batch
-        .push_row(
-            &page,
-            0..length,
+        .push_row(&NewRow {
+            page: &page,
+            raw: 0..length,
             key,
             cells,
-            Validation::Valid,
-            false,
-            at,
-            at,
+            validation: Validation::Valid,
+            flagged: false,
+            version: at,
+            requested_at: at,
             sequence,
-        )
+        })
         .unwrap();
 }
 

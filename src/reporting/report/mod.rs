@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::model::cause::Cause;
 use crate::model::record::{Ledger, Message, WriteBackLedger};
 use crate::support::histogram::Histogram;
 use crate::support::text::{clean, counted, grouped};
@@ -144,6 +145,9 @@ pub struct Report {
     pub spool: SpoolUse,
     /// Cases that are open at the end, as far as they are known.
     pub open_cases: u64,
+    /// Cases that a retry has closed: id and cause.
+    #[serde(skip)]
+    pub closed_cases: Vec<(String, Cause)>,
     pub alerts: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,

@@ -38,6 +38,27 @@ pub(crate) struct Row {
     pub(crate) resolves: bool,
 }
 
+/// A row to be added to a batch.
+#[derive(Debug)]
+pub struct NewRow<'a> {
+    pub page: &'a Arc<String>,
+    /// Where the record's text is in `page`.
+    pub raw: Range<u32>,
+    pub key: &'a str,
+    /// Those of all mapped fields, in the mapping's order.
+    pub cells: &'a [Cell<'a>],
+    pub validation: Validation,
+    /// A person is to review it.
+    pub flagged: bool,
+    /// The row's freshness: the mapped version field, or `requested_at` without one; microseconds since
+    /// 1970-01-01T00:00:00Z.
+    pub version: i64,
+    /// When its page was requested, microseconds since 1970-01-01T00:00:00Z.
+    pub requested_at: i64,
+    /// Position in the run, so that the later of two equals can be told.
+    pub sequence: u64,
+}
+
 /// A record of a batch as the spool keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept<'a> {
@@ -141,39 +162,23 @@ impl Batch {
         self.sealed = false;
     }
 
-    /// Adds a row.
-    ///
-    /// `cells` are those of all mapped fields, in the mapping's order. `raw` is where the record's text is in `page`.
-    /// `version` is the row's freshness: the mapped version field, or `requested_at` without one (both microseconds
-    /// since 1970-01-01T00:00:00Z). On errors (values that their columns cannot hold) the batch is as it was before.
-    #[allow(clippy::too_many_arguments)]
-    pub fn push_row(
-        &mut self,
-        page: &Arc<String>,
-        raw: Range<u32>,
-        key: &str,
-        cells: &[Cell<'_>],
-        validation: Validation,
-        flagged: bool,
-        version: i64,
-        requested_at: i64,
-        sequence: u64,
-    ) -> Result<(), Vec<FieldError>> {
+    /// Adds a row. On errors (values that their columns cannot hold) the batch is as it was before.
+    pub fn push_row(&mut self, row: &NewRow<'_>) -> Result<(), Vec<FieldError>> {
         let (fields, data) = (self.fields.len(), self.data.len());
-        match self.encode_row(cells, validation, flagged, version) {
+        match self.encode_row(row) {
             Ok(()) => {
-                let page = self.page_index(page);
-                let key = self.push_key(key);
-                self.texts += raw.len();
+                let page = self.page_index(row.page);
+                let key = self.push_key(row.key);
+                self.texts += row.raw.len();
                 self.rows.push(Row {
                     fields,
                     page,
-                    raw,
+                    raw: row.raw.clone(),
                     key,
-                    version,
-                    requested_at,
-                    sequence,
-                    flagged,
+                    version: row.version,
+                    requested_at: row.requested_at,
+                    sequence: row.sequence,
+                    flagged: row.flagged,
                     resolves: true,
                 });
                 self.sealed = false;
@@ -195,21 +200,15 @@ impl Batch {
         start..to_u32(keys.len())
     }
 
-    fn encode_row(
-        &mut self,
-        cells: &[Cell<'_>],
-        validation: Validation,
-        flagged: bool,
-        version: i64,
-    ) -> Result<(), Vec<FieldError>> {
+    fn encode_row(&mut self, row: &NewRow<'_>) -> Result<(), Vec<FieldError>> {
         let mut errors = Vec::new();
         let columns = &self.columns;
         let mapped = columns.mapped.iter().map(|stored| {
-            let cell = cells.get(stored.field).unwrap_or(&Cell::Null);
+            let cell = row.cells.get(stored.field).unwrap_or(&Cell::Null);
             (stored.source.as_str(), cell)
         });
-        let status = Cell::Text(validation.as_str().into());
-        let (flag, time) = (Cell::Boolean(flagged), Cell::DateTime(version));
+        let status = Cell::Text(row.validation.as_str().into());
+        let (flag, time) = (Cell::Boolean(row.flagged), Cell::DateTime(row.version));
         let kept = KEPT
             .map(|(name, _)| name)
             .into_iter()

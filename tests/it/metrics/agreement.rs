@@ -3,18 +3,26 @@
 use serde_json::Value;
 
 use super::{api, expect, place, read, texts};
-use crate::support::Workplace;
+use crate::support::command::{Finished, finish};
 use crate::support::http::{Fault, Reply, Server};
-use crate::support::postgres::Database;
+use crate::support::postgres::{Cluster, Database};
+use crate::support::{Workplace, until};
 
 /// Runs a command that is a run, and compares everything that is told of it. Its report.
 #[track_caller]
 fn told_alike(place: &Workplace, database: &Database, arguments: &[&str], code: i32) -> Value {
     let finished = place.run(&[arguments, &["--output", "json"]].concat());
+    let report = told_to_the_outside(place, &finished, code);
+    logged_alike(place, database, &report);
+    report
+}
+
+/// Compares exit code, JSON and metrics of a run. Its report.
+#[track_caller]
+fn told_to_the_outside(place: &Workplace, finished: &Finished, code: i32) -> Value {
     finished.expect(code);
     let report = finished.json();
-    let status = report["status"].as_str().unwrap().to_owned();
-    let run_id = report["run_id"].as_str().unwrap();
+    let status = report["status"].as_str().unwrap();
     assert_eq!(report["exit_code"], code, "{report}");
     // What write-back fails of is stored by then.
     let told_back = report["errors_by_type"].to_string().contains("write_back");
@@ -22,20 +30,27 @@ fn told_alike(place: &Workplace, database: &Database, arguments: &[&str], code: 
         status != "success" || matches!(code, 0 | 5) || told_back,
         "exit {code} is no success: {report}"
     );
-    let row = database.one(&format!(
-        "SELECT lower(status) || ' ' || exit_code FROM sync_log WHERE sync_id = '{run_id}'"
-    ));
-    assert_eq!(row, format!("{status} {code}"), "{report}");
-    let history = place.run(&["history", "--output", "json"]).json();
-    let past = &history["runs"][0];
-    assert_eq!(past["run_id"], run_id, "{history}");
-    assert_eq!(past["status"], status.as_str(), "{history}");
-    assert_eq!(past["exit_code"], code, "{history}");
     let metrics = read(place);
     expect(&metrics, "datasync_last_run_exit_code", f64::from(code));
     let outcome = format!("datasync_last_run_outcome{{outcome=\"{status}\"}}");
     expect(&metrics, &outcome, 1.0);
     report
+}
+
+/// Compares what `sync_log` and `history` say of a run with its report.
+#[track_caller]
+fn logged_alike(place: &Workplace, database: &Database, report: &Value) {
+    let run_id = report["run_id"].as_str().unwrap();
+    let (status, code) = (report["status"].as_str().unwrap(), &report["exit_code"]);
+    let row = database.one(&format!(
+        "SELECT lower(status) || ' ' || exit_code FROM sync_log WHERE sync_id = '{run_id}'"
+    ));
+    assert_eq!(row, format!("{status} {code}"), "{report}");
+    let history = place.run(&["history", "--output", "json"]).json();
+    let runs = history["runs"].as_array().unwrap();
+    let past = runs.iter().find(|past| past["run_id"] == run_id).unwrap();
+    assert_eq!(past["status"], status, "{history}");
+    assert_eq!(past["exit_code"], *code, "{history}");
 }
 
 #[test]
@@ -72,6 +87,97 @@ fn a_run_is_told_alike_however_it_ends() {
     assert_eq!(report["status"], "success");
     let report = told_alike(&place, &database, &["retry"], 5);
     assert_eq!(report["status"], "success");
+}
+
+/// The log rows wait on disk and are moved by the next run that reaches the database.
+#[test]
+fn a_run_without_a_database_is_told_alike_once_it_is_back() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let good = api(9_000);
+    let place = place(&good, &database);
+    place.edit("mappings.yaml", "size: 100 ", "size: 1000 ");
+    cluster.stop("fast");
+    let finished = place.run(&["sync", "--limit", "500", "--output", "json"]);
+    let spooled = told_to_the_outside(&place, &finished, 4);
+    assert_eq!(spooled["status"], "partial", "{spooled}");
+    let finished = place.run(&["sync", "--output", "json"]);
+    let waiting = told_to_the_outside(&place, &finished, 4);
+    assert_eq!(
+        waiting["status"], "failed",
+        "nothing was fetched: {waiting}"
+    );
+    std::fs::remove_dir_all(place.state().join("spool")).unwrap();
+    place.edit("mappings.yaml", "max_bytes: 1GiB", "max_bytes: 1MiB");
+    let finished = place.run(&["sync", "--output", "json"]);
+    let full = told_to_the_outside(&place, &finished, 6);
+    assert_eq!(full["status"], "partial", "{full}");
+    cluster.start();
+    told_alike(&place, &database, &["sync"], 0);
+    for report in [spooled, waiting, full] {
+        logged_alike(&place, &database, &report);
+    }
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_is_told_alike() {
+    for (signal, code) in [
+        (rustix::process::Signal::INT, 130),
+        (rustix::process::Signal::TERM, 143),
+    ] {
+        let database = Database::new();
+        let slow = Server::new().records(texts(400)).held_after(2).start();
+        let place = place(&slow, &database);
+        place.edit("mappings.yaml", "concurrency: 4", "concurrency: 1");
+        let child = place.start(&["sync", "--output", "json"]);
+        until("a third request", || slow.requests().len() >= 3);
+        crate::support::signal(signal, child.id());
+        let report = told_to_the_outside(&place, &finish(child), code);
+        assert_eq!(report["status"], "partial", "{report}");
+        logged_alike(&place, &database, &report);
+    }
+}
+
+/// The run that is at work says how it ends; the other one has nothing to log.
+#[test]
+fn a_run_that_finds_another_at_work_leaves_no_row() {
+    let database = Database::new();
+    let slow = Server::new().records(texts(30)).held_after(0).start();
+    let place = place(&slow, &database);
+    let first = place.start(&["sync", "--output", "json"]);
+    until("a request", || !slow.requests().is_empty());
+    let second = place.run(&["sync", "--output", "json"]);
+    second.expect(75);
+    assert_eq!(second.json()["exit_code"], 75, "{second}");
+    let metrics = read(&place);
+    expect(&metrics, "datasync_last_run_exit_code", 75.0);
+    expect(&metrics, "datasync_last_run_outcome{outcome=\"busy\"}", 1.0);
+    slow.let_go();
+    let report = told_to_the_outside(&place, &finish(first), 0);
+    logged_alike(&place, &database, &report);
+    assert_eq!(database.one("SELECT count(*)::text FROM sync_log"), "1");
+}
+
+/// Something in the state directory cannot be read when the retry is over: what it wrote is written, and everybody is told
+/// that the rest is not known.
+#[test]
+fn a_retry_whose_cases_cannot_be_read_is_told_alike() {
+    let database = Database::new();
+    let broken = Server::new().always(Fault::Status(403)).start();
+    let place = place(&broken, &database);
+    told_alike(&place, &database, &["sync"], 3);
+    let unreadable = place.state().join("cases").join("unreadable.json");
+    let good = Server::new()
+        .records(texts(20))
+        .script(move |_| {
+            std::fs::create_dir_all(&unreadable).unwrap();
+            None
+        })
+        .start();
+    let place = place.with_api(good.url());
+    let report = told_alike(&place, &database, &["retry"], 6);
+    assert_eq!(report["status"], "partial", "{report}");
+    assert_eq!(report["ledger"]["inserted"], 18, "{report}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod keys;
 
 use datasync::config::plan::{Kind, Mapping};
 use datasync::model::record::{Cell, FieldError, Validation};
-use datasync::store::{self, Batch, BatchOutcome, Connection};
+use datasync::store::{self, Batch, BatchOutcome, Connection, NewRow};
 use std::sync::Arc;
 
 use super::{Bench, LIMIT, SECOND, T0, field, figures, mapping_of, plan_of};
@@ -256,17 +256,17 @@ fn database() -> Database {
 
 fn push(batch: &mut Batch, key: &str, value: &Cell<'_>, at: i64) -> Result<(), Vec<FieldError>> {
     let page = Arc::new("{}".to_owned());
-    batch.push_row(
-        &page,
-        0..2,
+    batch.push_row(&NewRow {
+        page: &page,
+        raw: 0..2,
         key,
-        &[Cell::Text(key.into()), value.clone()],
-        Validation::Valid,
-        false,
-        at,
-        at,
-        0,
-    )
+        cells: &[Cell::Text(key.into()), value.clone()],
+        validation: Validation::Valid,
+        flagged: false,
+        version: at,
+        requested_at: at,
+        sequence: 0,
+    })
 }
 
 /// Compares and then writes the same rows, as a new run: both say the same.
@@ -413,17 +413,17 @@ fn every_field_that_does_not_fit_is_named() {
     let mut bench = Bench::new(&database, &mapping);
     let mut batch = bench.batch();
     let errors = batch
-        .push_row(
-            &Arc::new("{}".to_owned()),
-            0..2,
-            "a",
-            &[text("a"), decimal("0.5"), text("ab")],
-            Validation::Valid,
-            false,
-            T0,
-            T0,
-            0,
-        )
+        .push_row(&NewRow {
+            page: &Arc::new("{}".to_owned()),
+            raw: 0..2,
+            key: "a",
+            cells: &[text("a"), decimal("0.5"), text("ab")],
+            validation: Validation::Valid,
+            flagged: false,
+            version: T0,
+            requested_at: T0,
+            sequence: 0,
+        })
         .unwrap_err();
     let fields: Vec<_> = errors.iter().map(|error| error.field.as_ref()).collect();
     assert_eq!(fields, ["number", "letter"]);

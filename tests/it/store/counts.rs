@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datasync::config::plan::{Field, Kind};
 use datasync::model::record::{Cell, Validation};
+use datasync::store::NewRow;
 
 use super::{
     Bench, SECOND, T0, customers, field, figures, identity_of, push, raw, rejection, versions_of,
@@ -122,17 +123,17 @@ fn a_mapped_version_is_content_and_guards() {
         ];
         let length = u32::try_from(page.len()).unwrap();
         batch
-            .push_row(
-                &page,
-                0..length,
-                "a",
-                &cells,
-                Validation::Warning,
-                true,
+            .push_row(&NewRow {
+                page: &page,
+                raw: 0..length,
+                key: "a",
+                cells: &cells,
+                validation: Validation::Warning,
+                flagged: true,
                 version,
-                at,
-                0,
-            )
+                requested_at: at,
+                sequence: 0,
+            })
             .unwrap();
         figures(&bench.write(batch).unwrap())
     };

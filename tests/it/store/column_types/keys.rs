@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datasync::config::plan::Kind;
 use datasync::model::record::{Cell, Validation};
+use datasync::store::NewRow;
 
 use super::super::{Bench, SECOND, T0, field, figures, mapping_of, plan_of};
 use super::{database, text};
@@ -61,17 +62,17 @@ fn keys_of_any_type_are_known_again_without_being_sent() {
                 };
                 let page = Arc::new("{}".to_owned());
                 batch
-                    .push_row(
-                        &page,
-                        0..2,
-                        &spelled,
-                        &[cell, text("x")],
-                        Validation::Valid,
-                        false,
-                        at,
-                        at,
-                        0,
-                    )
+                    .push_row(&NewRow {
+                        page: &page,
+                        raw: 0..2,
+                        key: &spelled,
+                        cells: &[cell, text("x")],
+                        validation: Validation::Valid,
+                        flagged: false,
+                        version: at,
+                        requested_at: at,
+                        sequence: 0,
+                    })
                     .unwrap();
             }
             assert_eq!(
@@ -105,17 +106,17 @@ fn keys_that_are_one_number_are_one_row_however_they_are_spelled() {
     for (sequence, key) in ["7", "10", "007", "9"].into_iter().enumerate() {
         let page = Arc::new("{}".to_owned());
         batch
-            .push_row(
-                &page,
-                0..2,
+            .push_row(&NewRow {
+                page: &page,
+                raw: 0..2,
                 key,
-                &[text(key), text(key)],
-                Validation::Valid,
-                false,
-                T0,
-                T0,
-                sequence as u64,
-            )
+                cells: &[text(key), text(key)],
+                validation: Validation::Valid,
+                flagged: false,
+                version: T0,
+                requested_at: T0,
+                sequence: sequence as u64,
+            })
             .unwrap();
     }
     assert_eq!(figures(&bench.write(batch).unwrap()), [3, 0, 0, 0, 1, 0]);

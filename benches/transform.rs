@@ -55,7 +55,7 @@ fn customers() -> Mapping {
     Mapping {
         fields,
         key: 0,
-        key_choice: KeyChoice::Said,
+        key_choice: KeyChoice::Settled,
         version: None,
         quality_score: QualityScore {
             field: Some(4),

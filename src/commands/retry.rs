@@ -80,7 +80,7 @@ fn anything_waits(plan: &Plan, connection: Option<&mut Connection>) -> Result<bo
     }
     let database = plan.database()?;
     Ok(match connection {
-        Some(connection) if !database.owed.is_empty() => {
+        Some(connection) if !database.write_back.is_empty() => {
             store::outbox::extent(connection, database, None)
                 .is_ok_and(|(messages, _)| messages > 0)
         }

@@ -180,7 +180,7 @@ impl<'a> Judge<'a> {
         let database = self.plan.database()?;
         let mut connection = Connection::open(database, database.connection_timeout)?;
         let mapping = store::settled(&mut connection, database, &self.plan.mapping)?;
-        if mapping.key_choice != KeyChoice::Said {
+        if mapping.key_choice != KeyChoice::Settled {
             let why = "the conflict key is not known: `datasync check-db` says what to write";
             return Err(Misconfigured(why.to_owned()).into());
         }

@@ -48,7 +48,7 @@ pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
     section
 }
 
-/// Where the array of records is: also wanted for records that come from a file.
+/// Where the array of records is in a page. Also used for records that come from a file.
 pub(super) fn records(api: &Section<'_>) -> Option<Vec<String>> {
     let fetch = endpoints(api).section("fetch", &[&ENDPOINT_KEYS[..], &FETCH_KEYS[..]].concat());
     fetch
@@ -57,7 +57,7 @@ pub(super) fn records(api: &Section<'_>) -> Option<Vec<String>> {
         .filter(|path| *path != ["auto"])
 }
 
-/// The source; `None` when something needed is missing (and noted).
+/// The source; `None` when something needed is missing, which has been reported.
 pub(super) fn api(
     section: &Section<'_>,
     max_retries: Option<u32>,

@@ -1,4 +1,4 @@
-//! Types, limits and defaults of one field: what is said in `fields` and in a schema, and whether it goes together.
+//! Types, limits and defaults of one field: reads them in `fields` and in a schema, and checks that they fit together.
 
 use jiff::Timestamp;
 use jiff::fmt::strtime;
@@ -20,7 +20,7 @@ pub(super) fn kind(section: &Section<'_>, key: &str) -> Option<Kind> {
             ("string", Kind::String),
             ("integer", Kind::Integer),
             ("decimal", Kind::Decimal),
-            // The convention's other word for it.
+            // Files in the convention call it so, too.
             ("number", Kind::Decimal),
             ("boolean", Kind::Boolean),
             ("date", Kind::Date),
@@ -32,7 +32,7 @@ pub(super) fn kind(section: &Section<'_>, key: &str) -> Option<Kind> {
     )
 }
 
-/// Limits, as said in one place.
+/// The limits that one place of the file gives to a field.
 #[derive(Default)]
 pub(super) struct Limits {
     max_length: Option<usize>,
@@ -45,7 +45,7 @@ pub(super) struct Limits {
 impl Limits {
     pub const KEYS: [&str; 5] = ["min", "max", "max_length", "pattern", "one_of"];
 
-    /// Adds them to a field; the same limit said differently in two places is a mistake.
+    /// Adds them to a field. Two places that give different values for one limit are a mistake.
     pub fn merge(self, field: &mut Field, section: &Section<'_>) {
         fn one<T: PartialEq>(
             section: &Section<'_>,
@@ -58,8 +58,8 @@ impl Limits {
                     Some(before) if *before != limit => {
                         section.wrong(
                             key,
-                            format!("another `{key}` is said where the field is mapped"),
-                            "say it in one place only",
+                            format!("another `{key}` stands where the field is mapped"),
+                            "keep it in one place only",
                         );
                     }
                     _ => *target = Some(limit),
@@ -81,8 +81,8 @@ impl Limits {
             } else if field.one_of != self.one_of {
                 section.wrong(
                     "one_of",
-                    "another `one_of` is said where the field is mapped",
-                    "say it in one place only",
+                    "another `one_of` stands where the field is mapped",
+                    "keep it in one place only",
                 );
             }
         }
@@ -133,7 +133,7 @@ pub(super) fn limits(section: &Section<'_>) -> Limits {
     }
 }
 
-/// Refuses what has no meaning for the field's type.
+/// Reports limits that have no meaning for the field's type.
 pub(super) fn check_fit(field: &Field, wrong: &dyn Fn(&str, &str)) {
     let name = &field.name;
     let text = matches!(field.kind, Kind::String | Kind::Email);

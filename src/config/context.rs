@@ -1,4 +1,5 @@
-//! What all readers share: the file, the environment, and the collected mistakes; and how missing variables are told.
+//! What all readers share: the file, the environment, and the collected mistakes. Also words the message on missing
+//! variables.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ impl<'a> Context<'a> {
         collect(&self.warnings, problem);
     }
 
-    /// A mistake where the command needs the value, else a warning.
+    /// Reports a mistake where the command needs the value, else a warning.
     pub fn problem_if(&self, needed: bool, problem: Problem) {
         if needed {
             self.problem(problem);
@@ -82,7 +83,7 @@ impl<'a> Context<'a> {
         self.defined(name, needed).filter(|value| !value.is_empty())
     }
 
-    /// An environment variable that is set, perhaps to nothing.
+    /// An environment variable that is set; its value may be empty.
     pub fn defined(&self, name: &str, needed: bool) -> Option<String> {
         self.environment.get(name).unwrap_or_else(|problem| {
             self.problem_if(needed, problem);
@@ -92,7 +93,7 @@ impl<'a> Context<'a> {
 
     /// Notes that a variable is needed and has no value.
     pub fn missing(&self, name: &str, place: Option<Span>, needed: bool) {
-        // A NAME_FILE that cannot be read has been reported already, and says more.
+        // A NAME_FILE that cannot be read has been reported already, with its reason.
         if self.environment.get(name).is_err() {
             return;
         }
@@ -124,7 +125,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// More mistakes than this are no longer told: they have one cause, or the file is not ours at all.
+/// Most mistakes that are reported. More have one cause, or the file is not a mappings file at all.
 const MOST_PROBLEMS: usize = 50;
 
 fn collect(list: &RefCell<Vec<Problem>>, problem: Problem) {

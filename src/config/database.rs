@@ -203,7 +203,7 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         table: tables.table,
         log_schema: tables.log_schema,
         log_table: tables.log_table,
-        owed: Vec::new(),
+        write_back: Vec::new(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The file of the decision table: read once, so that its rules and its hash are of the same text.
+//! The file of the decision table. It is read once, so that the rules and the hash of a run are of the same text.
 //!
 //! Knows nothing of DMN.
 
@@ -45,7 +45,8 @@ impl DecisionsFile {
     }
 }
 
-/// No more is read than a table may have, whatever the file says of its size: a device says nothing of it.
+/// Reads at most one byte more than a table may have. The size that the file system reports is not trusted: a device reports
+/// none.
 fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     File::open(path)

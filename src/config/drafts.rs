@@ -35,11 +35,12 @@ pub(super) struct Draft {
     pub span: Span,
     pub path: String,
     pub kind: Option<Kind>,
-    /// The default as text, and whether it stood there unquoted.
+    /// The default as text, and whether the file has it without quotes.
     pub default: Option<(String, bool)>,
 }
 
-/// All of them; incomplete when some could not be read, and then nothing is called unmapped.
+/// All mapped fields. `complete` is false when some could not be read: then no name is reported as unmapped, since one of
+/// those fields may have it.
 pub(super) struct Drafts {
     pub list: Vec<Draft>,
     pub complete: bool,
@@ -51,7 +52,7 @@ impl Drafts {
         self.list.iter().position(|draft| draft.field.name == name)
     }
 
-    /// Records that no field has this internal name, with the name that was meant.
+    /// Reports that no field has this internal name, and suggests the name that was probably meant.
     pub fn unmapped(&self, section: &Section<'_>, name: &str, span: Span, path: &str) {
         if !self.complete {
             return;

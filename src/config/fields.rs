@@ -1,4 +1,4 @@
-//! `transforms` and `validation`: which field of a record becomes which cell of a row, and what is demanded of it.
+//! `transforms` and `validation`: which field of a record becomes which cell of a row, and what is required of it.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) struct Fields {
     pub decision: Option<String>,
 }
 
-/// Reads both sections; `None` when there is no usable mapping (and why is noted).
+/// Reads both sections; `None` when there is no usable mapping, which has been reported.
 pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> Option<Fields> {
     let transforms = api
         .section("transforms", &["incoming", "outgoing"])
@@ -97,12 +97,12 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
     })
 }
 
-/// What one direction of the transforms says.
+/// The steps of one direction of `transforms`.
 struct Steps<'a> {
     fields: Option<Section<'a>>,
     /// The step that names a schema, and the name.
     schema: Option<(Section<'a>, String)>,
-    /// False when some of the fields were left out for a mistake.
+    /// False when a step with a mistake was left out.
     whole: bool,
 }
 
@@ -193,7 +193,7 @@ fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
     }
 }
 
-/// Merges the schema that `json_to_object` names; others are checked, and mentioned as unused.
+/// Adds the schema that `json_to_object` names to the fields. Other schemas are checked, and listed as ignored.
 fn apply_schemas(
     validation: &Section<'_>,
     wanted: Option<(Section<'_>, String)>,
@@ -277,7 +277,7 @@ fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
                         "`{}` has another type in line {}",
                         entry.key, draft.span.line
                     ),
-                    "say it in one place only",
+                    "keep it in one place only",
                 ),
                 _ => draft.kind = draft.kind.or(kind),
             }
@@ -293,7 +293,7 @@ fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
     }
 }
 
-/// The field with an internal name; an unmapped one is a mistake.
+/// The field with an internal name; a name that no field has is reported.
 fn find<'d>(
     section: &Section<'_>,
     name: &str,
@@ -308,9 +308,9 @@ fn find<'d>(
     found.map(|index| &mut drafts.list[index])
 }
 
-/// Decides the type, and checks that everything said of the field goes together with it.
+/// Decides the type of a field, and checks that its limits, default and format fit the type.
 fn settle(fields: &Section<'_>, draft: &mut Draft) {
-    // A file in the plain convention types few fields; the columns of the built-in schema are known.
+    // Files in the plain convention give few types. Fields that feed columns of the built-in schema have theirs.
     let of_column = match draft.field.column.as_deref() {
         Some("created_at") => Kind::DateTime,
         Some("quality_score") => Kind::Decimal,

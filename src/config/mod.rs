@@ -37,7 +37,8 @@ pub use problem::{ConfigErrors, Problem};
 use reader::Section;
 pub use values::{parse_duration, parse_share, parse_size};
 
-/// What flags (and `DATASYNC_*`, merged by clap) say about where to look. `None` falls back to `.env`, then the default.
+/// Where the files are, by flags and by `DATASYNC_*` of the process environment (clap has merged them). `None`: `.env`
+/// decides, then the default.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// Default `mappings.yaml`.
@@ -52,10 +53,13 @@ pub struct Sources {
     pub metrics_textfile: Option<PathBuf>,
 }
 
-/// What the command is going to use. What it does not need is checked for mistakes but may have unset variables.
+/// Which sides the command uses. The section of a side that it does not use is checked for mistakes, but its variables may be
+/// unset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// The source.
     pub api: bool,
+    /// The target.
     pub database: bool,
 }
 
@@ -64,7 +68,7 @@ pub fn load(sources: &Sources, needs: Needs) -> Result<plan::Plan, ConfigErrors>
     load_with(sources, needs, std::env::vars_os())
 }
 
-/// The decision table that nobody has named: in the current folder, or else beside the mappings file.
+/// The default place of the decision table: the current folder, or else the folder of the mappings file.
 fn decisions_near(mappings_file: &Path) -> PathBuf {
     let here = PathBuf::from("decisions.dmn.xml");
     let beside = mappings_file.with_file_name("decisions.dmn.xml");
@@ -114,7 +118,7 @@ pub fn load_with(
         context.warn(problem);
     }
     warnings.extend(context.finish()?);
-    // Without a mistake nothing was left out; should that ever be untrue, it is said rather than guessed.
+    // A plan without a mapping comes with a mistake above. Should it ever not, that is an error and no guess.
     let Some(plan) = plan else {
         return Err(Problem::new("has no usable mapping").in_file(name).into());
     };
@@ -127,10 +131,10 @@ pub fn load_with(
     })
 }
 
-/// The textfile of a run whose configuration cannot be read: by flag or variable only.
+/// The metrics file of a run whose configuration cannot be read: a flag or a variable names it, mappings.yaml cannot.
 pub fn metrics_textfile(sources: &Sources) -> Option<PathBuf> {
     const NAME: &str = "DATASYNC_METRICS_TEXTFILE";
-    // A `.env` that cannot be read may be what is wrong.
+    // A broken `.env` may be the reason why the configuration cannot be read: then only the process environment counts.
     let environment = Environment::read(
         std::env::vars_os(),
         sources.env_file.as_deref(),
@@ -144,8 +148,7 @@ pub fn metrics_textfile(sources: &Sources) -> Option<PathBuf> {
     }
 }
 
-/// Variables of options that hold from the first line of the log on. Unlike the others they are looked up before the
-/// configuration is read.
+/// Variables of options that the first line of the log already needs. They are looked up before the configuration is read.
 const EARLY: [&str; 5] = [
     "DATASYNC_OUTPUT",
     "DATASYNC_LOG_FORMAT",
@@ -154,8 +157,8 @@ const EARLY: [&str; 5] = [
     "DATASYNC_NO_COLOR",
 ];
 
-/// What `.env` says of these where the process environment is silent. One that cannot be read says nothing here: [`load`]
-/// tells why.
+/// The values that `.env` gives to [`EARLY`] variables which the process environment does not have. A file that cannot be
+/// read gives none; [`load`] reports it.
 pub fn early(env_file: Option<&Path>) -> Vec<(&'static str, String)> {
     if !can_be_read_twice(env_file.unwrap_or(Path::new(".env"))) {
         return Vec::new();
@@ -163,11 +166,11 @@ pub fn early(env_file: Option<&Path>) -> Vec<(&'static str, String)> {
     let Ok(environment) = Environment::read(std::env::vars_os(), env_file, &mut Vec::new()) else {
         return Vec::new();
     };
-    let said = |name: &'static str| Some((name, environment.only_in_file(name)?.to_owned()));
-    EARLY.into_iter().filter_map(said).collect()
+    let value = |name: &'static str| Some((name, environment.only_in_file(name)?.to_owned()));
+    EARLY.into_iter().filter_map(value).collect()
 }
 
-/// What comes by a pipe (`--env-file <(…)`) is left to [`load`].
+/// A pipe (`--env-file <(…)`) can be read once only: that is left to [`load`].
 fn can_be_read_twice(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| data.is_file())
 }
@@ -209,7 +212,7 @@ fn resolve(
     let api = api::section(&mappings);
     let records = api::records(&api);
     let fields = fields::fields(&root, &api, &tables);
-    // Nobody is notified by a command that touches neither side.
+    // A command that uses neither side notifies nobody, so it needs no variables of this section.
     let operating = root.clone().needed(needs.api || needs.database);
     let notifications = operations::notifications(&operating);
     let on_failure = operations::on_failure(&root, &notifications);
@@ -232,7 +235,7 @@ fn resolve(
         &mut database,
         api.as_ref().and_then(|api| api.update.as_ref()),
     ) {
-        database.owed.clone_from(&update.when);
+        database.write_back.clone_from(&update.when);
     }
     Some(plan::Plan {
         api: api.filter(|_| needs.api),
@@ -267,7 +270,7 @@ fn version(root: &Section<'_>) {
     );
 }
 
-/// A path: the flag, else a variable (clap has seen the process environment; `.env` it has not).
+/// A path: the flag, else the variable. The flag already holds the process environment's value; here `.env` is added.
 fn path(
     environment: &Environment,
     flag: Option<&PathBuf>,
@@ -335,7 +338,7 @@ fn read_mappings(path: &Path, name: &str) -> Result<String, Problem> {
     })
 }
 
-/// Hex SHA-256 of both files. A DMN file that cannot be read counts as empty: a command that needs it reports it.
+/// Hex SHA-256 of both files. A DMN file that cannot be read counts as empty here; a command that needs it reports the error.
 fn config_hash(mappings: &str, decisions: &DecisionsFile) -> String {
     Digest::default()
         .with_part(mappings.as_bytes())
@@ -343,7 +346,7 @@ fn config_hash(mappings: &str, decisions: &DecisionsFile) -> String {
         .hex()
 }
 
-/// Variables that others read from the process environment: `.env` cannot set them.
+/// Warnings of variables in `.env` that have no effect there: libraries read them from the process environment.
 fn only_exported(environment: &Environment) -> impl Iterator<Item = Problem> {
     let names = [
         "SSL_CERT_FILE",

@@ -1,4 +1,4 @@
-//! `error_handling`, `alerts`, `brakes`, `notifications`, `metrics`, `spool` and `retention`: how it is operated.
+//! `error_handling`, `alerts`, `brakes`, `notifications`, `metrics`, `spool` and `retention`: how the program is operated.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,8 +78,8 @@ fn on_api_failure<'a>(section: &Section<'a>) -> Section<'a> {
     )
 }
 
-/// The team a failure is reported to. A team nobody described is a mistake beside others that are, else a warning:
-/// files in the plain convention name one without describing any.
+/// The team that a failure is reported to. Where `notifications` describes teams, an unknown name is a mistake. Where it
+/// describes none, it is a warning: files in the plain convention name a team without describing it.
 fn team(section: &Section<'_>, notifications: &Notifications) -> Option<String> {
     let name = section.text("notification")?;
     let known = || notifications.teams.iter().map(|(team, _)| team.as_str());
@@ -228,7 +228,7 @@ fn address(section: &Section<'_>, key: &str) -> Option<Secret> {
     }
 }
 
-/// `metrics.textfile`, unless a flag or variable has said so already.
+/// `metrics.textfile`, unless a flag or a variable names the file.
 pub(super) fn metrics_textfile(root: &Section<'_>, overridden: Option<PathBuf>) -> Option<PathBuf> {
     let section = root.section("metrics", &["textfile"]);
     overridden.or_else(|| {

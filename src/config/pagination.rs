@@ -1,4 +1,4 @@
-//! `pagination` of the fetch endpoint: how pages follow each other, and what does not go together.
+//! `pagination` of the fetch endpoint: how pages follow each other. Also refuses keys that contradict each other.
 
 use super::plan::{CursorIn, Incremental, PageStyle, Pagination, Param};
 use super::reader::Section;
@@ -25,7 +25,7 @@ const KEYS: [&str; 19] = [
     "concurrency",
 ];
 
-/// Statuses of a refused request that say nothing of the page: credentials, time, load.
+/// Statuses that can never mean "no further page": they are about credentials, time or load.
 const NEVER_AN_END: [u16; 6] = [401, 403, 407, 408, 425, 429];
 
 pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>) -> Pagination {
@@ -84,7 +84,7 @@ pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>)
     pagination
 }
 
-/// Said of a style that has no use for it, a key would be silently without effect.
+/// Lists keys that the style does not use as ignored; otherwise they would have no effect without a word.
 fn ignore_what_has_no_effect(section: &Section<'_>, style: PageStyle) {
     use PageStyle::{Auto, Cursor, Link, Offset, Page};
     let numbered = &[Page, Offset, Auto][..];
@@ -206,7 +206,7 @@ fn refuse_contradictions(section: &Section<'_>, paging: &Pagination) {
     }
 }
 
-/// A parameter of paging has one value: that of the page.
+/// Reports a parameter that a request would carry twice, with two meanings.
 fn refuse_parameters_sent_twice(
     fetch: &Section<'_>,
     section: &Section<'_>,

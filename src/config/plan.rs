@@ -1,7 +1,7 @@
 //! What the rest of the program knows of the configuration: plain, resolved types.
 //!
 //! Each stage takes its own part (`Api`, `Mapping`, `Database`, …), never the whole. Nothing here reads a file or the
-//! environment, and nothing here has a default that `mappings.yaml` would not show: `resolve.rs` fills every field.
+//! environment, and no field here is left to a default: the readers beside this file fill every one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,9 +26,13 @@ pub struct Plan {
     pub decisions_file: DecisionsFile,
     /// Which decision of it decides, by name or id; default: the one with an output named `validationResult`.
     pub decision: Option<String>,
+    /// What follows a failure, beside the exit code.
     pub on_failure: OnFailure,
+    /// From which values on an alert is raised.
     pub alerts: Alerts,
+    /// What stops a run before it does harm.
     pub brakes: Brakes,
+    /// Who is told, and how.
     pub notifications: Notifications,
     /// The Prometheus textfile, when metrics are wanted.
     pub metrics_textfile: Option<PathBuf>,
@@ -69,10 +73,13 @@ impl Plan {
 pub struct Api {
     /// Scheme, host, port and optional path prefix, without a trailing slash.
     pub base_url: reqwest::Url,
+    /// `API_TOKEN`; empty when the file's own header authorises requests.
     pub token: Secret,
+    /// The endpoint that pages are fetched from.
     pub fetch: Endpoint,
     /// Dotted path of the records array; empty = auto (a bare array, or data | items | results | records).
     pub records: Option<Vec<String>>,
+    /// How pages follow each other.
     pub pagination: Pagination,
     /// Hard bound on pages of one run.
     pub max_pages: u64,
@@ -80,14 +87,18 @@ pub struct Api {
     pub max_page_bytes: u64,
     /// Fixed query parameters, in file order.
     pub params: Vec<(String, String)>,
+    /// Asks only for what has changed; none = every run reads everything.
     pub incremental: Option<Incremental>,
+    /// Bound on requests, all threads together; none = no bound.
     pub max_requests_per_second: Option<f64>,
+    /// Tells the API what became of its records; none = switched off.
     pub update: Option<WriteBack>,
 }
 
 /// One endpoint: how a request is made and retried.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
+    /// Below the base address, with a leading slash; write-back has `{id}` in it.
     pub path: String,
     /// `GET`, `PUT`, `POST` or `PATCH`.
     pub method: String,
@@ -95,13 +106,16 @@ pub struct Endpoint {
     pub headers: Vec<(String, Secret)>,
     /// The whole request, body included.
     pub timeout: Duration,
+    /// How failed requests are repeated.
     pub retry: Retry,
 }
 
 /// Retries after the first try.
 #[derive(Clone, Debug)]
 pub struct Retry {
+    /// Requests beyond the first; 0 = none.
     pub max_attempts: u32,
+    /// How the delay grows.
     pub backoff: Backoff,
     /// First delay bound; doubled (exponential) or kept (fixed) afterwards; full jitter below the bound.
     pub initial: Duration,
@@ -109,36 +123,47 @@ pub struct Retry {
     pub max: Duration,
 }
 
+/// How the bound of the delay between retries grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backoff {
+    /// It doubles with every retry.
     Exponential,
+    /// It stays the same.
     Fixed,
 }
 
 /// How pages follow each other, and how the source says that it has ended.
 #[derive(Clone, Debug)]
 pub struct Pagination {
+    /// Who decides which page comes next.
     pub style: PageStyle,
+    /// Sends the number of the page.
     pub page_param: Param,
+    /// Sends the number of records a page.
     pub size_param: Param,
+    /// Sends the number of records to skip.
     pub offset_param: Param,
+    /// Sends the cursor of the page before.
     pub cursor_param: Param,
     /// Where the address of the next page is in the body.
     pub next_path: Option<Vec<String>>,
     /// Where the next cursor is: a path, or the name of a header.
     pub cursor_path: Option<Vec<String>>,
+    /// In which part of the answer the cursor is.
     pub cursor_in: CursorIn,
     /// A flag of the body: true says that there are more pages.
     pub more_path: Option<Vec<String>>,
     /// A flag of the body: true says that this page is the last.
     pub done_path: Option<Vec<String>>,
-    /// The number of all records, in the body and in a header.
+    /// Where the body has the number of all records.
     pub total_path: Option<Vec<String>>,
+    /// The header with the number of all records.
     pub total_header: Option<String>,
     /// `total_path: none`: whatever looks like a total counts something else.
     pub ignore_totals: bool,
-    /// The number of all pages, in the body and in a header.
+    /// Where the body has the number of all pages.
     pub pages_path: Option<Vec<String>>,
+    /// The header with the number of all pages.
     pub pages_header: Option<String>,
     /// Statuses that say, beyond the last page, that there is nothing.
     pub end_status: Vec<u16>,
@@ -185,37 +210,49 @@ impl Param {
 /// Where the next cursor is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CursorIn {
+    /// At a path of the body.
     #[default]
     Body,
     /// A field of the last record on the page.
     LastRecord,
+    /// In a header.
     Header,
 }
 
+/// How the next page is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageStyle {
     /// What the first page shows.
     Auto,
+    /// There is one page.
     None,
+    /// By its number.
     Page,
+    /// By the number of records before it.
     Offset,
+    /// By a value that the page before gives.
     Cursor,
+    /// By the address that the page before gives.
     Link,
 }
 
 /// Only what changed since the watermark.
 #[derive(Clone, Debug)]
 pub struct Incremental {
+    /// The request parameter that sends the watermark.
     pub param: String,
     /// External field (dotted path) whose greatest value is the watermark.
     pub field: Vec<String>,
+    /// How far before the watermark a run asks, for records that appear late.
     pub overlap: Duration,
 }
 
 /// Write-back after commit; present only when enabled.
 #[derive(Clone, Debug)]
 pub struct WriteBack {
+    /// The endpoint that is told.
     pub endpoint: Endpoint,
+    /// What must have become of a row for the API to be told.
     pub when: Vec<WriteBackOutcome>,
     /// External name ← internal field, from the outgoing mapping.
     pub fields: Vec<(String, String)>,
@@ -223,10 +260,14 @@ pub struct WriteBack {
     pub if_match: Option<Vec<String>>,
 }
 
+/// What became of a row, as write-back sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteBackOutcome {
+    /// It is new.
     Inserted,
+    /// Its content has changed.
     Updated,
+    /// Its content is the same.
     Unchanged,
 }
 
@@ -237,9 +278,11 @@ pub struct Mapping {
     pub fields: Vec<Field>,
     /// Index into `fields` of the one that feeds the conflict key.
     pub key: usize,
+    /// How that field was found.
     pub key_choice: KeyChoice,
     /// Index into `fields` of the freshness guard (`version_field`), a datetime.
     pub version: Option<usize>,
+    /// Where the quality score comes from.
     pub quality_score: QualityScore,
 }
 
@@ -258,11 +301,11 @@ impl Mapping {
 /// How the field of the conflict key was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyChoice {
-    /// mappings.yaml names its column, or the table has decided.
-    Said,
-    /// It names none: the one that feeds `customer_id`, until the table has been seen.
+    /// mappings.yaml names its column, or the table's only unique column has decided.
+    Settled,
+    /// mappings.yaml names none: the one that feeds `customer_id`, until the table has been seen.
     Assumed,
-    /// Nor does any feed `customer_id`: one that could be, good for showing records but not for storing them.
+    /// Neither is so: a field that could be the key. It serves to show records, not to store them.
     Open,
 }
 
@@ -275,7 +318,9 @@ pub struct Field {
     pub name: String,
     /// Column it is stored in; none for `column: false`.
     pub column: Option<String>,
+    /// Its type.
     pub kind: Kind,
+    /// A record without it is incomplete, which the decision table is told (`hasRequiredFields`).
     pub required: bool,
     /// JSON text used when the source has no value (absent or null).
     pub default: Option<String>,
@@ -287,7 +332,9 @@ pub struct Field {
     pub max_length: Option<usize>,
     /// Strip white space at both ends of text.
     pub trim: bool,
+    /// Least number allowed.
     pub min: Option<Decimal>,
+    /// Greatest number allowed.
     pub max: Option<Decimal>,
     /// Regular expression the whole text must match.
     pub pattern: Option<String>,
@@ -309,14 +356,23 @@ impl Field {
 /// Types of mapped fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Text.
     String,
+    /// A whole number of 64 bits.
     Integer,
+    /// An exact number of up to 28 digits.
     Decimal,
+    /// True or false.
     Boolean,
+    /// A calendar date.
     Date,
+    /// A moment, to the microsecond.
     DateTime,
+    /// Text that is an e-mail address.
     Email,
+    /// A UUID.
     Uuid,
+    /// Any JSON, kept as it is.
     Json,
 }
 
@@ -332,38 +388,56 @@ pub struct QualityScore {
 /// The target.
 #[derive(Clone, Debug)]
 pub struct Database {
+    /// Name, address, or the folder of a socket.
     pub host: String,
+    /// TCP port.
     pub port: u16,
+    /// Name of the database.
     pub name: String,
+    /// Role that logs in.
     pub user: String,
     /// Empty for trust and peer authentication.
     pub password: Secret,
+    /// How far TLS is demanded.
     pub ssl_mode: SslMode,
+    /// Certificates to trust instead of the system's.
     pub ssl_root_cert: Option<PathBuf>,
+    /// Connections at the start of a run.
     pub min_connections: u32,
+    /// Connections at most, while batches wait.
     pub max_connections: u32,
+    /// Bound on connecting, TLS and login included.
     pub connection_timeout: Duration,
+    /// Bound on one statement.
     pub statement_timeout: Duration,
+    /// Bound on waiting for a lock.
     pub lock_timeout: Duration,
     /// Rows in one write.
     pub batch_size: u32,
+    /// Schema of the table that takes the records.
     pub schema: String,
     /// Table that takes the records (`customers`).
     pub table: String,
-    /// Schema and name of the audit table (`sync_log`).
+    /// Schema of the audit table.
     pub log_schema: String,
+    /// Name of the audit table (`sync_log`).
     pub log_table: String,
     /// What must have become of a row for the API to be told of it; empty = write-back is off.
-    pub owed: Vec<WriteBackOutcome>,
+    pub write_back: Vec<WriteBackOutcome>,
 }
 
 /// libpq's meaning of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
+    /// No TLS.
     Disable,
+    /// TLS where the server offers it.
     Prefer,
+    /// TLS, with any certificate.
     Require,
+    /// TLS, with a certificate of a trusted authority.
     VerifyCa,
+    /// The same, and the certificate names the host.
     VerifyFull,
 }
 
@@ -383,9 +457,13 @@ pub struct OnFailure {
 /// Thresholds; shares are 0 to 1.
 #[derive(Clone, Debug)]
 pub struct Alerts {
+    /// Share of fetched records that were spooled.
     pub sync_failure_rate: f64,
+    /// Share of fetched records that were rejected.
     pub rejection_rate: f64,
+    /// Time of an answer of the API.
     pub api_response_time: Duration,
+    /// Alert when PostgreSQL refuses further connections.
     pub pool_exhaustion: bool,
     /// Remind of an open case after this long; none = never.
     pub reminder: Option<Duration>,
@@ -394,6 +472,7 @@ pub struct Alerts {
 /// Full runs only.
 #[derive(Clone, Debug)]
 pub struct Brakes {
+    /// Stop when a source that had records has none.
     pub zero_records: bool,
     /// Share by which the count may fall, 0 to 1; none = off.
     pub max_drop: Option<f64>,
@@ -410,8 +489,11 @@ pub struct Notifications {
     pub ping: Option<Secret>,
 }
 
+/// One way of telling somebody.
 #[derive(Clone, Debug)]
 pub enum Channel {
+    /// An address that gets the alert as JSON.
     Webhook(Secret),
+    /// A program and its arguments, which gets the alert as JSON on stdin.
     Command(Vec<String>),
 }

@@ -36,7 +36,7 @@ pub(super) struct Excerpt {
 }
 
 impl Problem {
-    /// A problem of no particular place.
+    /// A problem without a place.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             file: None,
@@ -49,14 +49,14 @@ impl Problem {
         }
     }
 
-    /// Says which file it is about.
+    /// Adds the file.
     #[must_use]
     pub fn in_file(mut self, file: impl Into<String>) -> Self {
         self.file = Some(file.into());
         self
     }
 
-    /// Says where in the file it is, both counted from 1.
+    /// Adds line and column, both counted from 1.
     #[must_use]
     pub fn at(mut self, line: usize, column: usize) -> Self {
         self.line = Some(line);
@@ -64,14 +64,14 @@ impl Problem {
         self
     }
 
-    /// Says which key it is about.
+    /// Adds the path of the key.
     #[must_use]
     pub fn on(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into().into_boxed_str());
         self
     }
 
-    /// Says what to do.
+    /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into().into_boxed_str());

@@ -1,7 +1,7 @@
-//! Strict reading of the tree: each place knows its keys, each value its type, and every mistake is collected.
+//! Strict reading of the tree: each section has known keys, each value a type, and every mistake is collected.
 //!
-//! A reader that finds a mistake records it and answers `None`, so that reading goes on and the user sees all of them
-//! at once. `${…}` is replaced here, in single values only, when somebody asks for the value.
+//! A method that finds a mistake records it and returns `None`, so that reading goes on and the user sees all mistakes at
+//! once. `${…}` is replaced in single values only, when a value is read (`expansion.rs`).
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -135,7 +135,7 @@ impl<'a> Section<'a> {
     }
 
     fn absent(&self, key: &str) -> Self {
-        // Whatever is missing below is reported where the lowest section that exists is.
+        // It has the place of the section around it: a mistake about a missing key is reported there.
         Self {
             path: self.path_of(key),
             entries: &[],
@@ -151,22 +151,27 @@ impl<'a> Section<'a> {
         self
     }
 
+    /// What all readers share.
     pub fn context(&self) -> &'a Context<'a> {
         self.context
     }
 
+    /// Does the command need the values of this section?
     pub fn is_needed(&self) -> bool {
         self.needed
     }
 
+    /// Is the section in the file?
     pub fn is_present(&self) -> bool {
         self.present
     }
 
+    /// Its dotted path in the file.
     pub fn path(&self) -> &str {
         &self.path
     }
 
+    /// The dotted path of a key in it.
     pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
@@ -175,10 +180,12 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Its entries in file order.
     pub fn entries(&self) -> &'a [Entry] {
         self.entries
     }
 
+    /// The entry of a key.
     pub fn entry(&self, key: &str) -> Option<&'a Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
@@ -235,7 +242,7 @@ impl<'a> Section<'a> {
         );
     }
 
-    /// Accepts a key of the convention that has no effect, and says why.
+    /// Lists a key of the convention as ignored, with the reason.
     pub fn ignore(&self, key: &str, reason: &str) {
         if let Some(entry) = self.entry(key) {
             self.context.warn(
@@ -364,6 +371,7 @@ impl<'a> Section<'a> {
         self.parse(key, "`true` or `false`", parse_flag)
     }
 
+    /// A whole number within a range.
     pub fn number<T: FromStr + PartialOrd + Display>(
         &self,
         key: &str,
@@ -391,6 +399,7 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A size in bytes.
     pub fn size(&self, key: &str, least: u64) -> Option<u64> {
         let expected = format!(
             "a size of at least {}, written `32MiB`, `1GiB` or `10MB`,",
@@ -401,6 +410,7 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A share from 0 to 1.
     pub fn share(&self, key: &str) -> Option<f64> {
         self.parse(
             key,

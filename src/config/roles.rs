@@ -1,4 +1,4 @@
-//! Fields with a part to play: the conflict key, the freshness guard, the quality score, and what is written back.
+//! Fields with a special use: the conflict key, the freshness guard, the quality score, and what is written back.
 
 use super::database::Tables;
 use super::drafts::Drafts;
@@ -20,7 +20,10 @@ pub(super) fn conflict_key(
         .names("tables")
         .names("customers");
     let (index, choice) = match &tables.conflict_key {
-        Some(column) => (said_key(column, drafts, &customers)?, KeyChoice::Said),
+        Some(column) => (
+            configured_key(column, drafts, &customers)?,
+            KeyChoice::Settled,
+        ),
         None => assumed_key(drafts, &customers)?,
     };
     if choice == KeyChoice::Open {
@@ -54,7 +57,7 @@ pub(super) fn conflict_key(
 }
 
 /// The field that feeds the column which the file names.
-fn said_key(column: &str, drafts: &Drafts, customers: &Section<'_>) -> Option<usize> {
+fn configured_key(column: &str, drafts: &Drafts, customers: &Section<'_>) -> Option<usize> {
     let found = drafts
         .list
         .iter()
@@ -74,7 +77,8 @@ fn said_key(column: &str, drafts: &Drafts, customers: &Section<'_>) -> Option<us
     found
 }
 
-/// Without a word in the file the table decides. Until it is seen: the usual column, else whatever could be the key.
+/// The field taken for the key where the file names no column. A run asks the table; until then it is the field of the
+/// usual column, else the first field that could be a key.
 fn assumed_key(drafts: &Drafts, customers: &Section<'_>) -> Option<(usize, KeyChoice)> {
     const USUAL: &str = "customer_id";
     let position =
@@ -93,7 +97,7 @@ fn assumed_key(drafts: &Drafts, customers: &Section<'_>) -> Option<(usize, KeyCh
     let index = found?;
     customers.context().warn(
         Problem::new(format!(
-            "`conflict_key` is not said and no field feeds `{USUAL}`: offline `{}` is taken for it",
+            "`conflict_key` is missing and no field feeds `{USUAL}`: offline `{}` is taken for it",
             drafts.list[index].field.name
         ))
         .hint("against a database it is the one unique column that a field feeds"),
@@ -101,6 +105,7 @@ fn assumed_key(drafts: &Drafts, customers: &Section<'_>) -> Option<(usize, KeyCh
     Some((index, KeyChoice::Open))
 }
 
+/// The datetime that says which of two versions of a record is newer.
 pub(super) fn version_field(validation: &Section<'_>, drafts: &Drafts) -> Option<usize> {
     let index = named_field(validation, "version_field", drafts)?;
     if drafts.list[index].field.kind != Kind::DateTime {
@@ -113,6 +118,7 @@ pub(super) fn version_field(validation: &Section<'_>, drafts: &Drafts) -> Option
     Some(index)
 }
 
+/// The field that holds the quality score, and whether a score is computed where it is empty.
 pub(super) fn quality_score(validation: &Section<'_>, drafts: &Drafts) -> QualityScore {
     let section = validation.section("quality_score", &["field", "fallback"]);
     let field = if section.entry("field").is_some() {

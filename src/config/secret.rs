@@ -7,6 +7,7 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
+    /// Keeps a text as a secret.
     pub const fn new(text: String) -> Self {
         Self(text)
     }
@@ -16,6 +17,7 @@ impl Secret {
         &self.0
     }
 
+    /// Is there nothing in it?
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,8 +1,8 @@
-//! The text of mappings.yaml as it is shown in messages: lines, places, and which parts of them are secrets.
+//! The text of mappings.yaml as messages show it: lines, places, and which parts of a line are masked as secrets.
 
 use super::problem::{Excerpt, Problem};
 
-/// A stretch of the file; lines and columns count from 1, the end column is the first one behind.
+/// A part of the file. Lines and columns count from 1; the end column is the first one after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub line: usize,
@@ -197,7 +197,7 @@ pub(super) fn is_secret_key(key: &str, parent: &str) -> bool {
             })
 }
 
-/// True for a line that, as far as can be told without a tree, might hold a secret; a very long one always might.
+/// True for a line that might hold a secret, judged by its text alone. A very long line always might.
 pub(super) fn may_hold_secret(line: &str) -> bool {
     const READABLE: usize = 500;
     line.len() > READABLE
@@ -213,7 +213,7 @@ pub(super) fn is_literal(text: &str) -> bool {
     while let Some(start) = rest.find("${") {
         literal.push_str(&rest[..start]);
         match rest[start..].find('}') {
-            // A default is written in the file: it is as literal as the rest.
+            // A default stands in the file like any other text, so it may be a secret.
             Some(end)
                 if rest[start..start + end]
                     .split_once(":-")

@@ -43,7 +43,7 @@ pub(super) struct Entry {
 }
 
 impl Node {
-    /// What it is, for "found …".
+    /// The kind of the node in words, for "found …".
     pub fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::Null => "nothing",
@@ -54,7 +54,7 @@ impl Node {
     }
 }
 
-/// Reads the tree. `Err` when the text is no YAML, or more than is accepted; duplicate keys are in the returned list.
+/// Reads the tree. `Err` when the text is no YAML or exceeds a bound. Duplicate keys are in the returned list of problems.
 pub(super) fn parse(name: &str, text: &str) -> Result<(Source, Node, Vec<Problem>), Problem> {
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
@@ -125,7 +125,7 @@ impl<'input> Builder<'input> {
                     end_column: column + 1,
                 };
                 let message = format!("not valid YAML: {}", error.info());
-                // Without a tree nobody knows what on this line is a secret: a line that might hold one is not shown.
+                // Without a tree it is not known which part of the line is a secret, so a line that might hold one is not shown.
                 let doubtful =
                     self.in_secret || self.source.line(line).is_some_and(may_hold_secret);
                 Err(if doubtful {
@@ -213,7 +213,7 @@ impl<'input> Builder<'input> {
                 if depth + height > DEEPEST {
                     return Err(self.too_deep(span));
                 }
-                // Without a place of its own an aliased value is reported where it was written.
+                // An aliased value has no place of its own: mistakes in it are reported where it was written.
                 return Ok((node, height));
             }
             _ => {

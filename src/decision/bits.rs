@@ -1,5 +1,6 @@
-//! Sets of small numbers: rules of a table, segments of a dimension. Beware: `is_clear` asks whether a set holds nothing;
-//! `is_empty` asks whether its length is 0.
+//! Sets of small numbers: rules of a table, segments of a dimension.
+//!
+//! Beware: `is_clear` asks whether a set holds nothing; `is_empty` asks whether its length is 0.
 
 pub use fixedbitset::FixedBitSet as Bits;
 

@@ -26,7 +26,7 @@ pub struct Decision {
     pub(super) name: String,
 }
 
-/// Working memory, kept from record to record.
+/// Working memory of one thread, kept from record to record so that nothing is allocated for each.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) frame: Frame,
@@ -93,7 +93,7 @@ impl Decision {
         self.decide_by_table(variables, scratch)
     }
 
-    /// Decides without the index: slower, and with words for every outcome.
+    /// Decides without the index: slower, and with a message for every outcome.
     pub(super) fn decide_by_table<'d>(
         &'d self,
         variables: &[Cell<'_>],
@@ -103,7 +103,7 @@ impl Decision {
         let frame = &mut scratch.frame;
         frame.values.clear();
         frame.values.resize(self.program.slots, Value::Null);
-        // What one record may cost; the scratch is kept from record to record.
+        // The bound on work counts for each record, and the frame is kept from record to record.
         frame.work = 0;
         for slot in &self.program.used {
             if let Some(cell) = variables.get(*slot) {

@@ -1,4 +1,4 @@
-//! Why a record got its verdict: what went in, what each rule made of it, and the nearest change that would pass.
+//! Why a record got its verdict: its values, which cell of which rule did not hold, and the nearest change that would pass.
 //!
 //! Made on request and for rejections, never on the fast path. It shows values, so it goes where the user asked for
 //! them (standard output, the stored rejection) and never into a log.
@@ -16,7 +16,7 @@ use super::table::Table;
 use super::verdict;
 use crate::model::record::{Action, Cell};
 
-/// Most rules that are told one by one: those that came nearest to matching.
+/// Most rules that are listed: those that came nearest to matching.
 const MAX_RULES: usize = 25;
 
 /// Why a record got its verdict.
@@ -29,21 +29,21 @@ pub struct Explanation {
     pub validation: &'static str,
     /// PROCESS, REVIEW or REJECT.
     pub action: &'static str,
-    /// As in the verdict.
+    /// The class of the verdict.
     pub class: &'static str,
-    /// As in the verdict.
+    /// The reason of the verdict.
     pub reason: String,
-    /// Ids of the rules that gave the verdict, or stood in its way.
+    /// Ids of the rules that gave the verdict, or kept the table from giving one.
     pub fired: Vec<String>,
     /// The input variables that the decision reads.
     #[serde(rename = "facts")]
     pub variables: Vec<Named>,
-    /// What the decisions it requires came to.
+    /// The results of the decisions it requires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<Named>,
     /// The rules considered, in row order.
     pub rules: Vec<RuleTrace>,
-    /// How many further rules, farther from matching, are not told.
+    /// How many further rules, farther from matching, are left out.
     pub rules_left_out: usize,
     /// The nearest changes that would pass, the better verdict last.
     pub nearest: Vec<Nearest>,
@@ -57,11 +57,11 @@ pub struct Explanation {
 pub struct Named {
     /// Of an input variable or a decision.
     pub name: String,
-    /// What it was.
+    /// Its value.
     pub value: Value,
 }
 
-/// What became of one rule.
+/// Whether one rule matched, and why not.
 #[derive(Clone, Debug, Serialize)]
 pub struct RuleTrace {
     /// Row, from 1.

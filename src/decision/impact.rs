@@ -1,4 +1,4 @@
-//! What a changed decision file would change: the same records decided by both.
+//! The impact of a changed decision file: the same records decided by the old and the new one, and the verdicts compared.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::compiled::{Decision, Scratch};
 use super::verdict::Verdict;
 use crate::model::record::Cell;
 
-/// Most ids that are kept for one kind of change.
+/// Most ids of records that are kept for one kind of change.
 const MAX_IDS: usize = 1000;
 
 /// The verdicts of two decisions on the same records, compared.

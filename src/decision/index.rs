@@ -1,7 +1,7 @@
-//! The rule index: one binary search an input, one AND of bitsets, and the rule is found. No allocation.
+//! The rule index: finds the rule by one binary search an input and one AND of bitsets, without allocation.
 //!
-//! Built for a deciding table whose inputs are input variables and whose cells compare with constants. It only ever answers "this
-//! rule"; every other case (no rule, several, a wrong type) is left to the table itself, which has the words for it.
+//! Built for a deciding table whose inputs are input variables and whose cells compare with constants. It answers only
+//! where one rule gives the verdict. Every other case (no rule, several, a wrong type) is left to the table itself.
 
 use rust_decimal::Decimal;
 
@@ -27,7 +27,7 @@ const MAX_COLUMNS: usize = 32;
 #[derive(Debug)]
 pub struct Index {
     words: usize,
-    /// The rules there are in the last word.
+    /// The bits of the last word that stand for rules.
     last_word: u64,
     columns: Vec<IndexColumn>,
     ready: Vec<Ready>,
@@ -36,7 +36,7 @@ pub struct Index {
     ranks: Vec<usize>,
 }
 
-/// The verdict of a rule, worked out at start.
+/// The verdict of a rule, computed at the start.
 #[derive(Debug)]
 struct Ready {
     validation: Validation,
@@ -50,7 +50,7 @@ struct IndexColumn {
     variable: usize,
     search: Search,
     null: usize,
-    /// Does every segment accept every rule? Then only the type counts.
+    /// Does every rule accept every value? Then only the type of the value is checked.
     neutral: bool,
     /// By segment, `words` words each: the rules whose cell accepts it. Segments that are not allowed have none.
     rules: Vec<u64>,
@@ -59,7 +59,7 @@ struct IndexColumn {
 /// How the segment of a cell is found.
 #[derive(Debug)]
 enum Search {
-    /// Any value is as good as another.
+    /// No rule tests the value.
     Any,
     Boolean,
     /// Points times ten to the scale, as whole numbers.
@@ -108,7 +108,7 @@ impl Index {
             let mut search = Search::of(dimension.kind, &dimension.points)?;
             if let Search::Text(points) = &search {
                 let row = |segment: usize| &rules[segment * words..(segment + 1) * words];
-                // Nothing lies before "": such a stretch has no say.
+                // No text lies before "": a stretch without values does not count.
                 let alike = (0..=points.len())
                     .map(|gap| 2 * gap)
                     .filter(|segment| dimension.sample(*segment).is_some())
@@ -198,7 +198,8 @@ impl Index {
         found
     }
 
-    /// Takes the rules of one word into account. Some(…) ends the search: with the rule, or with none to be had here.
+    /// Looks at the rules of one word that match. `Some(…)` ends the search: with the rule, or without one, which leaves the
+    /// record to the table.
     #[expect(
         clippy::option_option,
         reason = "whether the search ends, and with which rule"

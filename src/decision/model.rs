@@ -1,7 +1,7 @@
 //! The DMN file as a model: decisions, tables, inputs, types. Reads the tree; understands no FEEL.
 //!
-//! Vendor elements and attributes are passed over; what would change the meaning and is not supported is kept as
-//! [`Logic::Unsupported`], so that it is refused when a decision needs it and only then.
+//! Vendor elements and attributes are passed over. DMN elements that are not supported are kept as [`Logic::Unsupported`]:
+//! they are refused only when a decision needs them.
 
 use std::collections::HashMap;
 

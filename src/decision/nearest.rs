@@ -18,7 +18,7 @@ use super::table::{HitPolicy, Rule, Table};
 use super::verdict::{self, Rules};
 use crate::model::record::{Cell, Validation};
 
-/// Most earlier rules that a change leaves, under FIRST.
+/// Under FIRST, earlier rules must not match any more: how many of them are avoided.
 const MAX_EARLIER: usize = 10;
 /// Most candidates for a change that are tried.
 const MAX_TRIES: usize = 60;
@@ -49,7 +49,8 @@ pub struct Change {
     pub accepts: String,
 }
 
-/// A rule that would pass, and what it takes to match it: the fewer columns and the smaller the distance, the nearer.
+/// A rule that would pass, and the change that makes it match. The fewer columns change, and the smaller the distance, the
+/// nearer it is.
 struct Candidate {
     columns: usize,
     distance: Decimal,
@@ -70,7 +71,8 @@ impl Decision {
         self.rule_space.get_or_init(|| RuleSpace::of(table))
     }
 
-    /// Can no rule pass a record, nor the defaults? What is computed may come to anything.
+    /// True when no record can pass, whatever its values: no rule that can match passes it, and no default does. A computed
+    /// output may have any value.
     pub(super) fn is_hopeless(&self, table: &Table) -> bool {
         let rule_space = self.rule_space(table);
         let dead = |rule: usize| {
@@ -142,7 +144,7 @@ impl Decision {
         found
     }
 
-    /// Makes the changes and decides: only what really passes is proposed.
+    /// Makes the changes and decides. Returns a proposal only when the record then gets the wanted verdict.
     #[allow(clippy::too_many_arguments)]
     fn tried(
         &self,
@@ -156,7 +158,7 @@ impl Decision {
     ) -> Option<Nearest> {
         let mut changed: Vec<Cell<'_>> = variables.to_vec();
         for step in changes {
-            // Only input variables can be changed; what is computed from them follows.
+            // Only a record's own values can be changed, not what is computed from them.
             let Expr::Slot(slot) = &table.inputs[step.column].expr else {
                 return None;
             };
@@ -189,8 +191,8 @@ impl Decision {
     }
 }
 
-/// What would have to change for a rule to fire: by column the nearest value, and how far away they are. Cells that are
-/// more than comparisons with constants are left as they are, when they hold already.
+/// The change that makes a rule match: the nearest value of each column, and their distance in all. A cell that is more than
+/// comparisons with constants must hold already.
 fn changes(
     table: &Table,
     rule_space: &RuleSpace,
@@ -234,7 +236,7 @@ fn changes(
     Some((distance, steps.collect()))
 }
 
-/// The nearest values within the sets, and how far away they are in all.
+/// The nearest values within the sets, and their distance in all.
 fn nearest_record(
     rule_space: &RuleSpace,
     wanted: &[Option<Bits>],
@@ -262,7 +264,7 @@ fn nearest_record(
     Some((distance, values))
 }
 
-/// The sets without what an earlier rule takes, in the column where that is nearest.
+/// The sets without the values that an earlier rule accepts, taken from the column where the nearest record stays nearest.
 #[allow(clippy::type_complexity)]
 fn leaving(
     rule_space: &RuleSpace,

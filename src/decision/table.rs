@@ -11,7 +11,7 @@ use super::feel::value::{Kind, Value, equal, order};
 /// A compiled table.
 #[derive(Debug)]
 pub struct Table {
-    /// What several matches mean.
+    /// The hit policy: what several matching rules mean.
     pub hit: HitPolicy,
     /// An aggregation beside a hit policy that has none: passed over.
     pub stray_aggregation: Option<Box<str>>,
@@ -28,7 +28,7 @@ pub struct Table {
 /// An input column.
 #[derive(Debug)]
 pub struct Column {
-    /// The expression as written: what people know the column by.
+    /// The expression as written, by which messages name the column.
     pub name: String,
     /// What is tested.
     pub expr: Expr,
@@ -53,7 +53,7 @@ pub struct Output {
     pub kind: Kind,
     /// Allowed values; the earlier, the higher their priority.
     pub values: Vec<Value>,
-    /// What it yields when no rule matches.
+    /// Its value when no rule matches.
     pub default: Option<Expr>,
     /// Line in the file.
     pub line: usize,
@@ -64,7 +64,7 @@ pub struct Output {
 pub struct Rule {
     /// Row, from 1.
     pub row: usize,
-    /// What messages and rejections call it: its id, or `row 3`.
+    /// Its name in messages and rejections: its id, or `row 3`.
     pub id: Box<str>,
     /// Has it an id in the file?
     pub has_id: bool,
@@ -80,7 +80,7 @@ pub struct Rule {
     pub line: usize,
 }
 
-/// What several matches mean.
+/// The hit policy: what several matching rules mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HitPolicy {
     /// At most one may match.
@@ -95,11 +95,11 @@ pub enum HitPolicy {
     RuleOrder,
     /// All, in the order of output priority.
     OutputOrder,
-    /// All, or what they add up to.
+    /// All, or one value made of them.
     Collect(Option<Aggregation>),
 }
 
-/// What a COLLECT table makes of its results.
+/// How a COLLECT table makes one value of its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aggregation {
     /// `C+`
@@ -169,18 +169,18 @@ impl HitPolicy {
     }
 }
 
-/// What became of a table.
+/// The outcome of a table for one record.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A result, and the rules (by index) it came from; none when defaults applied.
     Value(Value, Vec<usize>),
-    /// No rule matched. Holds the first column whose input was null and had a say.
+    /// No rule matched. Holds the first column whose input is null and which some rule tests.
     NoRule(Option<usize>),
     /// Several matched under UNIQUE.
     Several(Vec<usize>),
     /// Rules that matched under ANY disagree.
     Conflict(Vec<usize>),
-    /// The input of a column is of another type than declared: what it is.
+    /// The input of a column is of another type than declared; holds the type it has.
     WrongType(usize, &'static str),
     /// The input of a column is none of its allowed values.
     NotAllowed(usize),
@@ -224,7 +224,7 @@ impl Table {
                     HitPolicy::Collect(Some(Aggregation::Count)) => {
                         Outcome::Value(Value::integer(0), matched)
                     }
-                    _ => Outcome::NoRule(self.null_with_a_say(inputs)),
+                    _ => Outcome::NoRule(self.null_that_is_tested(inputs)),
                 },
             };
         }
@@ -272,7 +272,7 @@ impl Table {
     }
 
     /// The first column with a null input that a rule tests.
-    fn null_with_a_say(&self, inputs: &[Value]) -> Option<usize> {
+    fn null_that_is_tested(&self, inputs: &[Value]) -> Option<usize> {
         inputs.iter().enumerate().position(|(column, input)| {
             input.is_null()
                 && self.rules.iter().any(|rule| {

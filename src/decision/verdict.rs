@@ -1,5 +1,5 @@
-//! From a table's outcome to a verdict on a record: the outputs a deciding decision must have, and the sentence for
-//! every way in which it can fail to decide.
+//! From a table's outcome to a verdict on a record: the outputs that the deciding decision must have, and the message for
+//! every way in which a table can fail to decide.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ pub struct Verdict<'d> {
     pub class: &'static str,
     /// One sentence, without values of the record.
     pub reason: Cow<'d, str>,
-    /// The rules that gave the verdict, or that stood in its way.
+    /// The rules that gave the verdict, or that kept the table from giving one.
     pub rules: Rules<'d>,
 }
 
@@ -87,7 +87,10 @@ impl<'d> Verdict<'d> {
     }
 }
 
-/// Finds the decision that decides.
+/// Finds the decision that decides on records: the named one, else the only one with an output `validationResult`.
+///
+/// # Errors
+/// There is none, or several.
 pub fn choose(model: &Model, wanted: Option<&str>) -> Result<usize, Problems> {
     let names = || {
         let mut names: Vec<String> = model
@@ -154,7 +157,10 @@ fn output_names(logic: &Logic) -> Vec<&str> {
     }
 }
 
-/// Has the deciding decision the outputs it needs?
+/// Checks that the deciding decision has the outputs it needs.
+///
+/// # Errors
+/// The outputs that are missing, and a hit policy that yields a list.
 pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
     let decision = &model.decisions[root];
     let problem = |line: usize, message: &str| Problem {
@@ -206,7 +212,10 @@ pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
     }
 }
 
-/// Are the literals of the deciding outputs among the known ones?
+/// Checks that constants in the deciding outputs are known values.
+///
+/// # Errors
+/// Each cell with another value.
 pub fn check_literals(model: &Model, root: usize, program: &Program) -> Result<(), Problems> {
     let Some(NodeLogic::Table(table)) = program.nodes.last().map(|node| &node.logic) else {
         return Ok(());
@@ -291,7 +300,8 @@ pub fn of_last<'d>(
     frame: &mut Frame,
     failures: &mut Vec<Failure>,
 ) -> Verdict<'d> {
-    // What keeps a required decision from deciding decides the record too; "no rule" there is a null the table may test.
+    // A required decision that fails rejects the record. "No rule" is no failure there: its result is null, which this table
+    // may test.
     let nodes = &program.nodes;
     if let Some(verdict) = failures
         .iter()
@@ -399,7 +409,7 @@ pub fn undecided<'d>(table: &'d Table, name: &str, outcome: &Outcome) -> Verdict
     }
 }
 
-/// The verdict of a decision with an output that nobody can act on.
+/// The verdict where an output is none of the known values.
 fn bad_output<'d>(value: &Value, output: &str, expected: &str, rules: Rules<'d>) -> Verdict<'d> {
     let found = match value.entry(output) {
         None | Some(Value::Null) => "null",

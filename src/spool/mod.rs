@@ -1,21 +1,13 @@
-//! What the database did not take: records kept on disk until a COMMIT is proven.
+//! The spool: records that the database did not take, kept on disk until their COMMIT is proven.
 //!
 //! One file a batch, in `<state>/spool`. A file is complete or it does not exist: it is written under a temporary name,
 //! synced, renamed, and the folder is synced, before anything in it is counted as spooled. It holds the raw records and
 //! the time they were requested, so that replaying them goes through today's mapping and decision and never overwrites
 //! newer data. A damaged file is moved to `quarantine`, never skipped and never deleted.
 //!
-//! Layout, integers little-endian:
-//!
-//! ```text
-//! "DSPOOL1\n"
-//! u32 length, u32 crc32, header (JSON: run_id, batch, config_hash, created)
-//! repeated: u32 length, u32 crc32, frame = i64 requested_at µs, raw JSON
-//! u32 0xFFFF_FFFF, u32 crc32, u64 number of frames
-//! ```
-//!
 //! This file knows nothing of mapping, decisions or SQL.
 
+mod format;
 mod status;
 
 use std::fmt;
@@ -24,35 +16,13 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use crate::support::atomic_file::sync_folder;
+use format::{decode, encode};
 
+pub use format::{Entry, Header};
 pub use status::{SpoolStatus, status};
 
-const MAGIC: &[u8; 8] = b"DSPOOL1\n";
-const END: u32 = u32::MAX;
-/// No frame of ours is longer: a page is capped well below.
-const MAX_FRAME: u32 = 1 << 30;
-
-/// What a spool file says of itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Header {
-    pub run_id: String,
-    pub batch: u64,
-    pub config_hash: String,
-    /// When it was written, microseconds since 1970-01-01T00:00:00Z.
-    pub created: i64,
-}
-
-/// One record: when its page was requested (PostgreSQL's clock, µs since 1970) and its raw JSON text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub requested_at: i64,
-    pub raw: String,
-}
-
-/// The state directory does not do what it must. Always exit 6 (or 2 at the start of a run).
+/// The state directory cannot be read or written. Exit 6; exit 2 at the start of a run.
 #[derive(Debug)]
 pub struct SpoolError {
     what: String,
@@ -92,15 +62,18 @@ pub struct Spool {
     folder: PathBuf,
     quarantine: PathBuf,
     max_bytes: u64,
-    /// Bytes of all files, ours and earlier ones.
+    /// Bytes of all waiting files, those of earlier runs included.
     bytes: u64,
 }
 
-/// A complete file that waits to be replayed. Holds its lock: no other process replays it meanwhile.
+/// A complete file that waits to be replayed. It stays locked while this value lives, so no other process replays it.
 #[derive(Debug)]
 pub struct Waiting {
+    /// Where it is.
     pub path: PathBuf,
+    /// Its head.
     pub header: Header,
+    /// Its records, in the order they were written.
     pub entries: Vec<Entry>,
     bytes: u64,
     _lock: File,
@@ -109,6 +82,7 @@ pub struct Waiting {
 /// What became of one file that was to be replayed.
 #[derive(Debug)]
 pub enum Opened {
+    /// It is complete, and locked by us.
     Ready(Waiting),
     /// Another process is replaying it, or has just finished.
     Taken,
@@ -117,7 +91,7 @@ pub enum Opened {
 }
 
 impl Spool {
-    /// A spool nothing is kept in or taken from: the file system is left alone.
+    /// A spool for runs that neither write nor replay, such as dry runs. The file system is not touched.
     pub fn untouched(state_dir: &Path, max_bytes: u64) -> Self {
         Self {
             folder: state_dir.join("spool"),
@@ -142,7 +116,7 @@ impl Spool {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());
         }
         match spool.probe() {
-            // What waits takes the room: replaying it is what makes some.
+            // The waiting files fill the disk. Replaying them makes room, so that is no reason to stop.
             Err(error) if error.kind() == io::ErrorKind::StorageFull && spool.bytes > 0 => {
                 log::warn!(
                     "{} is full; replaying the spool makes room",
@@ -158,7 +132,7 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Removes what a killed run left half-written: it was never counted, and its records are fetched again.
+    /// Removes the half-written files of killed runs. Their records were never counted as spooled, and are fetched again.
     fn sweep(&self) -> Result<(), SpoolError> {
         for path in self.named("tmp")? {
             let gone =
@@ -166,7 +140,7 @@ impl Spool {
             let Ok(file) = File::open(&path) else {
                 continue;
             };
-            // Locked by us and still of this name: then nobody else removes it, or puts another in its place.
+            // We hold its lock and the name still leads to it: no other process writes it.
             if own(&file, &path).map_err(gone)? {
                 fs::remove_file(&path).map_err(gone)?;
             }
@@ -184,8 +158,8 @@ impl Spool {
 
     /// A new file `<stem>.<n>.tmp` that only we write, locked for as long as it is open.
     ///
-    /// Whoever finds such a file unlocked knows that its writer is gone, and sweeps it. Between our create and our
-    /// lock a starting process may think so of ours: then the name is gone or the lock is taken, and we take the next.
+    /// A process that starts removes such files where they are not locked, since their writers are gone. Between our create
+    /// and our lock it may remove ours, too: then the name is gone or the lock is taken, and we try the next number.
     fn temporary(&self, stem: &str) -> io::Result<(PathBuf, File)> {
         for n in 0..64 {
             let path = self.folder.join(format!("{stem}.{n}.tmp"));
@@ -226,7 +200,7 @@ impl Spool {
         Ok(files)
     }
 
-    /// Bytes that wait.
+    /// Bytes of all waiting files.
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -237,23 +211,8 @@ impl Spool {
         header: &Header,
         entries: &[(i64, &str)],
     ) -> Result<PathBuf, SpoolError> {
-        let head = serde_json::to_vec(header)
+        let text = encode(header, entries)
             .map_err(|e| SpoolError::new("cannot describe a batch for", &self.folder, e.into()))?;
-        // Whole batches pass here while the memory is full of them: no byte too many.
-        let frames = entries.iter().map(|(_, raw)| raw.len() + size_of::<i64>());
-        let texts = frames.map(|size| size + 2 * size_of::<u32>());
-        let ends = MAGIC.len() + head.len() + 6 * size_of::<u32>();
-        let mut text = Vec::with_capacity(ends + texts.sum::<usize>());
-        text.extend_from_slice(MAGIC);
-        frame(&mut text, &[&head]);
-        for (requested_at, raw) in entries {
-            frame(&mut text, &[&requested_at.to_le_bytes(), raw.as_bytes()]);
-        }
-        let count = entries.len() as u64;
-        text.extend_from_slice(&END.to_le_bytes());
-        text.extend_from_slice(&checksum(&[&count.to_le_bytes()]).to_le_bytes());
-        text.extend_from_slice(&count.to_le_bytes());
-
         let size = text.len() as u64;
         if self.bytes.saturating_add(size) > self.max_bytes {
             return Err(SpoolError {
@@ -279,7 +238,7 @@ impl Spool {
             .and_then(|()| fs::rename(&temporary, &path))
             .and_then(|()| sync_folder(&self.folder));
         if let Err(error) = written {
-            // The half-written file is of no use to anybody; failing to remove it changes nothing.
+            // The half-written file is of no use. Failing to remove it changes nothing.
             fs::remove_file(&temporary).unwrap_or_default();
             return Err(failed(error));
         }
@@ -339,7 +298,7 @@ impl Spool {
     }
 }
 
-/// Locks an open temporary file. False when another process holds it, or its name is gone or another file's.
+/// Locks an open temporary file. False when another process holds the lock, or the name is gone or leads to another file.
 fn own(file: &File, path: &Path) -> io::Result<bool> {
     match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
@@ -351,68 +310,6 @@ fn own(file: &File, path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
-}
-
-fn checksum(parts: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize()
-}
-
-fn frame(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let length = u32::try_from(length).unwrap_or(MAX_FRAME);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&checksum(parts).to_le_bytes());
-    for part in parts {
-        out.extend_from_slice(part);
-    }
-}
-
-/// Reads a whole file back, or says in one sentence what is wrong with it.
-fn decode(bytes: &[u8]) -> Result<(Header, Vec<Entry>), String> {
-    let mut rest = bytes
-        .strip_prefix(MAGIC)
-        .ok_or("it does not begin like a spool file of this version")?;
-    let head = take_frame(&mut rest)?.ok_or("it has no header")?;
-    let header: Header = serde_json::from_slice(head).map_err(|_| "its header is not readable")?;
-    let mut entries = Vec::new();
-    while let Some(body) = take_frame(&mut rest)? {
-        let (time, raw) = body
-            .split_first_chunk::<8>()
-            .ok_or("a frame is too short")?;
-        let raw = std::str::from_utf8(raw).map_err(|_| "a record is not UTF-8")?;
-        entries.push(Entry {
-            requested_at: i64::from_le_bytes(*time),
-            raw: raw.to_owned(),
-        });
-    }
-    let count = rest.first_chunk::<8>().ok_or("its end is missing")?;
-    if u64::from_le_bytes(*count) != entries.len() as u64 || rest.len() != 8 {
-        return Err("its number of records does not match its end".to_owned());
-    }
-    Ok((header, entries))
-}
-
-/// The next frame; None at the end marker (then `rest` begins with the count).
-fn take_frame<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, String> {
-    let torn = || "it ends in the middle of a frame".to_owned();
-    let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(torn)?;
-    let (sum, tail) = tail.split_first_chunk::<4>().ok_or_else(torn)?;
-    let (length, sum) = (u32::from_le_bytes(*length), u32::from_le_bytes(*sum));
-    let (size, end) = if length == END {
-        (8, true)
-    } else {
-        (length as usize, false)
-    };
-    let body = tail.get(..size).ok_or_else(torn)?;
-    if checksum(&[body]) != sum {
-        return Err("a checksum does not match".to_owned());
-    }
-    *rest = if end { tail } else { &tail[size..] };
-    Ok((!end).then_some(body))
 }
 
 #[cfg(test)]
@@ -539,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_sees_what_waits_and_creates_nothing() {
+    fn the_status_shows_what_waits_and_creates_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("not").join("yet");
         assert_eq!(status(&state).unwrap(), SpoolStatus::default());

@@ -1,4 +1,4 @@
-//! A look at the state directory for checks and dry runs: what waits there, and whether a run could write. Touches nothing.
+//! The state of the spool, for checks and dry runs: what waits there, and whether a run could write. Touches nothing.
 
 use std::fs;
 use std::io;
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::SpoolError;
 
-/// What lies in a state directory, for whoever only wants to know.
+/// What lies in a state directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpoolStatus {
-    /// Files that wait to be replayed, and their bytes.
+    /// Files that wait to be replayed.
     pub files: u64,
+    /// Their bytes.
     pub bytes: u64,
     /// When the oldest of them was written, microseconds since 1970-01-01T00:00:00Z.
     pub oldest: Option<i64>,
@@ -35,7 +36,7 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
     for path in list(&spool)? {
         if path.extension().is_some_and(|ext| ext == "spool") {
             seen.files += 1;
-            // One that is gone by now was replayed by somebody.
+            // A file that is gone by now was replayed by another process.
             seen.bytes += fs::metadata(&path).map_or(0, |data| data.len());
             let created = path
                 .file_name()
@@ -47,7 +48,7 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
         }
     }
     seen.quarantined = list(&state_dir.join("quarantine"))?.len() as u64;
-    // What is not there yet is created by the first run, in the nearest folder that is.
+    // A missing folder is created by the first run, in the nearest folder that exists.
     let there = spool
         .ancestors()
         .find(|path| path.exists())

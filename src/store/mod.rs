@@ -63,7 +63,7 @@ fn own_tables(db: &Database) -> Vec<&str> {
         "sync_state",
         "sync_lease",
     ];
-    if !db.owed.is_empty() {
+    if !db.write_back.is_empty() {
         names.push("sync_outbox");
     }
     names

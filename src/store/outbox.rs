@@ -67,7 +67,7 @@ impl Outbox {
         );
         Self {
             composer,
-            when: db.owed.clone(),
+            when: db.write_back.clone(),
             enter,
         }
     }

@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole, or not at all. It knows nothing of what they hold.
+//! Files that are replaced as a whole or not at all. Knows nothing of what they hold.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -6,20 +6,20 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Writes a file beside its place, syncs it and renames it. After an error the one that was there before is there still.
+/// Writes a new file beside the old one, syncs it and renames it over the old one. After an error the old file is untouched.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let (temporary, mut file) = beside(path, mode)?;
     file.write_all(content)
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&temporary, path))
         .inspect_err(|_| {
-            // The half-written file is of no use; that it cannot be removed changes nothing.
+            // The half-written file is of no use. Failing to remove it changes nothing for the caller.
             fs::remove_file(&temporary).unwrap_or_default();
         })
 }
 
-/// The same for a file that only its owner may read, in a folder of its own that is made where it is missing; when this
-/// returns, it survives a power cut.
+/// Like [`replace`], for a file that only its owner may read. Creates the folder where it is missing. After `Ok` the file
+/// survives a power cut.
 pub fn keep(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -29,7 +29,7 @@ pub fn keep(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Can a file be put here? Leaves nothing behind.
+/// Can a file be written here? Leaves nothing behind.
 pub fn probe(path: &Path) -> io::Result<()> {
     let (temporary, _file) = beside(path, 0o600)?;
     fs::remove_file(temporary)
@@ -50,12 +50,12 @@ fn beside(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     hidden.push(name);
     hidden.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(hidden);
-    // A process with our number was killed over it; in a container that number is always the same.
+    // A killed process with the same number may have left one; in a container the number is always the same.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Never through a link that somebody has laid there.
+    // `create_new` never follows a link that somebody has put there.
     let file = File::options()
         .write(true)
         .create_new(true)

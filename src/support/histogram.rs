@@ -9,16 +9,17 @@ const FIRST: f64 = 0.0001;
 /// 24 doublings of 0.1 ms reach 28 minutes.
 const BUCKETS: usize = 24 * PER_OCTAVE;
 
-/// Upper bounds of the buckets Prometheus gets, seconds; the last one, without a bound, is [`Histogram::count`].
+/// Upper bounds of the buckets that Prometheus gets, seconds. The last bucket there has no bound: its count is
+/// [`Histogram::count`].
 pub const BOUNDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// A histogram with logarithmic buckets; 1.6 KiB whatever it has seen.
+/// A histogram with logarithmic buckets. It takes 1.6 KiB, however many durations are counted.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
-    /// For each of [`BOUNDS`], how many were at most so long.
+    /// For each of [`BOUNDS`], how many durations were at most that long.
     at_most: [u64; BOUNDS.len()],
     count: u64,
     sum: f64,
@@ -38,6 +39,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
+    /// Counts one duration.
     pub fn record(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         self.counts[bucket(seconds)] += 1;
@@ -62,6 +64,7 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
+    /// How many durations were counted.
     pub const fn count(&self) -> u64 {
         self.count
     }
@@ -99,7 +102,8 @@ impl Histogram {
         self.max
     }
 
-    /// The range that is in use, in halves of a doubling: lower and upper bound, seconds, and how many lie between.
+    /// Bars for a chart: lower and upper bound in seconds, and how many durations lie between. Each bar is half a doubling
+    /// wide; empty bars at both ends are left out.
     pub fn bars(&self) -> Vec<(f64, f64, u64)> {
         const TOGETHER: usize = PER_OCTAVE / 2;
         let mut bars: Vec<(f64, f64, u64)> = self
@@ -118,7 +122,7 @@ impl Histogram {
         bars
     }
 
-    /// Bound in seconds and how many were at most so long, for each of [`BOUNDS`].
+    /// For each of [`BOUNDS`]: the bound in seconds, and how many durations were at most that long.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         BOUNDS.into_iter().zip(self.at_most)
     }

@@ -15,12 +15,12 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::support::progress;
 use crate::support::text::clean;
 
-/// Lines kept for `--quiet` and for whoever wants the last of them.
+/// Lines that are kept: for `--quiet`, and for the case and the ping that show the last ones.
 const KEPT: usize = 500;
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Chatty about values: never below `warn`.
+/// Libraries that log values at lower levels: they are held at `warn`.
 const CLAMPED: [&str; 7] = [
     "tokio_postgres",
     "postgres",
@@ -61,7 +61,9 @@ impl std::fmt::Debug for Logger {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     #[default]
+    /// Lines for people.
     Text,
+    /// One JSON object a line.
     Json,
 }
 
@@ -73,6 +75,7 @@ pub struct Options {
     /// Hold back every line until the exit code is known.
     pub quiet: bool,
     pub no_color: bool,
+    /// Form of its lines.
     pub format: LogFormat,
 }
 
@@ -111,7 +114,7 @@ pub fn set_run_id(id: &str) {
     }
 }
 
-/// Lines that sum up others are of no use: programs read this log, or `-v` asks for everything.
+/// True where lines that sum up others are of no use: a program reads this log, or `-v` asks for every line.
 pub fn wants_everything() -> bool {
     let json = LOGGER
         .get()
@@ -131,7 +134,7 @@ pub fn last_lines(count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Ends a quiet run: what was held back is printed when the run failed, and forgotten when it did not.
+/// Ends a quiet run: prints the lines that were held back if the run failed, and drops them if it did not.
 pub fn release(failed: bool) {
     if let Some(logger) = LOGGER.get().filter(|logger| logger.quiet && failed) {
         let kept = logger.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,8 +144,8 @@ pub fn release(failed: bool) {
     }
 }
 
-/// With `--log-format json`, says why a command ended, as lines of the log that no level suppresses; false for a log of
-/// text, whose reader wants more than a line.
+/// With `--log-format json`, logs why a command ended, at a level that is always shown. Returns false for a log in text: there
+/// the caller prints the whole message.
 pub fn end_in_json(messages: &[String]) -> bool {
     let Some(logger) = LOGGER
         .get()
@@ -156,8 +159,8 @@ pub fn end_in_json(messages: &[String]) -> bool {
     true
 }
 
-/// A panic is a bug, and is told like any other error, with its place. What it says is shown only where the program
-/// itself wrote it: a text that was put together may quote a value.
+/// Logs a panic like any other error, with its place in the source. Its message is shown only when it is a constant of the
+/// program: a message that was put together may hold a value.
 pub fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
@@ -165,7 +168,7 @@ pub fn tell_panics() {
             .map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
         log::error!(
             "internal error{place}{}; please report it",
-            told(panic.payload())
+            panic_message(panic.payload())
         );
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
@@ -176,13 +179,13 @@ pub fn tell_panics() {
     }));
 }
 
-fn told(payload: &dyn std::any::Any) -> String {
+fn panic_message(payload: &dyn std::any::Any) -> String {
     payload
         .downcast_ref::<&'static str>()
         .map_or_else(String::new, |text| format!(": {text}"))
 }
 
-/// A closed stderr must not change the outcome of a run.
+/// Prints on stderr and ignores a failure: a closed stderr must not change the outcome of a run.
 fn print(line: &str) {
     progress::beside(|| {
         io::stderr()
@@ -300,10 +303,10 @@ mod tests {
 
     #[test]
     fn a_panic_quotes_nothing_but_the_program_itself() {
-        assert_eq!(told(&"not ready"), ": not ready");
+        assert_eq!(panic_message(&"not ready"), ": not ready");
         let value = "Zoë Müller".to_owned();
         assert_eq!(
-            told(&format!("byte index 3 is inside a character of {value}")),
+            panic_message(&format!("byte index 3 is inside a character of {value}")),
             ""
         );
     }

@@ -1,4 +1,4 @@
-//! Small tools. They know nothing of records, runs or tables.
+//! Small tools for every room: files, signals, the log, digests, texts. They know nothing of records, runs or tables.
 
 pub mod atomic_file; // files replaced as a whole, or not at all
 pub mod core_dumps; // switched off, since memory holds secrets

@@ -9,20 +9,20 @@ use indicatif::{
     HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar,
 };
 
-/// The bar on the terminal, for those who print beside it.
+/// The bar on the terminal. Whoever prints on stderr hides it first.
 static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
 
-/// Prints on stderr while the bar is out of the way, so that neither tears the other.
+/// Prints on stderr while the bar is hidden, so that neither is torn.
 pub fn beside<T>(print: impl FnOnce() -> T) -> T {
     let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match shown.and_then(|bar| bar.upgrade()) {
-        // A panic may have come from within the bar, which is locked then.
+        // After a panic within the bar its lock is held: then print without hiding it.
         Some(bar) if !std::thread::panicking() => bar.suspend(print),
         _ => print(),
     }
 }
 
-/// What a run shows of itself while it goes on.
+/// The progress of a run, shown while it goes on.
 #[derive(Debug)]
 pub struct Progress(ProgressBar);
 
@@ -47,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Records whose fate is known, and a word on them.
+    /// Shows how many records are done, and a remark.
     pub fn update(&self, accounted: u64, rejected: u64) {
         self.0.set_position(accounted);
         if rejected > 0 {
@@ -79,7 +79,7 @@ fn rate(state: &ProgressState, out: &mut dyn Write) {
     write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
 }
 
-/// Nobody can tell how long it will take before anything is done.
+/// The remaining time is unknown until something is done.
 fn left(state: &ProgressState, out: &mut dyn Write) {
     if state.pos() > 0 {
         write!(out, "{:#} left", HumanDuration(state.eta())).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The name that somebody probably meant.
 
-/// Longer names are not misspellings of ours; the bound keeps a hostile file from costing time (characters).
+/// Longest name that is compared (characters). No known name is longer, and a hostile file costs no time.
 const LONGEST: usize = 80;
 
 /// The candidate that `name` is most likely a misspelling of. Case, `-` and `_` do not count; swapping two neighbouring

@@ -24,7 +24,7 @@ pub fn counted(number: u64, one: &str, many: &str) -> String {
     )
 }
 
-/// Control characters, terminal sequences included, made visible and harmless.
+/// The text with every control character, and so every terminal sequence, written as an escape that a terminal only shows.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -13,7 +13,10 @@ const DEPTH: usize = 512;
 /// Greatest power of ten, up or down, that is safe for `numeric`.
 const EXPONENT: u32 = 9_999;
 
-/// Says what stands against storing the document, in words without values.
+/// Checks that a `jsonb` column can hold the document.
+///
+/// # Errors
+/// Why it cannot, in words without values.
 pub(super) fn check(raw: &str) -> Result<(), &'static str> {
     let bytes = raw.as_bytes();
     let mut at = 0;

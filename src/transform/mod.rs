@@ -52,7 +52,7 @@ const RECORD_TYPE: &str = "recordType";
 const QUALITY_SCORE: &str = "qualityScore";
 const HAS_REQUIRED_FIELDS: &str = "hasRequiredFields";
 
-/// What [`FieldError::field`] says when the record as a whole is at fault.
+/// The [`FieldError::field`] of an error that concerns the record as a whole.
 pub const WHOLE_RECORD: &str = "record";
 
 /// A compiled mapping. Shared freely between threads.
@@ -71,12 +71,12 @@ pub struct Transform {
     watched: Option<time::Form>,
 }
 
-/// One record as the mapping sees it. Made once a page and filled again for every record.
+/// One record after mapping. It is made once a page and filled again for every record.
 #[derive(Debug, Default)]
 pub struct Mapped<'p> {
     /// One cell a slot, in the order of [`Transform::variable_names`]; the first ones are the mapped fields, in file order.
     pub variables: Vec<Cell<'p>>,
-    /// Everything wrong with the record. Not empty: it must be rejected.
+    /// Everything wrong with the record. When there is any, the record must be rejected.
     pub errors: Vec<FieldError>,
     /// Indexes of required fields that are absent, null, empty or blank.
     pub missing: Vec<u16>,
@@ -87,12 +87,12 @@ pub struct Mapped<'p> {
     pub version: Option<i64>,
     /// When the source last changed the record, microseconds since 1970-01-01T00:00:00Z; see [`Transform::watch`].
     pub changed_at: Option<i64>,
-    /// What the source said of each field.
+    /// What the source has for each field.
     found: Vec<Found>,
     keys: Keys<'p>,
 }
 
-/// What the source said of one field.
+/// What the source has for one field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Found {
     /// Absent or null.
@@ -232,7 +232,7 @@ impl Transform {
             .map_or(WHOLE_RECORD, |field| &field.source)
     }
 
-    /// Shapes one record, given as JSON text. Whatever `mapped` held before is replaced.
+    /// Maps one record, given as JSON text. Replaces whatever `mapped` held before.
     pub fn apply<'p>(&'p self, raw: &'p str, mapped: &mut Mapped<'p>) {
         mapped.reset(self);
         if let Err(problem) = paths::read(self, raw, mapped) {
@@ -272,7 +272,7 @@ impl Transform {
         }
     }
 
-    /// Everything that follows from the cells: id, version, score and `hasRequiredFields`.
+    /// Fills in what follows from the cells: id, version, score and `hasRequiredFields`.
     fn conclude(&self, mapped: &mut Mapped<'_>) {
         if mapped.id.is_none() && mapped.found[self.key] != Found::Fault {
             mapped.id = field::spelling(&mapped.variables[self.key]);

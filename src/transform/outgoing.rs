@@ -1,7 +1,7 @@
-//! The mapping the other way round: a record's text becomes what the API is told of it.
+//! The outgoing mapping: a record's text becomes the body that write-back sends to the API.
 //!
-//! The record is mapped again from its text, by the same rules, so nothing has to be carried along for the records that
-//! nobody will be told of.
+//! The record is mapped again from its text, by the same rules. So nothing is kept in memory for the many records that are
+//! not sent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,15 +18,15 @@ use crate::model::record::{Cell, Message};
 #[derive(Debug)]
 pub struct Outgoing {
     transform: Transform,
-    shape: Shape,
+    shape: Body,
     /// Where the source has the record's id, and its `ETag` or version.
     id: Vec<String>,
     if_match: Option<Vec<String>>,
 }
 
-/// What the body looks like.
+/// The body of the message: one field, or an object of more.
 #[derive(Debug)]
-enum Shape {
+enum Body {
     /// The value of this field.
     Field(usize),
     Object(Vec<(String, Self)>),
@@ -47,7 +47,7 @@ impl Outgoing {
         }
         Ok(Self {
             transform: Transform::new(mapping)?,
-            shape: Shape::Object(members),
+            shape: Body::Object(members),
             id: mapping.fields[mapping.key].source.clone(),
             if_match: update.if_match.clone(),
         })
@@ -74,28 +74,28 @@ impl Outgoing {
 }
 
 /// Puts a field where its dotted name says; false when something else is there.
-fn place(members: &mut Vec<(String, Shape)>, name: &str, field: usize) -> bool {
+fn place(members: &mut Vec<(String, Body)>, name: &str, field: usize) -> bool {
     let (first, rest) = name
         .split_once('.')
         .map_or((name, None), |(a, b)| (a, Some(b)));
     let known = members.iter_mut().find(|(known, _)| known == first);
     match (known, rest) {
-        (None, None) => members.push((first.to_owned(), Shape::Field(field))),
+        (None, None) => members.push((first.to_owned(), Body::Field(field))),
         (None, Some(rest)) => {
             let mut inner = Vec::new();
             place(&mut inner, rest, field);
-            members.push((first.to_owned(), Shape::Object(inner)));
+            members.push((first.to_owned(), Body::Object(inner)));
         }
-        (Some((_, Shape::Object(inner))), Some(rest)) => return place(inner, rest, field),
+        (Some((_, Body::Object(inner))), Some(rest)) => return place(inner, rest, field),
         (Some(_), _) => return false,
     }
     true
 }
 
-fn write(shape: &Shape, cells: &[Cell<'_>], out: &mut String) {
+fn write(shape: &Body, cells: &[Cell<'_>], out: &mut String) {
     match shape {
-        Shape::Field(index) => write_cell(cells.get(*index).unwrap_or(&Cell::Null), out),
-        Shape::Object(members) => {
+        Body::Field(index) => write_cell(cells.get(*index).unwrap_or(&Cell::Null), out),
+        Body::Object(members) => {
             out.push('{');
             for (number, (name, shape)) in members.iter().enumerate() {
                 if number > 0 {
@@ -223,7 +223,7 @@ mod tests {
             Cell::Date(20_000),
         ];
         let mut out = String::new();
-        write(&Shape::Object(members), &cells, &mut out);
+        write(&Body::Object(members), &cells, &mut out);
         assert_eq!(out, r#"{"a":{"b":"é\"\n","c":79.50},"d":"2024-10-04"}"#);
         let mut members = Vec::new();
         assert!(place(&mut members, "a", 0));

@@ -309,14 +309,14 @@ fn read_edge<'p>(
             let mut inside = Scanner::new(value.raw);
             walk_list(transform, &mut inside, object, mapped)?;
         }
-        // Where only the time of change lies below, a record without it is no worse.
+        // Only the time of change lies below: a record without it has no error.
         (Some(object), _) if !transform.paths.has_fields(object, transform.fields.len()) => {}
         (Some(_), other) => mapped.fault(edge.path.clone(), "an object", other.as_str()),
     }
     Ok(())
 }
 
-/// The text of a key. One with half a character is refused with the record: no two such keys can be told apart.
+/// The text of a key. A key with half of a surrogate pair is an error of the record: two such keys could not be told apart.
 fn unquoted(key: Value<'_>) -> Result<Cow<'_, str>, Malformed> {
     let inner = &key.raw[1..key.raw.len() - 1];
     match key.kind {

@@ -16,7 +16,7 @@ pub(super) struct Value<'p> {
     pub(super) kind: ValueKind,
 }
 
-/// As wide as a register, so that a [`Value`] has no padding: copying padding in odd pieces was a tenth of all time.
+/// As wide as a register, so that a [`Value`] has no padding. With padding, copying values took a tenth of the whole time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum ValueKind {

@@ -1,4 +1,4 @@
-//! The quality score: from the source where it gives one, else how complete the record is.
+//! The quality score: the source's, else how complete the record is.
 //!
 //! Completeness is 100 × the weight of the mapped fields that are present and well-formed ÷ the weight of all of them,
 //! rounded half up to two places, exactly. The score field itself does not count, neither way; a default does not make

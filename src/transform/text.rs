@@ -28,7 +28,7 @@ impl Fault {
 /// Empty or white space only.
 #[inline]
 pub(super) fn is_blank(text: &str) -> bool {
-    // Nearly always the first byte settles it.
+    // Nearly always the first byte decides.
     if text
         .bytes()
         .next()

@@ -160,7 +160,7 @@ fn civil_parts(date: civil::Date) -> Option<(i64, i64, i64)> {
     (year >= 1).then(|| (year, i64::from(date.month()), i64::from(date.day())))
 }
 
-/// RFC 3339 as everyone writes it; none for anything else, wrong or merely odd.
+/// RFC 3339 in its usual spelling; none for any other text, which is wrong or left to jiff.
 fn rfc3339(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let (head, mut rest) = bytes.split_at_checked(19)?;
@@ -205,7 +205,7 @@ fn rfc3339(text: &str) -> Option<i64> {
     let seconds =
         days(year, month, day) * SECONDS_A_DAY + (hour * 60 + minute) * 60 + second - offset;
     if second == 60 {
-        // A leap second only ever is the last of a UTC day; as the database does, we take it for the first of the next.
+        // A leap second is the last second of a UTC day. PostgreSQL takes it for the first second of the next day; so do we.
         if seconds.rem_euclid(SECONDS_A_DAY) != 0 {
             return None;
         }
@@ -214,7 +214,7 @@ fn rfc3339(text: &str) -> Option<i64> {
     Some(seconds * MICROS_A_SECOND + micros)
 }
 
-/// What RFC 3339 does not cover but is beyond doubt: offsets without a colon, times without seconds, and the like.
+/// Spellings that RFC 3339 does not have and that still mean one moment: offsets without a colon, times without seconds, …
 fn odd(text: &str, zone: Option<&TimeZone>) -> Result<i64, &'static str> {
     if let Ok(at) = text.parse::<Timestamp>() {
         // jiff takes any 60th second for the 59th; the true ones never come here.

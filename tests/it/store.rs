@@ -58,7 +58,7 @@ fn plan_of(database: &Database) -> plan::Database {
         table: "customers".to_owned(),
         log_schema: "public".to_owned(),
         log_table: "sync_log".to_owned(),
-        owed: Vec::new(),
+        write_back: Vec::new(),
     }
 }
 
@@ -86,7 +86,7 @@ fn mapping_of(fields: Vec<Field>, version: Option<usize>) -> Mapping {
     Mapping {
         fields,
         key: 0,
-        key_choice: KeyChoice::Said,
+        key_choice: KeyChoice::Settled,
         version,
         quality_score: QualityScore {
             field: None,

@@ -42,7 +42,7 @@ fn mapping(fields: impl IntoIterator<Item = Field>) -> Mapping {
     Mapping {
         fields: all,
         key: 0,
-        key_choice: KeyChoice::Said,
+        key_choice: KeyChoice::Settled,
         version: None,
         quality_score: QualityScore {
             field: None,
@@ -83,7 +83,7 @@ fn customers() -> Mapping {
     Mapping {
         fields,
         key: 0,
-        key_choice: KeyChoice::Said,
+        key_choice: KeyChoice::Settled,
         version: Some(3),
         quality_score: QualityScore {
             field: Some(4),

@@ -2,6 +2,7 @@
 
 pub mod ast;
 pub mod builtins;
+mod duration;
 pub mod eval;
 pub mod parse;
 pub mod temporal;

@@ -1,7 +1,7 @@
-//! Dates, times and durations as FEEL writes them.
+//! Dates and times as FEEL writes them.
 //!
 //! Owns parsing, printing and the order of temporal values. A time or date-and-time without a zone is taken as UTC when
-//! it meets one that has a zone: records carry UTC, and "cannot be compared" would help nobody.
+//! it is compared with one that has a zone, since records carry UTC. The standard calls them not comparable.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -10,13 +10,15 @@ use std::sync::Arc;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-const NANOS_PER_SECOND: i128 = 1_000_000_000;
-const NANOS_PER_DAY: i128 = 86_400 * NANOS_PER_SECOND;
+/// Nanoseconds of a second.
+pub(super) const NANOS_PER_SECOND: i128 = 1_000_000_000;
+/// Nanoseconds of a day.
+pub(super) const NANOS_PER_DAY: i128 = 86_400 * NANOS_PER_SECOND;
 
-/// Where a time is meant.
+/// The time zone of a time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Zone {
-    /// Nothing was said.
+    /// None was written.
     Local,
     /// Seconds east of UTC.
     Offset(i32),
@@ -29,7 +31,7 @@ pub enum Zone {
 pub struct Time {
     /// The clock's reading.
     pub clock: civil::Time,
-    /// Where.
+    /// Its zone.
     pub zone: Zone,
 }
 
@@ -38,12 +40,12 @@ pub struct Time {
 pub struct DateTime {
     /// Calendar and clock.
     pub local: civil::DateTime,
-    /// Where.
+    /// Its zone.
     pub zone: Zone,
 }
 
 impl Zone {
-    /// Seconds east of UTC at that local time; 0 when nothing was said.
+    /// Seconds east of UTC at that local time; 0 when none was written.
     fn offset_at(&self, local: civil::DateTime) -> i32 {
         match self {
             Self::Local => 0,
@@ -55,7 +57,7 @@ impl Zone {
         }
     }
 
-    /// Seconds east of UTC, when the zone says so without a date.
+    /// Seconds east of UTC on that date; none without a zone.
     pub fn offset(&self, on: civil::Date) -> Option<i32> {
         match self {
             Self::Local => None,
@@ -264,62 +266,6 @@ fn clock_text(clock: civil::Time) -> String {
     text
 }
 
-/// `P1DT2H3M4.5S`; `PT0S` for none.
-pub fn duration_text(nanos: i128) -> String {
-    use fmt::Write;
-    if nanos == 0 {
-        return "PT0S".to_owned();
-    }
-    let mut text = String::from(if nanos < 0 { "-P" } else { "P" });
-    let abs = nanos.unsigned_abs();
-    let second = NANOS_PER_SECOND.unsigned_abs();
-    let (seconds, fraction) = (abs / second, abs % second);
-    let (days, hours, minutes, secs) = (
-        seconds / 86_400,
-        seconds / 3600 % 24,
-        seconds / 60 % 60,
-        seconds % 60,
-    );
-    // Writing to a String cannot fail.
-    let mut put = |amount: u128, unit: char| {
-        if amount > 0 {
-            write!(text, "{amount}{unit}").unwrap_or_default();
-        }
-    };
-    put(days, 'D');
-    if hours + minutes + secs + fraction > 0 {
-        text.push('T');
-        let mut put = |amount: u128, unit: char| {
-            if amount > 0 {
-                write!(text, "{amount}{unit}").unwrap_or_default();
-            }
-        };
-        put(hours, 'H');
-        put(minutes, 'M');
-        if fraction > 0 {
-            let fraction = format!("{fraction:09}");
-            write!(text, "{secs}.{}S", fraction.trim_end_matches('0')).unwrap_or_default();
-        } else {
-            put(secs, 'S');
-        }
-    }
-    text
-}
-
-/// `P1Y2M`; `P0M` for none.
-pub fn months_text(months: i64) -> String {
-    if months == 0 {
-        return "P0M".to_owned();
-    }
-    let abs = months.unsigned_abs();
-    let sign = if months < 0 { "-" } else { "" };
-    match (abs / 12, abs % 12) {
-        (0, months) => format!("{sign}P{months}M"),
-        (years, 0) => format!("{sign}P{years}Y"),
-        (years, months) => format!("{sign}P{years}Y{months}M"),
-    }
-}
-
 /// `yyyy-mm-dd`, strictly.
 pub fn parse_date(text: &str) -> Option<civil::Date> {
     let (negative, digits) = match text.strip_prefix('-') {
@@ -433,100 +379,10 @@ pub fn named_zone(name: &str) -> Option<Zone> {
         .map(|zone| Zone::Named(zone, Arc::from(name)))
 }
 
-fn number(text: &str, width: usize) -> Option<i64> {
+/// A whole number written with exactly so many digits.
+pub(super) fn number(text: &str, width: usize) -> Option<i64> {
     if text.len() != width || text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     text.parse().ok()
-}
-
-/// What a duration text means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParsedDuration {
-    /// Months.
-    Months(i64),
-    /// Nanoseconds.
-    Nanos(i128),
-}
-
-/// `P1Y2M`, `P3DT4H5M6.7S`, with an optional minus.
-pub fn parse_duration(text: &str) -> Option<ParsedDuration> {
-    let (negative, rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let rest = rest.strip_prefix('P')?;
-    let (date, time) = match rest.split_once('T') {
-        Some((_, "")) => return None,
-        Some((date, time)) => (date, time),
-        None => (rest, ""),
-    };
-    if date.is_empty() && time.is_empty() {
-        return None;
-    }
-    let mut months: Option<i64> = None;
-    let mut nanos: Option<i128> = None;
-    for (amount, fraction, unit) in amounts(date, "YMD")? {
-        if fraction.is_some() {
-            return None;
-        }
-        match unit {
-            'Y' => months = Some(months.unwrap_or(0).checked_add(amount.checked_mul(12)?)?),
-            'M' => months = Some(months.unwrap_or(0).checked_add(amount)?),
-            _ => nanos = Some(i128::from(amount) * NANOS_PER_DAY),
-        }
-    }
-    for (amount, fraction, unit) in amounts(time, "HMS")? {
-        let factor = match unit {
-            'H' => 3600,
-            'M' => 60,
-            _ => 1,
-        };
-        if fraction.is_some() && unit != 'S' {
-            return None;
-        }
-        let part =
-            i128::from(amount) * factor * NANOS_PER_SECOND + i128::from(fraction.unwrap_or(0));
-        nanos = Some(nanos.unwrap_or(0) + part);
-    }
-    match (months, nanos) {
-        (Some(months), None) => Some(ParsedDuration::Months(if negative {
-            -months
-        } else {
-            months
-        })),
-        (None, Some(nanos)) => Some(ParsedDuration::Nanos(if negative { -nanos } else { nanos })),
-        // Months have no fixed length: a duration is of one family or the other.
-        _ => None,
-    }
-}
-
-/// Splits `1Y2M` into amounts with their units, each unit at most once and in the order given.
-fn amounts(mut text: &str, units: &str) -> Option<Vec<(i64, Option<i64>, char)>> {
-    let mut found = Vec::new();
-    let mut left = units;
-    while !text.is_empty() {
-        let end = text.find(|c: char| c.is_ascii_alphabetic())?;
-        let unit = text[end..].chars().next()?;
-        let position = left.find(unit)?;
-        left = &left[position + 1..];
-        let (whole, fraction) = match text[..end].split_once('.') {
-            Some((whole, fraction)) => (whole, Some(fraction)),
-            None => (&text[..end], None),
-        };
-        let fraction = match fraction {
-            None => None,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() => {
-                let padded: String = digits.chars().chain("000000000".chars()).take(9).collect();
-                Some(padded.parse().ok()?)
-            }
-            Some(_) => return None,
-        };
-        if whole.is_empty() || !whole.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        found.push((whole.parse().ok()?, fraction, unit));
-        text = &text[end + 1..];
-    }
-    Some(found)
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::civil;
 use rust_decimal::Decimal;
 
+use super::duration;
 use super::temporal::{self, DateTime, Time};
 use crate::model::record::Cell;
 
@@ -383,8 +384,8 @@ impl Value {
             Self::Date(date) => f.write_str(&temporal::date_text(*date)),
             Self::Time(time) => write!(f, "{time}"),
             Self::DateTime(moment) => write!(f, "{moment}"),
-            Self::Duration(nanos) => f.write_str(&temporal::duration_text(*nanos)),
-            Self::Months(months) => f.write_str(&temporal::months_text(*months)),
+            Self::Duration(nanos) => f.write_str(&duration::duration_text(*nanos)),
+            Self::Months(months) => f.write_str(&duration::months_text(*months)),
             Self::List(items) => {
                 f.write_str("[")?;
                 for (i, item) in items.iter().enumerate() {

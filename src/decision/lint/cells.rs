@@ -147,7 +147,7 @@ impl Linter<'_> {
         );
         let example = serde_json::Map::from_iter([(column.name.clone(), plain(variable))]);
         let line = column.line;
-        let told = self.find(
+        let added = self.find(
             Check::Type,
             Severity::Error,
             &[],
@@ -155,7 +155,7 @@ impl Linter<'_> {
             message,
             "correct the column's typeRef and its cells, or the field's type in mappings.yaml",
         );
-        if let Some(finding) = told {
+        if let Some(finding) = added {
             finding.line = line;
         }
         true
@@ -220,7 +220,7 @@ impl Linter<'_> {
                             let text = if rule.tests[*column].len() == 1 {
                                 rule.texts[*column].to_string()
                             } else {
-                                axis_text(test, dimension, &set)
+                                test_text(test, dimension, &set)
                             };
                             dead = Some((text, exists));
                         }
@@ -333,9 +333,9 @@ impl Linter<'_> {
             return;
         };
         for (row, rule) in table.rules.iter().enumerate() {
-            let said = |column: usize| rule.outputs[column].constant();
+            let constant = |column: usize| rule.outputs[column].constant();
             let (Some(Value::Text(validation)), Some(Value::Text(action))) =
-                (said(validation), said(action))
+                (constant(validation), constant(action))
             else {
                 continue;
             };
@@ -445,7 +445,7 @@ fn plain(kind: Kind) -> serde_json::Value {
     }
 }
 
-fn axis_text(test: &Test, dimension: &Dimension, set: &Bits) -> String {
+fn test_text(test: &Test, dimension: &Dimension, set: &Bits) -> String {
     match test {
         Test::Value(Expr::Const(value)) => value.literal(),
         Test::Compare(comparison, Expr::Const(value)) => {

@@ -1,4 +1,4 @@
-//! Checks of what rules cover together: shadowed rules and gaps, searched column by column within bounds.
+//! Checks of what the rules cover together: rules that never fire, and gaps. The search goes column by column, within bounds.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,13 +9,13 @@ use crate::decision::problem::{Check, Severity};
 use crate::decision::rule_space::{Dimension, RuleSpace};
 use crate::decision::table::HitPolicy;
 
-/// Most gaps that are told one by one.
+/// Most gaps that are listed.
 const MAX_GAPS: usize = 20;
 
 /// Most input columns that are searched for gaps.
 const MAX_COLUMNS: usize = 64;
 
-/// Does a set of rules cover a region? Column by column; segments that the same rules accept are looked at once.
+/// A search for records that a set of rules does not cover. Segments that the same rules accept are searched once.
 struct Cover {
     /// By group, then segment: the rules that accept it. Unknown cells count as accepting.
     rules: Vec<Vec<Bits>>,
@@ -25,7 +25,7 @@ struct Cover {
 }
 
 impl Linter<'_> {
-    /// Rules whose records are all taken by others that come before them.
+    /// Finds rules that never fire: rules before them match all their records.
     pub(super) fn shadows(&mut self) {
         let table = self.table;
         let count = table.rules.len();
@@ -50,7 +50,7 @@ impl Linter<'_> {
         for rule in order {
             if self.is_enough(Check::Shadowed, Severity::Warning) {
                 self.notes.push(format!(
-                    "\"{}\": further shadowed rules are not searched: enough have been told",
+                    "\"{}\": further shadowed rules are not searched: the list is full",
                     self.name
                 ));
                 break;
@@ -116,7 +116,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Records that no rule covers.
+    /// Finds records that no rule covers.
     pub(super) fn gaps(&mut self) {
         let table = self.table;
         // A default of some outputs only leaves the others null: such a verdict is refused.
@@ -175,7 +175,7 @@ impl Linter<'_> {
         }
         if more > 0 {
             self.notes.push(format!(
-                "\"{}\": {more} further gaps are not told one by one",
+                "\"{}\": {more} further gaps are not listed",
                 self.name
             ));
         }
@@ -252,7 +252,7 @@ impl Cover {
         }
     }
 
-    /// Had it to stop?
+    /// Has the search used up its work?
     fn spent(&self) -> bool {
         self.work > MAX_WORK
     }

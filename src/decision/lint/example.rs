@@ -8,13 +8,13 @@ use crate::decision::feel::eval::{self, Frame};
 use crate::decision::feel::value::{Kind, Value};
 
 impl Linter<'_> {
-    /// Where all these rules accept: by group, the segments; none where that cannot be told or there is none.
+    /// The segments that all these rules accept, by group; none where a cell is unknown or nothing is accepted by all.
     pub(super) fn common(&self, rules: &[usize]) -> Option<Vec<Bits>> {
         (0..self.groups.len())
             .map(|group| {
                 let cells = &self.rule_space.cells[group];
                 let Some(dimension) = &self.rule_space.dimensions[group] else {
-                    // Only `-` is understood there.
+                    // In such a column only `-` is known to accept.
                     return rules
                         .iter()
                         .all(|rule| cells[*rule].is_some())
@@ -43,7 +43,7 @@ impl Linter<'_> {
         (0..self.table.rules.len()).find_map(|row| self.example_in(&[row]))
     }
 
-    /// A record that the rule would match, if it were not for its cells in one group.
+    /// A record that the rule matches in all columns except those of one group.
     pub(super) fn example_beside(
         &self,
         row: usize,

@@ -130,7 +130,7 @@ fn lint_for(
                 of_problems(problems, &mut lint)?;
             }
             let literals = lint.findings.len();
-            let told: Vec<usize> = lint
+            let reported: Vec<usize> = lint
                 .findings
                 .iter()
                 .flat_map(|finding| finding.rows.clone())
@@ -148,13 +148,13 @@ fn lint_for(
                     }
                     linter.run(&mut lint);
                     if index + 1 == program.nodes.len() {
-                        // An output that decides nothing has been told already.
+                        // An unknown verdict has been reported already.
                         let mut position = 0;
                         lint.findings.retain(|finding| {
                             position += 1;
                             position <= known
                                 || finding.check != Check::UnknownOutput
-                                || !finding.rows.iter().any(|row| told.contains(row))
+                                || !finding.rows.iter().any(|row| reported.contains(row))
                         });
                     }
                 }
@@ -233,7 +233,7 @@ struct Linter<'t> {
     groups: Vec<Vec<usize>>,
     rule_space: RuleSpace,
     findings: Vec<Finding>,
-    /// How many findings of a check were too many to tell.
+    /// By check: how many findings are not listed.
     left_out: Vec<(Check, usize)>,
     notes: Vec<String>,
 }
@@ -289,7 +289,7 @@ impl<'t> Linter<'t> {
         }
         for (check, count) in &self.left_out {
             self.notes.push(format!(
-                "\"{}\": {count} further findings of the check {} are not told one by one",
+                "\"{}\": {count} further findings of the check {} are not listed",
                 self.name,
                 check.name()
             ));
@@ -307,7 +307,7 @@ impl<'t> Linter<'t> {
         &self.table.inputs[self.groups[group][0]].name
     }
 
-    /// Tells a finding, unless there are too many of its like.
+    /// Adds a finding, unless there are too many of this check.
     fn find(
         &mut self,
         check: Check,
@@ -346,7 +346,7 @@ impl<'t> Linter<'t> {
         self.findings.last_mut()
     }
 
-    /// Have so many been told that no more will be?
+    /// Is the list of this check full?
     fn is_enough(&self, check: Check, severity: Severity) -> bool {
         let alike = |finding: &&Finding| finding.check == check && finding.severity == severity;
         self.findings.iter().filter(alike).count() >= MAX_FINDINGS
@@ -398,7 +398,7 @@ impl<'t> Linter<'t> {
     }
 }
 
-/// The rules of a table by id, for callers that hold a finding.
+/// How messages name a rule.
 impl Rule {
     /// Row and id as messages have them.
     pub fn name(&self) -> String {

@@ -1,7 +1,7 @@
-//! Can an overlap really occur where columns are computed from others? Searches for a record of input variables and decides it.
+//! Searches for a record that shows an overlap, where columns are computed from others, and decides it for real.
 //!
-//! Columns of plain input variables can be combined freely; the result of a required decision, or a computed input, cannot. What
-//! no record was found for, within bounds, is not proven, and nothing is claimed of it.
+//! Columns of plain input variables can be combined freely. The result of a required decision and a computed input cannot: an
+//! overlap of such columns is proven only by a record. Where none is found within bounds, it is only reported as possible.
 
 use super::Linter;
 use crate::decision::bits::Bits;
@@ -32,7 +32,7 @@ pub(super) struct OverlapSearch {
 }
 
 impl OverlapSearch {
-    /// Is there nothing left to search with?
+    /// Has the search used up its steps?
     pub(super) const fn spent(&self) -> bool {
         self.steps >= MAX_STEPS
     }
@@ -47,7 +47,8 @@ impl Linter<'_> {
         }
     }
 
-    /// The region without what no record is: a complete record lacks nothing that is required. None when that is all.
+    /// The region without records that cannot occur: one with all required fields has no null in a required field. None when
+    /// nothing is left.
     pub(super) fn possible(&self, mut region: Vec<Bits>) -> Option<Vec<Bits>> {
         let role = |group: usize| {
             self.variable_of(group)
@@ -122,7 +123,7 @@ impl Linter<'_> {
         }
     }
 
-    /// A record of input variables, of the region, that the table refuses since these rules match it.
+    /// A record of the region that the table refuses since both rules match it.
     pub(super) fn proven(
         &self,
         rules: [usize; 2],

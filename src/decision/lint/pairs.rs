@@ -9,7 +9,7 @@ use crate::decision::feel::ast::Expr;
 use crate::decision::problem::{Check, Severity};
 use crate::decision::table::HitPolicy;
 
-/// How far overlaps are counted that are not told.
+/// Most overlaps that are counted beyond those that are listed.
 const MAX_COUNTED: usize = 1000;
 
 /// By group: the segments accepted, or the cells as written where they are unknown.
@@ -186,7 +186,7 @@ impl Linter<'_> {
         }
         if more > 0 {
             self.notes.push(format!(
-                "\"{}\": {}{more} further overlaps are not told one by one",
+                "\"{}\": {}{more} further overlaps are not listed",
                 self.name,
                 if more >= MAX_COUNTED { "at least " } else { "" }
             ));
@@ -202,7 +202,7 @@ impl Linter<'_> {
         ) {
             return;
         }
-        let mut told: HashSet<usize> = HashSet::new();
+        let mut reported: HashSet<usize> = HashSet::new();
         for group in 0..self.groups.len() {
             if self.rule_space.dimensions[group].is_none() {
                 continue;
@@ -223,7 +223,7 @@ impl Linter<'_> {
             found.sort();
             for rows in found {
                 let neighbours = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
-                if rows.iter().any(|row| told.contains(row))
+                if rows.iter().any(|row| reported.contains(row))
                     || (table.hit == HitPolicy::First && !neighbours)
                 {
                     continue;
@@ -243,7 +243,7 @@ impl Linter<'_> {
                     continue;
                 }
                 let text = dimension.text_of(&union);
-                told.extend(&rows);
+                reported.extend(&rows);
                 let names: Vec<String> = rows.iter().map(|row| self.rule_name(*row)).collect();
                 let message = format!(
                     "{} differ only in `{}` and give the same: they could be one rule",

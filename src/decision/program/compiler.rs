@@ -28,7 +28,7 @@ pub(super) struct Compiler<'m> {
     pub(super) members: Arc<[String]>,
 }
 
-/// Shows every call of a function to the one who asks.
+/// Calls a visitor for every call of a function.
 type EachCall<'c> = dyn FnMut(&mut dyn FnMut(&Function, &[Expr])) + 'c;
 
 /// Where in the file something stands, for messages.
@@ -107,7 +107,7 @@ impl<'m> Compiler<'m> {
                 .iter()
                 .position(|variable| *variable == decision.variable_name());
             let logic = match (&decision.logic, supplied) {
-                // A decision without logic is made elsewhere: records may bring its result.
+                // A decision without logic is computed elsewhere; the records may hold its result.
                 (Logic::Missing, Some(slot)) => {
                     self.used.push(slot);
                     Some(NodeLogic::Expr(Expr::Slot(slot)))
@@ -245,7 +245,7 @@ impl<'m> Compiler<'m> {
                         input.line,
                         message,
                     );
-                    // Known from here on, so that it is told but once.
+                    // Makes the name known, so that the mistake is reported once.
                     scope.add(&input.name, 0);
                 }
             } else if !self
@@ -381,8 +381,8 @@ impl<'m> Compiler<'m> {
         }
     }
 
-    /// A constant pattern that is none gives null for every record. Others' tables may mean that; one that decides here
-    /// does not.
+    /// Reports constant patterns that are no regular expressions: they would give null for every record. Strict reading only,
+    /// since the standard allows them.
     fn patterns(&mut self, place: Place<'_>, text: &Text, calls: &mut EachCall<'_>) {
         if !self.strict {
             return;
@@ -457,7 +457,7 @@ impl<'m> Compiler<'m> {
                 self.problem(place, *line, message);
                 None
             }
-            // Other programs take it as null, or fill it from outside.
+            // Other engines take it as null, or supply it from outside.
             Logic::Missing if !self.strict => Some(NodeLogic::Expr(Expr::Const(Value::Null))),
             Logic::Missing => {
                 let message =

@@ -1,6 +1,6 @@
 //! Model → program: the decisions that are needed, in the order they are computed, with every expression compiled.
 //!
-//! All mistakes of all needed decisions are collected. A decision that nothing needs may hold what is not supported.
+//! All mistakes of all needed decisions are collected. A decision that no other needs may hold logic that is not supported.
 
 mod compiler;
 mod tables;
@@ -47,17 +47,17 @@ pub enum NodeLogic {
     List(Vec<NodeLogic>),
 }
 
-/// Why there is no result: which node, and what its table said.
+/// A table without a result: which node, and the outcome of its table.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Index of the node.
     pub node: usize,
-    /// What happened.
+    /// The outcome of its table.
     pub outcome: Outcome,
 }
 
 impl Program {
-    /// Computes all decisions. The result is that of the last; tables that yielded none are told.
+    /// Computes all decisions. The result is that of the last; tables without one are noted as failures.
     pub fn run(&self, frame: &mut Frame, failures: &mut Vec<Failure>) -> Value {
         let mut result = Value::Null;
         frame.work = 0;

@@ -1,8 +1,8 @@
 //! A table's conditions as sets: every input column is a dimension cut into segments by the values its cells mention, and
 //! every cell is the set of segments it accepts.
 //!
-//! Within a segment no cell can tell two values apart, so finitely many segments stand for all values. The rule index,
-//! the lint and the nearest change all read this; whatever is not a comparison with constants is left out as unknown.
+//! No cell distinguishes two values of one segment, so finitely many segments stand for all values. The rule index, the lint
+//! and the nearest change read this. A cell that is more than comparisons with constants is unknown here.
 
 mod sample;
 
@@ -24,7 +24,7 @@ pub struct RuleSpace {
     pub dimensions: Vec<Option<Dimension>>,
     /// By column, then rule: the segments accepted; none = unknown.
     pub cells: Vec<Vec<Option<Bits>>>,
-    /// Columns that are left out for their size alone.
+    /// Columns that were not cut since they are too large.
     pub oversized: Vec<usize>,
 }
 
@@ -38,7 +38,7 @@ pub struct Dimension {
     pub points: Vec<Value>,
     /// Segments that hold a value which is allowed; null is always among them.
     pub live: Bits,
-    /// Is null mentioned by a cell, and not just let through by `-`?
+    /// Does a cell accept null by more than `-`?
     pub null_matters: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A value for a segment, and the words for a set of segments.
+//! Example values of segments, and sets of segments written as a cell.
 
 use std::sync::Arc;
 

@@ -243,7 +243,7 @@ impl Run<'_> {
             let due = self
                 .inputs
                 .database
-                .owed
+                .write_back
                 .iter()
                 .map(|outcome| match outcome {
                     WriteBackOutcome::Inserted => ledger.inserted,

@@ -60,7 +60,7 @@ pub fn settled<'a>(
     db: &Database,
     mapping: &'a Mapping,
 ) -> Result<Cow<'a, Mapping>, StoreError> {
-    if mapping.key_choice == KeyChoice::Said {
+    if mapping.key_choice == KeyChoice::Settled {
         return Ok(Cow::Borrowed(mapping));
     }
     let unique = unique_columns(conn, db)?;
@@ -70,7 +70,7 @@ pub fn settled<'a>(
     let mut mapping = mapping.clone();
     mapping.key = key;
     mapping.fields[key].required = true;
-    mapping.key_choice = KeyChoice::Said;
+    mapping.key_choice = KeyChoice::Settled;
     Ok(Cow::Owned(mapping))
 }
 
@@ -82,7 +82,7 @@ pub(super) fn key_problem(
     shown: &str,
 ) -> Result<Option<Misfit>, StoreError> {
     let unique = unique_columns(conn, db)?;
-    if mapping.key_choice != KeyChoice::Said {
+    if mapping.key_choice != KeyChoice::Settled {
         return undecided(conn, db, mapping, &unique, shown).map(Some);
     }
     let key = mapping.key_column();

@@ -5,7 +5,8 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::integer;
-use crate::decision::feel::temporal::{self, DateTime, ParsedDuration, Time, Zone};
+use crate::decision::feel::duration::{ParsedDuration, parse_duration};
+use crate::decision::feel::temporal::{self, DateTime, Time, Zone};
 use crate::decision::feel::value::Value;
 
 /// `@"…"`: whatever temporal value the text is.
@@ -118,7 +119,7 @@ pub(super) fn date_and_time(arguments: &[Value]) -> Value {
 
 pub(super) fn duration(arguments: &[Value]) -> Value {
     match &arguments[0] {
-        Value::Text(text) => match temporal::parse_duration(text) {
+        Value::Text(text) => match parse_duration(text) {
             Some(ParsedDuration::Months(months)) => Value::Months(months),
             Some(ParsedDuration::Nanos(nanos)) => Value::Duration(nanos),
             None => Value::Null,
@@ -138,7 +139,7 @@ pub(super) fn months_between(arguments: &[Value]) -> Value {
         return Value::Null;
     };
     let count = |moment: civil::DateTime| i64::from(moment.year()) * 12 + i64::from(moment.month());
-    // The time of day has no say.
+    // The time of day does not count.
     let mut months = count(to) - count(from);
     if months > 0 && to.day() < from.day() {
         months -= 1;

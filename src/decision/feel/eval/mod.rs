@@ -21,11 +21,11 @@ pub struct Frame {
     pub values: Vec<Value>,
     /// `?`
     pub input: Value,
-    /// Steps taken so far, and what the values made on the way weigh.
+    /// Steps taken so far for this record, plus the weight of the values that were made.
     pub work: usize,
 }
 
-/// What a record may cost: a table that wants more is a mistake, or hostile. A few tenths of a second at most.
+/// The work limit of one record, in steps: a few tenths of a second. A table that needs more is a mistake, or hostile.
 const MAX_WORK: usize = 1_000_000;
 /// Items of a list that are copied in the time of a step.
 const COPIED_IN_A_STEP: usize = 8;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use crate::config::plan::Plan;
 use crate::exit::{self, Exit, Misconfigured};
 use crate::reporting::incident;
-use crate::reporting::report::page::{self, ReportInput};
-use crate::reporting::report::{Report, file};
+use crate::reporting::past_runs::PastRuns;
+use crate::reporting::report::input::ReportInput;
+use crate::reporting::report::{Report, file, page};
 use crate::store;
 
 /// Past runs on the page of one.
@@ -38,21 +39,17 @@ pub(super) fn of_run(
     show_values: bool,
     late: bool,
 ) -> String {
-    let (report, exit, ended) = match done {
+    let (report, exit, error) = match done {
         Ok((report, exit)) => (Some(report), *exit, None),
         Err(error) => (None, exit::of(error), Some(format!("{error:#}"))),
     };
     // With the database away, asking it once more would only cost the time that a call may take.
     let past = if exit == Exit::Database {
-        Err(anyhow!("the database has just failed"))
+        PastRuns::unknown("the database has just failed")
     } else if late {
-        Err(anyhow!("the deadline is over"))
+        PastRuns::unknown("the deadline is over")
     } else {
-        super::history::past_runs(plan, PAST)
-    };
-    let (past, unknown) = match past {
-        Ok(past) => (past, None),
-        Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+        PastRuns::in_database(plan, PAST)
     };
     let target = plan.database.as_ref().map(store::log::target);
     let source = plan.api.as_ref().map(|api| api.base_url.to_string());
@@ -60,11 +57,10 @@ pub(super) fn of_run(
         target: target.as_deref().unwrap_or_default(),
         report,
         exit,
-        ended: ended.as_deref(),
+        error: error.as_deref(),
         fields: &plan.mapping.fields,
         alert_seconds: plan.alerts.api_response_time.as_secs_f64(),
         past: &past,
-        past_unknown: unknown.as_deref(),
         source: source.as_deref().unwrap_or_default(),
         who: &incident::who(),
         config_hash: &plan.config_hash,

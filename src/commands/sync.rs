@@ -9,9 +9,11 @@ use crate::commands::cli::{Global, Output, SyncArgs};
 use crate::config::{Needs, plan::Plan};
 use crate::exit::Exit;
 use crate::reporting::report::Report;
+use crate::reporting::report::proportions::proportions;
 use crate::run::{self, Purpose, Request};
 use crate::support::progress::Progress;
 use crate::support::signals::Signals;
+use crate::support::terminal;
 
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
     if args.dry_run {
@@ -74,7 +76,14 @@ pub(super) fn show(global: &Global, report: &Report, exit: Exit) -> Result<()> {
         Output::Json => super::print(
             &(serde_json::to_string(report).context("cannot write the report")? + "\n"),
         ),
-        Output::Text | Output::Github => super::print(&report.text(exit, global.verbose > 0)),
+        Output::Text | Output::Github => {
+            let mut text = report.text(exit, global.verbose > 0);
+            if let Some(columns) = terminal::columns(std::io::stdout()) {
+                let colors = terminal::colors_wanted(global.no_color);
+                text += &proportions(&report.ledger, columns, colors).unwrap_or_default();
+            }
+            super::print(&text);
+        }
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::exit::Misconfigured;
 use crate::model::record::Validation;
 use crate::pipeline::{Decided, Rules, decide};
 use crate::store::{self, Connection};
-use crate::support::text::clean;
+use crate::support::text::{clean, padded};
 use crate::transform::{Mapped, Transform};
 
 /// Stored rejections that are read together.
@@ -70,8 +70,9 @@ impl Shown {
         let message = self.message.as_deref().unwrap_or_default();
         let (validation, id) = (self.validation.as_str(), clean(&self.id));
         let mut text = format!(
-            "{validation:<8} {:<8} {id:<24} {}\n",
+            "{validation:<8} {:<8} {} {}\n",
             self.action,
+            padded(&id, 24),
             clean(message)
         );
         if let Some((_, explanation)) = &self.explained {

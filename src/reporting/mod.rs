@@ -4,4 +4,5 @@ pub mod alert; // who hears of a case, and the dead man's switch
 pub mod case; // an incident and its five steps
 pub mod incident; // what a failed run leaves: log row and case
 pub mod metrics; // a run's figures for Prometheus
+pub mod past_runs; // the last runs, wherever they are on record
 pub mod report; // what a run prints, and its page for a browser

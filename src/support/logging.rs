@@ -12,8 +12,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use clap::ValueEnum;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::support::progress;
 use crate::support::text::clean;
+use crate::support::{progress, terminal};
 
 /// Lines that are kept: for `--quiet`, and for the case and the ping that show the last ones.
 const KEPT: usize = 500;
@@ -92,9 +92,7 @@ pub fn start(options: &Options) {
     let logger = Logger {
         filter: builder.build(),
         format: options.format,
-        color: !options.no_color
-            && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-            && io::stderr().is_terminal(),
+        color: terminal::colors_wanted(options.no_color) && io::stderr().is_terminal(),
         quiet: options.quiet,
         kept: Mutex::new(VecDeque::new()),
         run_id: OnceLock::new(),

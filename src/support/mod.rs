@@ -8,5 +8,6 @@ pub mod logging; // what goes to stderr
 pub mod progress; // the bar on a terminal
 pub mod signals; // being asked to stop: in order, or at once
 pub mod spelling; // the name that somebody probably meant
+pub mod terminal; // how wide it is, and whether colours are wanted
 pub mod text; // numbers and names for people
 pub mod tls; // one provider, and one judge of certificates

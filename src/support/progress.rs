@@ -1,13 +1,14 @@
 //! The progress bar: on a terminal only, on stderr, never in a log.
 
 use std::fmt::Write;
-use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{
     HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar,
 };
+
+use super::terminal;
 
 /// The bar on the terminal. Whoever prints on stderr hides it first.
 static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
@@ -22,57 +23,69 @@ pub fn beside<T>(print: impl FnOnce() -> T) -> T {
     }
 }
 
+/// On a narrower terminal the bar is short, and rate and rejections are left out.
+const BROAD: usize = 96;
+
 /// The progress of a run, shown while it goes on.
 #[derive(Debug)]
-pub struct Progress(ProgressBar);
+pub struct Progress {
+    bar: ProgressBar,
+    broad: bool,
+}
 
 impl Progress {
     /// A bar when `wanted` and stderr is a terminal, else nothing at all.
     pub fn new(wanted: bool) -> Self {
-        if !wanted || !std::io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
-        }
+        let columns = terminal::columns(std::io::stderr());
+        let Some(columns) = columns.filter(|_| wanted) else {
+            return Self {
+                bar: ProgressBar::hidden(),
+                broad: false,
+            };
+        };
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-        bar.set_style(unknown_length());
+        let broad = columns >= BROAD;
+        bar.set_style(style(if broad {
+            "{spinner} {human_pos} records  {rate}  {msg}"
+        } else {
+            "{spinner} {human_pos} records {rate}"
+        }));
         bar.enable_steady_tick(Duration::from_millis(120));
         *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
-        Self(bar)
+        Self { bar, broad }
     }
 
     /// The source has announced how many records there are.
     pub fn announce(&self, total: u64) {
-        if self.0.length() != Some(total) {
-            self.0.set_length(total);
-            self.0.set_style(known_length());
+        if self.bar.length() != Some(total) {
+            self.bar.set_length(total);
+            self.bar.set_style(style(if self.broad {
+                "{bar:30} {human_pos}/{human_len} records  {rate}  {left}  {msg}"
+            } else {
+                "{bar:8} {human_pos}/{human_len} {left}"
+            }));
         }
     }
 
     /// Shows how many records are done, and a remark.
     pub fn update(&self, accounted: u64, rejected: u64) {
-        self.0.set_position(accounted);
+        self.bar.set_position(accounted);
         if rejected > 0 {
-            self.0.set_message(format!("{rejected} rejected"));
+            self.bar.set_message(format!("{rejected} rejected"));
         }
     }
 
     /// Takes the bar away.
     pub fn finish(self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
-fn known_length() -> ProgressStyle {
-    let style = "{bar:30} {human_pos}/{human_len} records  {rate}  {left}  {msg}";
-    ProgressStyle::with_template(style)
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", rate)
         .with_key("left", left)
-}
-
-fn unknown_length() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {human_pos} records  {rate}  {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
-        .with_key("rate", rate)
 }
 
 fn rate(state: &ProgressState, out: &mut dyn Write) {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use unicode_width::UnicodeWidthStr as _;
+
 /// `1234567` → `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -40,6 +42,12 @@ pub fn clean(text: &str) -> String {
     out
 }
 
+/// Filled up with blanks to so many columns of a terminal, of which a CJK character or an emoji takes two.
+pub fn padded(text: &str, columns: usize) -> String {
+    let missing = columns.saturating_sub(text.width());
+    format!("{text}{}", " ".repeat(missing))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +64,18 @@ mod tests {
     fn terminal_sequences_do_not_reach_the_terminal() {
         assert_eq!(clean("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
         assert_eq!(clean("Zoë 李"), "Zoë 李");
+    }
+
+    #[test]
+    fn columns_are_those_of_a_terminal() {
+        assert_eq!(padded("Zoë", 5), "Zoë  ");
+        assert_eq!(padded("李小龙", 8), "李小龙  ");
+        assert_eq!(padded("🚀x", 4), "🚀x ");
+        assert_eq!(
+            padded("e\u{301}", 2),
+            "e\u{301} ",
+            "a combining mark takes no room"
+        );
+        assert_eq!(padded("too long", 3), "too long");
     }
 }

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -67,13 +67,17 @@ struct Terminal {
 
 impl Terminal {
     fn open() -> Self {
+        Self::with_columns(COLUMNS)
+    }
+
+    fn with_columns(columns: u16) -> Self {
         let main = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         rustix::io::fcntl_setfd(&main, rustix::io::FdFlags::CLOEXEC).unwrap();
         rustix::pty::grantpt(&main).unwrap();
         rustix::pty::unlockpt(&main).unwrap();
         let size = Winsize {
             ws_row: 50,
-            ws_col: COLUMNS,
+            ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
@@ -119,11 +123,15 @@ impl Terminal {
         if !command.get_envs().any(|(name, _)| name == "TERM") {
             command.env("TERM", "xterm-256color");
         }
-        Started {
-            child: command.stderr(self.end).spawn().unwrap(),
-            seen: self.seen,
-            reader: self.reader,
-        }
+        command.stderr(self.end);
+        Started::new(command, self.seen, self.reader)
+    }
+
+    /// Starts the program with stdout on this terminal.
+    fn start_for_the_result(self, place: &Workplace, arguments: &[&str]) -> Started {
+        let mut command = place.command(arguments);
+        command.stdout(self.end);
+        Started::new(command, self.seen, self.reader)
     }
 }
 
@@ -134,6 +142,14 @@ struct Started {
 }
 
 impl Started {
+    fn new(mut command: Command, seen: Arc<Seen>, reader: JoinHandle<()>) -> Self {
+        Self {
+            child: command.spawn().unwrap(),
+            seen,
+            reader,
+        }
+    }
+
     /// How the program ended, and all it wrote to the terminal.
     fn finish(self) -> (Finished, String) {
         let finished = finish(self.child);
@@ -314,4 +330,93 @@ fn without_a_terminal_or_where_it_is_not_wanted_there_is_no_bar() {
     let (finished, written) = Terminal::open().start(&place, &["sync"]).finish();
     finished.expect(0);
     assert_eq!(written, "", "a terminal that cannot go back");
+}
+
+/// What is seen of a line: without the sequences that colour it or clear the line.
+fn visible(frame: &str) -> String {
+    let mut parts = frame.split('\u{1b}');
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+        text += &part[end + 1..];
+    }
+    text
+}
+
+#[test]
+fn on_a_terminal_of_40_columns_the_bar_fits_one_line() {
+    let terminal = Terminal::with_columns(40);
+    let seen = terminal.seen();
+    let api = Server::new()
+        .records(texts(500))
+        .script(move |request| {
+            seen.wait_for(match request.param("page") {
+                Some("1") => " 0 records ",
+                Some("2") => " 0/500 ",
+                _ => " 200/500 ",
+            });
+            None
+        })
+        .start();
+    let database = Database::new();
+    let place = Workplace::connected(api.url(), &database);
+    place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 200 ");
+    let (finished, written) = terminal.start(&place, &["sync"]).finish();
+    finished.expect(0);
+    let frames: Vec<String> = written.split('\r').map(visible).collect();
+    for frame in &frames {
+        assert!(frame.trim_end().chars().count() < 40, "{frame:?}");
+        assert!(!frame.contains('\n'), "it takes one line: {frame:?}");
+    }
+    for part in [" 0 records 0/s", " 0/500", " 200/500 "] {
+        assert!(
+            frames.iter().any(|frame| frame.contains(part)),
+            "{frames:?}"
+        );
+    }
+    assert!(
+        frames
+            .iter()
+            .any(|frame| frame.contains(" 200/500 ") && frame.trim_end().ends_with(" left")),
+        "how long it will take is whole: {frames:?}"
+    );
+}
+
+#[test]
+fn a_terminal_ends_with_a_line_of_proportions_and_a_pipe_does_not() {
+    let mut records = texts(90);
+    records.extend((1..=10).map(|i| {
+        format!(r#"{{"external_id":"R-{i}","full_name":"Name","contact_email":"nobody","quality_score":90}}"#)
+    }));
+    let api = Server::new().records(records).start();
+    let database = Database::new();
+    let place = Workplace::connected(api.url(), &database);
+    let sync = |place: &Workplace, columns: u16, arguments: &[&str]| {
+        let terminal = Terminal::with_columns(columns);
+        let (finished, written) = terminal.start_for_the_result(place, arguments).finish();
+        finished.expect(0);
+        written.replace('\r', "")
+    };
+    let colored = sync(&place, 100, &["sync"]);
+    assert!(colored.contains("\u{1b}[32m█"), "{colored:?}");
+    let plain = sync(&place, 100, &["sync", "--no-color"]);
+    let line = plain.lines().last().unwrap();
+    assert_eq!(
+        line,
+        format!(
+            "  {}{}  ░ unchanged  x rejected",
+            "░".repeat(54),
+            "x".repeat(6)
+        )
+    );
+    assert_eq!(sync(&place, 100, &["-q", "sync"]), "");
+    assert!(!sync(&place, 100, &["sync", "--output", "json"]).contains('░'));
+    let narrow = sync(&place, 30, &["sync", "--no-color"]);
+    assert_eq!(
+        narrow.lines().last().unwrap(),
+        format!("  {}xxx", "░".repeat(24))
+    );
+    let piped = place.run(&["sync"]);
+    piped.expect(0);
+    assert!(!piped.stdout.contains('░'), "{piped}");
 }

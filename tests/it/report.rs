@@ -39,7 +39,11 @@ fn page(place: &Workplace, name: &str) -> String {
     // Nothing is fetched from anywhere.
     assert!(!html.contains("@import"));
     for reference in html.split("url(").skip(1) {
-        assert!(reference.starts_with("#hatch)"), "{reference}");
+        let ours = ["#hatch-broad)", "#hatch-narrow)"];
+        assert!(
+            ours.iter().any(|id| reference.starts_with(id)),
+            "{reference}"
+        );
     }
     assert!(html.contains("default-src 'none'"));
     assert!(html.contains("prefers-color-scheme: dark"));

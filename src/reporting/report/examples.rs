@@ -1,19 +1,20 @@
-//! Records on a page: rejected ones by reason, and what a dry run found to be different.
+//! Records on a page: rejected ones by reason, and what a dry run found to be new or different.
 //!
-//! The only part of a page that could show values of customers. Unless they were asked for, what is left of a value is its
-//! kind and its length.
+//! The only part of a page that could show values of customers. Unless they were asked for, it shows the kind and the
+//! length of a value instead.
 
+use maud::{Markup, html};
 use serde_json::Value;
 
-use super::html::{bar, esc, joined, percent, section, table};
-use super::page::ReportInput;
+use super::html::{Row, bar, percent, section, table};
+use super::input::ReportInput;
 use super::{Difference, Example, Report};
-use crate::support::text::grouped;
+use crate::support::text::{counted, grouped};
 
 /// A value longer than this is cut, characters.
 const LONGEST_VALUE: usize = 200;
 
-pub(super) fn rejections(input: &ReportInput<'_>, report: &Report) -> String {
+pub(super) fn rejections(input: &ReportInput<'_>, report: &Report) -> Markup {
     let mut reasons: Vec<(&String, u64)> = report
         .rejections_by_reason
         .iter()
@@ -21,109 +22,103 @@ pub(super) fn rejections(input: &ReportInput<'_>, report: &Report) -> String {
         .collect();
     reasons.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let Some((_, most)) = reasons.first().copied() else {
-        return String::new();
+        return html! {};
     };
     let total: u64 = reasons.iter().map(|(_, count)| count).sum();
-    let lines = joined(reasons.iter().map(|(reason, count)| {
-        format!(
-            "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"wide\">{}</td></tr>\n",
-            esc(reason),
-            grouped(*count),
-            esc(&percent(*count as f64 / total as f64)),
-            bar("rejected", *count as f64 / most as f64)
-        )
-    }));
+    let rows: Vec<Row> = reasons
+        .iter()
+        .map(|(reason, count)| {
+            Row::from(vec![
+                html! { (reason) },
+                html! { (grouped(*count)) },
+                html! { (percent(*count as f64 / total as f64)) },
+                bar("rejected", *count as f64 / most as f64),
+            ])
+        })
+        .collect();
     let columns = [
         ("Reason", ""),
         ("Records", "number"),
         ("Share", "number"),
         ("", "wide"),
     ];
-    let mut inside = table("", &columns, &lines);
-    for (reason, count) in reasons {
-        let Some(examples) = report.examples.get(reason) else {
-            continue;
-        };
-        inside += &format!(
-            "<details><summary>{} <span class=\"soft\">{} of {}</span></summary>\n<div class=\"examples\">{}</div></details>\n",
-            esc(reason),
-            examples.len(),
-            grouped(count),
-            joined(examples.iter().map(|example| shown_record(input, example)))
-        );
-    }
-    let masked = if input.show_values {
-        "Open a reason for examples."
-    } else {
-        "Open a reason for examples; their values are masked (<code>--show-values</code> shows them)."
+    let with_examples = reasons
+        .iter()
+        .filter_map(|(reason, count)| Some((reason, count, report.examples.get(*reason)?)));
+    let inside = html! {
+        (table("", "", &columns, &rows))
+        @for (reason, count, examples) in with_examples {
+            details {
+                summary { (reason) " " span.soft { (examples.len()) " of " (grouped(*count)) } }
+                div.examples { @for example in examples { (rejected_record(input, example)) } }
+            }
+        }
     };
-    section(
-        "rejections",
-        "Why records were rejected",
-        &format!("Each is kept, as it came, in <code>sync_rejections</code>. {masked}"),
-        &inside,
-    )
+    let note = html! {
+        "Each is kept, as it came, in " code { "sync_rejections" } ". Open a reason for examples"
+        @if !input.show_values {
+            "; their values are masked (" code { "--show-values" } " shows them)"
+        }
+        "."
+    };
+    section("rejections", "Why records were rejected", &note, &inside)
 }
 
-fn shown_record(input: &ReportInput<'_>, example: &Example) -> String {
-    let message = if example.loggable || input.show_values {
-        esc(&example.message)
-    } else {
-        "<span class=\"masked\">the message holds values of the record</span>".to_owned()
-    };
+fn rejected_record(input: &ReportInput<'_>, example: &Example) -> Markup {
     let payload = example
         .payload
         .as_deref()
         .and_then(|payload| serde_json::from_str::<Value>(payload).ok());
-    let fields = payload.map_or_else(String::new, |payload| {
-        joined(input.fields.iter().map(|field| {
-            let name = field.source.join(".");
-            let (class, mark) = if example.fields.contains(&name) {
-                (" class=\"wrong\"", "\u{2715} ")
-            } else {
-                ("", "")
-            };
-            let value = crate::config::path::at(&payload, &field.source);
-            format!(
-                "<tr{class}><th scope=\"row\">{mark}{}</th><td>{}</td></tr>\n",
-                esc(&name),
-                shown(value, input.show_values)
-            )
-        }))
-    });
-    let table = if fields.is_empty() {
-        "<p class=\"masked\">its text cannot be shown field by field</p>".to_owned()
-    } else {
-        format!("<table><tbody>{fields}</tbody></table>")
-    };
-    format!(
-        "<div class=\"example\"><h3>record <bdi>{}</bdi></h3><p>{message}</p>{table}</div>\n",
-        esc(&example.id)
-    )
+    html! {
+        div.example {
+            h3 { "record " bdi { (example.id) } }
+            p {
+                @if example.loggable || input.show_values { (example.message) }
+                @else { span.masked { "the message holds values of the record" } }
+            }
+            @if let Some(payload) = payload.as_ref().filter(|_| !input.fields.is_empty()) {
+                table {
+                    tbody {
+                        @for field in input.fields {
+                            @let name = field.source.join(".");
+                            @let wrong = example.fields.contains(&name);
+                            tr class=[wrong.then_some("wrong")] {
+                                th scope="row" { @if wrong { "\u{2715} " } (name) }
+                                td { (value_shown(crate::config::path::at(payload, &field.source), input.show_values)) }
+                            }
+                        }
+                    }
+                }
+            } @else {
+                p.masked { "its text cannot be shown field by field" }
+            }
+        }
+    }
 }
 
-/// A value, or what may be said of it.
-fn shown(value: Option<&Value>, show_values: bool) -> String {
-    let masked = |text: &str| format!("<span class=\"masked\">{text}</span>");
-    match value {
-        None => masked("absent"),
-        Some(Value::Null) => masked("null"),
-        Some(Value::String(text)) if text.trim().is_empty() => masked("blank text"),
+/// A value of a record; its kind and length where values are not to be shown.
+fn value_shown(value: Option<&Value>, show_values: bool) -> Markup {
+    let kind = match value {
+        None => "absent".to_owned(),
+        Some(Value::Null) => "null".to_owned(),
+        Some(Value::String(text)) if text.trim().is_empty() => "blank text".to_owned(),
         Some(value) if show_values => {
             let text = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
-            format!("<bdi>{}</bdi>", esc(&cut(&text)))
+            return html! { bdi { (cut(&text)) } };
         }
-        Some(Value::Bool(_)) => masked("true or false"),
-        Some(Value::Number(_)) => masked("a number"),
-        Some(Value::String(text)) => match text.chars().count() {
-            1 => masked("text, 1 character"),
-            count => masked(&format!("text, {} characters", grouped(count as u64))),
-        },
-        Some(Value::Array(_)) => masked("a list"),
-        Some(Value::Object(_)) => masked("an object"),
-    }
+        Some(Value::Bool(_)) => "true or false".to_owned(),
+        Some(Value::Number(_)) => "a number".to_owned(),
+        Some(Value::String(text)) => format!("text, {}", characters(text)),
+        Some(Value::Array(_)) => "a list".to_owned(),
+        Some(Value::Object(_)) => "an object".to_owned(),
+    };
+    html! { span.masked { (kind) } }
+}
+
+fn characters(text: &str) -> String {
+    counted(text.chars().count() as u64, "character", "characters")
 }
 
 fn cut(text: &str) -> String {
@@ -133,42 +128,72 @@ fn cut(text: &str) -> String {
     text.chars().take(LONGEST_VALUE).collect::<String>() + "\u{2026}"
 }
 
-/// What a dry run found to be different.
-pub(super) fn differences(input: &ReportInput<'_>, report: &Report) -> String {
-    if report.differences.is_empty() {
-        return String::new();
+/// A value of a column, as text; `class` is a class of the style sheet.
+fn column_value(input: &ReportInput<'_>, value: Option<&str>, class: &str) -> Markup {
+    match value {
+        None => html! { span.masked { "null" } },
+        Some(text) if input.show_values => html! { bdi class=(class) { (cut(text)) } },
+        Some(text) => html! { span.masked { (characters(text)) } },
     }
-    let value = |value: &Option<String>, class: &str| match value {
-        None => "<span class=\"masked\">null</span>".to_owned(),
-        Some(text) if input.show_values => {
-            format!("<bdi class=\"{class}\">{}</bdi>", esc(&cut(text)))
-        }
-        Some(text) => format!(
-            "<span class=\"masked\">{} characters</span>",
-            grouped(text.chars().count() as u64)
+}
+
+/// What a dry run would insert: the first rows.
+pub(super) fn new_rows(input: &ReportInput<'_>, report: &Report) -> Markup {
+    if report.new_rows.is_empty() {
+        return html! {};
+    }
+    let rows = each_field(&report.new_rows, |_, new| {
+        vec![column_value(input, new, "new")]
+    });
+    section(
+        "new-rows",
+        "First rows to insert",
+        &html! { "What would be new in the table, field by field." },
+        &table(
+            "cards",
+            "",
+            &[("Record", ""), ("Column", ""), ("Value", "")],
+            &rows,
         ),
-    };
-    let changed = report
-        .differences
-        .iter()
-        .flat_map(|Difference { id, fields }| fields.iter().map(move |field| (id, field)));
-    let lines = joined(changed.map(|(id, (column, old, new))| {
-        format!(
-            "<tr><th scope=\"row\"><bdi>{}</bdi></th><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-            esc(id),
-            esc(column),
-            value(old, "old"),
-            value(new, "new")
-        )
-    }));
+    )
+}
+
+/// What a dry run found to be different.
+pub(super) fn differences(input: &ReportInput<'_>, report: &Report) -> Markup {
+    if report.differences.is_empty() {
+        return html! {};
+    }
+    let rows = each_field(&report.differences, |old, new| {
+        vec![
+            column_value(input, old, "old"),
+            column_value(input, new, "new"),
+        ]
+    });
     section(
         "differences",
         "First differences",
-        "What would change in the table, field by field.",
+        &html! { "What would change in the table, field by field." },
         &table(
+            "cards",
             "",
             &[("Record", ""), ("Column", ""), ("Stored", ""), ("New", "")],
-            &lines,
+            &rows,
         ),
     )
+}
+
+/// One line a field: record, column, and the cells made of its stored and its new value.
+fn each_field(
+    differences: &[Difference],
+    values: impl Fn(Option<&str>, Option<&str>) -> Vec<Markup>,
+) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for Difference { id, fields } in differences {
+        for (column, old, new) in fields {
+            let mut cells = vec![html! { bdi { (id) } }, html! { (column) }];
+            cells.extend(values(old.as_deref(), new.as_deref()));
+            rows.push(Row::from(cells));
+        }
+    }
+    rows
 }

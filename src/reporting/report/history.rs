@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::store::PastRun;
-use crate::support::text::{clean, grouped};
+use crate::support::text::{clean, counted, grouped, padded};
 
 /// Characters of the longest bar.
 const WIDEST: usize = 20;
@@ -60,7 +62,7 @@ pub fn text(target: &str, runs: &[PastRun]) -> String {
     }
     let count = match runs.len() {
         1 => "run".to_owned(),
-        count => format!("{count} runs"),
+        count => counted(count as u64, "run", "runs"),
     };
     let mut out = format!("The last {count} of {}, newest first\n", clean(target));
     out += &table(runs);
@@ -92,7 +94,10 @@ pub fn table(runs: &[PastRun]) -> String {
                 .map_or_else(|| "-".to_owned(), |scope| clean(&scope))
         })
         .collect();
-    let wide = scopes.iter().map(String::len).fold(11, usize::max);
+    let wide = scopes
+        .iter()
+        .map(|scope| scope.width())
+        .fold(11, usize::max);
     let mut out = format!(
         "  {:<19}  {:<ID$}  {:<wide$} {:<8} {:>4} {:<9} {:>10} {:>10} {:>9} {:>9}\n",
         "started (UTC)",
@@ -118,9 +123,10 @@ pub fn table(runs: &[PastRun]) -> String {
             .exit_code
             .map_or_else(|| "-".to_owned(), |code| code.to_string());
         let line = format!(
-            "  {:<19}  {:<ID$}  {scope:<wide$} {:<8} {exit:>4} {:<9} {:>10} {:>10} {:>9} {seconds:>9}  {}",
+            "  {:<19}  {:<ID$}  {} {:<8} {exit:>4} {:<9} {:>10} {:>10} {:>9} {seconds:>9}  {}",
             moment(&run.started_at),
             short(&run.run_id),
+            padded(scope, wide),
             outcome(run),
             clean(run.end.as_deref().unwrap_or("-")),
             grouped(run.fetched),
@@ -137,6 +143,11 @@ pub fn table(runs: &[PastRun]) -> String {
 /// `2026-11-24T23:00:01.123Z` → `2026-11-24 23:00:01`.
 pub fn moment(time: &str) -> String {
     clean(&time.chars().take(19).collect::<String>()).replace('T', " ")
+}
+
+/// This moment, `2026-11-24 23:00:01`, UTC.
+pub fn now() -> String {
+    moment(&jiff::Timestamp::now().to_string())
 }
 
 /// As much of a run's id as tells it from others.

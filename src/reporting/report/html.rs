@@ -1,100 +1,152 @@
-//! The shell of a report page, and how text, numbers and tables are put into it.
+//! The frame of a report page, and how tables, bars and figures are put into it.
 //!
-//! A page needs nothing but itself: no script, no font, no picture from elsewhere, and its policy forbids them.
+//! Every text becomes HTML through `maud`, which escapes whatever is not written as markup in this source, and [`page`]
+//! makes control characters visible. So no value of a record can become markup, wherever it is shown. A page needs
+//! nothing but itself: no script, no font, no picture from elsewhere, and its policy forbids them.
+
+use maud::{Markup, PreEscaped, Render, html};
 
 use crate::support::text::clean;
 
 const STYLE: &str = include_str!("page.css");
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// Text made safe for any place of a page, attributes included.
-pub fn esc(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in clean(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
+/// A whole page of these parts, which come one a line.
+pub fn page(title: &str, parts: &[Markup]) -> String {
+    let page = html! {
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { (clean(title)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                @for part in parts {
+                    // Markup of ours has no control character, not even a line break, so all of them come from values.
+                    (PreEscaped(clean(&part.0)))
+                    (PreEscaped("\n"))
+                }
+            }
+        }
+    };
+    format!("<!doctype html>\n{}\n", page.into_string())
+}
+
+/// A part of the page with its heading; `name` is its id.
+pub fn section(name: &str, heading: &str, note: &Markup, inside: &Markup) -> Markup {
+    html! {
+        section aria-labelledby=(name) {
+            h2 id=(name) { (heading) }
+            @if !note.0.is_empty() { p.note { (note) } }
+            (inside)
         }
     }
-    out
 }
 
-/// A whole page; `body` is HTML already.
-pub fn page(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        esc(title)
-    )
-}
-
-/// A part of the page with its heading; `note` and `inside` are HTML already.
-pub fn section(name: &str, heading: &str, note: &str, inside: &str) -> String {
-    let note = if note.is_empty() {
-        String::new()
-    } else {
-        format!("<p class=\"note\">{note}</p>\n")
-    };
-    format!(
-        "<section aria-labelledby=\"{name}\">\n<h2 id=\"{name}\">{}</h2>\n{note}{inside}</section>\n",
-        esc(heading)
-    )
-}
-
-/// A figure with its name, and a word beside it.
-pub fn tile(name: &str, figure: &str, beside: &str) -> String {
-    format!(
-        "<div><dt>{}</dt><dd class=\"figure\">{}</dd><dd class=\"beside\">{}</dd></div>\n",
-        esc(name),
-        esc(figure),
-        esc(beside)
-    )
-}
-
-/// A bar of so much of its track.
-pub fn bar(color: &str, share: f64) -> String {
-    let filled = if share > 0.0 {
-        format!(
-            "<span style=\"width:{:.2}%;background:var(--{color})\"></span>",
-            100.0 * share.min(1.0)
-        )
-    } else {
-        String::new()
-    };
-    format!("<span class=\"bar\" aria-hidden=\"true\">{filled}</span>")
-}
-
-/// A table: its columns as name and class, its lines as HTML.
-pub fn table(caption: &str, columns: &[(&str, &str)], lines: &str) -> String {
-    let caption = if caption.is_empty() {
-        String::new()
-    } else {
-        format!("<caption>{}</caption>", esc(caption))
-    };
-    let heads = joined(columns.iter().map(|(name, class)| {
-        if name.is_empty() {
-            format!("<td class=\"{class}\"></td>")
-        } else {
-            format!("<th scope=\"col\" class=\"{class}\">{}</th>", esc(name))
+/// A list of sentences that must be seen first; `class` colours its edge.
+pub fn notice(class: &str, heading: &str, sentences: &[String], below: &Markup) -> Markup {
+    html! {
+        section class={ "notice " (class) } aria-labelledby="notice" {
+            h2 id="notice" { (heading) }
+            ul { @for sentence in sentences { li { (sentence) } } }
+            (below)
         }
-    }));
-    format!(
-        "<div class=\"scroll\"><table>{caption}<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}</tbody></table></div>\n"
-    )
+    }
 }
 
-/// Parts, one after the other.
-pub fn joined(parts: impl IntoIterator<Item = String>) -> String {
-    parts
-        .into_iter()
-        .fold(String::new(), |out, part| out + &part)
+/// A figure with its name, and a word on it.
+pub fn tile(name: &str, figure: &str, remark: &str) -> Markup {
+    html! {
+        div {
+            dt { (name) }
+            dd.figure { (figure) }
+            dd.remark { (remark) }
+        }
+    }
+}
+
+/// A bar that fills this share of its track; `color` is a variable of the style sheet.
+pub fn bar(color: &str, share: f64) -> Markup {
+    html! {
+        span.bar aria-hidden="true" {
+            @if share > 0.0 {
+                span style={ "width:" (Percent(share.min(1.0))) ";background:var(--" (color) ")" } {}
+            }
+        }
+    }
+}
+
+/// A square in a colour of the style sheet, before the name that it stands for.
+pub fn swatch(color: &str) -> Markup {
+    html! { span.swatch aria-hidden="true" style={ "background:var(--" (color) ")" } {} }
+}
+
+/// One line of a table: its first cell is its heading.
+#[derive(Debug)]
+pub struct Row {
+    /// One for each column of the table.
+    pub cells: Vec<Markup>,
+    /// The line is about the run that the page is about.
+    pub current: bool,
+}
+
+impl From<Vec<Markup>> for Row {
+    fn from(cells: Vec<Markup>) -> Self {
+        Self {
+            cells,
+            current: false,
+        }
+    }
+}
+
+/// A table. Columns are names and classes. With the class `cards` each line becomes a card on a narrow screen, where every
+/// cell is named by its column.
+pub fn table(class: &str, caption: &str, columns: &[(&str, &str)], rows: &[Row]) -> Markup {
+    let class_of = |class: &'_ str| (!class.is_empty()).then(|| class.to_owned());
+    html! {
+        div.scroll {
+            table class=[class_of(class)] {
+                @if !caption.is_empty() { caption { (caption) } }
+                thead {
+                    tr {
+                        @for (name, class) in columns {
+                            @if name.is_empty() { td class=[class_of(class)] {} }
+                            @else { th scope="col" class=[class_of(class)] { (name) } }
+                        }
+                    }
+                }
+                tbody {
+                    @for row in rows {
+                        tr class=[row.current.then_some("this")] aria-current=[row.current.then_some("true")] {
+                            @for (i, (cell, (name, class))) in row.cells.iter().zip(columns).enumerate() {
+                                @if i == 0 { th scope="row" class=[class_of(class)] { (cell) } }
+                                @else { td class=[class_of(class)] data-column=(name) { (cell) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A text or a count, as a cell of a table.
+pub fn cell(text: &str) -> Markup {
+    html! { (text) }
+}
+
+/// A share as CSS has it: `93.15%`.
+#[derive(Clone, Copy, Debug)]
+pub struct Percent(pub f64);
+
+impl Render for Percent {
+    fn render_to(&self, out: &mut String) {
+        out.push_str(&format!("{:.2}%", 100.0 * self.0));
+    }
 }
 
 /// `93.2 %`; what is there is never shown as nothing, nor what is short of all as all.
@@ -151,10 +203,15 @@ mod tests {
 
     #[test]
     fn nothing_that_is_shown_can_become_markup() {
-        assert_eq!(
-            esc("<b a='1' c=\"2\">&\u{1b}[31m\u{202e}"),
-            "&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;\\u{1b}[31m\\u{202e}"
+        let value = "<b a='1' c=\"2\">&\n\u{1b}[31m\u{202e}";
+        let part = html! { p title=(value) { (value) } };
+        let shown = page("<title>", &[part]);
+        let escaped = "&lt;b a='1' c=&quot;2&quot;&gt;&amp;\\u{a}\\u{1b}[31m\\u{202e}";
+        assert!(
+            shown.contains(&format!("<p title=\"{escaped}\">{escaped}</p>")),
+            "{shown}"
         );
+        assert!(shown.contains("<title>&lt;title&gt;</title>"), "{shown}");
     }
 
     #[test]

@@ -6,9 +6,12 @@ pub mod chart; // the drawings of a page
 mod examples; // records on a page, masked
 pub mod file; // a page on its way to its file
 pub mod history; // past runs as a table
-pub mod html; // the shell of a page
+pub mod html; // the frame of a page, its tables and bars
+pub mod input; // what the page of one run is made of
 pub mod page; // the page of one run
 pub mod past; // past runs on a page
+pub mod proportions; // what became of the records, as one line for a terminal
+mod text; // the report of a run as text
 pub mod verdict; // how a run ended, in words and as a colour
 
 use std::collections::BTreeMap;
@@ -19,11 +22,6 @@ use crate::exit::Exit;
 use crate::model::cause::Cause;
 use crate::model::record::{Ledger, Message, WriteBackLedger};
 use crate::support::histogram::Histogram;
-use crate::support::text::{clean, counted, grouped};
-use verdict::Verdict;
-
-/// Records to review, and rejected ones, that the text of a dry run names.
-const LISTED: usize = 5;
 
 /// How the run ended, in the words of `sync_log` (there in capitals).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -261,179 +259,6 @@ impl Report {
             Some(shard) => format!("{}, shard {shard}", self.mode),
             None => self.mode.to_owned(),
         }
-    }
-
-    /// The table a person reads; `verbose`: with what proves that the source was read whole. Ends with a newline.
-    pub fn text(&self, exit: Exit, verbose: bool) -> String {
-        let mut out = String::new();
-        let dry = self.status == Status::DryRun;
-        let head = Verdict::of(self.status, exit).headline;
-        let mut line = |text: &str| {
-            out.push_str(text);
-            out.push('\n');
-        };
-        let nothing =
-            self.status == Status::Failed && rows(&self.ledger).iter().all(|row| row.1 == 0);
-        line(&if nothing && self.pages == 0 {
-            format!(
-                "{head}: nothing was fetched, after {:.2} s ({})",
-                self.seconds.total,
-                self.scope()
-            )
-        } else {
-            format!(
-                "{head}: {} on {} in {:.2} s ({})",
-                counted(self.ledger.fetched, "record", "records"),
-                counted(self.pages, "page", "pages"),
-                self.seconds.total,
-                self.scope()
-            )
-        });
-        // Nothing but zeros is no table.
-        let shown = if nothing { 0 } else { usize::MAX };
-        for (i, (name, count)) in rows(&self.ledger).into_iter().enumerate().take(shown) {
-            // Of stored rejections there is no rate: only those that stayed are left.
-            let share = if i == 0 || self.ledger.fetched == 0 || self.decided_again.is_some() {
-                String::new()
-            } else {
-                format!(
-                    "{:>6.1} %",
-                    100.0 * count as f64 / self.ledger.fetched as f64
-                )
-            };
-            let note = match name {
-                "spooled" if count > 0 && !dry => {
-                    "   kept on disk; `datasync retry` replays them".to_owned()
-                }
-                _ => String::new(),
-            };
-            line(format!("  {name:<11}{:>12}{share}{note}", grouped(count)).trim_end());
-        }
-        if self.flagged > 0 {
-            line(&format!(
-                "  {:<11}{:>12}   accepted, for a person to review",
-                "flagged",
-                grouped(self.flagged)
-            ));
-        }
-        if let Some(end) = self.end.filter(|_| verbose) {
-            line(&format!("  {:<11}  {end}", "end"));
-        }
-        if let Some(after) = &self.watermark.after {
-            let moved = self.watermark.before.as_ref() != Some(after);
-            line(&format!(
-                "  {:<11}  {after}{}",
-                "watermark",
-                if moved { "" } else { "   as before" }
-            ));
-        }
-        if let Some(again) = &self.decided_again {
-            line(&format!(
-                "Decided again: {}, {} {} rejected",
-                counted(again.fetched, "stored rejection", "stored rejections"),
-                grouped(again.rejected),
-                if again.rejected == 1 { "stays" } else { "stay" },
-            ));
-        }
-        if self.replayed > 0 {
-            line(&format!(
-                "  {:<11}{:>12}   from the spool of earlier runs",
-                "replayed",
-                grouped(self.replayed)
-            ));
-        }
-        if !self.rejections_by_reason.is_empty() {
-            line("Rejected because");
-            let mut reasons: Vec<_> = self.rejections_by_reason.iter().collect();
-            reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-            for (reason, count) in reasons {
-                line(&format!("  {:>11}  {reason}", grouped(*count)));
-            }
-        }
-        if !self.new_rows.is_empty() {
-            line("First of those to insert");
-            for row in &self.new_rows {
-                line(&format!("  {}", clean(&row.id)));
-                for (column, _, value) in &row.fields {
-                    line(&format!(
-                        "      {column}: {}",
-                        clean(value.as_deref().unwrap_or("null"))
-                    ));
-                }
-            }
-        }
-        if !self.differences.is_empty() {
-            line("First differences");
-            for difference in &self.differences {
-                line(&format!("  {}", clean(&difference.id)));
-                for (column, old, new) in &difference.fields {
-                    let shown = |value: &Option<String>| {
-                        value.as_deref().map_or_else(|| "null".to_owned(), clean)
-                    };
-                    line(&format!("      {column}: {} → {}", shown(old), shown(new)));
-                }
-            }
-        }
-        let rejected: u64 = self.rejections_by_reason.values().sum();
-        for (title, judged, all) in [
-            ("First of those to review", &self.for_review, self.flagged),
-            ("First of those rejected", &self.refused, rejected),
-        ] {
-            if !judged.is_empty() {
-                line(title);
-            }
-            for Judged { id, reason } in judged.iter().take(LISTED) {
-                line(&format!("  {:<20}  {}", clean(id), clean(reason)));
-            }
-            if all > LISTED as u64 && !judged.is_empty() {
-                let more = grouped(all - LISTED as u64);
-                line(&format!(
-                    "  … and {more} more; --output json names the first {}",
-                    judged.len()
-                ));
-            }
-        }
-        if let Some(ledger) = &self.write_back {
-            if dry {
-                line(&format!(
-                    "Write-back: {} would be sent{}",
-                    match ledger.due {
-                        1 => "1 message".to_owned(),
-                        due => format!("{} messages", grouped(due)),
-                    },
-                    if self.messages.is_empty() {
-                        ""
-                    } else {
-                        ", the first ones"
-                    }
-                ));
-            } else {
-                line("Write-back");
-                for (name, count, note) in write_back_rows(ledger) {
-                    let note = if count > 0 { note } else { "" };
-                    line(format!("  {name:<11}{:>12}   {note}", grouped(count)).trim_end());
-                }
-            }
-            for message in &self.messages {
-                let tag = message.if_match.as_deref().map(clean);
-                let tag = tag.map_or_else(String::new, |tag| format!("  If-Match: {tag}"));
-                line(&format!("  {}{tag}", clean(&message.record_id)));
-                line(&format!("      {}", clean(&message.body)));
-            }
-        }
-        for alert in &self.alerts {
-            line(&format!("Alert: {alert}"));
-        }
-        for problem in &self.problems {
-            line(&format!("Problem: {problem}"));
-        }
-        if let Some(case) = &self.case_id {
-            line(&format!("Case {case} is open: datasync case show {case}"));
-        }
-        if exit != Exit::Success {
-            line(&format!("Exit {}: {}", exit.code(), self.meaning(exit)));
-        }
-        out
     }
 
     /// What the exit code of this run means: what was not fetched or kept is not spoken of.

@@ -1,94 +1,68 @@
-//! What stands on the page of one run. Figures come finished.
+//! The page of one run: which parts it has, and what stands in each. It receives finished figures.
 
-use super::examples::{differences, rejections};
-use super::history::moment;
-use super::html::{bar, esc, joined, page, percent, section, span, table, tile};
-use super::past::past;
+use maud::{Markup, html};
+
+use super::examples::{differences, new_rows, rejections};
+use super::history::now;
+use super::html::{Row, bar, cell, notice, page, percent, section, span, swatch, table, tile};
+use super::input::ReportInput;
+use super::past::past_runs;
 use super::verdict::Verdict;
 use super::{Report, Status, chart, meaning, rows, write_back_rows};
-use crate::config::plan::Field;
 use crate::exit::Exit;
-use crate::store::PastRun;
 use crate::support::text::{counted, grouped};
-
-/// Everything the page of one run is made of.
-#[derive(Debug)]
-pub struct ReportInput<'a> {
-    /// `schema.table`.
-    pub target: &'a str,
-    /// None: it ended before it had begun, and `ended` says why.
-    pub report: Option<&'a Report>,
-    pub exit: Exit,
-    pub ended: Option<&'a str>,
-    /// The fields that records are mapped by: only they are shown of a rejected one.
-    pub fields: &'a [Field],
-    /// Answers that take longer raise an alert.
-    pub alert_seconds: f64,
-    /// Newest first; this run among them.
-    pub past: &'a [PastRun],
-    /// Why past runs are not known.
-    pub past_unknown: Option<&'a str>,
-    pub source: &'a str,
-    /// `user@host`.
-    pub who: &'a str,
-    pub config_hash: &'a str,
-    /// Show values of customers.
-    pub show_values: bool,
-}
 
 /// The page of one run.
 pub fn of_run(input: &ReportInput<'_>) -> String {
-    let mut main = String::new();
-    if let Some(report) = input.report {
-        let replayed = if report.replayed > 0 {
-            format!(
-                "Besides, {} records that earlier runs had kept on disk were replayed.",
-                grouped(report.replayed)
-            )
-        } else {
-            String::new()
-        };
-        let flow = chart::flow(&report.ledger, report.pages, report.api_retries);
-        main += &told(report, input.exit);
-        main += &section(
-            "flow",
-            "Where the records went",
-            &replayed,
-            &(flow + &outcomes(report)),
-        );
-        main += &rejections(input, report);
-        main += &differences(input, report);
-        main += &write_back(report);
-        main += &responses(input, report);
-        main += &stages(report);
-    } else if let Some(why) = input.ended {
-        let class = if input.exit == Exit::Busy {
-            "mute"
-        } else {
-            "bad"
-        };
-        main += &format!(
-            "<section class=\"told {class}\" aria-labelledby=\"told\"><h2 id=\"told\">It ended before it had begun</h2><ul>{}</ul></section>\n",
-            joined(why.lines().map(|line| format!("<li>{}</li>", esc(line))))
-        );
-    }
-    let this = input.report.map(|report| report.run_id.as_str());
-    main += &past(input.past, this, input.past_unknown);
     let title = format!("Sync of {}", input.target);
-    let body = format!(
-        "{}<main>\n{main}</main>\n{}",
-        head(input, &title),
-        foot(input)
-    );
-    page(&title, &body)
+    let this = input.report.map(|report| report.run_id.as_str());
+    let mut sections = match (input.report, input.error) {
+        (Some(report), _) => of_report(input, report),
+        (None, Some(error)) => vec![not_begun(input.exit, error)],
+        (None, None) => Vec::new(),
+    };
+    sections.push(past_runs(input.past, this));
+    let main = html! { main { @for section in &sections { (section) } } };
+    page(&title, &[header(input, &title), main, footer(input)])
 }
 
-/// This moment, `2026-11-24 23:00:01`, UTC.
-pub(super) fn now() -> String {
-    moment(&jiff::Timestamp::now().to_string())
+/// The sections that a run with a report has, in their order.
+fn of_report(input: &ReportInput<'_>, report: &Report) -> Vec<Markup> {
+    let replayed = html! {
+        @if report.replayed > 0 {
+            "Besides, " (counted(report.replayed, "record", "records"))
+            " that earlier runs had kept on disk "
+            (if report.replayed == 1 { "was" } else { "were" }) " replayed."
+        }
+    };
+    let flow = html! {
+        (chart::flow(&report.ledger, report.pages, report.api_retries))
+        (outcomes(report))
+    };
+    vec![
+        what_to_know(report, input.exit),
+        section("flow", "Where the records went", &replayed, &flow),
+        rejections(input, report),
+        new_rows(input, report),
+        differences(input, report),
+        write_back(report),
+        responses(input, report),
+        stages(report),
+    ]
 }
 
-/// Class, sign and words for how it ended: never by colour alone.
+fn not_begun(exit: Exit, error: &str) -> Markup {
+    let class = if exit == Exit::Busy { "mute" } else { "bad" };
+    let lines: Vec<String> = error.lines().map(str::to_owned).collect();
+    notice(
+        class,
+        "The run ended before it fetched anything",
+        &lines,
+        &html! {},
+    )
+}
+
+/// How the run ended: class of the style sheet, drawing of a sign, and words, so that it is never told by colour alone.
 fn verdict(input: &ReportInput<'_>) -> (&'static str, &'static str, &'static str) {
     const TICK: &str = "M3 8.5l3.5 3.5L13 5";
     const DASH: &str = "M3 8h10";
@@ -108,32 +82,34 @@ fn verdict(input: &ReportInput<'_>) -> (&'static str, &'static str, &'static str
     }
 }
 
-fn head(input: &ReportInput<'_>, title: &str) -> String {
+fn header(input: &ReportInput<'_>, title: &str) -> Markup {
     let (class, sign, words) = verdict(input);
     let mut facts = vec![format!("{} UTC", now())];
-    let mut figures = String::new();
     if let Some(report) = input.report {
-        facts.push(esc(&span(report.seconds.total)));
-        facts.push(esc(&report.scope()));
-        figures = tiles(report);
+        facts.push(span(report.seconds.total));
+        facts.push(report.scope());
     }
-    facts.push(format!(
-        "exit {}: {}",
-        input.exit.code(),
-        input
-            .report
-            .map_or(meaning(input.exit), |report| report.meaning(input.exit))
-    ));
-    format!(
-        "<header>\n<span class=\"pill {class}\"><svg viewBox=\"0 0 16 16\" aria-hidden=\"true\"><path d=\"{sign}\" fill=\"none\" \
-         stroke=\"currentColor\" stroke-width=\"2.4\" stroke-linecap=\"round\" stroke-linejoin=\"round\"/></svg>{words}</span>\n\
-         <h1>{}</h1>\n<p class=\"soft\">{}</p>\n{figures}</header>\n",
-        esc(title),
-        facts.join(" \u{b7} ")
-    )
+    let meaning = input
+        .report
+        .map_or(meaning(input.exit), |report| report.meaning(input.exit));
+    facts.push(format!("exit {}: {meaning}", input.exit.code()));
+    html! {
+        header {
+            span class={ "pill " (class) } {
+                svg viewBox="0 0 16 16" aria-hidden="true" {
+                    path d=(sign) fill="none" stroke="currentColor" stroke-width="2.4" stroke-linecap="round"
+                        stroke-linejoin="round" {}
+                }
+                (words)
+            }
+            h1 { (title) }
+            p.soft { (facts.join(" \u{b7} ")) }
+            @if let Some(report) = input.report { (tiles(report)) }
+        }
+    }
 }
 
-fn tiles(report: &Report) -> String {
+fn tiles(report: &Report) -> Markup {
     let ledger = &report.ledger;
     let share = |count: u64| {
         if ledger.fetched == 0 {
@@ -159,81 +135,65 @@ fn tiles(report: &Report) -> String {
     } else {
         "Written"
     };
-    let tiles = [
-        tile("Fetched", &grouped(ledger.fetched), &speed),
-        tile(
-            written,
-            &grouped(ledger.inserted + ledger.updated),
-            &format!(
-                "{} new, {} changed",
-                grouped(ledger.inserted),
-                grouped(ledger.updated)
-            ),
-        ),
-        tile(
-            "To be reviewed",
-            &grouped(report.flagged),
-            "accepted, and flagged",
-        ),
-        tile(
-            "Rejected",
-            &grouped(ledger.rejected),
-            &share(ledger.rejected),
-        ),
-        tile("Spooled", &grouped(ledger.spooled), &share(ledger.spooled)),
-    ];
-    format!("<dl class=\"tiles\">{}</dl>\n", tiles.concat())
+    let new_and_changed = format!(
+        "{} new, {} changed",
+        grouped(ledger.inserted),
+        grouped(ledger.updated)
+    );
+    html! {
+        dl.tiles {
+            (tile("Fetched", &grouped(ledger.fetched), &speed))
+            (tile(written, &grouped(ledger.inserted + ledger.updated), &new_and_changed))
+            (tile("To be reviewed", &grouped(report.flagged), "accepted, and flagged"))
+            (tile("Rejected", &grouped(ledger.rejected), &share(ledger.rejected)))
+            (tile("Spooled", &grouped(ledger.spooled), &share(ledger.spooled)))
+        }
+    }
 }
 
 /// What went wrong, and what to type.
-fn told(report: &Report, exit: Exit) -> String {
-    let problems = report.problems.iter().map(|text| esc(text));
-    let alerts = report
-        .alerts
-        .iter()
-        .map(|text| format!("Alert: {}", esc(text)));
-    let list = joined(
-        problems
-            .chain(alerts)
-            .map(|item| format!("<li>{item}</li>")),
-    );
-    if list.is_empty() && report.case_id.is_none() {
-        return String::new();
+fn what_to_know(report: &Report, exit: Exit) -> Markup {
+    let mut sentences = report.problems.clone();
+    sentences.extend(report.alerts.iter().map(|alert| format!("Alert: {alert}")));
+    if sentences.is_empty() && report.case_id.is_none() {
+        return html! {};
     }
-    let case = report.case_id.as_deref().map_or_else(String::new, |case| {
-        let case = esc(case);
-        format!("<p>Case {case} is open: <code>datasync case show {case}</code></p>")
-    });
+    let case = html! {
+        @if let Some(case) = &report.case_id {
+            p { "Case " (case) " is open: " code { "datasync case show " (case) } }
+        }
+    };
     let class = if matches!(exit, Exit::Success | Exit::Threshold) {
         "partial"
     } else {
         "bad"
     };
-    format!(
-        "<section class=\"told {class}\" aria-labelledby=\"told\"><h2 id=\"told\">What to know</h2><ul>{list}</ul>{case}</section>\n"
-    )
+    notice(class, "What to know", &sentences, &case)
 }
 
-fn outcomes(report: &Report) -> String {
-    let [(_, fetched), fates @ ..] = rows(&report.ledger);
+fn outcomes(report: &Report) -> Markup {
+    let [(_, fetched), outcomes @ ..] = rows(&report.ledger);
     if fetched == 0 {
-        return String::new();
+        return html! {};
     }
-    let lines = joined(fates.iter().map(|(name, count)| {
-        let share = *count as f64 / fetched as f64;
-        format!(
-            "<tr><th scope=\"row\">{name}</th><td class=\"soft which\">{}</td><td class=\"number\">{}</td>\
-             <td class=\"number\">{}</td><td class=\"wide\">{}</td></tr>\n",
-            chart::fate(name),
-            grouped(*count),
-            esc(&percent(share)),
-            bar(name, share)
-        )
-    }));
+    let lines: Vec<Row> = outcomes
+        .iter()
+        .map(|(name, count)| {
+            let share = *count as f64 / fetched as f64;
+            Row::from(vec![
+                html! { (swatch(name)) (name) },
+                cell(chart::outcome_meaning(name)),
+                cell(&grouped(*count)),
+                cell(&percent(share)),
+                bar(name, share),
+            ])
+        })
+        .collect();
     table(
+        "",
         &format!("{} fetched are the sum of these", grouped(fetched)),
         &[
-            ("Outcome", ""),
+            ("Outcome", "nowrap"),
             ("Which is", "which"),
             ("Records", "number"),
             ("Share", "number"),
@@ -244,34 +204,28 @@ fn outcomes(report: &Report) -> String {
 }
 
 /// What became of the messages to the API, where there are any.
-fn write_back(report: &Report) -> String {
+fn write_back(report: &Report) -> Markup {
     let Some(ledger) = &report.write_back else {
-        return String::new();
+        return html! {};
     };
     if report.status == Status::DryRun {
         let due = counted(ledger.due, "message", "messages");
-        return section(
-            "write-back",
-            "Write-back",
-            &format!("{due} would be sent."),
-            "",
-        );
+        let note = html! { (due) " would be sent." };
+        return section("write-back", "Write-back", &note, &html! {});
     }
-    let lines = joined(write_back_rows(ledger).map(|(name, count, note)| {
-        format!(
-            "<tr><th scope=\"row\">{name}</th><td class=\"soft which\">{}</td><td class=\"number\">{}</td></tr>\n",
-            esc(note),
-            grouped(count)
-        )
-    }));
+    let lines: Vec<Row> = write_back_rows(ledger)
+        .iter()
+        .map(|(name, count, note)| Row::from(vec![cell(name), cell(note), cell(&grouped(*count))]))
+        .collect();
     section(
         "write-back",
         "Write-back",
-        "What the API was told, after the database had committed.",
+        &html! { "What the API was told, after the database had committed." },
         &table(
             "",
+            "",
             &[
-                ("Outcome", ""),
+                ("Outcome", "nowrap"),
                 ("Which is", "which"),
                 ("Messages", "number"),
             ],
@@ -280,17 +234,13 @@ fn write_back(report: &Report) -> String {
     )
 }
 
-fn responses(input: &ReportInput<'_>, report: &Report) -> String {
+fn responses(input: &ReportInput<'_>, report: &Report) -> Markup {
     let answers = &report.api_responses;
-    let note = if answers.count() == 0 {
-        String::new()
-    } else {
-        format!(
-            "{}, the slowest took {}; more than {} would raise an alert.",
-            counted(answers.count(), "request", "requests"),
-            esc(&span(answers.max())),
-            esc(&span(input.alert_seconds))
-        )
+    let note = html! {
+        @if answers.count() > 0 {
+            (counted(answers.count(), "request", "requests")) ", the slowest took " (span(answers.max()))
+            "; more than " (span(input.alert_seconds)) " would raise an alert."
+        }
     };
     section(
         "responses",
@@ -300,18 +250,19 @@ fn responses(input: &ReportInput<'_>, report: &Report) -> String {
     )
 }
 
-fn stages(report: &Report) -> String {
+fn stages(report: &Report) -> Markup {
+    let seconds = &report.seconds;
     let stages = [
         (
             "fetch",
-            report.seconds.fetch,
+            seconds.fetch,
             "waiting for the API, all connections together",
         ),
-        ("transform", report.seconds.transform, "mapping records"),
-        ("decide", report.seconds.decide, "asking the decision table"),
+        ("transform", seconds.transform, "mapping records"),
+        ("decide", seconds.decide, "asking the decision table"),
         (
             "write",
-            report.seconds.write,
+            seconds.write,
             "waiting for PostgreSQL, all connections together",
         ),
     ];
@@ -319,21 +270,26 @@ fn stages(report: &Report) -> String {
         .iter()
         .map(|(_, seconds, _)| *seconds)
         .fold(1e-9, f64::max);
-    let lines = joined(stages.iter().map(|(name, seconds, what)| {
-        format!(
-            "<tr><th scope=\"row\">{name}</th><td class=\"soft which\">{what}</td><td class=\"number\">{}</td><td class=\"wide\">{}</td></tr>\n",
-            esc(&span(*seconds)),
-            bar("updated", seconds / longest)
-        )
-    }));
+    let lines: Vec<Row> = stages
+        .iter()
+        .map(|(name, seconds, what)| {
+            Row::from(vec![
+                cell(name),
+                cell(what),
+                cell(&span(*seconds)),
+                bar("accent", seconds / longest),
+            ])
+        })
+        .collect();
     section(
         "stages",
         "Where the time went",
-        "Stages run side by side, so they may sum up to more than the whole.",
+        &html! { "Stages run side by side, so they may sum up to more than the whole." },
         &table(
             "",
+            "",
             &[
-                ("Stage", ""),
+                ("Stage", "nowrap"),
                 ("Which is", "which"),
                 ("Time", "number"),
                 ("", "wide"),
@@ -343,30 +299,27 @@ fn stages(report: &Report) -> String {
     )
 }
 
-fn foot(input: &ReportInput<'_>) -> String {
-    let mut facts: Vec<(&str, String)> = Vec::new();
+fn footer(input: &ReportInput<'_>) -> Markup {
+    let mut facts: Vec<(&str, &str)> = Vec::new();
     if let Some(report) = input.report {
-        facts.push(("Run", report.run_id.clone()));
+        facts.push(("Run", &report.run_id));
         for (name, watermark) in [
             ("Watermark before", &report.watermark.before),
             ("Watermark after", &report.watermark.after),
         ] {
-            facts.extend(watermark.clone().map(|watermark| (name, watermark)));
+            facts.extend(watermark.as_deref().map(|watermark| (name, watermark)));
         }
     }
-    facts.push(("Source", input.source.to_owned()));
-    facts.push(("Configuration", input.config_hash.to_owned()));
-    facts.push(("Run by", input.who.to_owned()));
-    facts.push(("Version", format!("datasync {}", env!("CARGO_PKG_VERSION"))));
-    let list = joined(
-        facts
-            .iter()
-            .map(|(name, fact)| format!("<dt>{name}</dt><dd>{}</dd>", esc(fact))),
-    );
-    let values = if input.show_values {
-        "<p>This page shows values of customers: keep it as safe as the table.</p>\n"
-    } else {
-        ""
-    };
-    format!("<footer>\n<dl>{list}</dl>\n{values}</footer>\n")
+    facts.push(("Source", input.source));
+    facts.push(("Configuration", input.config_hash));
+    facts.push(("Run by", input.who));
+    facts.push(("Version", concat!("datasync ", env!("CARGO_PKG_VERSION"))));
+    html! {
+        footer {
+            dl { @for (name, fact) in &facts { dt { (name) } dd { (fact) } } }
+            @if input.show_values {
+                p { "This page shows values of customers: keep it as safe as the table." }
+            }
+        }
+    }
 }

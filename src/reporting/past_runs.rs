@@ -1,0 +1,69 @@
+//! The last runs, newest first: from `sync_log`, and of runs that found no database from the state directory.
+//!
+//! It only reads. How runs are shown is the business of `report::history` and `report::past`.
+
+use anyhow::Result;
+
+use crate::config::plan::Plan;
+use crate::reporting::incident;
+use crate::store::{self, Connection, PastRun};
+
+/// Runs, and what is missing among them.
+#[derive(Debug, Default)]
+pub struct PastRuns {
+    /// Newest first.
+    pub runs: Vec<PastRun>,
+    /// Why those in the database are not among them; none when they are.
+    pub missing_because: Option<String>,
+}
+
+impl PastRuns {
+    /// No run is known, and this is why.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self {
+            runs: Vec::new(),
+            missing_because: Some(why.into()),
+        }
+    }
+
+    /// The last runs of the database.
+    pub fn in_database(plan: &Plan, count: u64) -> Self {
+        match read(plan, count) {
+            Ok(runs) => Self {
+                runs,
+                missing_because: None,
+            },
+            Err(error) => Self::unknown(format!("{error:#}")),
+        }
+    }
+
+    /// The last runs, with those whose row waits in the state directory until the database is back.
+    ///
+    /// # Errors
+    /// The state directory cannot be read.
+    pub fn everywhere(plan: &Plan, count: u64) -> Result<Self> {
+        let Self {
+            mut runs,
+            missing_because,
+        } = Self::in_database(plan, count);
+        let target = store::log::target(plan.database()?);
+        for (_, row) in incident::waiting_log_rows(&plan.state_dir)? {
+            let waiting = PastRun::waiting(&row.header, &row.end, target.clone());
+            // The table may still say that it runs.
+            runs.retain(|run| run.run_id != waiting.run_id);
+            runs.push(waiting);
+        }
+        runs.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+        runs.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        Ok(Self {
+            runs,
+            missing_because,
+        })
+    }
+}
+
+fn read(plan: &Plan, count: u64) -> Result<Vec<PastRun>> {
+    let database = plan.database()?;
+    let mut connection = Connection::open(database, database.connection_timeout)?;
+    Ok(store::history::last(&mut connection, database, count)?)
+}

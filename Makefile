@@ -1,13 +1,17 @@
 # What developers type. Needs a POSIX shell and Rust; PostgreSQL is found, or installed by the system's package manager.
 .POSIX:
-.PHONY: help demo test soak memcheck lint audit dist fmt bench fixtures
+.PHONY: help requirements demo test soak memcheck lint audit dist fmt bench fixtures pictures
 
 CARGO = cargo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
+# Before anything is built: what is missing, and what to type.
+requirements:
+	@scripts/requirements database
+
+demo: requirements ## Watch a sync: a bundled API, a throw-away PostgreSQL, the real program
 	$(CARGO) build --locked --bin datasync --example demo_api
 	PG_SETTINGS=fsync=off scripts/with-postgres demo/run
 
@@ -20,12 +24,12 @@ NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api:: 
 RELEASE = $(CARGO) build --release --locked
 SHIPPED = DATASYNC_TEST_BINARY="$${CARGO_TARGET_DIR:-$$PWD/target}/release/datasync"
 
-test: lint ## Run every check and test, on the optimised program; installs PostgreSQL if there is none
+test: requirements lint ## Run every check and test, on the optimised program; installs PostgreSQL if there is none
 	. scripts/postgres.sh && pg_require && promtool_offer && bouncer_offer && strace_offer && faketime_offer && \
 		PATH="$$PG_BIN:$$PATH" && $(RELEASE) && $(SHIPPED) $(CARGO) test --locked && \
 		if bouncer_found; then $(SHIPPED) TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(NO_DATABASE); fi
 
-soak: ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules, read 50,000 random sources (an hour)
+soak: requirements ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules, read 50,000 random sources (an hour)
 	. scripts/postgres.sh && pg_require && strace_offer && PATH="$$PG_BIN:$$PATH" && $(RELEASE) && \
 		$(SHIPPED) DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 DATASYNC_ROUNDS=600 DATASYNC_CALLS=all DATASYNC_SOURCES=50000 \
 		$(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving:: sources::random:: && \
@@ -36,12 +40,13 @@ soak: ## Kill the program 200 times and at every call of the spool, play 10,000 
 VALGRIND_OPTIONS = --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
 	--errors-for-leak-kinds=definite --fair-sched=try
 
-memcheck: ## Run the commands, cases, reports, retries and the spool of the optimised program under valgrind (ten minutes)
+memcheck: requirements ## Run the commands, cases, reports, retries and the spool of the optimised program under valgrind (ten minutes)
 	. scripts/postgres.sh && pg_require && valgrind_require && PATH="$$PG_BIN:$$PATH" && $(RELEASE) && \
 		$(SHIPPED) DATASYNC_TEST_WRAPPER="$$VALGRIND $(VALGRIND_OPTIONS)" $(CARGO) test --locked --test it -- \
 		commands::every_row commands::every_command_ends_in_order_without_a_database incidents:: memory_errors::
 
 lint: ## Check the formatting, and clippy with warnings as errors
+	@scripts/requirements
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -55,8 +60,12 @@ dist: ## Make the tarball, Debian package, SBOM and sums of a release in dist/, 
 fmt: ## Format the code
 	$(CARGO) fmt
 
-bench: ## Measure throughput and memory beside what psql, PostgreSQL and other tools can do (ten minutes; release build)
+bench: requirements ## Measure throughput and memory beside what psql, PostgreSQL and other tools can do (ten minutes; release build)
 	scripts/with-postgres $(CARGO) bench --locked --bench throughput
 
 fixtures: ## Write the fixture of customer records anew
 	$(CARGO) run --locked --quiet --example make_customers
+
+pictures: requirements ## Draw the pictures of a report page in docs/, and check that pages fit phone, tablet and desk; needs Chromium and Node.js
+	$(CARGO) build --locked --bin datasync --example demo_api
+	PG_SETTINGS=fsync=off scripts/with-postgres scripts/pictures

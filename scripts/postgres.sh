@@ -56,11 +56,8 @@ CANDIDATES
 pg_as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
     else
-        echo "Cannot install: not root, and there is no sudo. As root, run: $*" >&2
-        return 1
+        sudo "$@"
     fi
 }
 
@@ -77,16 +74,42 @@ pg_install_apt() {
     return "$pg_status"
 }
 
-pg_install() {
-    for manager in apt-get dnf yum zypper pacman apk brew none; do
-        command -v "$manager" >/dev/null && break
+# The system's package manager, or nothing.
+package_manager() {
+    for manager in apt-get dnf yum zypper pacman apk brew; do
+        ! command -v "$manager" >/dev/null || { echo "$manager" && return 0; }
     done
-    if [ "$manager" = none ]; then
-        echo 'PostgreSQL server binaries (initdb, pg_ctl, postgres, psql) were not found, and no package manager we know.' >&2
-        echo 'Install PostgreSQL 13 or later, or set PG_BIN to the folder that holds its binaries.' >&2
-        return 1
-    fi
-    echo "PostgreSQL server binaries were not found: installing them with $manager." >&2
+    return 1
+}
+
+# May packages be installed? By root, by sudo that asks for no password or has somebody to ask, and with Homebrew.
+may_install() {
+    [ "$(package_manager)" = brew ] || [ "$(id -u)" -eq 0 ] ||
+        { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; }
+}
+
+# The command that installs a package, by its names in Debian, Fedora or SUSE, Arch, and Alpine.
+install_command() {
+    case $(package_manager) in
+        apt-get) echo "apt-get install $1" ;;
+        dnf) echo "dnf install $2" ;;
+        yum) echo "yum install $2" ;;
+        zypper) echo "zypper install $2" ;;
+        pacman) echo "pacman -S $3" ;;
+        apk) echo "apk add $4" ;;
+        *) echo 'the command that installs it' ;;
+    esac
+}
+
+pg_ask_administrator() {
+    echo "Ask an administrator to run $(install_command postgresql 'postgresql-server postgresql' postgresql \
+        'postgresql postgresql-client'), or set PG_BIN to the folder of initdb, pg_ctl, postgres and psql." >&2
+    echo 'PostgreSQL 13 or later was not found, and you may not install packages here.' >&2
+}
+
+pg_install() {
+    manager=$(package_manager)
+    echo "PostgreSQL was not found: installing it with $manager." >&2
     case $manager in
         apt-get) pg_install_apt ;;
         dnf | yum) pg_as_root "$manager" install -y postgresql-server postgresql ;;
@@ -99,9 +122,16 @@ pg_install() {
 
 pg_require() {
     pg_find && return 0
+    if ! package_manager >/dev/null; then
+        echo 'Install PostgreSQL 13 or later, or set PG_BIN to the folder of initdb, pg_ctl, postgres and psql.' >&2
+        echo 'PostgreSQL was not found, and no package manager that this script knows.' >&2
+        return 1
+    fi
+    may_install || { pg_ask_administrator && return 1; }
     pg_install || return 1
     pg_find && return 0
-    echo 'PostgreSQL was installed, but its server binaries are not where we look: set PG_BIN to their folder.' >&2
+    echo 'Set PG_BIN to the folder of initdb, pg_ctl, postgres and psql.' >&2
+    echo 'PostgreSQL was installed, but these programs are not in any of the usual folders.' >&2
     return 1
 }
 

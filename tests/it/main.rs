@@ -16,6 +16,8 @@ mod core_dumps;
 mod crowd;
 mod customers;
 mod decision;
+mod demo;
+mod documented_commands;
 mod documents;
 mod examples;
 mod faults;

@@ -16,6 +16,7 @@ use super::handshake::shake_hands;
 use super::pages::{Page, Pages, Want};
 use crate::config::path;
 use crate::config::plan::{Api, Mapping};
+use crate::model::clock::Micros;
 use crate::model::record::Check;
 
 /// One step may take this long: a check is for people who wait.
@@ -130,7 +131,8 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
     checks.push(pagination(&pages, &page, started));
     checks.extend(rate_limit(&headers));
     checks.push(latency(took, alert));
-    checks.extend(clock(&headers, page.requested_at_local_micros, took));
+    let requested_at = Micros::local().before(page.requested.elapsed());
+    checks.extend(clock(&headers, requested_at, took));
     Some(())
 }
 
@@ -391,13 +393,13 @@ fn latency(took: Duration, alert: Duration) -> Check {
 }
 
 /// How far the server's clock is from ours; half a second of rounding is nothing.
-fn clock(headers: &HeaderMap, requested_at: i64, took: Duration) -> Option<Check> {
+fn clock(headers: &HeaderMap, requested_at: Micros, took: Duration) -> Option<Check> {
     let date = headers.get(DATE)?.to_str().ok()?;
     let theirs = jiff::fmt::rfc2822::parse(date)
         .ok()?
         .timestamp()
         .as_microsecond();
-    let ours = requested_at as f64 / 1e6 + took.as_secs_f64() / 2.0;
+    let ours = requested_at.0 as f64 / 1e6 + took.as_secs_f64() / 2.0;
     let skew = theirs as f64 / 1e6 + 0.5 - ours;
     let far = skew.abs() > SKEW;
     Some(Check {

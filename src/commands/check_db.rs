@@ -67,10 +67,10 @@ fn waiting(state_dir: &Path) -> Check {
             if seen.files > 0 {
                 let since = seen
                     .oldest
-                    .and_then(|at| jiff::Timestamp::from_microsecond(at).ok())
+                    .and_then(|at| jiff::Timestamp::from_microsecond(at.0).ok())
                     .map_or_else(String::new, |at| format!(", the oldest since {at:.0}"));
                 details.push(format!(
-                    "{} batches wait ({} bytes{since})",
+                    "{} files wait ({} bytes{since})",
                     grouped(seen.files),
                     grouped(seen.bytes)
                 ));

@@ -1,5 +1,7 @@
 //! `datasync retry`: the checks, the spool, what failed, and the case.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
@@ -15,7 +17,8 @@ use crate::reporting::metrics::Share;
 use crate::reporting::report::Report;
 use crate::run::{self, Purpose, Request, needs_fetch};
 use crate::spool::Spool;
-use crate::store::{self, Connection};
+use crate::store::{self, Connection, StoreError};
+use crate::support::detached;
 use crate::support::progress::Progress;
 use crate::support::signals::Signals;
 
@@ -26,11 +29,19 @@ pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
 fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let database = plan.database()?;
-    let (mut connection, away) = match Connection::open(database, database.connection_timeout) {
-        Ok(connection) => (Some(connection), None),
+    let opened = Connection::open_unless(&signals.stop, database, database.connection_timeout);
+    let (mut connection, away) = match opened {
+        Ok(mut connection) => {
+            connection.give_up_on(Arc::clone(&signals.stop));
+            (Some(connection), None)
+        }
         Err(error) => (None, Some(error)),
     };
-    let cases = chosen(plan, connection.as_mut(), args.case.as_deref())?;
+    let (cases, doubt) = chosen(plan, connection.as_mut(), args.case.as_deref())?;
+    if let Some(asked) = signals.asked() {
+        return Ok((asked.into(), None));
+    }
+    let away = away.or(doubt);
     if cases.is_empty() && !args.rejected && !anything_waits(plan, connection.as_mut())? {
         if let Some(error) = away {
             // Its cases and rejections are not known: that is not "nothing to do".
@@ -40,10 +51,11 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         say_nothing_to_do(global);
         return Ok((Exit::Success, None));
     }
-    let found = Found::look(plan)?;
+    let found = Found::look(plan, &signals)?;
     if let Some(asked) = signals.asked() {
         return Ok((asked.into(), None));
     }
+    let found = found.context("the checks ended without a result; please report this")?;
     begin_retry(
         plan,
         connection.as_mut(),
@@ -163,25 +175,33 @@ fn send_back(plan: &Plan, cases: &[Case], why: &anyhow::Error) -> Result<()> {
     Ok(())
 }
 
-/// The open cases, or the one that was asked for: the one with this id, or the only one whose id begins so.
-fn chosen(plan: &Plan, connection: Option<&mut Connection>, id: Option<&str>) -> Result<Vec<Case>> {
+/// The open cases, or the one that was asked for: the one with this id, or the only one whose id begins so. And why those of
+/// the database are not known, if so.
+fn chosen(
+    plan: &Plan,
+    connection: Option<&mut Connection>,
+    id: Option<&str>,
+) -> Result<(Vec<Case>, Option<StoreError>)> {
     let local_cases = LocalCaseStore::new(&plan.state_dir);
-    let mut cases = incident::open_cases(connection, plan, &local_cases)?;
+    let (mut cases, doubt) = incident::open_cases_and_doubt(connection, plan, &local_cases)?;
     let Some(id) = id else {
         // Others may keep theirs beside ours.
         let target = store::log::target(plan.database()?);
         cases.retain(|case| case.concerns(&target));
-        return Ok(cases);
+        return Ok((cases, doubt));
     };
     if cases.iter().any(|case| case.id == id) {
         cases.retain(|case| case.id == id);
     } else {
         cases.retain(|case| case.id.starts_with(id));
     }
-    let wrong = match cases.len() {
-        1 => return Ok(cases),
-        0 => format!("there is no open case {id}; `datasync case list` shows those there are"),
-        count => format!("{count} open cases begin with {id}; say more of it"),
+    let wrong = match (cases.len(), doubt) {
+        (1, doubt) => return Ok((cases, doubt)),
+        (0, Some(error)) => return Err(error.into()),
+        (0, None) => {
+            format!("there is no open case {id}; `datasync case list` shows those there are")
+        }
+        (count, _) => format!("{count} open cases begin with {id}; say more of it"),
     };
     Err(Misconfigured(wrong).into())
 }
@@ -190,16 +210,19 @@ fn chosen(plan: &Plan, connection: Option<&mut Connection>, id: Option<&str>) ->
 struct Found(Vec<CheckFound>);
 
 impl Found {
-    /// Looks at both sides.
-    fn look(plan: &Plan) -> Result<Self> {
-        let api = api::check(plan.api()?, &plan.mapping, plan.alerts.api_response_time);
-        let database = store::check(plan.database()?, &plan.mapping);
-        let api = api.iter().map(|check| CheckFound::new(Side::Api, check));
-        let database = database
-            .checks
-            .iter()
-            .map(|check| CheckFound::new(Side::Database, check));
-        Ok(Self(api.chain(database).collect()))
+    /// Looks at both sides. None: the program was asked to end meanwhile.
+    fn look(plan: &Plan, signals: &Signals) -> Result<Option<Self>> {
+        let (api, database) = (plan.api()?.clone(), plan.database()?.clone());
+        let (mapping, alert) = (plan.mapping.clone(), plan.alerts.api_response_time);
+        let found = detached::unless(&signals.stop, move || {
+            let api = api::check(&api, &mapping, alert);
+            let database = store::check(&database, &mapping).checks;
+            let api = api.iter().map(|check| CheckFound::new(Side::Api, check));
+            let database = database.iter();
+            let database = database.map(|check| CheckFound::new(Side::Database, check));
+            api.chain(database).collect()
+        });
+        Ok(found.map(Self))
     }
 
     /// The first check of a side that failed.

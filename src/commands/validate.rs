@@ -10,6 +10,7 @@ use crate::config::plan::Plan;
 use crate::config::{ConfigErrors, DecisionsFile, Needs, Problem};
 use crate::decision::{Decision, Impact, Lint, Problems, Severity, lint};
 use crate::exit::{self, Exit, Misconfigured};
+use crate::model::clock::Micros;
 use crate::pipeline::Rules;
 use crate::run::rules;
 use crate::transform::Transform;
@@ -52,8 +53,9 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
 
 /// Looks at the decision table and, when it is fit, at the records. What was found before an error stays found.
 fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()> {
-    let transform =
+    let mut transform =
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
+    transform.refuse_versions_ahead_of(Micros::local());
     let name = plan.decisions_file.name();
     let text = plan.decisions_file.text().map_err(Misconfigured)?;
     let variables = transform.variable_names();

@@ -1,10 +1,9 @@
 //! Records from a file, the API or the database, and the verdict on each: what `validate` shows.
 
-use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::api;
@@ -15,6 +14,7 @@ use crate::exit::Misconfigured;
 use crate::model::record::Validation;
 use crate::pipeline::{Decided, Rules, decide};
 use crate::store::{self, Connection};
+use crate::support::bounded_read;
 use crate::support::text::{clean, padded};
 use crate::transform::{Mapped, Transform};
 
@@ -316,20 +316,22 @@ fn as_stored(mapping: &Mapping) -> Mapping {
     mapping
 }
 
+/// What records to be judged may take, bytes: they are in memory as a whole.
+const LARGEST_INPUT: u64 = 512 << 20;
+
 fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read records from stdin")?;
+    let (read, from) = if path == Path::new("-") {
+        let stdin = bounded_read::take(std::io::stdin(), LARGEST_INPUT);
+        (stdin, "stdin".to_owned())
     } else {
-        text = std::fs::read_to_string(path).map_err(|error| {
-            Misconfigured(format!(
-                "cannot read records from {}: {error}",
-                path.display()
-            ))
-        })?;
-    }
+        let file = bounded_read::read(path, LARGEST_INPUT);
+        (file, path.display().to_string())
+    };
+    let wrong = |why: &str| Misconfigured(format!("cannot read records from {from}: {why}"));
+    let bytes = read
+        .map_err(|error| wrong(&error.to_string()))?
+        .ok_or_else(|| wrong("they are more than 512 MiB; judge a part of them at a time"))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("they are not valid UTF-8"))?;
     Ok(text
         .strip_prefix('\u{feff}')
         .map(str::to_owned)

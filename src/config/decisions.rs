@@ -2,9 +2,9 @@
 //!
 //! Knows nothing of DMN.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+use crate::support::bounded_read;
 
 /// A file of decisions may be this large (bytes).
 const LARGEST: u64 = 8 << 20;
@@ -48,15 +48,12 @@ impl DecisionsFile {
 /// Reads at most one byte more than a table may have. The size that the file system reports is not trusted: a device reports
 /// none.
 fn read(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LARGEST {
+    let read = bounded_read::read(path, LARGEST).map_err(|error| error.to_string())?;
+    let Some(bytes) = read else {
         let most = LARGEST >> 20;
         return Err(format!(
             "it is larger than {most} MiB; is it the right file?"
         ));
-    }
+    };
     String::from_utf8(bytes).map_err(|_| "it is not valid UTF-8".to_owned())
 }

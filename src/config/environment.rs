@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::dotenv;
 use super::problem::Problem;
+use crate::support::bounded_read;
 
 /// A `.env`, or a file named by `NAME_FILE`, may be this large (bytes).
 const LARGEST_FILE: u64 = 256 * 1024;
@@ -153,14 +153,10 @@ pub(super) fn reason(error: &std::io::Error) -> String {
 }
 
 fn read_small(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(LARGEST_FILE + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err(std::io::Error::other("it is larger than 256 KiB"));
-    }
-    Ok(text)
+    let bytes = bounded_read::read(path, LARGEST_FILE)?
+        .ok_or_else(|| std::io::Error::other("it is larger than 256 KiB"))?;
+    String::from_utf8(bytes)
+        .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not valid UTF-8"))
 }
 
 #[cfg(test)]

@@ -25,10 +25,10 @@ mod values; // durations, sizes, shares
 mod yaml; // text → tree
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::bounded_read;
 use crate::support::digest::Digest;
 use context::Context;
 pub use decisions::DecisionsFile;
@@ -314,18 +314,12 @@ fn read_mappings(path: &Path, name: &str) -> Result<String, Problem> {
             .in_file(name)
             .hint("say where it is with --mappings FILE or DATASYNC_MAPPINGS")
     };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| {
-            file.take(yaml::LARGEST_FILE as u64 + 1)
-                .read_to_end(&mut bytes)
-        })
-        .map_err(|error| unreadable(&error))?;
-    if bytes.len() > yaml::LARGEST_FILE {
+    let read = bounded_read::read(path, yaml::LARGEST_FILE as u64);
+    let Some(bytes) = read.map_err(|error| unreadable(&error))? else {
         return Err(Problem::new("is larger than 1 MiB")
             .in_file(name)
             .hint("is it the right file?"));
-    }
+    };
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid]

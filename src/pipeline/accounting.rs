@@ -6,11 +6,13 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use super::flow::{EXAMPLES, PoolFigures, SAMPLES};
-use super::threads::Ended;
+use super::pool::Pool;
+use super::shape::ShapeStats;
 use super::write::{BatchResult, Shared};
 use super::{Event, Flow, Keep, Limits, Target, Task, reason};
+use crate::model::clock::Micros;
 use crate::reporting::report::{Difference, Example};
-use crate::spool::Header;
+use crate::spool::{Header, SpoolError};
 use crate::store::{self, Batch, BatchOutcome, StoreError};
 
 /// Rows to insert that a dry run shows.
@@ -19,10 +21,19 @@ const NEW_ROWS: usize = 5;
 /// The longest text of a rejected record that is kept as an example, bytes.
 const LONGEST_EXAMPLE: usize = 16 << 10;
 
+/// What is known when all threads have ended.
+pub(super) struct Ended {
+    pub(super) stats: ShapeStats,
+    pub(super) pool: Pool,
+    pub(super) broken: Option<String>,
+}
+
 /// Enters what the threads of a flow tell, and keeps in the spool what the database did not take.
 pub(super) struct Accountant<'a> {
     pub(super) flow: Flow,
     pub(super) keep: Option<Keep<'a>>,
+    /// Records in the spool that are not durable yet.
+    pub(super) unsealed: u64,
     pub(super) limits: &'a Limits<'a>,
     pub(super) target: &'a Target<'a>,
     pub(super) shared: &'a Shared,
@@ -199,48 +210,72 @@ impl Accountant<'_> {
         }
         self.flow.counts.batches_refused += 1;
         let records = batch.len() as u64;
-        if self.is_kept(batch) {
-            self.flow.ledger.spooled += records;
-        } else {
-            self.flow.counts.lost_in_memory += records;
-        }
-    }
-
-    /// Puts a batch in the spool; false when it could not be kept, then or before.
-    fn is_kept(&mut self, batch: &Batch) -> bool {
-        if self.flow.ends.spool_error.is_some() {
-            return false;
-        }
         let Some(Keep { spool, config_hash }) = &mut self.keep else {
-            return true;
+            self.flow.ledger.spooled += records;
+            return;
         };
+        if self.flow.ends.spool_error.is_some() {
+            self.flow.counts.lost_in_memory += records;
+            return;
+        }
         let header = Header {
             run_id: self.target.run_id.to_string(),
             batch: batch.number,
             config_hash: (*config_hash).to_owned(),
-            created: jiff::Timestamp::now().as_microsecond(),
+            created: Micros::local(),
         };
         let entries: Vec<_> = batch
             .records()
             .map(|record| (record.requested_at, record.raw))
             .collect();
-        match spool.keep(&header, &entries) {
-            Ok(path) => {
-                log::warn!(
-                    "{} records of batch {} kept in {}",
-                    batch.len(),
-                    batch.number,
-                    path.display()
-                );
-                true
+        let added = spool.add(&header, &entries);
+        match added {
+            Ok(()) => {
+                self.unsealed += records;
+                self.seal_if_due();
             }
             Err(error) => {
-                log::error!("{error}");
-                self.flow.ends.spool_error = Some(error);
-                self.shared.give_up.store(true, Ordering::Relaxed);
-                false
+                // What was added before may still become durable.
+                self.seal();
+                self.flow.counts.lost_in_memory += records;
+                self.spool_failed(error);
             }
         }
+    }
+
+    /// Makes durable what has been added to the spool, where there is enough of it, or where it has waited long enough.
+    pub(super) fn seal_if_due(&mut self) {
+        if self.keep.as_ref().is_some_and(|keep| keep.spool.is_due()) {
+            self.seal();
+        }
+    }
+
+    /// Makes durable what has been added to the spool: only then it is counted as spooled.
+    pub(super) fn seal(&mut self) {
+        let Some(Keep { spool, .. }) = &mut self.keep else {
+            return;
+        };
+        match spool.seal() {
+            Ok(Some(sealed)) => {
+                log::warn!(
+                    "{} records kept in {}",
+                    sealed.records,
+                    sealed.path.display()
+                );
+                self.flow.ledger.spooled += sealed.records;
+                self.unsealed -= sealed.records.min(self.unsealed);
+            }
+            Ok(None) => {}
+            Err(error) => self.spool_failed(error),
+        }
+        // What could not be sealed is gone.
+        self.flow.counts.lost_in_memory += std::mem::take(&mut self.unsealed);
+    }
+
+    fn spool_failed(&mut self, error: SpoolError) {
+        log::error!("{error}");
+        self.flow.ends.spool_error.get_or_insert(error);
+        self.shared.give_up.store(true, Ordering::Relaxed);
     }
 
     /// No more pages are wanted.

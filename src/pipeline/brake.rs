@@ -1,5 +1,4 @@
-//! Brakes: a source that suddenly has nothing, or far less than before, or sends what the rules refuse, is stopped before
-//! it does harm.
+//! Brakes: they stop a run whose source suddenly has no records, or far fewer than before, or many that the rules reject.
 
 use super::flow::Braked;
 use crate::model::cause::BrakeCause;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::decision::{Decision, Scratch, Verdict};
+use crate::model::clock::Micros;
 use crate::model::record::{FieldError, Rejection};
 use crate::transform::{Mapped, Transform};
 
@@ -16,7 +17,7 @@ pub struct Rules<'a> {
     pub decision: &'a Decision,
 }
 
-/// The class of a verdict that rules gave; all others say why they could not.
+/// The class of a verdict that rules gave. All other classes say why no rule did.
 const DECIDED: &str = "decided";
 
 /// What becomes of a record.
@@ -103,7 +104,7 @@ impl Refusal {
         self,
         shaped: &Mapped<'_>,
         raw: &str,
-        requested_at: i64,
+        requested_at: Micros,
         sequence: u64,
     ) -> Rejection {
         let id = shaped.id.as_deref();
@@ -117,13 +118,13 @@ impl Refusal {
             errors: self.errors,
             rules: self.rules,
             decided: self.decided,
-            requested_at,
+            requested_at: requested_at.0,
             sequence,
         }
     }
 }
 
-/// Works out how decisions came about, as JSON to be stored. Those that were made of the same facts are worked out once.
+/// Explains decisions, as JSON to be stored. Decisions on the same input are explained once.
 #[derive(Debug)]
 pub(super) struct Explainer<'a> {
     rules: Rules<'a>,

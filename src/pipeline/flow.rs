@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::api::ApiError;
 use crate::model::cause::BrakeCause;
+use crate::model::clock::Micros;
 use crate::model::record::{Ledger, Message};
 use crate::reporting::report::{Difference, Example, Judged};
 use crate::spool::SpoolError;
@@ -107,8 +108,8 @@ pub struct PoolFigures {
 /// When the records were changed at the source, where [`crate::transform::Transform::watch`] was asked for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChangeTimes {
-    /// The latest among all records, rejected ones too; microseconds since 1970-01-01T00:00:00Z.
-    pub latest: Option<i64>,
+    /// The latest among all records, rejected ones too.
+    pub latest: Option<Micros>,
     /// Records without a time of change that could be read.
     pub undated: u64,
 }

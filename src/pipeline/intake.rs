@@ -22,16 +22,13 @@ pub(super) fn fetch(
 ) {
     match feed {
         Feed::Api {
-            api,
-            pages,
-            clock_offset,
-            ..
+            api, pages, clock, ..
         } => {
             let client = match Client::new(api) {
                 Ok(client) => client,
                 Err(error) => {
                     pages.stop();
-                    // Shaping has ended: then there is a worse error than this one.
+                    // Fails only where shaping has ended, and then a worse error is known already.
                     pages_in.send((0, Err(error))).unwrap_or_default();
                     return;
                 }
@@ -45,7 +42,7 @@ pub(super) fn fetch(
                         let input = PageInput {
                             text: page.text,
                             records: page.records,
-                            requested_at: page.requested_at_local_micros + clock_offset,
+                            requested_at: clock.at(page.requested),
                             announced_total: page.announced_total,
                         };
                         (page.index, Ok(input))
@@ -100,7 +97,7 @@ pub(super) fn shape_all(
         }
         shaper.send_overdue();
     }
-    // Pages beyond a gap: the gap is a page that was given up, and the first of them says why or nobody does.
+    // Pages behind one that is missing. That page failed, and its error is among these.
     for page in order.rest() {
         if page.is_err() {
             intake.take(page, &mut shaper);
@@ -146,7 +143,7 @@ impl<'e> Intake<'_, 'e> {
         if let Some(stop) = shaper.check_rejections(brake) {
             self.end(Event::Braked(stop));
         }
-        // The ledger outlives this thread.
+        // The calling thread listens until this one has ended.
         self.events.send(Event::Shaped(own)).unwrap_or_default();
     }
 

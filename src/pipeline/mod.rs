@@ -29,6 +29,7 @@ use crossbeam_channel::bounded;
 
 use crate::api::{ApiError, Pages};
 use crate::config::plan;
+use crate::model::clock::DatabaseClock;
 use crate::model::record::{Ledger, Rejection};
 use crate::model::shard::Shard;
 use crate::spool::Spool;
@@ -67,7 +68,8 @@ pub enum Feed<'a> {
         api: &'a plan::Api,
         pages: &'a Pages,
         threads: u32,
-        clock_offset: i64,
+        /// PostgreSQL's: tells when a page was requested.
+        clock: DatabaseClock,
     },
     /// Records at hand: a spool file, or stored rejections.
     Inputs(Vec<PageInput>),
@@ -187,6 +189,7 @@ pub fn run(job: Job<'_>) -> Flow {
         let mut accountant = Accountant {
             flow: Flow::default(),
             keep,
+            unsealed: 0,
             limits: &limits,
             target: &target,
             shared: &shared,
@@ -198,6 +201,7 @@ pub fn run(job: Job<'_>) -> Flow {
         for batch in queue.take_rest() {
             accountant.refused(&batch, None);
         }
+        accountant.seal();
         let ended = threads.join();
         shown.update(&accountant.flow.ledger);
         accountant.close(ended)

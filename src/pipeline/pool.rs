@@ -1,4 +1,4 @@
-//! The pool of writers: how many there are. It knows how fast the run is and how long batches wait, and nothing of them.
+//! The size of the pool of writers. It is decided by the speed of the run and by how long batches wait.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use crate::store::{Batch, Keys};
 /// How long the pool is watched before it grows or shrinks.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// How many writers there are. It grows by one while batches wait, and takes the last one back when one more did not make
-/// the run faster: on a machine that is busy already, more connections are slower.
+/// How many writers there are. One more is added while batches wait. It is taken back when it has not made the run faster: on a
+/// busy machine more connections are slower.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) size: u32,
@@ -21,7 +21,7 @@ pub(super) struct Pool {
     accounted: u64,
     /// Records a second before the last growth, while it is on trial.
     trial: Option<f64>,
-    /// Windows to sit out after a growth that did not pay.
+    /// Windows to wait after a writer that did not make the run faster.
     rest: u32,
 }
 
@@ -33,7 +33,7 @@ pub(super) enum Change {
 }
 
 impl Pool {
-    /// One more writer must bring this much more.
+    /// One more writer must make the run faster by this factor.
     const WORTH: f64 = 1.1;
     const REST: u32 = 20;
 
@@ -51,7 +51,7 @@ impl Pool {
         }
     }
 
-    /// The server had no connection for one of them, which has gone home.
+    /// The server had no connection for one of the writers, which has ended.
     pub(super) fn connections_exhausted(&mut self) {
         self.size = self.size.saturating_sub(1).max(1);
         self.trial = None;

@@ -1,19 +1,19 @@
-//! The bounded queue between shaping and writing. Work goes out in order, and not while earlier work with one of its keys
-//! is still with a writer: two versions of one record never race, whatever the number of writers. What it bounds is the
-//! weight of all work that waits or is out, so memory does not depend on the number of writers. It knows nothing of what
-//! a batch holds.
+//! The bounded queue between shaping and writing. Work is handed out in order, and only when no writer has earlier work with
+//! one of its keys: two versions of one record never race, whatever the number of writers. The bound is on the weight of all
+//! work that waits or is with a writer, so memory does not depend on the number of writers. It does not know what a batch
+//! holds.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a piece of work touches.
+/// The keys of a piece of work.
 pub(super) trait Claim {
-    /// Do both touch the same thing?
+    /// Do both have a key in common?
     fn meets(&self, other: &Self) -> bool;
 }
 
-/// Work that waits, in order, and what is out with writers.
+/// Work that waits, in order, and work that writers have.
 #[derive(Debug)]
 pub(super) struct Queue<K, T> {
     state: Mutex<State<K, T>>,
@@ -29,11 +29,11 @@ struct State<K, T> {
     /// Number of the next piece of work.
     next: u64,
     closed: bool,
-    /// How long `push` has been kept waiting in total: what says that the writers are too few.
+    /// How long `push` has waited in total. A long time means that there are too few writers.
     pressed: Duration,
     /// Writers that may still take work.
     writers: u32,
-    /// Those of them that should retire at their next turn.
+    /// Those of them that should end when they next ask for work.
     surplus: u32,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Taken<T> {
     Work(u64, T),
     /// The queue is closed and empty.
     Nothing,
-    /// This writer is one too many, and is counted no more.
+    /// This writer is one too many and has to end; it is not counted any more.
     Retired,
 }
 
@@ -80,8 +80,8 @@ impl<K: Claim, T> Queue<K, T> {
         }
     }
 
-    /// A panicking thread cannot leave the state half-changed (no code of others runs under the lock but comparisons), so
-    /// a poisoned lock is taken as it is; the panic itself is reported when the thread is joined.
+    /// A panic cannot leave the state half-changed, since only comparisons run while it is locked. So a poisoned lock is used as it
+    /// is. The panic is reported when the thread is joined.
     fn lock(&self) -> MutexGuard<'_, State<K, T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,7 +92,8 @@ impl<K: Claim, T> Queue<K, T> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The weight a piece of work should have, bytes: every writer has one, one waits and one is being filled.
+    /// The weight a piece of work should have, bytes: there is room for one with every writer, one that waits and one that is being
+    /// filled.
     pub(super) fn share(&self) -> usize {
         self.budget / (self.lock().writers as usize + 2)
     }
@@ -124,7 +125,8 @@ impl<K: Claim, T> Queue<K, T> {
         self.changed.notify_all();
     }
 
-    /// Waits until the next work meets none that is out. The work's claim stays until [`Queue::done`] with the ticket.
+    /// Waits until no writer has work with a key of the next one, and takes it. Its keys stay claimed until [`Queue::done`] with the
+    /// ticket.
     pub(super) fn take(&self) -> Taken<T> {
         let mut state = self.lock();
         loop {
@@ -154,8 +156,8 @@ impl<K: Claim, T> Queue<K, T> {
         }
     }
 
-    /// The writer that has it goes home, and leaves the work to the others, in its old place. The work comes back when
-    /// there are no others.
+    /// A writer that ends puts its work back in its old place, for the other writers. Where there are no others, it gets the work
+    /// back.
     fn give_back(&self, ticket: u64, work: T) -> Result<(), T> {
         let mut state = self.lock();
         let at = state.out.iter().position(|held| held.ticket == ticket);
@@ -170,7 +172,7 @@ impl<K: Claim, T> Queue<K, T> {
         Ok(())
     }
 
-    /// The work has its fate.
+    /// The result of the work has been entered: its keys are free.
     pub(super) fn done(&self, ticket: u64) {
         self.lock().out.retain(|held| held.ticket != ticket);
         self.changed.notify_all();
@@ -187,8 +189,7 @@ impl<K: Claim, T> Queue<K, T> {
         self.lock().writers += 1;
     }
 
-    /// A writer that was counted is not there: it could not be started, or has ended. The others, and whoever waits for
-    /// room, hear of it.
+    /// A writer that was counted could not be started, or has ended. Wakes all who wait, so that nobody waits for it.
     pub(super) fn leave(&self) {
         let mut state = self.lock();
         state.writers = state.writers.saturating_sub(1);
@@ -196,7 +197,7 @@ impl<K: Claim, T> Queue<K, T> {
         self.changed.notify_all();
     }
 
-    /// Nobody takes work any more, although more may come.
+    /// No writer is left, although more work may come.
     pub(super) fn is_deserted(&self) -> bool {
         let state = self.lock();
         state.writers == 0 && !state.closed
@@ -208,7 +209,7 @@ impl<K: Claim, T> Queue<K, T> {
         waiting.into_iter().map(|(_, work)| work).collect()
     }
 
-    /// Sends one writer home.
+    /// Tells one writer to end.
     pub(super) fn retire_one(&self) {
         self.lock().surplus += 1;
         self.changed.notify_all();
@@ -230,8 +231,8 @@ impl<K: Claim, T> Drop for CloseOnDrop<'_, K, T> {
     }
 }
 
-/// Counts a writer out when its thread ends, however it ends. One that retires or gives its work back was counted out by
-/// the queue already.
+/// Subtracts a writer when its thread ends, however it ends. The queue itself has subtracted one that was told to end or gave its
+/// work back.
 #[derive(Debug)]
 pub(super) struct LeaveOnDrop<'a, K: Claim, T> {
     pub(super) queue: &'a Queue<K, T>,
@@ -246,7 +247,7 @@ impl<K: Claim, T> Drop for LeaveOnDrop<'_, K, T> {
     }
 }
 
-/// Gives a claim back when its work ends, however it ends.
+/// Frees the keys of a piece of work when its writer is done with it, however that ends.
 #[derive(Debug)]
 pub(super) struct DoneOnDrop<'a, K: Claim, T> {
     queue: &'a Queue<K, T>,
@@ -262,7 +263,7 @@ impl<'a, K: Claim, T> DoneOnDrop<'a, K, T> {
         }
     }
 
-    /// Leaves the work to other writers and goes home. It comes back when there are no others.
+    /// Puts the work back for other writers. Where there are no others, the work is returned.
     pub(super) fn give_back(&mut self, work: T) -> Result<(), T> {
         let Some(ticket) = self.ticket else {
             return Err(work);

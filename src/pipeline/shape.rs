@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 
 use crate::decision::Scratch;
+use crate::model::clock::Micros;
 use crate::model::record::Rejection;
 use crate::model::shard::Shard;
 use crate::reporting::report::Judged;
@@ -36,8 +37,8 @@ pub struct PageInput {
     pub text: Arc<String>,
     /// Where each record's raw JSON lies in `text`.
     pub records: Vec<Range<u32>>,
-    /// When it was requested: PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
-    pub requested_at: i64,
+    /// When it was requested, PostgreSQL's clock.
+    pub requested_at: Micros,
     /// Records of the whole source, when the page says so.
     pub announced_total: Option<u64>,
 }
@@ -96,11 +97,11 @@ pub(super) struct Shaper<'a> {
     rules: Rules<'a>,
     columns: Arc<Columns>,
     queue: &'a Queue<Keys, Box<Batch>>,
-    /// Batches that were entered and emptied: their room is used again.
+    /// Batches whose result was entered, emptied: their memory is used again.
     emptied: Receiver<Batch>,
     open: Option<Open>,
     batch_size: usize,
-    /// Records at which the open batch is sent.
+    /// The open batch is sent when it has so many records.
     full: usize,
     /// Number of the last batch begun.
     next_batch: &'a mut u64,
@@ -116,7 +117,7 @@ pub(super) struct Shaper<'a> {
 struct Open {
     batch: Batch,
     since: Instant,
-    /// What it may take in memory, bytes: what bounds it when records or rejections are large.
+    /// It is also sent when it takes so much memory, bytes: the bound for large records and rejections.
     share: usize,
 }
 
@@ -171,10 +172,10 @@ impl<'a> Shaper<'a> {
                 self.stats.transform += start.elapsed().as_secs_f64() * TIMED as f64;
             }
             self.stats.changes.absorb(ChangeTimes {
-                latest: shaped.changed_at,
+                latest: shaped.changed_at.map(Micros),
                 undated: u64::from(shaped.changed_at.is_none()),
             });
-            // What other shards take counts for the watermark all the same: it has been read.
+            // A record of another shard counts for the watermark, too: it has been read.
             if shard.is_none_or(|shard| shard.owns(shaped.id.as_deref())) {
                 self.settle(input, range, raw, &shaped, timed);
                 self.decided += 1;
@@ -183,7 +184,7 @@ impl<'a> Shaper<'a> {
             }
             self.sequence += 1;
         }
-        // The page stays in memory as a whole.
+        // Rows keep their whole page in memory, with the records of other shards.
         if let Some(open) = self.open.as_mut() {
             open.batch.carry(foreign);
         }
@@ -210,6 +211,8 @@ impl<'a> Shaper<'a> {
                 self.stats
                     .verdicts
                     .add(id, verdict.needs_review(), &verdict.reason);
+                let transform = self.rules.transform;
+                let version = transform.version_of(shaped, input.requested_at);
                 let pushed = self.batch().push_row(&NewRow {
                     page: &input.text,
                     raw: range.clone(),
@@ -217,7 +220,7 @@ impl<'a> Shaper<'a> {
                     cells: &shaped.variables,
                     validation: verdict.validation,
                     flagged: verdict.needs_review(),
-                    version: shaped.version.unwrap_or(input.requested_at),
+                    version,
                     requested_at: input.requested_at,
                     sequence,
                 });

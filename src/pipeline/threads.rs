@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::accounting::Accountant;
+use super::accounting::{Accountant, Ended};
 use super::intake::{PagesOut, fetch, shape_all};
 use super::pool::{Change, Pool};
 use super::queue::{CloseOnDrop, DoneOnDrop, LeaveOnDrop, Queue, Taken};
@@ -52,13 +52,6 @@ pub(super) struct Threads<'scope, 'q> {
     at_work: u32,
     /// Why the flow cannot go on.
     broken: Option<String>,
-}
-
-/// What is known when all threads have ended.
-pub(super) struct Ended {
-    pub(super) stats: ShapeStats,
-    pub(super) pool: Pool,
-    pub(super) broken: Option<String>,
 }
 
 /// Tells the calling thread that a thread has ended, a panic included.
@@ -233,6 +226,7 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
             {
                 shown.progress.announce(total);
             }
+            accountant.seal_if_due();
             self.resize(accountant.flow.ledger.accounted());
         }
         if self.broken.is_some() {

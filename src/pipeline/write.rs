@@ -1,11 +1,11 @@
 //! One writer: takes batches, commits them over its own connection, and hands back what the database did not take.
 //!
-//! The first that has something to write takes the connection that the run has already, so a small run makes do with it.
+//! The first writer that has a batch takes the connection that the run has already, so a small run needs only one.
 //!
-//! A writer that gets no connection because the server has none to spare leaves its batch to the others and goes home.
+//! Where the server has no connection to spare, the writer leaves its batch to the others and ends.
 //!
-//! A batch that failed is tried once more on a new connection. Before that the batch log is asked whether the first try
-//! had committed after all, so a lost reply to COMMIT is never written, or counted, twice.
+//! A batch that failed is tried once more on a new connection. Before that the batch log is read: it tells whether the first try
+//! was committed and only the reply was lost. So no batch is written, or counted, twice.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::decide::{Explainer, Rules};
 use crate::config::plan;
+use crate::model::clock::DatabaseClock;
 use crate::store::{
     self, Batch, BatchOutcome, Class, Columns, Connection, Difference, Layout, Opening, StoreError,
     Writer,
@@ -39,8 +40,8 @@ pub struct Target<'a> {
     /// The tables as they are; None when the database could not be asked.
     pub layout: Option<&'a Layout>,
     pub run_id: uuid::Uuid,
-    /// PostgreSQL's clock less the local one, microseconds.
-    pub clock_offset: i64,
+    /// PostgreSQL's: stamps what is written.
+    pub clock: DatabaseClock,
     pub task: Task,
     /// Makes the messages of write-back; None: it is off.
     pub composer: Option<&'a store::Composer>,
@@ -52,7 +53,7 @@ pub struct Target<'a> {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) breaker: Breaker,
-    /// Writers take no more risks: whatever is left goes to the spool.
+    /// Set when nothing more is to be written: the batches that are left go to the spool.
     pub(super) give_up: Arc<AtomicBool>,
     pub(super) retries: AtomicU64,
     pub(super) deadline: Option<Instant>,
@@ -76,7 +77,7 @@ impl Shared {
         std::mem::take(&mut *self.spare())
     }
 
-    /// They are whole whatever happened to a thread that looked for one.
+    /// A panic of a thread that held the lock cannot have left them half-changed.
     fn spare(&self) -> std::sync::MutexGuard<'_, Spare> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +90,7 @@ impl Shared {
         } else {
             None
         };
-        // Others need not wait for it.
+        // Free the lock first: waiting for the connection may take long.
         drop(spare);
         open.or_else(|| opening?.wait(&self.give_up, self.deadline))
             .filter(|connection| !connection.is_dead())
@@ -99,9 +100,9 @@ impl Shared {
 /// Connections at hand.
 #[derive(Debug, Default)]
 pub struct Spare {
-    /// The run's own, until a writer takes it and after it has gone home.
+    /// That of the run, until a writer takes it, and again after that writer has ended.
     pub open: Option<Connection>,
-    /// One that was begun when the run began, for whoever comes second.
+    /// One that is being opened since the start of the run, for the second writer.
     pub opening: Option<Opening>,
 }
 
@@ -128,8 +129,7 @@ pub(super) struct BatchWriter<'a> {
 impl<'a> BatchWriter<'a> {
     pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared, rules: Rules<'a>) -> Self {
         let writer = target.layout.map(|layout| {
-            let mut writer =
-                Writer::new(target.database, layout, target.run_id, target.clock_offset);
+            let mut writer = Writer::new(target.database, layout, target.run_id, target.clock);
             writer.judged_by(target.config_hash);
             if let Some(composer) = target.composer {
                 writer.tell_api(target.database, composer.clone());
@@ -145,11 +145,11 @@ impl<'a> BatchWriter<'a> {
         }
     }
 
-    /// Leaves its connection to whoever comes after.
+    /// Leaves its connection to the next writer, or to the run.
     pub(super) fn leave_connection(self) {
         let session = self.session.filter(|session| !session.is_dead());
         let mut spare = self.shared.spare();
-        // Taking leave of a surplus one needs no lock.
+        // Closing a surplus connection needs no lock.
         let surplus = if spare.open.is_none() {
             spare.open = session;
             None
@@ -188,7 +188,7 @@ impl<'a> BatchWriter<'a> {
                 Ok(None) => return Some(BatchResult::Refused(batch, first)),
                 Err(error) => error,
             };
-            // One that may have committed already is asked for by whoever sent it.
+            // Not where an earlier try may have been committed: this writer has to ask the batch log.
             if error.is_crowded() && first.is_none() {
                 match give_back(batch) {
                     Ok(()) => return None,
@@ -206,7 +206,7 @@ impl<'a> BatchWriter<'a> {
                 Class::Data | Class::Fatal => false,
             };
             if !again {
-                // Other batches may pass where these rows did not.
+                // Where rows are to blame, other batches may well be taken.
                 if !error.may_be_of_a_row() {
                     self.shared.breaker.failed();
                 }
@@ -234,7 +234,10 @@ impl<'a> BatchWriter<'a> {
         let session = if let Some(session) = self.session.as_mut() {
             session
         } else {
-            let mut session = if let Some(spare) = self.shared.take_spare() {
+            // Where one connection died of its age (`idle_session_timeout`, a firewall), the spare one has as well: a second try
+            // takes one that is really new.
+            let spare = self.shared.take_spare().filter(|_| !asked_before);
+            let mut session = if let Some(spare) = spare {
                 spare
             } else {
                 let mut limit = self.target.database.connection_timeout;
@@ -246,10 +249,10 @@ impl<'a> BatchWriter<'a> {
             session.give_up_on(Arc::clone(&self.shared.give_up));
             self.session.insert(session)
         };
+        session.set_deadline(self.shared.deadline);
         match self.target.task {
             Task::Compare { differences } => writer.compare(session, batch, differences).map(Some),
             Task::Write => {
-                session.set_deadline(self.shared.deadline);
                 if asked_before
                     && let Some(outcome) = store::committed(
                         session,
@@ -269,14 +272,14 @@ impl<'a> BatchWriter<'a> {
     }
 }
 
-/// Stops hammering a dead database: after a few failures in a row nothing is tried for a while, then one batch probes.
+/// A circuit breaker: after a few failures in a row nothing is tried for a while. Then one batch is, and its result decides.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<BreakerState>);
 
 #[derive(Debug, Default)]
 struct BreakerState {
     failures: u32,
-    /// Closed to all until then; afterwards one probe may pass, which moves it on.
+    /// Nothing is tried until then. Afterwards one batch may be tried, and the time is moved on for the others.
     closed_until: Option<Instant>,
 }
 
@@ -298,7 +301,7 @@ impl Breaker {
         if now < until {
             return false;
         }
-        // This one is the probe; the others wait for its result.
+        // This batch is tried; the others wait for its result.
         state.closed_until = Some(now + Self::pause(state.failures));
         true
     }

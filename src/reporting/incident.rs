@@ -1,11 +1,10 @@
-//! What a run leaves behind when it ends: its log row and, when it failed, its case; in the database, or in the state
-//! directory while that is away, from where the next run moves them.
+//! The case that a run leaves behind when it failed: in the database, or in the state directory while that is away, from
+//! where the next run moves it.
 //!
 //! It connects `case` (the model), `store` (where cases and log rows live) and the checks (the evidence).
 
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -18,8 +17,9 @@ use crate::reporting::alert;
 use crate::reporting::case::{
     self, Case, CheckFound, Closing, Evidence, Fault, LocalCaseStore, Scope, Side,
 };
-use crate::store::{self, CaseRow, Connection, RunEnd, RunHeader, StoreError};
-use crate::support::atomic_file;
+use crate::reporting::local_log;
+use crate::store::{self, CaseRow, Connection, StoreError};
+use crate::support::detached;
 
 /// Something that went wrong in a run, and the exit code that it calls for.
 #[derive(Clone, Debug)]
@@ -64,10 +64,18 @@ pub struct RunSummary<'a> {
     pub samples: &'a [String],
     pub ledger: &'a Ledger,
     pub spool_files: u64,
-    /// What a single step of the evidence may take.
-    pub patience: Duration,
-    /// What may be spent on writing down what was seen.
-    pub closing: Duration,
+    pub limits: Limits<'a>,
+}
+
+/// How long the end of a run may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    /// A single step of the evidence.
+    pub look: Duration,
+    /// Writing down what was seen.
+    pub keep: Duration,
+    /// Set when the program is asked to end: no more is looked at.
+    pub stop: &'a AtomicBool,
 }
 
 impl RunSummary<'_> {
@@ -75,13 +83,6 @@ impl RunSummary<'_> {
     fn met(&self) -> Option<Scope> {
         (!self.retrying).then(|| self.scope.clone())
     }
-}
-
-/// A finished run's log row, as it is kept on disk.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct LogRow {
-    pub header: RunHeader,
-    pub end: RunEnd,
 }
 
 /// `user@host`: who did it.
@@ -115,7 +116,8 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
         Err(error) => {
             kept.error = Some(error);
             // What the database knows is not to be told again.
-            stored_cases(connection.as_deref_mut(), plan).unwrap_or_default()
+            let stored = stored_cases(connection.as_deref_mut(), plan);
+            stored.map_or_else(|_| Vec::new(), |(cases, _)| cases)
         }
     };
     let mut touched = Vec::new();
@@ -124,7 +126,7 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
         let evidence = evidence(summary);
         if let Some(connection) = connection.as_deref_mut() {
             // However long the looking took.
-            connection.set_deadline(Some(Instant::now() + summary.closing));
+            connection.set_deadline(Some(Instant::now() + summary.limits.keep));
         }
         for fault in &faults {
             let known = others
@@ -174,7 +176,7 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
     // A retry that succeeded closes the others in a moment; who ends a run by a signal is waiting.
     let asked = matches!(summary.ending.exit, Exit::Interrupted | Exit::Terminated);
     if !(asked || summary.retrying && summary.ending.exit == Exit::Success) {
-        let limit = Some(summary.closing);
+        let limit = Some(summary.limits.keep);
         tell(
             plan,
             summary.run_id,
@@ -277,31 +279,38 @@ fn has_passed(summary: &RunSummary<'_>, case: &Case) -> bool {
 }
 
 /// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.
+fn look(summary: &RunSummary<'_>) -> Vec<CheckFound> {
+    if summary.ending.failures.is_empty() {
+        return Vec::new();
+    }
+    let (plan, limit) = (summary.plan, summary.limits.look);
+    let (mut api, mut database) = (plan.api.clone(), plan.database.clone());
+    if let Some(api) = &mut api {
+        api.fetch.timeout = api.fetch.timeout.min(limit);
+    }
+    if let Some(database) = &mut database {
+        database.connection_timeout = database.connection_timeout.min(limit);
+        database.statement_timeout = database.statement_timeout.min(limit);
+    }
+    let (mapping, alert) = (plan.mapping.clone(), plan.alerts.api_response_time);
+    let found = detached::unless(summary.limits.stop, move || {
+        let mut found = Vec::new();
+        if let Some(api) = &api {
+            let checks = crate::api::check(api, &mapping, alert);
+            found.extend(checks.iter().map(|check| CheckFound::new(Side::Api, check)));
+        }
+        if let Some(database) = &database {
+            let checks = store::check(database, &mapping).checks;
+            let checks = checks.iter();
+            found.extend(checks.map(|check| CheckFound::new(Side::Database, check)));
+        }
+        found
+    });
+    found.unwrap_or_default()
+}
+
+/// What is known of the trouble at this moment.
 fn evidence(summary: &RunSummary<'_>) -> Evidence {
-    let mut checks = Vec::new();
-    let looks = !summary.ending.failures.is_empty();
-    if let Some(api) = summary.plan.api.as_ref().filter(|_| looks) {
-        let mut hasty = api.clone();
-        hasty.fetch.timeout = hasty.fetch.timeout.min(summary.patience);
-        let found = crate::api::check(
-            &hasty,
-            &summary.plan.mapping,
-            summary.plan.alerts.api_response_time,
-        );
-        checks.extend(found.iter().map(|check| CheckFound::new(Side::Api, check)));
-    }
-    if let Some(database) = summary.plan.database.as_ref().filter(|_| looks) {
-        let mut hasty = database.clone();
-        hasty.connection_timeout = hasty.connection_timeout.min(summary.patience);
-        hasty.statement_timeout = hasty.statement_timeout.min(summary.patience);
-        let found = store::check(&hasty, &summary.plan.mapping);
-        checks.extend(
-            found
-                .checks
-                .iter()
-                .map(|check| CheckFound::new(Side::Database, check)),
-        );
-    }
     Evidence {
         errors: summary
             .ending
@@ -313,7 +322,7 @@ fn evidence(summary: &RunSummary<'_>) -> Evidence {
             .collect(),
         ledger: case::ledger_counts(summary.ledger),
         samples: summary.samples.to_vec(),
-        checks,
+        checks: look(summary),
         spool_files: summary.spool_files,
         full: summary.full,
     }
@@ -326,31 +335,49 @@ pub fn open_cases(
     plan: &Plan,
     local_cases: &LocalCaseStore,
 ) -> Result<Vec<Case>> {
+    Ok(open_cases_and_doubt(connection, plan, local_cases)?.0)
+}
+
+/// The same, and why those of the database are not known, if so.
+pub fn open_cases_and_doubt(
+    connection: Option<&mut Connection>,
+    plan: &Plan,
+    local_cases: &LocalCaseStore,
+) -> Result<(Vec<Case>, Option<StoreError>)> {
     let mut cases: Vec<Case> = local_cases
         .all()?
         .into_iter()
         .filter(Case::is_open)
         .collect();
-    for case in stored_cases(connection, plan)? {
+    let (stored, doubt) = stored_cases(connection, plan)?;
+    for case in stored {
         cases.retain(|local| local.id != case.id);
         cases.push(case);
     }
-    Ok(cases)
+    Ok((cases, doubt))
 }
 
-/// Open cases of the database; none when it does not answer.
-fn stored_cases(connection: Option<&mut Connection>, plan: &Plan) -> Result<Vec<Case>> {
+/// Open cases of the database; none, and why, when it does not answer.
+fn stored_cases(
+    connection: Option<&mut Connection>,
+    plan: &Plan,
+) -> Result<(Vec<Case>, Option<StoreError>)> {
     let Some(connection) = connection else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     };
     match store::cases::open(connection, plan.database()?) {
-        Ok(documents) => documents
-            .iter()
-            .map(|document| serde_json::from_str(document).context("a stored case is not readable"))
-            .collect(),
+        Ok(documents) => {
+            let cases: Result<Vec<Case>> = documents
+                .iter()
+                .map(|document| {
+                    serde_json::from_str(document).context("a stored case is not readable")
+                })
+                .collect();
+            Ok((cases?, None))
+        }
         Err(error) => {
             log::info!("only the cases of the state directory are known: {error}");
-            Ok(Vec::new())
+            Ok((Vec::new(), Some(error)))
         }
     }
 }
@@ -398,27 +425,12 @@ fn recovered(mut case: Case, run_id: &str) -> Case {
     case
 }
 
-/// Keeps the log row of a finished run. With the database away it goes to the state directory.
-pub fn keep_log(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) -> Result<()> {
-    if let Some(connection) = connection {
-        match store::log::finish(connection, plan.database()?, &row.header, &row.end) {
-            Ok(()) => return Ok(()),
-            Err(error) => log::info!("the log row stays in the state directory for now: {error}"),
-        }
-    }
-    let folder = plan.state_dir.join("log");
-    let path = folder.join(format!("{}.json", row.header.run_id));
-    let text = serde_json::to_vec(row).context("cannot write the log row down")?;
-    atomic_file::keep(&folder, &path, &text)
-        .with_context(|| format!("cannot keep the log row in {}", path.display()))
-}
-
 /// Moves log rows and cases from the state directory into the database. What was moved and not yet removed (a crash in
 /// between) is moved again, which changes nothing.
 pub fn move_from_state_dir(connection: &mut Connection, plan: &Plan, run_id: &str) -> Result<()> {
     let database = plan.database()?;
     let mut merged = Vec::new();
-    for (path, row) in waiting_log_rows(&plan.state_dir)? {
+    for (path, row) in local_log::waiting(&plan.state_dir)? {
         store::log::finish(connection, database, &row.header, &row.end)?;
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
@@ -459,32 +471,4 @@ pub fn move_from_state_dir(connection: &mut Connection, plan: &Plan, run_id: &st
         log::warn!("an alert was not delivered: {failure}");
     }
     Ok(())
-}
-
-/// Log rows that wait in the state directory.
-pub fn waiting_log_rows(state_dir: &Path) -> Result<Vec<(std::path::PathBuf, LogRow)>> {
-    let folder = state_dir.join("log");
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e).with_context(|| format!("cannot read {}", folder.display())),
-    };
-    let mut rows = Vec::new();
-    for entry in entries {
-        let path = entry
-            .with_context(|| format!("cannot read {}", folder.display()))?
-            .path();
-        if path.extension().is_none_or(|ext| ext != "json") {
-            continue;
-        }
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        match serde_json::from_slice(&text) {
-            Ok(row) => rows.push((path, row)),
-            Err(_) => log::warn!(
-                "{} is not a readable log row; it is left as it is",
-                path.display()
-            ),
-        }
-    }
-    Ok(rows)
 }

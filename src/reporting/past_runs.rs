@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::config::plan::Plan;
-use crate::reporting::incident;
+use crate::reporting::local_log;
 use crate::store::{self, Connection, PastRun};
 
 /// Runs, and what is missing among them.
@@ -47,7 +47,7 @@ impl PastRuns {
             missing_because,
         } = Self::in_database(plan, count);
         let target = store::log::target(plan.database()?);
-        for (_, row) in incident::waiting_log_rows(&plan.state_dir)? {
+        for (_, row) in local_log::waiting(&plan.state_dir)? {
             let waiting = PastRun::waiting(&row.header, &row.end, target.clone());
             // The table may still say that it runs.
             runs.retain(|run| run.run_id != waiting.run_id);

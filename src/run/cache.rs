@@ -1,7 +1,7 @@
-//! What a run must know with the database away, kept in the state directory by the last run that saw it.
+//! What a run needs to know while the database is away: noted in the state directory by the last run that reached it.
 //!
-//! It may be missing or behind: then more is fetched than needed, or a brake does not know what to compare with. Nothing
-//! that is decided for good depends on it.
+//! The file may be missing or out of date. Then more is fetched than needed, or a brake has nothing to compare with. Nothing
+//! that is stored depends on it.
 
 use std::fs;
 use std::io;
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::shard::Shard;
 use crate::support::atomic_file;
 
-/// See the file's head.
+/// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cache {
-    /// The database and table that it was learnt from: of another it says nothing.
+    /// The database and table that it is about. It is not used for another one.
     pub(super) of: String,
     /// Name and value, as in `sync_state`.
     pub(super) watermark: Option<(String, String)>,
@@ -24,7 +24,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// What is known of a target; nothing, where the file is absent, unreadable or about another.
+    /// Reads the file. Empty where it is missing, unreadable or about another target.
     pub(super) fn load(path: &Path, of: &str) -> Self {
         let known = fs::read(path)
             .ok()

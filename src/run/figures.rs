@@ -179,7 +179,7 @@ impl Run<'_> {
         }
         match spool::status(&self.inputs.plan.state_dir) {
             Ok(seen) if seen.files > 0 => open.push(format!(
-                "{} batches of earlier runs wait in the spool; a run replays them first, which this one did not",
+                "{} files of earlier runs wait in the spool; a run replays them first, which this one did not",
                 grouped(seen.files)
             )),
             Ok(_) => {}

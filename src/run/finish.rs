@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::pipeline::Flow;
 use crate::reporting::case::Scope;
 use crate::reporting::incident::{self, Ending, RunSummary};
+use crate::reporting::local_log;
 use crate::reporting::report::Report;
 use crate::store;
 
@@ -38,7 +39,7 @@ impl Run<'_> {
             self.keep_log_row(flow, complete);
             // Until here the lease keeps others out, however long the checks and the alerts took.
             self.session.release(&self.inputs);
-            self.trim(flow);
+            self.trim(complete);
         }
         // Now that everything has happened.
         (self.report(flow, complete), self.conclude(flow).exit)
@@ -88,8 +89,11 @@ impl Run<'_> {
             samples: &flow.examples.samples,
             ledger: &flow.ledger,
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
-            patience: self.time_to_look(),
-            closing: self.time_to_close(),
+            limits: incident::Limits {
+                look: self.time_to_look(),
+                keep: self.time_to_close(),
+                stop: &self.inputs.signals.stop,
+            },
         };
         let kept = incident::keep_case(&summary, self.session.connection.as_mut());
         self.outcome.cases.id = kept.case_id;
@@ -101,13 +105,13 @@ impl Run<'_> {
     }
 
     fn keep_log_row(&mut self, flow: &Flow, complete: bool) {
-        let row = incident::LogRow {
+        let row = local_log::LogRow {
             header: self.header(),
             end: self.run_end(&self.report(flow, complete)),
         };
         self.session.allow(self.time_to_close());
         let connection = self.session.connection.as_mut();
-        if let Err(error) = incident::keep_log(connection, self.inputs.plan, &row) {
+        if let Err(error) = local_log::keep(connection, self.inputs.plan, &row) {
             self.outcome
                 .not_kept(format!("the log row could not be kept: {error:#}"));
         }
@@ -123,7 +127,7 @@ impl Run<'_> {
             pages: report.pages,
             complete: report.complete,
             end: report.end.map(str::to_owned),
-            completed_at: jiff::Timestamp::now().as_microsecond() + self.session.clock_offset,
+            completed_at: self.session.clock.now(),
             error_message: (!report.problems.is_empty()).then(|| report.problems.join("; ")),
             watermark_after: report.watermark.after.clone(),
             exit_code: i32::from(report.exit_code),
@@ -140,11 +144,13 @@ impl Run<'_> {
         }
     }
 
-    /// Drops what grows with every run and is old enough.
-    fn trim(&mut self, flow: &Flow) {
-        if !matches!(self.conclude(flow).exit, Exit::Success | Exit::Threshold) {
+    /// Drops what grows with every run and is old enough, however the run has ended: a source that fails a little every day
+    /// is kept in bounds as well. Somebody who has asked the run to end does not wait for it.
+    fn trim(&mut self, complete: bool) {
+        if self.inputs.signals.asked().is_some() {
             return;
         }
+        self.session.allow(self.time_to_close());
         let Inputs {
             plan, database, id, ..
         } = self.inputs;
@@ -153,6 +159,15 @@ impl Run<'_> {
         };
         if let Err(error) = store::rejections::drop_repeated_notes(connection, database, id) {
             log::warn!("{error}");
+        }
+        if complete {
+            match store::rejections::close_oldest_without_id(connection, database, id) {
+                Ok(0) => {}
+                Ok(closed) => log::warn!(
+                    "{closed} rejections of records without an id were closed, the oldest ones: more than 10,000 were open that no longer come"
+                ),
+                Err(error) => log::warn!("{error}"),
+            }
         }
         if let Err(error) = store::log::trim(connection, database, plan.retention) {
             log::warn!("old rows could not be trimmed: {error}");

@@ -20,6 +20,7 @@ mod start;
 mod watermark;
 mod write_back;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -86,6 +87,8 @@ struct Run<'a> {
     compiled: Compiled,
     source: Source,
     spool: Spool,
+    /// Files of the spool that could not be replayed at first.
+    refused_files: Vec<PathBuf>,
     /// What has been logged of rejected records.
     rejections: pipeline::RejectionLog,
     /// Number of the last batch: with the run's id it names a transaction.
@@ -128,6 +131,7 @@ impl Run<'_> {
             self.source.fetched = true;
             flow.absorb(self.run_flow(Records::Source, progress));
         }
+        self.replay_refused(&flow, progress)?;
         Ok(flow)
     }
 
@@ -170,8 +174,8 @@ impl Run<'_> {
         }
         let waiting = self.spool.files()?.len();
         Ok((waiting > 0).then(|| {
-            let (batches, wait) = if waiting == 1 { ("batch", "waits") } else { ("batches", "wait") };
-            format!("nothing was fetched: {waiting} {batches} of earlier runs {wait} in the spool until the database is back")
+            let (files, wait) = if waiting == 1 { ("file", "waits") } else { ("files", "wait") };
+            format!("nothing was fetched: {waiting} {files} of earlier runs {wait} in the spool until the database is back")
         }))
     }
 
@@ -256,7 +260,7 @@ impl Run<'_> {
                     api,
                     pages: &self.source.pages,
                     threads,
-                    clock_offset: self.session.clock_offset,
+                    clock: self.session.clock,
                 }
             }
         };
@@ -268,7 +272,7 @@ impl Run<'_> {
                 columns: Arc::clone(&self.compiled.columns),
                 layout: self.session.layout.as_ref(),
                 run_id: self.inputs.id,
-                clock_offset: self.session.clock_offset,
+                clock: self.session.clock,
                 task,
                 composer: self.compiled.composer.as_ref(),
                 config_hash: &plan.config_hash,

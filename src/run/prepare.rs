@@ -1,7 +1,6 @@
 //! Everything that can be wrong before a run begins: mapping, rules, state directory, and the first look at the database.
 //! It writes nothing to the database.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -10,10 +9,11 @@ use super::Run;
 use super::outcome::Outcome;
 use super::request::{Inputs, Purpose, Request};
 use super::rules::Compiled;
-use super::session::Session;
+use super::session::{Session, open};
 use super::watermark::Source;
 use crate::config::plan::Plan;
 use crate::exit::Misconfigured;
+use crate::model::clock::DatabaseClock;
 use crate::pipeline;
 use crate::spool::Spool;
 use crate::store::{self, Class, Connection, Opening, SchemaError, StoreError};
@@ -60,7 +60,6 @@ impl<'a> Run<'a> {
             signals,
             id: run_id,
             started,
-            started_at: jiff::Timestamp::now().as_microsecond(),
             deadline: request.deadline.map(|limit| started + limit),
         };
         let source = Source::new(&inputs)?;
@@ -74,7 +73,7 @@ impl<'a> Run<'a> {
             },
         );
         let mut outcome = Outcome::default();
-        let mut session = Session::default();
+        let mut session = Session::new();
         session.connect(&inputs, &mut compiled, &mut outcome)?;
         Ok(Self {
             inputs,
@@ -82,6 +81,7 @@ impl<'a> Run<'a> {
             compiled,
             source,
             spool,
+            refused_files: Vec::new(),
             rejections,
             next_batch: 0,
             delivery: None,
@@ -90,19 +90,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Opens a connection and reads PostgreSQL's clock: its offset from the local one.
-fn open(inputs: &Inputs<'_>) -> Result<(Connection, i64), StoreError> {
-    let limit = inputs.at_most(inputs.database.connection_timeout);
-    let stop = &inputs.signals.stop;
-    let mut connection = Connection::open_unless(stop, inputs.database, limit)?;
-    connection.set_deadline(inputs.deadline);
-    connection.give_up_on(Arc::clone(stop));
-    let offset = store::log::clock_offset(&mut connection)?;
-    Ok((connection, offset))
-}
-
-/// The same, and tries again for a moment: a server that is just starting, or out of slots, deserves it.
-fn open_patiently(inputs: &Inputs<'_>) -> Result<(Connection, i64), StoreError> {
+/// Opens a connection, and tries again for a moment: a server that is just starting, or out of slots, deserves it.
+fn open_patiently(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), StoreError> {
     let mut opened = open(inputs);
     for pause in PATIENCE {
         match &opened {
@@ -125,14 +114,14 @@ impl Session {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let database = inputs.database;
-        let (mut connection, offset) = match open_patiently(inputs) {
+        let (mut connection, clock) = match open_patiently(inputs) {
             Ok(opened) => opened,
             Err(error) => {
                 self.not_had(&error, inputs, outcome);
                 return Ok(());
             }
         };
-        let began_at = jiff::Timestamp::now().as_microsecond() + offset;
+        let began_at = clock.now();
         if database.min_connections > 1 && inputs.request.purpose.fetches() {
             // While the tables are looked at; whoever needs it finds out whether it could be had.
             self.opening = Opening::begin(database, database.connection_timeout)
@@ -147,9 +136,9 @@ impl Session {
             });
         match looked {
             Ok((layout, mapping)) => {
-                compiled.fit(&mapping, inputs.api, &layout)?;
+                compiled.fit(&mapping, inputs.api, &layout, began_at)?;
                 self.layout = Some(layout);
-                self.clock_offset = offset;
+                self.clock = clock;
                 self.began_at = Some(began_at);
                 self.connection = Some(connection);
                 Ok(())

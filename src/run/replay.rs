@@ -1,5 +1,6 @@
 //! Records that are at hand already: what earlier runs left in the spool, and stored rejections.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use anyhow::Result;
 use super::{Records, Run};
 use crate::exit::Exit;
 use crate::model::cause::{Cause, InternalCause, StateCause};
+use crate::model::clock::Micros;
 use crate::pipeline::{Flow, PageInput};
 use crate::spool::{Entry, Opened, Waiting};
 use crate::store;
@@ -16,11 +18,13 @@ use crate::support::progress::Progress;
 const REJECTIONS_AT_ONCE: u64 = 5_000;
 
 /// What became of a file of the spool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Replayed {
     Done,
-    /// The table does not take it, and nothing says that it would not take others: it stays.
-    Refused,
+    /// Its records cannot be written, for this reason.
+    Refused(String),
+    /// It could not be replayed now; another one may be.
+    Later,
     /// The database is away, or the run ends: the others wait.
     Stopped,
 }
@@ -34,25 +38,72 @@ impl Run<'_> {
             if self.inputs.signals.asked().is_some() {
                 break;
             }
-            match self.spool.open_file(&path)? {
-                Opened::Ready(waiting) => {
-                    if self.replay_file(&waiting, progress)? == Replayed::Stopped {
-                        break;
-                    }
-                }
-                Opened::Taken => {}
-                Opened::Quarantined(aside, reason) => {
-                    let sentence = format!(
-                        "a spool file was damaged ({reason}) and moved to {}; its records are not lost: run `datasync sync --full`, then remove the file",
-                        aside.display()
-                    );
-                    log::error!("{sentence}");
-                    let cause = Cause::State(StateCause::Damaged);
-                    self.outcome.fail(Exit::State, cause, &sentence);
-                }
+            match self.open_spool_file(&path) {
+                None => {}
+                Some(waiting) => match self.replay_file(&waiting, progress)? {
+                    Replayed::Done => {}
+                    Replayed::Refused(_) | Replayed::Later => self.refused_files.push(path),
+                    Replayed::Stopped => break,
+                },
             }
         }
         Ok(!was_there || self.session.connection.is_some())
+    }
+
+    /// Tries those files once more that could not be replayed, each alone, and moves them to quarantine: the database has taken
+    /// other records of this run, so that it is these that cannot be written. Where it has taken none, they stay.
+    pub(super) fn replay_refused(&mut self, flow: &Flow, progress: &Progress) -> Result<()> {
+        let refused = std::mem::take(&mut self.refused_files);
+        let ledger = &flow.ledger;
+        let taken = ledger.inserted + ledger.updated + ledger.unchanged + self.outcome.replayed;
+        if taken == 0 || self.session.connection.is_none() {
+            return Ok(());
+        }
+        for path in refused {
+            if self.inputs.signals.asked().is_some() || self.inputs.is_late() {
+                break;
+            }
+            let Some(waiting) = self.open_spool_file(&path) else {
+                continue;
+            };
+            match self.replay_file(&waiting, progress)? {
+                Replayed::Done | Replayed::Later => {}
+                Replayed::Stopped => break,
+                Replayed::Refused(reason) => match self.spool.quarantine(&waiting) {
+                    Ok(aside) => self.enter_spool_failure(&format!(
+                        "the database refuses the records of a spool file ({reason}), which was moved to {}; nothing is lost: when the database takes them, move it back to {} and run `datasync retry`",
+                        aside.display(),
+                        path.parent().unwrap_or(&path).display()
+                    )),
+                    Err(error) => self.enter_spool_failure(&error.to_string()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a file for replay. None: another process has it, or it cannot be read and is in quarantine now.
+    fn open_spool_file(&mut self, path: &Path) -> Option<Waiting> {
+        match self.spool.open_file(path) {
+            Ok(Opened::Ready(waiting)) => return Some(waiting),
+            Ok(Opened::Taken) => {}
+            Ok(Opened::Quarantined(aside, reason)) => self.enter_quarantined(&aside, &reason),
+            Err(error) => self.enter_spool_failure(&error.to_string()),
+        }
+        None
+    }
+
+    fn enter_quarantined(&mut self, aside: &Path, reason: &str) {
+        self.enter_spool_failure(&format!(
+            "a spool file was damaged ({reason}) and moved to {}; its records are not lost: run `datasync sync --full`, then remove the file",
+            aside.display()
+        ));
+    }
+
+    fn enter_spool_failure(&mut self, sentence: &str) {
+        log::error!("{sentence}");
+        let cause = Cause::State(StateCause::Damaged);
+        self.outcome.fail(Exit::State, cause, sentence);
     }
 
     /// Replays one file.
@@ -67,18 +118,24 @@ impl Run<'_> {
             self.spool.remove(waiting)?;
             return Ok(Replayed::Done);
         }
-        let flow = self.write_inputs(page_inputs(&waiting.entries), progress)?;
+        let inputs = page_inputs(&waiting.entries, self.session.clock.now());
+        let flow = self.run_flow(Records::AtHand(inputs), progress);
         if let Some(error) = &flow.ends.store_error {
             if error.may_be_of_a_row() && flow.ledger.balances() {
                 self.outcome.store_failed(error);
-                return Ok(Replayed::Refused);
+                return Ok(Replayed::Refused(error.to_string()));
             }
             self.session.lost(error, &mut self.outcome);
+            // One file that kills connections does not keep the others waiting; a database that is away does.
+            if self.refused_files.is_empty() && self.session.reconnect(&self.inputs) {
+                return Ok(Replayed::Later);
+            }
         }
-        if let Some(sentence) = flow.ledger.imbalance() {
-            let cause = Cause::Internal(InternalCause::Ledger);
+        let broken = flow.ends.broken.or_else(|| flow.ledger.imbalance());
+        if let Some(sentence) = broken {
+            let cause = Cause::Internal(InternalCause::Error);
             self.outcome.fail(Exit::Internal, cause, &sentence);
-            return Ok(Replayed::Stopped);
+            return Ok(Replayed::Refused(sentence));
         }
         if flow.ledger.spooled > 0 {
             return Ok(Replayed::Stopped);
@@ -121,11 +178,15 @@ impl Run<'_> {
             let entries: Vec<Entry> = open
                 .into_iter()
                 .map(|rejection| Entry {
-                    requested_at: rejection.last_seen,
+                    requested_at: Micros(rejection.last_seen),
                     raw: rejection.payload,
                 })
                 .collect();
-            let part = self.write_inputs(page_inputs(&entries), progress)?;
+            let inputs = page_inputs(&entries, self.session.clock.now());
+            let part = self.run_flow(Records::AtHand(inputs), progress);
+            if let Some(why) = &part.ends.broken {
+                return Err(anyhow::anyhow!(why.clone()));
+            }
             let failed = part.ends.store_error.is_some() || part.ledger.spooled > 0;
             flow.absorb(part);
             // What was not written is still a stored rejection: nothing of it is in the spool.
@@ -138,19 +199,13 @@ impl Run<'_> {
         flow.counts.lost_in_memory = 0;
         Ok(flow)
     }
-
-    /// Takes records that are at hand through the pipeline.
-    fn write_inputs(&mut self, inputs: Vec<PageInput>, progress: &Progress) -> Result<Flow> {
-        let flow = self.run_flow(Records::AtHand(inputs), progress);
-        match flow.ends.broken {
-            Some(why) => Err(anyhow::anyhow!(why)),
-            None => Ok(flow),
-        }
-    }
 }
 
 /// The entries of a spool file as pages: records that were requested together stay together.
-fn page_inputs(entries: &[Entry]) -> Vec<PageInput> {
+///
+/// While the database was away their times were those of a machine's own clock. One that is ahead of PostgreSQL's would stamp
+/// rows that nothing newer replaces for as long: so none is later than `now`.
+fn page_inputs(entries: &[Entry], now: Micros) -> Vec<PageInput> {
     let mut inputs: Vec<PageInput> = Vec::new();
     for group in entries.chunk_by(|a, b| a.requested_at == b.requested_at) {
         let mut text = String::new();
@@ -160,7 +215,9 @@ fn page_inputs(entries: &[Entry]) -> Vec<PageInput> {
             text.push_str(&entry.raw);
             records.push(start..u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
-        let requested_at = group.first().map_or(0, |entry| entry.requested_at);
+        let requested_at = group
+            .first()
+            .map_or(now, |entry| entry.requested_at.min(now));
         inputs.push(PageInput {
             text: Arc::new(text),
             records,

@@ -100,8 +100,6 @@ pub(super) struct Inputs<'a> {
     pub(super) signals: &'a Signals,
     pub(super) id: uuid::Uuid,
     pub(super) started: Instant,
-    /// Local clock, microseconds since 1970-01-01T00:00:00Z.
-    pub(super) started_at: i64,
     pub(super) deadline: Option<Instant>,
 }
 

@@ -11,6 +11,7 @@ use crate::config::plan::{self, Api, Mapping, Plan};
 use crate::decision::feel::value::Kind;
 use crate::decision::{self, Decision, InputVariable, Role, Severity};
 use crate::exit::Misconfigured;
+use crate::model::clock::Micros;
 use crate::pipeline::Rules;
 use crate::store::{Columns, Composer, Layout};
 use crate::transform::{Outgoing, Transform};
@@ -32,7 +33,8 @@ impl Compiled {
     /// # Errors
     /// [`Misconfigured`].
     pub(super) fn new(plan: &Plan, api: &Api) -> Result<Self> {
-        let (transform, columns, composer) = mapped(&plan.mapping, api)?;
+        let (mut transform, columns, composer) = mapped(&plan.mapping, api)?;
+        transform.refuse_versions_ahead_of(Micros::local());
         Ok(Self {
             decision: compile(plan, &transform)?,
             transform,
@@ -41,13 +43,21 @@ impl Compiled {
         })
     }
 
-    /// Adapts it to the tables as they are: the key that was found, the types and the lengths of the columns.
+    /// Adapts it to the tables as they are (the key that was found, the types and the lengths of the columns), and to PostgreSQL's
+    /// clock.
     ///
     /// # Errors
     /// [`Misconfigured`].
-    pub(super) fn fit(&mut self, mapping: &Mapping, api: &Api, layout: &Layout) -> Result<()> {
+    pub(super) fn fit(
+        &mut self,
+        mapping: &Mapping,
+        api: &Api,
+        layout: &Layout,
+        now: Micros,
+    ) -> Result<()> {
         let (transform, columns, composer) = mapped(mapping, api)?;
         self.transform = transform;
+        self.transform.refuse_versions_ahead_of(now);
         self.columns = Arc::new(columns.fitted(layout));
         self.composer = composer;
         for (index, field) in mapping.fields.iter().enumerate() {

@@ -10,12 +10,16 @@ use super::outcome::Outcome;
 use super::request::Inputs;
 use super::shard;
 use crate::config::plan::KeyChoice;
+use crate::model::clock::{DatabaseClock, Micros};
 use crate::pipeline::Spare;
 use crate::store::lease::{self, Heartbeat};
-use crate::store::{Class, Connection, Layout, Opening, StoreError};
+use crate::store::{self, Class, Connection, Layout, Opening, StoreError};
+
+/// A run that is longer than this asks whether its connection is still there before it writes down its end.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// What a run has of the database. Nothing, while that is away.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Session {
     /// For the run's own statements (log, lease, cases); a writer has it meanwhile. None while the database is away.
     pub(super) connection: Option<Connection>,
@@ -23,10 +27,10 @@ pub(super) struct Session {
     pub(super) opening: Option<Opening>,
     /// The tables as they are.
     pub(super) layout: Option<Layout>,
-    /// PostgreSQL's clock less the local one, microseconds.
-    pub(super) clock_offset: i64,
-    /// When the database was first seen, by its clock; microseconds since 1970-01-01T00:00:00Z.
-    pub(super) began_at: Option<i64>,
+    /// PostgreSQL's clock; this machine's, while the database is away.
+    pub(super) clock: DatabaseClock,
+    /// When the database was first seen, by its clock.
+    pub(super) began_at: Option<Micros>,
     pub(super) heartbeat: Option<Heartbeat>,
     /// Records accounted for, as other runs see them in the lease.
     pub(super) accounted: Arc<AtomicU64>,
@@ -35,6 +39,19 @@ pub(super) struct Session {
 }
 
 impl Session {
+    pub(super) fn new() -> Self {
+        Self {
+            connection: None,
+            opening: None,
+            layout: None,
+            clock: DatabaseClock::local(),
+            began_at: None,
+            heartbeat: None,
+            accounted: Arc::default(),
+            needs_person: false,
+        }
+    }
+
     /// The database does not answer, or refuses to go on.
     pub(super) fn lost(&mut self, error: &StoreError, outcome: &mut Outcome) {
         outcome.store_failed(error);
@@ -52,6 +69,15 @@ impl Session {
         self.needs_person =
             error.class() == Class::Fatal || inputs.plan.mapping.key_choice == KeyChoice::Open;
         self.lost(error, outcome);
+    }
+
+    /// Opens a connection in place of one that was lost. False: the database is away.
+    pub(super) fn reconnect(&mut self, inputs: &Inputs<'_>) -> bool {
+        self.connection = open(inputs)
+            .inspect_err(|error| log::info!("{error}"))
+            .ok()
+            .map(|(connection, _)| connection);
+        self.connection.is_some()
     }
 
     /// The connections that writers may have for a while.
@@ -72,16 +98,31 @@ impl Session {
         });
     }
 
-    /// Makes the connection ready for writing down how the run ended: a signal has been heard by then, and what is left to
-    /// write has `limit` of its own.
+    /// Makes the connection ready for writing down how the run ended, for which it has `limit`. A signal that was heard before
+    /// does not cut that short; one that comes now does.
     pub(super) fn prepare_end(&mut self, inputs: &Inputs<'_>, limit: Duration) {
-        if self.connection.as_ref().is_none_or(Connection::is_dead) && !self.needs_person {
+        let heard = inputs.signals.asked().is_some();
+        let stop = if heard {
+            Arc::default()
+        } else {
+            Arc::clone(&inputs.signals.stop)
+        };
+        let mut dead = self.connection.as_ref().is_none_or(Connection::is_dead);
+        if let Some(connection) = &mut self.connection
+            && !dead
+            && inputs.started.elapsed() > IDLE
+        {
+            // The server, or a firewall, may have closed it meanwhile without a word.
+            connection.set_deadline(Some(Instant::now() + limit));
+            dead = store::log::read_clock(connection).is_err();
+        }
+        if dead && !self.needs_person {
             // It may have died with those of the writers; the end of the run is worth another try.
             let patience = inputs.database.connection_timeout.min(limit);
-            self.connection = Connection::open(inputs.database, patience).ok();
+            self.connection = Connection::open_unless(&stop, inputs.database, patience).ok();
         }
         if let Some(connection) = &mut self.connection {
-            connection.give_up_on(Arc::default());
+            connection.give_up_on(stop);
         }
         self.allow(limit);
     }
@@ -103,4 +144,15 @@ impl Session {
             log::info!("{error}");
         }
     }
+}
+
+/// Opens a connection and reads PostgreSQL's clock.
+pub(super) fn open(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), StoreError> {
+    let limit = inputs.at_most(inputs.database.connection_timeout);
+    let stop = &inputs.signals.stop;
+    let mut connection = Connection::open_unless(stop, inputs.database, limit)?;
+    connection.set_deadline(inputs.deadline);
+    connection.give_up_on(Arc::clone(stop));
+    let clock = store::log::read_clock(&mut connection)?;
+    Ok((connection, clock))
 }

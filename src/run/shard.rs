@@ -1,14 +1,17 @@
-//! Runs that share the work: their leases, what they came to together before, and the one watermark they move.
+//! Shards: runs that divide one source among them. Their leases, their last complete runs, and the watermark they share.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
 
 use super::Run;
 use crate::config::plan::Database;
+use crate::model::clock::Micros;
 use crate::model::shard::Shard;
-use crate::store::lease::{self, Asked};
+use crate::store::lease::{self, Asked, Holder};
 use crate::store::{self, Connection, StoreError};
 
-/// Between the target and the shard, in the name of a lease.
+/// How long a run that began first waits for one that began with it to give its lease back.
+const YIELDING: Duration = Duration::from_secs(2);
+/// Stands between the target and the shard in the name of a lease.
 const SHARD: &str = " shard ";
 
 /// What a run's lease is called.
@@ -17,8 +20,8 @@ pub(super) fn lease_name(database: &Database, shard: Option<Shard>) -> String {
     shard.map_or_else(|| target.clone(), |shard| format!("{target}{SHARD}{shard}"))
 }
 
-/// Asks for the lease of a shard, or of the whole. Shards of one whole work side by side; the whole, or shards of another
-/// number, do not: whoever comes second gives its lease back.
+/// Asks for the lease of a shard, or of the whole source. Shards of the same number of shards run side by side. A run of the whole
+/// source, or a shard of another number of shards, does not run beside them: the one that comes second gives its lease back.
 pub(super) fn acquire(
     connection: &mut Connection,
     database: &Database,
@@ -31,14 +34,38 @@ pub(super) fn acquire(
     if matches!(asked, Asked::Held(_)) {
         return Ok(asked);
     }
-    for (name, holder) in lease::holders(connection, database, &target)? {
+    let until = Instant::now() + YIELDING;
+    loop {
+        let Some(holder) = other_holder(connection, database, shard, run_id, &target)? else {
+            return Ok(asked);
+        };
+        // Two that begin together see each other, and only the later one gives up. One that was at work before stays.
+        if run_id < holder.run_id && Instant::now() < until {
+            std::thread::sleep(YIELDING / 10);
+            continue;
+        }
+        lease::release(connection, database, &own, run_id)?;
+        return Ok(Asked::Held(holder));
+    }
+}
+
+/// A run that is at work, and beside which this one may not run. Removes the leases of runs that have ended.
+fn other_holder(
+    connection: &mut Connection,
+    database: &Database,
+    shard: Option<Shard>,
+    run_id: uuid::Uuid,
+    target: &str,
+) -> Result<Option<Holder>, StoreError> {
+    let own = lease_name(database, shard);
+    for (name, holder) in lease::holders(connection, database, target)? {
         let other = name
-            .strip_prefix(&target)
+            .strip_prefix(target)
             .and_then(|rest| rest.strip_prefix(SHARD))
             .and_then(|rest| rest.parse::<Shard>().ok());
         let side_by_side = match (shard, other) {
             (Some(shard), Some(other)) => shard.is_sibling_of(other),
-            _ => other.is_none() && name != target,
+            _ => other.is_none() && name != *target,
         };
         if name == own || side_by_side {
             continue;
@@ -48,11 +75,10 @@ pub(super) fn acquire(
             let other = other.map(|other| other.to_string());
             store::log::abandon(connection, database, other.as_deref(), run_id)?;
         } else {
-            lease::release(connection, database, &own, run_id)?;
-            return Ok(Asked::Held(holder));
+            return Ok(Some(holder));
         }
     }
-    Ok(asked)
+    Ok(None)
 }
 
 impl Run<'_> {
@@ -60,7 +86,7 @@ impl Run<'_> {
     pub(super) fn volumes_before(&mut self) -> Result<(Option<u64>, Option<u64>), StoreError> {
         let (database, shard) = (self.inputs.database, self.inputs.request.shard);
         let Some(connection) = self.session.connection.as_mut() else {
-            let known = self.source.known.last_complete;
+            let known = self.source.cache.last_complete;
             return Ok((known, known.filter(|_| shard.is_none())));
         };
         let name = self.inputs.shard_name();
@@ -73,8 +99,8 @@ impl Run<'_> {
         Ok((own, whole))
     }
 
-    /// Has the whole source been read since then (microseconds, PostgreSQL's clock), in one run or by all shards?
-    pub(super) fn was_read_since(&mut self, moment: i64) -> Result<bool, StoreError> {
+    /// Has the whole source been read since then (PostgreSQL's clock), in one run or by all shards?
+    pub(super) fn was_read_since(&mut self, moment: Micros) -> Result<bool, StoreError> {
         let database = self.inputs.database;
         let Some(connection) = self.session.connection.as_mut() else {
             return Ok(false);
@@ -95,8 +121,8 @@ fn whole(
     connection: &mut Connection,
     database: &Database,
     shard: Shard,
-) -> Result<Option<(u64, i64)>, StoreError> {
-    let (mut records, mut first) = (0, i64::MAX);
+) -> Result<Option<(u64, Micros)>, StoreError> {
+    let (mut records, mut first) = (0, Micros(i64::MAX));
     for shard in shard.all() {
         let name = shard.to_string();
         let Some(run) = store::log::previous_complete(connection, database, Some(&name))? else {
@@ -111,8 +137,8 @@ fn whole(
 /// The watermark's value before the first run, in a shard's row.
 const NONE: &str = "-";
 
-/// Notes how far a shard has come from the watermark `before`, and moves that when all shards have come further from the
-/// same place: as far as the slowest. Returns how many of them have, and how many there are.
+/// Notes how far a shard has come since the watermark `before`. When all shards have noted that, moves the watermark as far as
+/// the slowest of them. Returns how many shards have noted it, and how many there are.
 pub(super) fn advance_together(
     connection: &mut Connection,
     database: &Database,
@@ -123,7 +149,7 @@ pub(super) fn advance_together(
 ) -> Result<(usize, usize), StoreError> {
     let base = before.unwrap_or(NONE);
     let row = |shard: Shard| format!("{name} {shard}");
-    // Committed before the others are looked at: of two that end together at least one sees both.
+    // This is committed before the others are read: of two shards that end at the same time at least one sees both notes.
     let value = format!("{base} {after}");
     store::state::put(connection, database, &row(shard), &value, run_id)?;
     let mut reached = Vec::new();

@@ -122,7 +122,7 @@ impl Run<'_> {
             run_id: id,
             mode: self.mode().to_owned(),
             shard: self.inputs.shard_name(),
-            started_at: self.inputs.started_at + self.session.clock_offset,
+            started_at: self.session.clock.at(self.inputs.started),
             host: lease::host_name(),
             os_user: crate::config::user_name(),
             process_id: std::process::id(),

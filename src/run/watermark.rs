@@ -1,12 +1,12 @@
 //! How far an incremental sync has come: read when the run begins, sent to the API, and moved when all is well.
 //!
-//! The watermark says: whatever the source changed before it has been seen. It is the latest time of change among the
-//! records of a run, but never later than the run's own start, by PostgreSQL's clock and by the API's (its Date header):
-//! what changes while the pages are read may have been missed, so it has to lie behind the watermark. A record that
-//! claims to come from the future moves it no further either.
+//! Everything that the source changed before the watermark has been read. The watermark is the latest time of change among
+//! the records of a run, but never later than the start of the run, by PostgreSQL's clock and by that of the API (its Date
+//! header): a change that happens while pages are read may be missed, so the next run has to ask for it. For the same reason
+//! a record with a time of change in the future does not move the watermark beyond the start of the run.
 //!
-//! It moves only after a complete run that left nothing in the spool, never backwards, and only if it still is what this
-//! run read. Then a run that is killed, overtaken or braked leaves it where it was, and the next one fetches again.
+//! It moves only after a complete run that left nothing in the spool, never backwards, and only if no other run has moved it
+//! meanwhile. A run that is killed, overtaken or stopped by a brake leaves it where it was, and the next run fetches again.
 
 use jiff::Timestamp;
 
@@ -16,6 +16,7 @@ use super::{Run, shard};
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database};
 use crate::exit::Misconfigured;
+use crate::model::clock::Micros;
 use crate::pipeline::{Brake, ChangeTimes, Flow};
 use crate::reporting::report::Watermark;
 use crate::store::{self, StoreError};
@@ -26,8 +27,9 @@ use crate::support::digest::Digest;
 pub(super) struct Source {
     pub(super) pages: Pages,
     pub(super) mark: Mark,
-    pub(super) known: Cache,
-    /// What stops a run that reads something quite unlike the runs before.
+    /// What earlier runs have noted on disk.
+    pub(super) cache: Cache,
+    /// Stops a run whose number of records, or of rejections, is far from what is expected.
     pub(super) brake: Brake,
     /// This run has begun to read it.
     pub(super) fetched: bool,
@@ -39,7 +41,7 @@ impl Source {
         Ok(Self {
             pages: Pages::new(inputs.api, want(inputs, &mark))?,
             mark,
-            known: Cache::default(),
+            cache: Cache::default(),
             brake: Brake::default(),
             fetched: false,
         })
@@ -141,7 +143,7 @@ impl Run<'_> {
             ..
         } = self.inputs;
         let path = cache::path(&plan.state_dir, request.shard);
-        self.source.known = Cache::load(&path, &cached_of(database));
+        self.source.cache = Cache::load(&path, &cached_of(database));
         self.recall_next_pages();
         let (Some(name), Some(incremental)) = (self.source.mark.name.clone(), &api.incremental)
         else {
@@ -155,7 +157,7 @@ impl Run<'_> {
             }
         }
         if !mark.certain {
-            let cached = self.source.known.watermark.as_ref();
+            let cached = self.source.cache.watermark.as_ref();
             mark.before = cached
                 .filter(|(known, _)| *known == name)
                 .map(|(_, value)| value.clone());
@@ -165,14 +167,13 @@ impl Run<'_> {
             _ if request.full => None,
             (_, Some(time)) => Some(time.as_second()),
             (Some(before), None) => {
-                let overlap = i64::try_from(incremental.overlap.as_micros()).unwrap_or(i64::MAX);
-                let since = micros(before, &name)?.saturating_sub(overlap);
-                Some(since.div_euclid(1_000_000))
+                let since = moment(before, &name)?.before(incremental.overlap);
+                Some(since.seconds())
             }
             (None, None) => None,
         };
         let Some(since) = since else { return Ok(()) };
-        // Whole seconds, rounded down: what every API reads, and no later than what was asked for.
+        // In whole seconds, which every API understands. Rounded down, so that nothing is left out.
         let since = Timestamp::from_second(since).unwrap_or(Timestamp::MIN);
         log::info!("fetching what changed since {since}");
         mark.incremental = true;
@@ -222,8 +223,8 @@ impl Run<'_> {
         }
     }
 
-    /// Fetch threads. Where a watermark is to be trusted pages are read one after the other: between pages that are read
-    /// at once a row can move from one that is still to come to one that was read already, and nobody would come back
+    /// The number of fetch threads. With a watermark pages are read one after the other: while several are read at once, a row can
+    /// move from a page that is not yet read to one that was read already. It would be missed, and the next run would not ask
     /// for it.
     pub(super) fn fetch_threads(&self) -> u32 {
         if self.source.mark.name.is_some() {
@@ -273,10 +274,10 @@ impl Run<'_> {
             );
         }
         let latest = latest
-            .min(self.session.began_at.unwrap_or(i64::MIN))
-            .min(stats.first_asked_at.unwrap_or(i64::MAX));
+            .min(self.session.began_at.unwrap_or(Micros::MIN))
+            .min(stats.first_asked_at.map_or(latest, Micros));
         let before = mark.before.as_deref();
-        let after = Timestamp::from_microsecond(latest).ok()?.to_string();
+        let after = latest.to_string();
         let connection = self.session.connection.as_mut()?;
         if let Some(shard) = request.shard {
             let marks = (before, after.as_str());
@@ -293,7 +294,7 @@ impl Run<'_> {
                 Err(error) => Some(not_moved(&error)),
             };
         }
-        if before.is_some_and(|before| micros(before, name).is_ok_and(|before| before >= latest)) {
+        if before.is_some_and(|before| moment(before, name).is_ok_and(|before| before >= latest)) {
             return None;
         }
         match store::state::advance(connection, database, name, before, &after, id) {
@@ -317,7 +318,7 @@ impl Run<'_> {
         let Inputs { plan, request, .. } = self.inputs;
         let path = cache::path(&plan.state_dir, request.shard);
         let source = &self.source;
-        let mut known = source.known.clone();
+        let mut known = source.cache.clone();
         if source.mark.certain {
             known.watermark = source.mark.name.clone().zip(source.mark.after.clone());
         }
@@ -326,7 +327,7 @@ impl Run<'_> {
             .then_some(flow.ledger.fetched)
             .or(source.brake.previous)
             .or(known.last_complete);
-        if known != source.known
+        if known != source.cache
             && let Err(error) = known.save(&path)
         {
             log::warn!("cannot note the watermark in {}: {error}", path.display());
@@ -338,11 +339,11 @@ fn not_moved(error: &StoreError) -> String {
     format!("the watermark could not be moved, and the next run fetches the same again: {error}")
 }
 
-/// A stored watermark as microseconds since 1970-01-01T00:00:00Z.
-fn micros(stored: &str, name: &str) -> Result<i64, Misconfigured> {
+/// A stored watermark.
+fn moment(stored: &str, name: &str) -> Result<Micros, Misconfigured> {
     stored
         .parse::<Timestamp>()
-        .map(Timestamp::as_microsecond)
+        .map(|time| Micros(time.as_microsecond()))
         .map_err(|_| {
             Misconfigured(format!(
                 "`{name}` in sync_state is not a time such as 2026-01-31T00:00:00Z: correct it, or run `datasync sync --full`"

@@ -1,6 +1,6 @@
-//! The bytes of a spool file: written from a batch, and read back only when every byte is as it was written.
+//! The layout of a spool file, written and read. Knows no folder.
 //!
-//! Layout, integers little-endian:
+//! Integers are little-endian:
 //!
 //! ```text
 //! "DSPOOL1\n"
@@ -8,59 +8,70 @@
 //! repeated: u32 length, u32 crc32, frame = i64 requested_at µs, raw JSON
 //! u32 0xFFFF_FFFF, u32 crc32, u64 number of frames
 //! ```
-//!
-//! Knows nothing of folders, locks or the file system.
+
+use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::clock::Micros;
 
 const MAGIC: &[u8; 8] = b"DSPOOL1\n";
 const END: u32 = u32::MAX;
 /// No frame of ours is longer: a page is capped well below.
 const MAX_FRAME: u32 = 1 << 30;
+/// What the end of a file takes, bytes.
+pub(super) const END_BYTES: u64 = 16;
 
 /// The head of a spool file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// The run that wrote it.
     pub run_id: String,
-    /// The number of the batch in that run.
+    /// The first batch in the file.
     pub batch: u64,
     /// The configuration it was made with.
     pub config_hash: String,
-    /// When it was written, microseconds since 1970-01-01T00:00:00Z.
-    pub created: i64,
+    /// When it was begun, by the clock of that machine.
+    pub created: Micros,
 }
 
 /// One record of a spool file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When its page was requested, by PostgreSQL's clock: microseconds since 1970-01-01T00:00:00Z.
-    pub requested_at: i64,
+    /// When its page was requested, by PostgreSQL's clock.
+    pub requested_at: Micros,
     /// Its JSON text as the source sent it.
     pub raw: String,
 }
 
-/// The bytes of a file with these records.
-///
-/// # Errors
-/// The header has no JSON form.
-pub(super) fn encode(header: &Header, entries: &[(i64, &str)]) -> serde_json::Result<Vec<u8>> {
+/// What a file begins with.
+pub(super) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
     let head = serde_json::to_vec(header)?;
-    // Several whole batches are in memory while this runs: reserve exactly what is needed.
-    let frames = entries.iter().map(|(_, raw)| raw.len() + size_of::<i64>());
-    let texts = frames.map(|size| size + 2 * size_of::<u32>());
-    let ends = MAGIC.len() + head.len() + 6 * size_of::<u32>();
-    let mut text = Vec::with_capacity(ends + texts.sum::<usize>());
-    text.extend_from_slice(MAGIC);
+    let mut text = MAGIC.to_vec();
     frame(&mut text, &[&head]);
-    for (requested_at, raw) in entries {
-        frame(&mut text, &[&requested_at.to_le_bytes(), raw.as_bytes()]);
-    }
-    let count = entries.len() as u64;
-    text.extend_from_slice(&END.to_le_bytes());
-    text.extend_from_slice(&checksum(&[&count.to_le_bytes()]).to_le_bytes());
-    text.extend_from_slice(&count.to_le_bytes());
     Ok(text)
+}
+
+/// The frames of some records.
+pub(super) fn frames(entries: &[(Micros, &str)]) -> Vec<u8> {
+    // Whole batches pass here while the memory is full of them: no byte too many.
+    let sizes = entries
+        .iter()
+        .map(|(_, raw)| raw.len() + size_of::<i64>() + 2 * size_of::<u32>());
+    let mut text = Vec::with_capacity(sizes.sum());
+    for (requested_at, raw) in entries {
+        frame(&mut text, &[&requested_at.0.to_le_bytes(), raw.as_bytes()]);
+    }
+    text
+}
+
+/// What a file of so many records ends with.
+pub(super) fn end(count: u64) -> Vec<u8> {
+    let count = count.to_le_bytes();
+    let mut text = END.to_le_bytes().to_vec();
+    text.extend_from_slice(&checksum(&[&count]).to_le_bytes());
+    text.extend_from_slice(&count);
+    text
 }
 
 fn checksum(parts: &[&[u8]]) -> u32 {
@@ -81,46 +92,79 @@ fn frame(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
-/// Reads a whole file back, or says in one sentence what is wrong with it.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Header, Vec<Entry>), String> {
-    let mut rest = bytes
-        .strip_prefix(MAGIC)
-        .ok_or("it does not begin like a spool file of this version")?;
-    let head = take_frame(&mut rest)?.ok_or("it has no header")?;
-    let header: Header = serde_json::from_slice(head).map_err(|_| "its header is not readable")?;
+/// Reads a whole file back, or says in one sentence what is wrong with it. Nothing is read beyond the first fault.
+pub(super) fn decode(mut file: impl Read) -> Result<(Header, Vec<Entry>), String> {
+    let mut magic = [0; MAGIC.len()];
+    if file.read_exact(&mut magic).is_err() || magic != *MAGIC {
+        return Err("it does not begin like a spool file of this version".to_owned());
+    }
+    let Frame::Body(head) = read_frame(&mut file)? else {
+        return Err("it has no header".to_owned());
+    };
+    let header: Header = serde_json::from_slice(&head).map_err(|_| "its header is not readable")?;
     let mut entries = Vec::new();
-    while let Some(body) = take_frame(&mut rest)? {
-        let (time, raw) = body
-            .split_first_chunk::<8>()
-            .ok_or("a frame is too short")?;
-        let raw = std::str::from_utf8(raw).map_err(|_| "a record is not UTF-8")?;
-        entries.push(Entry {
-            requested_at: i64::from_le_bytes(*time),
-            raw: raw.to_owned(),
-        });
+    loop {
+        match read_frame(&mut file)? {
+            Frame::Body(body) => {
+                let (time, raw) = body
+                    .split_first_chunk::<8>()
+                    .ok_or("a frame is too short")?;
+                let raw = std::str::from_utf8(raw).map_err(|_| "a record is not UTF-8")?;
+                entries.push(Entry {
+                    requested_at: Micros(i64::from_le_bytes(*time)),
+                    raw: raw.to_owned(),
+                });
+            }
+            Frame::End(count) => {
+                let more = file.read(&mut [0]).map_err(|error| torn(&error))?;
+                if count != entries.len() as u64 || more > 0 {
+                    return Err("its number of records does not match its end".to_owned());
+                }
+                return Ok((header, entries));
+            }
+        }
     }
-    let count = rest.first_chunk::<8>().ok_or("its end is missing")?;
-    if u64::from_le_bytes(*count) != entries.len() as u64 || rest.len() != 8 {
-        return Err("its number of records does not match its end".to_owned());
-    }
-    Ok((header, entries))
 }
 
-/// The next frame; None at the end marker (then `rest` begins with the count).
-fn take_frame<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, String> {
-    let torn = || "it ends in the middle of a frame".to_owned();
-    let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(torn)?;
-    let (sum, tail) = tail.split_first_chunk::<4>().ok_or_else(torn)?;
-    let (length, sum) = (u32::from_le_bytes(*length), u32::from_le_bytes(*sum));
-    let (size, end) = if length == END {
-        (8, true)
+/// A frame, or the end and the number that it holds.
+enum Frame {
+    Body(Vec<u8>),
+    End(u64),
+}
+
+fn torn(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        "it ends in the middle of a frame".to_owned()
     } else {
-        (length as usize, false)
-    };
-    let body = tail.get(..size).ok_or_else(torn)?;
-    if checksum(&[body]) != sum {
+        format!("it cannot be read: {error}")
+    }
+}
+
+fn read_frame(file: &mut impl Read) -> Result<Frame, String> {
+    let mut head = [0; 8];
+    file.read_exact(&mut head).map_err(|error| torn(&error))?;
+    let [a, b, c, d, sum @ ..] = head;
+    let (length, sum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(sum));
+    if length == END {
+        let mut count = [0; 8];
+        file.read_exact(&mut count).map_err(|error| torn(&error))?;
+        return if checksum(&[&count]) == sum {
+            Ok(Frame::End(u64::from_le_bytes(count)))
+        } else {
+            Err("a checksum does not match".to_owned())
+        };
+    }
+    if length > MAX_FRAME {
+        return Err("a frame is longer than any record can be".to_owned());
+    }
+    // Grows with what is there: a torn length must not ask for memory.
+    let mut body = Vec::new();
+    let read = file.take(u64::from(length)).read_to_end(&mut body);
+    if read.map_err(|error| torn(&error))? < length as usize {
+        return Err("it ends in the middle of a frame".to_owned());
+    }
+    if checksum(&[&body]) != sum {
         return Err("a checksum does not match".to_owned());
     }
-    *rest = if end { tail } else { &tail[size..] };
-    Ok((!end).then_some(body))
+    Ok(Frame::Body(body))
 }

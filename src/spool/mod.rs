@@ -1,24 +1,30 @@
 //! The spool: records that the database did not take, kept on disk until their COMMIT is proven.
 //!
-//! One file a batch, in `<state>/spool`. A file is complete or it does not exist: it is written under a temporary name,
-//! synced, renamed, and the folder is synced, before anything in it is counted as spooled. It holds the raw records and
-//! the time they were requested, so that replaying them goes through today's mapping and decision and never overwrites
-//! newer data. A damaged file is moved to `quarantine`, never skipped and never deleted.
+//! Batches are gathered in a file in `<state>/spool` until it is sealed: it is written under a temporary name, synced,
+//! renamed, and the folder is synced, before anything in it is counted as spooled. So a file is complete or it does not
+//! exist. It holds the raw records and the time they were requested, so that replaying them goes through today's mapping and
+//! decision and never overwrites newer data. A file that cannot be replayed is moved to `quarantine`, never skipped and
+//! never deleted. `format.rs` has the layout.
 //!
 //! This file knows nothing of mapping, decisions or SQL.
 
+mod draft;
 mod format;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, BufReader, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::support::atomic_file::sync_folder;
-use format::{decode, encode};
+use crate::support::atomic_file::{create_private, sync_folder};
 
+use draft::Draft;
+
+pub use draft::Sealed;
 pub use format::{Entry, Header};
 pub use status::{SpoolStatus, status};
 
@@ -64,6 +70,7 @@ pub struct Spool {
     max_bytes: u64,
     /// Bytes of all waiting files, those of earlier runs included.
     bytes: u64,
+    draft: Option<Draft>,
 }
 
 /// A complete file that waits to be replayed. It stays locked while this value lives, so no other process replays it.
@@ -98,19 +105,18 @@ impl Spool {
             quarantine: state_dir.join("quarantine"),
             max_bytes,
             bytes: 0,
+            draft: None,
         }
     }
 
     /// Opens (and creates, mode 0700) the spool below the state directory, and proves that it can be written.
     pub fn open(state_dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
         let mut spool = Self::untouched(state_dir, max_bytes);
-        for path in [&spool.folder, &spool.quarantine] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
+        for path in [state_dir, &spool.folder, &spool.quarantine] {
+            create_private(path)
                 .map_err(|e| SpoolError::new("cannot create the state directory", path, e))?;
         }
+        check_owner(state_dir)?;
         spool.sweep()?;
         for path in spool.files()? {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());
@@ -205,85 +211,62 @@ impl Spool {
         self.bytes
     }
 
-    /// Makes one batch durable. When this returns Ok the file survives a power cut; until then nothing is counted.
-    pub fn keep(
-        &mut self,
-        header: &Header,
-        entries: &[(i64, &str)],
-    ) -> Result<PathBuf, SpoolError> {
-        let text = encode(header, entries)
-            .map_err(|e| SpoolError::new("cannot describe a batch for", &self.folder, e.into()))?;
-        let size = text.len() as u64;
-        if self.bytes.saturating_add(size) > self.max_bytes {
-            return Err(SpoolError {
-                what: format!(
-                    "the spool is full: {} bytes wait and spool.max_bytes is {}; bring the database back and run `datasync retry`, or raise the bound; folder",
-                    self.bytes, self.max_bytes
-                ),
-                path: self.folder.clone(),
-                source: None,
-            });
-        }
-        let name = format!(
-            "{:020}-{}-{:08}.spool",
-            header.created, header.run_id, header.batch
-        );
-        let path = self.folder.join(&name);
-        let failed =
-            |error: io::Error| SpoolError::new("cannot keep a batch in", &self.folder, error);
-        let (temporary, mut file) = self.temporary(&name).map_err(failed)?;
-        let written = file
-            .write_all(&text)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| sync_folder(&self.folder));
-        if let Err(error) = written {
-            // The half-written file is of no use. Failing to remove it changes nothing.
-            fs::remove_file(&temporary).unwrap_or_default();
-            return Err(failed(error));
-        }
-        self.bytes += size;
-        Ok(path)
-    }
-
-    /// Locks and reads one waiting file.
+    /// Locks and reads one waiting file. What cannot be read is moved to quarantine.
     pub fn open_file(&self, path: &Path) -> Result<Opened, SpoolError> {
-        let unreadable = |e: io::Error| SpoolError::new("cannot read the spool file", path, e);
-        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        // A FIFO or a device would be read for ever.
+        match fs::symlink_metadata(path) {
+            Ok(data) if data.is_file() => {}
+            Ok(_) => return self.set_aside(path, "it is not a regular file".to_owned()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Opened::Taken),
+            Err(e) => return self.set_aside(path, format!("it cannot be read: {e}")),
+        }
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Opened::Taken),
-            Err(e) => return Err(unreadable(e)),
+            Err(e) => return self.set_aside(path, format!("it cannot be opened: {e}")),
         };
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Opened::Taken),
-            Err(e) => return Err(unreadable(e.into())),
+            Err(e) => return self.set_aside(path, format!("it cannot be locked: {e}")),
         }
         // Between our open and our lock another process may have replayed and removed it.
-        if !path.try_exists().map_err(unreadable)? {
+        let there = path
+            .try_exists()
+            .map_err(|e| SpoolError::new("cannot read the spool file", path, e))?;
+        if !there {
             return Ok(Opened::Taken);
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(unreadable)?;
-        match decode(&bytes) {
+        match format::decode(BufReader::new(&file)) {
             Ok((header, entries)) => Ok(Opened::Ready(Waiting {
                 path: path.to_owned(),
                 header,
                 entries,
-                bytes: bytes.len() as u64,
+                bytes: file.metadata().map_or(0, |data| data.len()),
                 _lock: file,
             })),
-            Err(reason) => {
-                let aside = self.quarantine.join(path.file_name().unwrap_or_default());
-                fs::rename(path, &aside)
-                    .and_then(|()| sync_folder(&self.quarantine))
-                    .and_then(|()| sync_folder(&self.folder))
-                    .map_err(|e| {
-                        SpoolError::new("cannot move a damaged spool file to", &aside, e)
-                    })?;
-                Ok(Opened::Quarantined(aside, reason))
-            }
+            Err(reason) => self.set_aside(path, reason),
         }
+    }
+
+    /// Moves a file to quarantine that cannot be replayed.
+    fn set_aside(&self, path: &Path, reason: String) -> Result<Opened, SpoolError> {
+        let aside = self.quarantine.join(path.file_name().unwrap_or_default());
+        fs::rename(path, &aside)
+            .and_then(|()| sync_folder(&self.quarantine))
+            .and_then(|()| sync_folder(&self.folder))
+            .map_err(|e| SpoolError::new("cannot move a damaged spool file to", &aside, e))?;
+        Ok(Opened::Quarantined(aside, reason))
+    }
+
+    /// Moves a file to quarantine whose records the database does not take, although it takes others. Where it is now.
+    pub fn quarantine(&mut self, waiting: &Waiting) -> Result<PathBuf, SpoolError> {
+        let aside = match self.set_aside(&waiting.path, String::new())? {
+            Opened::Quarantined(aside, _) => aside,
+            Opened::Ready(_) | Opened::Taken => waiting.path.clone(),
+        };
+        self.bytes = self.bytes.saturating_sub(waiting.bytes);
+        Ok(aside)
     }
 
     /// Removes a file whose records are all proven to be committed.
@@ -298,6 +281,52 @@ impl Spool {
     }
 }
 
+/// Refuses a state directory that somebody else could put files into: they would be replayed as ours.
+fn check_owner(state_dir: &Path) -> Result<(), SpoolError> {
+    let wrong = |what: &str| {
+        Err(SpoolError {
+            what: what.to_owned(),
+            path: state_dir.to_owned(),
+            source: None,
+        })
+    };
+    let data = fs::symlink_metadata(state_dir)
+        .map_err(|e| SpoolError::new("cannot read the state directory", state_dir, e))?;
+    if data.is_symlink() {
+        return wrong(
+            "the state directory is a link, and whoever changes it has other records replayed; name the folder itself:",
+        );
+    }
+    let user = rustix::process::geteuid().as_raw();
+    if data.uid() != user {
+        let owner = data.uid();
+        return wrong(&format!(
+            "the state directory belongs to another user (uid {owner}, this is {user}):"
+        ));
+    }
+    let mode = data.mode();
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let own_group = data.gid() == rustix::process::getegid().as_raw()
+        || groups.iter().any(|group| group.as_raw() == data.gid());
+    if mode & 0o002 != 0 || (mode & 0o020 != 0 && !own_group) {
+        return wrong(&format!(
+            "others may write to the state directory (mode {:o}); type chmod 700",
+            mode & 0o7777
+        ));
+    }
+    if mode & 0o020 != 0 {
+        // Kubernetes gives the group of a volume this right at every start.
+        log::info!(
+            "{}: the group may no longer write to it",
+            state_dir.display()
+        );
+        fs::set_permissions(state_dir, fs::Permissions::from_mode(0o700)).map_err(|e| {
+            SpoolError::new("cannot make the state directory private", state_dir, e)
+        })?;
+    }
+    Ok(())
+}
+
 /// Locks an open temporary file. False when another process holds the lock, or the name is gone or leads to another file.
 fn own(file: &File, path: &Path) -> io::Result<bool> {
     match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -309,167 +338,5 @@ fn own(file: &File, path: &Path) -> io::Result<bool> {
         Ok(there) => Ok(there.ino() == file.metadata()?.ino()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn header() -> Header {
-        Header {
-            run_id: "run".into(),
-            batch: 7,
-            config_hash: "hash".into(),
-            created: 1_700_000_000_000_000,
-        }
-    }
-
-    fn kept(folder: &Path, records: &[(i64, &str)]) -> (Spool, PathBuf) {
-        let mut spool = Spool::open(folder, 1 << 20).unwrap();
-        let path = spool.keep(&header(), records).unwrap();
-        (spool, path)
-    }
-
-    #[test]
-    fn what_is_kept_is_what_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let records = [(1, r#"{"id":1}"#), (2, ""), (i64::MIN, "Zoë 李 🦀")];
-        let (mut spool, path) = kept(folder.path(), &records);
-        let Opened::Ready(waiting) = spool.open_file(&path).unwrap() else {
-            panic!("not ready")
-        };
-        assert_eq!(waiting.header.batch, 7);
-        let read: Vec<_> = waiting
-            .entries
-            .iter()
-            .map(|e| (e.requested_at, e.raw.as_str()))
-            .collect();
-        assert_eq!(read, records);
-        // Held by us: nobody else gets it, until it is removed, and then it is gone.
-        assert!(matches!(spool.open_file(&path).unwrap(), Opened::Taken));
-        spool.remove(&waiting).unwrap();
-        assert!(spool.files().unwrap().is_empty());
-        assert_eq!(spool.bytes(), 0);
-    }
-
-    #[test]
-    fn every_torn_or_flipped_file_is_quarantined() {
-        let folder = tempfile::tempdir().unwrap();
-        let (spool, path) = kept(folder.path(), &[(1, r#"{"id":1}"#), (2, r#"{"id":2}"#)]);
-        let whole = fs::read(&path).unwrap();
-        for cut in 0..whole.len() {
-            assert!(decode(&whole[..cut]).is_err(), "cut at {cut} was accepted");
-        }
-        for at in 0..whole.len() {
-            for bit in 0..8 {
-                let mut flipped = whole.clone();
-                flipped[at] ^= 1 << bit;
-                assert!(
-                    decode(&flipped).is_err(),
-                    "bit {bit} of byte {at} was accepted"
-                );
-            }
-        }
-        fs::write(&path, &whole[..whole.len() - 3]).unwrap();
-        let Opened::Quarantined(aside, reason) = spool.open_file(&path).unwrap() else {
-            panic!("not quarantined")
-        };
-        assert!(aside.exists() && !path.exists());
-        assert!(
-            reason.contains("frame") || reason.contains("end"),
-            "{reason}"
-        );
-    }
-
-    #[test]
-    fn what_a_killed_run_left_half_written_is_swept_and_what_a_live_one_writes_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let (_, path) = kept(folder.path(), &[(1, "{}")]);
-        let (dead, live) = (
-            path.with_file_name("probe-7.0.tmp"),
-            path.with_file_name("live.0.tmp"),
-        );
-        fs::write(&dead, "half").unwrap();
-        let writing = File::create_new(&live).unwrap();
-        assert!(own(&writing, &live).unwrap());
-        let spool = Spool::open(folder.path(), 1 << 20).unwrap();
-        assert!(!dead.exists() && live.exists());
-        assert_eq!(spool.files().unwrap(), [path]);
-    }
-
-    /// Writers and starting processes at once: a sweep between a writer's create and its lock takes nothing from it.
-    #[test]
-    fn a_starting_process_never_sweeps_what_another_is_about_to_write() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        Spool::open(root, 1 << 20).unwrap();
-        std::thread::scope(|scope| {
-            for writer in 0..3_u64 {
-                scope.spawn(move || {
-                    let mut spool = Spool::open(root, 1 << 20).unwrap();
-                    for batch in 0..40 {
-                        let header = Header {
-                            batch: writer * 100 + batch,
-                            ..header()
-                        };
-                        spool.keep(&header, &[(1, "{}")]).unwrap();
-                    }
-                });
-            }
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    for _ in 0..60 {
-                        Spool::open(root, 1 << 20).unwrap();
-                    }
-                });
-            }
-        });
-        let spool = Spool::open(root, 1 << 20).unwrap();
-        assert_eq!(spool.files().unwrap().len(), 120);
-        assert_eq!(
-            fs::read_dir(root.join("spool")).unwrap().count(),
-            120,
-            "no temporary file is left"
-        );
-    }
-
-    #[test]
-    fn the_status_shows_what_waits_and_creates_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("not").join("yet");
-        assert_eq!(status(&state).unwrap(), SpoolStatus::default());
-        assert!(!state.exists());
-        let mut spool = Spool::open(&state, 1 << 20).unwrap();
-        let path = spool.keep(&header(), &[(1, "{}")]).unwrap();
-        fs::write(state.join("quarantine").join("damaged.spool"), "x").unwrap();
-        let seen = status(&state).unwrap();
-        assert_eq!((seen.files, seen.quarantined), (1, 1));
-        assert_eq!(seen.bytes, fs::metadata(path).unwrap().len());
-        assert_eq!(seen.oldest, Some(header().created));
-        // A file where the folder should be.
-        let blocked = folder.path().join("file");
-        fs::write(&blocked, "").unwrap();
-        assert!(status(&blocked.join("state")).is_err());
-    }
-
-    #[test]
-    fn a_full_spool_says_so_and_keeps_what_it_has() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(folder.path(), 400).unwrap();
-        spool.keep(&header(), &[(1, "{}")]).unwrap();
-        let long = "x".repeat(400);
-        let error = spool
-            .keep(
-                &Header {
-                    batch: 8,
-                    ..header()
-                },
-                &[(1, long.as_str())],
-            )
-            .unwrap_err();
-        assert!(error.to_string().contains("spool is full"), "{error}");
-        assert_eq!(spool.files().unwrap().len(), 1);
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::SpoolError;
+use crate::model::clock::Micros;
 
 /// What lies in a state directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub struct SpoolStatus {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// When the oldest of them was written, microseconds since 1970-01-01T00:00:00Z.
-    pub oldest: Option<i64>,
+    /// When the oldest of them was written.
+    pub oldest: Option<Micros>,
     /// Damaged files that were set aside.
     pub quarantined: u64,
 }
@@ -40,9 +41,10 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
             seen.bytes += fs::metadata(&path).map_or(0, |data| data.len());
             let created = path
                 .file_name()
-                .and_then(|name| name.to_str()?.split('-').next()?.parse().ok());
+                .and_then(|name| name.to_str()?.split('-').next()?.parse().ok())
+                .map(Micros);
             seen.oldest = match (seen.oldest, created) {
-                (Some(a), Some(b)) => Some(std::cmp::min::<i64>(a, b)),
+                (Some(a), Some(b)) => Some(std::cmp::min(a, b)),
                 (a, b) => a.or(b),
             };
         }

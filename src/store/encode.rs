@@ -10,6 +10,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::jsonb;
 use crate::config::plan::Kind;
+pub(crate) use crate::model::clock::Micros;
 
 /// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's clock starts.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -350,10 +351,7 @@ pub(crate) fn copied(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     })
 }
 
-/// A time as a parameter: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Micros(pub(crate) i64);
-
+/// A moment as a parameter, `timestamptz`.
 impl ToSql for Micros {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         out.put_i64(to_postgres_micros(self.0).ok_or("a time out of PostgreSQL's range")?);
@@ -367,7 +365,7 @@ impl ToSql for Micros {
     to_sql_checked!();
 }
 
-/// `timestamptz` results, microseconds since 1970-01-01T00:00:00Z.
+/// A moment as a result, `timestamptz`.
 impl<'a> tokio_postgres::types::FromSql<'a> for Micros {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         Ok(Self(from_postgres_micros(i64::from_be_bytes(

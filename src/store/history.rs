@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
 use super::connect::{Connection, Param};
+use super::encode::Micros;
 use super::error::StoreError;
 use super::log::{RunEnd, RunHeader, target};
 use super::quote_table;
@@ -78,8 +79,8 @@ impl PastRun {
 
     /// A run whose row waits in the state directory.
     pub fn waiting(header: &RunHeader, end: &RunEnd, target: String) -> Self {
-        let time = |micros: i64| {
-            jiff::Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), rfc3339)
+        let time = |moment: &Micros| {
+            jiff::Timestamp::from_microsecond(moment.0).map_or_else(|_| String::new(), rfc3339)
         };
         let Ledger {
             fetched,
@@ -100,9 +101,9 @@ impl PastRun {
             shard: header.shard.clone(),
             complete: end.complete,
             end: end.end.clone(),
-            started_at: time(header.started_at),
-            completed_at: Some(time(end.completed_at)),
-            seconds: Some((end.completed_at - header.started_at) as f64 / 1e6),
+            started_at: time(&header.started_at),
+            completed_at: Some(time(&end.completed_at)),
+            seconds: Some((end.completed_at.0 - header.started_at.0) as f64 / 1e6),
             fetch_seconds: fetch,
             transform_seconds: transform,
             decide_seconds: decide,

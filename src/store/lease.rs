@@ -273,7 +273,7 @@ impl Heartbeat {
                 let done = i64::try_from(progress.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
                 match renew(&mut connection, &flag, &db, &target, run_id, done) {
                     Ok(true) => {}
-                    Ok(false) => log::warn!("another run has taken the lease; this one goes on, and older data never overwrites newer"),
+                    Ok(false) => log::warn!("the lease has expired, or another run has taken it; this one goes on, and older data never overwrites newer"),
                     Err(error) => log::info!("the lease could not be renewed: {error}"),
                 }
             }
@@ -322,9 +322,15 @@ fn renew(
         "renewing the lease",
         &format!(
             "UPDATE {table} SET heartbeat_at = clock_timestamp(), progress = $3, \
-             expires_at = clock_timestamp() + make_interval(secs => $4) WHERE target = $1 AND run_id = $2"
+             expires_at = clock_timestamp() + make_interval(secs => $4) \
+             WHERE target = $1 AND run_id = $2 AND expires_at > clock_timestamp()"
         ),
-        &[(&target, Type::TEXT), (&run_id, Type::UUID), (&progress, Type::INT8), (&expiry, Type::FLOAT8)],
+        &[
+            (&target, Type::TEXT),
+            (&run_id, Type::UUID),
+            (&progress, Type::INT8),
+            (&expiry, Type::FLOAT8),
+        ],
     )?;
     Ok(renewed == 1)
 }

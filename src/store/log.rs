@@ -1,6 +1,6 @@
 //! The audit log of runs, the clock, and what is trimmed with time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use super::error::StoreError;
 use super::upsert::{count, signed, single};
 use super::{UNFLUSHED, quote_table};
 use crate::config::plan::Database;
+use crate::model::clock::DatabaseClock;
 use crate::model::record::{Ledger, WriteBackLedger};
 
 /// What is known of a run when it starts.
@@ -21,8 +22,8 @@ pub struct RunHeader {
     pub mode: String,
     /// `1/4`; none for the whole.
     pub shard: Option<String>,
-    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
-    pub started_at: i64,
+    /// PostgreSQL's clock.
+    pub started_at: Micros,
     pub host: String,
     pub os_user: String,
     pub process_id: u32,
@@ -52,8 +53,8 @@ pub struct RunEnd {
     /// The proof that it was, or `unproven`; none where the run did not come to the end.
     #[serde(default)]
     pub end: Option<String>,
-    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
-    pub completed_at: i64,
+    /// PostgreSQL's clock.
+    pub completed_at: Micros,
     pub error_message: Option<String>,
     pub watermark_after: Option<String>,
     pub exit_code: i32,
@@ -75,8 +76,8 @@ pub struct RunEnd {
 pub struct PreviousRun {
     pub run_id: Uuid,
     pub fetched: u64,
-    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
-    pub started_at: i64,
+    /// PostgreSQL's clock.
+    pub started_at: Micros,
 }
 
 /// `schema.table`: names the target in every table of the program.
@@ -84,21 +85,15 @@ pub fn target(db: &Database) -> String {
     format!("{}.{}", db.schema, db.table)
 }
 
-fn local_micros() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// PostgreSQL's clock less the local one, microseconds, to within half a round trip.
-pub fn clock_offset(conn: &mut Connection) -> Result<i64, StoreError> {
-    let before = local_micros();
+/// Reads PostgreSQL's clock, to within half a round trip.
+pub fn read_clock(conn: &mut Connection) -> Result<DatabaseClock, StoreError> {
+    let before = Instant::now();
     let row = single(conn.query("reading the clock", "SELECT clock_timestamp()", &[])?)?;
-    let after = local_micros();
-    let theirs: Micros = row
+    let halfway = before + before.elapsed() / 2;
+    let moment: Micros = row
         .try_get(0)
         .map_err(|error| StoreError::from_driver("reading the clock", &error))?;
-    Ok(theirs.0 - (before + (after - before) / 2))
+    Ok(DatabaseClock::new(halfway, moment))
 }
 
 /// Writes the run's row, RUNNING.
@@ -113,7 +108,7 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
     let process = i64::from(run.process_id);
     let params: [Param<'_>; 13] = [
         (&run.run_id, Type::UUID),
-        (&Micros(run.started_at), Type::TIMESTAMPTZ),
+        (&run.started_at, Type::TIMESTAMPTZ),
         (&target(db), Type::TEXT),
         (&run.mode, Type::TEXT),
         (&run.shard, Type::TEXT),
@@ -163,7 +158,7 @@ pub fn finish(
         end.pages,
     ]
     .map(signed);
-    let completed = Micros(end.completed_at);
+    let completed = end.completed_at;
     let exit = i64::from(end.exit_code);
     let mut params: Vec<Param<'_>> = vec![
         (&run.run_id, Type::UUID),
@@ -235,18 +230,18 @@ pub fn previous_complete(
     let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     Ok(Some(PreviousRun {
         fetched: count(row, 0)?,
-        started_at: row.try_get::<_, Micros>(1).map_err(unreadable)?.0,
+        started_at: row.try_get(1).map_err(unreadable)?,
         run_id: row.try_get(2).map_err(unreadable)?,
     }))
 }
 
-/// Did a complete run that started after `moment` (microseconds, PostgreSQL's clock) succeed? Then what was fetched
+/// Did a complete run that started after `moment` (PostgreSQL's clock) succeed? Then what was fetched
 /// before it is out of date as a whole.
 pub fn complete_run_since(
     conn: &mut Connection,
     db: &Database,
     shard: Option<&str>,
-    moment: i64,
+    moment: Micros,
 ) -> Result<bool, StoreError> {
     Ok(previous_complete(conn, db, shard)?.is_some_and(|run| run.started_at > moment))
 }
@@ -264,7 +259,7 @@ pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result
         ("sync_rejections_seen", "seen <"),
         (
             db.log_table.as_str(),
-            "completed_at IS NOT NULL AND started_at <",
+            "(completed_at IS NOT NULL OR status = 'ABANDONED') AND started_at <",
         ),
         ("sync_cases", "status = 'closed' AND closed_at <"),
     ]

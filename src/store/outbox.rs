@@ -57,12 +57,12 @@ impl Outbox {
     pub(super) fn new(db: &Database, composer: Composer) -> Self {
         let enter = format!(
             "INSERT INTO {} AS o (target, key, record_id, if_match, body, version, run_id, owed_at) \
-             SELECT $1, u.key, u.record_id, u.if_match, u.body, u.version, $2, $3 \
+             SELECT $1, u.key, u.record_id, u.if_match, u.body, coalesce(u.version, '-infinity'), $2, $3 \
              FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[]) \
              AS u(key, record_id, if_match, body, version) \
              ON CONFLICT (target, key) DO UPDATE SET record_id = EXCLUDED.record_id, if_match = EXCLUDED.if_match, \
              body = EXCLUDED.body, version = EXCLUDED.version, run_id = EXCLUDED.run_id, owed_at = EXCLUDED.owed_at, \
-             revision = o.revision + 1 WHERE o.version <= EXCLUDED.version",
+             revision = o.revision + 1 WHERE o.version <= EXCLUDED.version OR EXCLUDED.version = '-infinity'",
             table(db)
         );
         Self {
@@ -105,9 +105,9 @@ impl Outbox {
             .map(|m| m.if_match.as_deref().map(clean))
             .collect();
         let bodies: Vec<&str> = messages.iter().map(|m| m.body.as_str()).collect();
-        let versions: Vec<Micros> = rows
+        let versions: Vec<Option<Micros>> = rows
             .iter()
-            .map(|row| Micros(batch.rows()[*row].version))
+            .map(|row| batch.rows()[*row].version.map(Micros))
             .collect();
         conn.execute(
             "entering what the API is to be told",

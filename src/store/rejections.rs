@@ -30,7 +30,10 @@ pub fn query_of(db: &Database, run_id: uuid::Uuid) -> String {
     )
 }
 
-/// Up to `count` open rejections whose keys come after `after`, by key.
+/// Text of the open rejections that are read at once, bytes. One that is longer comes alone.
+const BYTES_AT_ONCE: i64 = 4 << 20;
+
+/// Up to `count` open rejections whose keys come after `after`, by key, and no more than there is room for.
 pub fn open(
     connection: &mut Connection,
     db: &Database,
@@ -39,8 +42,10 @@ pub fn open(
 ) -> Result<Vec<Open>, StoreError> {
     const WHAT: &str = "reading the stored rejections";
     let sql = format!(
-        "SELECT key, payload, last_seen, id FROM {} WHERE target = $1 AND resolved_at IS NULL AND key COLLATE \"C\" > $2 \
-         ORDER BY key COLLATE \"C\" LIMIT $3",
+        "SELECT key, payload, last_seen, id FROM (\
+         SELECT n.*, sum(octet_length(payload)) OVER (ORDER BY key COLLATE \"C\") - octet_length(payload) AS before FROM (\
+         SELECT key, payload, last_seen, id FROM {} WHERE target = $1 AND resolved_at IS NULL AND key COLLATE \"C\" > $2 \
+         ORDER BY key COLLATE \"C\" LIMIT $3) n) w WHERE before < $4 ORDER BY key COLLATE \"C\"",
         quote_table(&db.log_schema, "sync_rejections")
     );
     let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
@@ -54,6 +59,7 @@ pub fn open(
                 (&target, Type::TEXT),
                 (&after, Type::TEXT),
                 (&signed(count), Type::INT8),
+                (&BYTES_AT_ONCE, Type::INT8),
             ],
         )?
         .iter()
@@ -75,6 +81,49 @@ pub fn open(
             .map_or(open.last_seen, |seen| open.last_seen.max(*seen));
     }
     Ok(found)
+}
+
+/// Open rejections of records without an id that may stay although a run has not seen them.
+const UNSEEN_WITHOUT_ID: i64 = 10_000;
+
+/// A record without an id is known by its text alone: when that changes, what was stored of it stays open for ever. Closes
+/// the oldest of those that this run has not seen, where there are more than 10,000. Returns how many.
+pub fn close_oldest_without_id(
+    connection: &mut Connection,
+    db: &Database,
+    run_id: Uuid,
+) -> Result<u64, StoreError> {
+    const WHAT: &str = "closing old rejections of records without an id";
+    let (table, now) = (
+        quote_table(&db.log_schema, "sync_rejections"),
+        quote_table(&db.log_schema, "sync_rejections_now"),
+    );
+    // Their keys are hashes, so the index of the open ones has them together.
+    let without_id = "target = $1 AND resolved_at IS NULL AND record_id IS NULL \
+         AND key COLLATE \"C\" >= 'sha256:' AND key COLLATE \"C\" < 'sha256;'";
+    let many = format!("SELECT 1 FROM {table} WHERE {without_id} OFFSET $2 LIMIT 1");
+    let target = target(db);
+    let rows = connection.query(
+        WHAT,
+        &many,
+        &[(&target, Type::TEXT), (&UNSEEN_WITHOUT_ID, Type::INT8)],
+    )?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let close = format!(
+        "UPDATE {table} SET resolved_at = clock_timestamp() WHERE target = $1 AND resolved_at IS NULL AND id IN \
+         (SELECT id FROM {now} WHERE {without_id} AND last_run <> $2 ORDER BY last_seen DESC, id DESC OFFSET $3)"
+    );
+    connection.execute(
+        WHAT,
+        &close,
+        &[
+            (&target, Type::TEXT),
+            (&run_id, Type::UUID),
+            (&UNSEEN_WITHOUT_ID, Type::INT8),
+        ],
+    )
 }
 
 /// Of each open rejection that this run has seen again the note of this run will do: drops it from those of earlier runs.

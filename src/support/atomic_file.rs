@@ -21,12 +21,34 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// Like [`replace`], for a file that only its owner may read. Creates the folder where it is missing. After `Ok` the file
 /// survives a power cut.
 pub fn keep(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
+    create_private(folder)?;
     replace(path, content, 0o600)?;
     sync_folder(folder)
+}
+
+/// Makes a folder that only its owner may enter, with those above it that are missing. When this returns, their names survive
+/// a power cut.
+pub fn create_private(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
+    for path in missing.into_iter().rev() {
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            // Another process was faster.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        sync_folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    if folder.is_dir() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
 }
 
 /// Can a file be written here? Leaves nothing behind.

@@ -1,7 +1,9 @@
 //! Small tools for every room: files, signals, the log, digests, texts. They know nothing of records, runs or tables.
 
 pub mod atomic_file; // files replaced as a whole, or not at all
+pub mod bounded_read; // a file's content, but not too much and not for ever
 pub mod core_dumps; // switched off, since memory holds secrets
+pub mod detached; // work that can be left behind at a signal
 pub mod digest; // SHA-256 as text
 pub mod histogram; // durations in bounded memory
 pub mod logging; // what goes to stderr

@@ -34,10 +34,12 @@ mod text;
 mod time;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use crate::config::plan::{Kind, Mapping};
+use crate::model::clock::Micros;
 use crate::model::record::{Cell, FieldError};
 
 use field::Compiled;
@@ -48,6 +50,8 @@ use score::Score;
 pub use outgoing::Outgoing;
 
 /// Names of the input variables that are not fields.
+/// How far a version may be ahead.
+const AHEAD: Duration = Duration::from_hours(24);
 const RECORD_TYPE: &str = "recordType";
 const QUALITY_SCORE: &str = "qualityScore";
 const HAS_REQUIRED_FIELDS: &str = "hasRequiredFields";
@@ -62,6 +66,8 @@ pub struct Transform {
     fields: Vec<Compiled>,
     key: usize,
     version: Option<usize>,
+    /// A version later than this is a field error.
+    latest_version: i64,
     score: Score,
     /// Facts beyond the fields, in slot order.
     extra: Vec<&'static str>,
@@ -157,6 +163,7 @@ impl Transform {
             fields,
             key: mapping.key,
             version: mapping.version,
+            latest_version: i64::MAX,
             score,
             extra,
             score_slot,
@@ -196,6 +203,20 @@ impl Transform {
     pub fn limit_length(&mut self, field: usize, characters: usize) -> anyhow::Result<()> {
         let field = self.fields.get_mut(field).context("no such field")?;
         field.limit_length(characters)
+    }
+
+    /// What says which data of a record is newer: the mapped version; the time of its request where none is mapped. None: it is
+    /// mapped, and the record has none.
+    pub fn version_of(&self, mapped: &Mapped<'_>, requested_at: Micros) -> Option<Micros> {
+        if self.version.is_none() {
+            return Some(requested_at);
+        }
+        mapped.version.map(Micros)
+    }
+
+    /// Refuses records whose version is more than a day ahead of `now`: nothing that comes later would ever replace them.
+    pub fn refuse_versions_ahead_of(&mut self, now: Micros) {
+        self.latest_version = now.after(AHEAD).0;
     }
 
     /// Names of the input variables, in slot order: every internal field name, then `recordType` and `qualityScore` where no
@@ -281,6 +302,11 @@ impl Transform {
             Some(Cell::DateTime(at)) => Some(*at),
             _ => None,
         };
+        if let Some(field) = self.version.map(|index| &self.fields[index])
+            && mapped.version.is_some_and(|at| at > self.latest_version)
+        {
+            mapped.fault(field.source.clone(), "a time at most a day ahead of PostgreSQL's clock, since `version_field` says which data is newer", "a later time");
+        }
         if let Some(field) = self.score.field
             && matches!(mapped.variables[field], Cell::Null)
         {

@@ -5,6 +5,7 @@
 
 mod api_content;
 mod api_transport;
+mod clocks;
 mod concurrency;
 mod configuration;
 mod database_connection;
@@ -16,6 +17,7 @@ mod security;
 mod spool_calls;
 mod threads;
 mod triggers;
+mod waits;
 
 use std::time::{Duration, Instant};
 

@@ -138,9 +138,11 @@ fn rejections_are_warnings_three_of_a_reason_and_all_of_them_for_v_and_json() {
 
 #[test]
 fn rejections_of_many_spool_files_are_summed_up_as_those_of_one_run() {
+    // So large that they fill several files.
+    let note = "x".repeat(100_000);
     let records = (1..=60).map(|i| {
         format!(
-            r#"{{"external_id":"S-{i}","full_name":"Name {i}","contact_email":"u{i}@example.com","quality_score":20}}"#
+            r#"{{"external_id":"S-{i}","full_name":"Name {i}","contact_email":"u{i}@example.com","quality_score":20,"note":"{note}"}}"#
         )
     });
     let api = Server::new().records(records).max_page_size(10).start();

@@ -80,6 +80,44 @@ fn peak(total: usize) -> u64 {
     peak
 }
 
+/// The peak of a command, KiB; 0 where the system does not tell.
+fn peak_of(place: &Workplace, arguments: &[&str]) -> u64 {
+    let mut child = place.start(arguments);
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        peak = peak.max(high_water(child.id()).unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    finish(child).expect(0);
+    peak
+}
+
+/// They are read by their bytes, not by their number.
+#[test]
+fn large_rejections_that_are_decided_again_take_no_more_memory_than_small_ones() {
+    let peaks = [100, 60_000].map(|length| {
+        let database = Database::new();
+        let api = Server::new().start();
+        let place = Workplace::connected(api.url(), &database);
+        place.run(&["check-db", "--apply-schema"]).expect(0);
+        database.run(&format!(
+            "INSERT INTO sync_rejections (target, key, record_id, payload, reason, message, first_run, last_run, first_seen, last_seen) \
+             SELECT 'public.customers', 'L-' || n, 'L-' || n, '{{\"external_id\":\"L-' || n || '\",\"full_name\":\"N\",\"quality_score\":10,\"note\":\"' || \
+             repeat(md5(n::text), {length} / 32) || '\"}}', 'decision', 'too low', gen_random_uuid(), gen_random_uuid(), now(), now() \
+             FROM generate_series(1, 2000) n"
+        ));
+        peak_of(&place, &["retry", "--rejected"])
+    });
+    if peaks[0] == 0 {
+        return not_run("the peak of memory, needs VmHWM in /proc");
+    }
+    let more = peaks[1].saturating_sub(peaks[0]);
+    assert!(
+        more < 96 << 10,
+        "{peaks:?} KiB for small and large rejections"
+    );
+}
+
 #[test]
 fn ten_times_the_records_take_no_more_memory() {
     let small = peak(20_000);

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use datasync::config::plan::Plan;
 use datasync::config::{Needs, Sources, load_with};
 use datasync::decision::Decision;
+use datasync::model::clock::{DatabaseClock, Micros};
 use datasync::model::record::Ledger;
 use datasync::pipeline::{
     self, Brake, Feed, Flow, Job, Keep, Limits, PageInput, RejectionLog, Rules, Shown, Spare,
@@ -227,7 +228,7 @@ impl Parts {
                 columns: Arc::clone(&self.columns),
                 layout: Some(&self.layout),
                 run_id,
-                clock_offset: 0,
+                clock: DatabaseClock::local(),
                 task: Task::Write,
             },
             limits: Limits {
@@ -305,7 +306,7 @@ fn page(
     let sheet = PageInput {
         text: Arc::new(text),
         records,
-        requested_at,
+        requested_at: Micros(requested_at),
         announced_total: None,
     };
     (sheet, fetched)

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use datasync::config::plan::{self, Field, KeyChoice, Kind, Mapping, QualityScore, SslMode};
 use datasync::config::secret::Secret;
+use datasync::model::clock::{DatabaseClock, Micros};
 use datasync::model::record::{Cell, FieldError, Rejection, Validation};
 use datasync::store::{self, Batch, BatchOutcome, Columns, Connection, NewRow, StoreError, Writer};
 use rust_decimal::Decimal;
@@ -125,7 +126,7 @@ impl Bench {
         let mut conn = Connection::open(&db, LIMIT).unwrap();
         let layout = store::inspect(&mut conn, &db, mapping).unwrap();
         let run = Uuid::now_v7();
-        let writer = Writer::new(&db, &layout, run, 0);
+        let writer = Writer::new(&db, &layout, run, DatabaseClock::local());
         Self {
             db,
             conn,
@@ -178,8 +179,8 @@ fn push_cells(
             cells,
             validation: Validation::Valid,
             flagged: false,
-            version: at,
-            requested_at: at,
+            version: Some(Micros(at)),
+            requested_at: Micros(at),
             sequence,
         })
         .unwrap();

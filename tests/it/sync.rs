@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod dry_run;
+mod growth;
+mod rejections;
 mod settings;
+mod versions;
 
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -96,8 +96,8 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) struct Done<T> {
     pub value: T,
-    /// When the try that succeeded was sent, local clock, microseconds since the epoch.
-    pub requested_at: i64,
+    /// When the try that succeeded was sent.
+    pub requested: Instant,
     /// How long it took, body included.
     pub took: Duration,
     pub tries: u32,
@@ -191,7 +191,7 @@ impl Client {
             let ticket = self
                 .block_on(control.admit())
                 .map_err(|error| place(error).after(tries))?;
-            let requested_at = now_micros();
+            let requested = Instant::now();
             let trace = Trace::default();
             let (outcome, took) = self.exchange(ask, control, &trace);
             ticket.settle(went(&outcome, took), trace.quota.get());
@@ -211,7 +211,7 @@ impl Client {
                 Ok(value) => {
                     return Ok(Done {
                         value,
-                        requested_at,
+                        requested,
                         took,
                         tries,
                     });
@@ -405,13 +405,4 @@ fn shown(api: &Api, endpoint: &Endpoint) -> String {
         api.base_url.path().trim_end_matches('/'),
         path.trim_start_matches('/')
     )
-}
-
-/// Microseconds since the epoch on this machine's clock.
-fn now_micros() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-        })
 }

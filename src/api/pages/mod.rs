@@ -363,7 +363,7 @@ impl Pages {
     ) -> Result<Page, ApiError> {
         let Done {
             value: parsed,
-            requested_at,
+            requested,
             took,
             tries,
         } = done;
@@ -430,14 +430,7 @@ impl Pages {
         if is_again {
             return Ok(nothing(index, tries));
         }
-        Ok(page(
-            index,
-            parsed,
-            announced_total,
-            requested_at,
-            took,
-            tries,
-        ))
+        Ok(page(index, parsed, announced_total, requested, took, tries))
     }
 
     /// The page that the API answered with an error: perhaps it lies beyond the end.

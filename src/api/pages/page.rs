@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -26,8 +26,8 @@ pub struct Page {
     pub text: Arc<String>,
     /// Byte range of each record's raw JSON in `text`.
     pub records: Vec<Range<u32>>,
-    /// When it was requested (the try that succeeded), this machine's clock, microseconds since the epoch.
-    pub requested_at_local_micros: i64,
+    /// When it was requested (the try that succeeded).
+    pub requested: Instant,
     /// How long that try took, body included.
     pub seconds: f64,
     /// Tries it took, 1 when all is well.
@@ -184,7 +184,7 @@ pub(super) fn page(
     index: u64,
     parsed: Parsed,
     announced_total: Option<u64>,
-    requested_at: i64,
+    requested: Instant,
     took: Duration,
     tries: u32,
 ) -> Page {
@@ -192,7 +192,7 @@ pub(super) fn page(
         index,
         text: Arc::new(parsed.text),
         records: parsed.records,
-        requested_at_local_micros: requested_at,
+        requested,
         seconds: took.as_secs_f64(),
         tries,
         announced_total,
@@ -205,7 +205,7 @@ pub(super) fn nothing(index: u64, tries: u32) -> Page {
         index,
         text: Arc::default(),
         records: Vec::new(),
-        requested_at_local_micros: 0,
+        requested: Instant::now(),
         seconds: 0.0,
         tries,
         announced_total: None,

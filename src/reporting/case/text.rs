@@ -108,7 +108,7 @@ impl Case {
         line("  and never overwrites newer data.");
         if self.evidence.spool_files > 0 {
             line(&format!(
-                "  {} batches waited on disk at that moment; `sync` and `retry` replay them before anything new is fetched.",
+                "  {} files of records waited on disk at that moment; `sync` and `retry` replay them before anything new is fetched.",
                 self.evidence.spool_files
             ));
         }

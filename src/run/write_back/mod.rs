@@ -45,8 +45,14 @@ impl Run<'_> {
         let mut delivery = Delivery::default();
         let database = self.inputs.database;
         // That of the run may have been idle for hours.
-        match Connection::open(database, database.connection_timeout) {
-            Ok(mut connection) => self.deliver_alone(update, &mut connection, &mut delivery),
+        let limit = self.inputs.at_most(database.connection_timeout);
+        let stop = &self.inputs.signals.stop;
+        match Connection::open_unless(stop, database, limit) {
+            Ok(mut connection) => {
+                connection.set_deadline(self.inputs.deadline);
+                connection.give_up_on(Arc::clone(stop));
+                self.deliver_alone(update, &mut connection, &mut delivery);
+            }
             Err(error) => delivery.store_error = Some(error),
         }
         let ledger = delivery.ledger;

@@ -30,7 +30,8 @@ pub(crate) struct Row {
     page: u32,
     raw: Range<u32>,
     key: Range<u32>,
-    pub(crate) version: i64,
+    /// None is older than any.
+    pub(crate) version: Option<i64>,
     pub(crate) requested_at: i64,
     pub(crate) sequence: u64,
     flagged: bool,
@@ -50,11 +51,11 @@ pub struct NewRow<'a> {
     pub validation: Validation,
     /// A person is to review it.
     pub flagged: bool,
-    /// The row's freshness: the mapped version field, or `requested_at` without one; microseconds since
-    /// 1970-01-01T00:00:00Z.
-    pub version: i64,
-    /// When its page was requested, microseconds since 1970-01-01T00:00:00Z.
-    pub requested_at: i64,
+    /// The row's freshness: the mapped version field, or `requested_at` where none is mapped. None: it is mapped, and the record
+    /// has none.
+    pub version: Option<Micros>,
+    /// When its page was requested, PostgreSQL's clock.
+    pub requested_at: Micros,
     /// Position in the run, so that the later of two equals can be told.
     pub sequence: u64,
 }
@@ -65,8 +66,8 @@ pub struct Kept<'a> {
     pub key: &'a str,
     /// The JSON text as it came.
     pub raw: &'a str,
-    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
-    pub requested_at: i64,
+    /// PostgreSQL's clock.
+    pub requested_at: Micros,
     pub sequence: u64,
 }
 
@@ -175,8 +176,8 @@ impl Batch {
                     page,
                     raw: row.raw.clone(),
                     key,
-                    version: row.version,
-                    requested_at: row.requested_at,
+                    version: row.version.map(|version| version.0),
+                    requested_at: row.requested_at.0,
                     sequence: row.sequence,
                     flagged: row.flagged,
                     resolves: true,
@@ -208,7 +209,10 @@ impl Batch {
             (stored.source.as_str(), cell)
         });
         let status = Cell::Text(row.validation.as_str().into());
-        let (flag, time) = (Cell::Boolean(row.flagged), Cell::DateTime(row.version));
+        let time = row
+            .version
+            .map_or(Cell::Null, |version| Cell::DateTime(version.0));
+        let flag = Cell::Boolean(row.flagged);
         let kept = KEPT
             .map(|(name, _)| name)
             .into_iter()
@@ -368,13 +372,13 @@ impl Batch {
         let rows = self.rows.iter().chain(&self.dropped).map(|row| Kept {
             key: self.key(row),
             raw: self.raw(row),
-            requested_at: row.requested_at,
+            requested_at: Micros(row.requested_at),
             sequence: row.sequence,
         });
         let rejections = self.rejections.iter().map(|rejection| Kept {
             key: &rejection.key,
             raw: &rejection.payload,
-            requested_at: rejection.requested_at,
+            requested_at: Micros(rejection.requested_at),
             sequence: rejection.sequence,
         });
         let mut all: Vec<Kept<'_>> = rows.chain(rejections).collect();

@@ -13,7 +13,7 @@ mod skipped;
 mod standing;
 mod statements;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -26,6 +26,7 @@ use super::outbox::{Composer, Outbox};
 use super::quote_table;
 use super::schema::Layout;
 use crate::config::plan::Database;
+use crate::model::clock::DatabaseClock;
 use crate::model::record::Message;
 use isolate::isolate;
 pub(super) use rejections::{clean, seen_again};
@@ -139,7 +140,7 @@ pub struct Writer {
     log_schema: String,
     run_id: Uuid,
     /// PostgreSQL's clock less the local one, microseconds.
-    clock_offset: i64,
+    clock: DatabaseClock,
     version_is_content: bool,
     form: Form,
     /// On Citus, which counts rows that DO NOTHING passed over as inserted: only [`Form::Differing`] counts right there.
@@ -191,8 +192,8 @@ impl Counts {
 }
 
 impl Writer {
-    /// `clock_offset`: PostgreSQL's clock less the local one, microseconds ([`super::log::clock_offset`]).
-    pub fn new(db: &Database, layout: &Layout, run_id: Uuid, clock_offset: i64) -> Self {
+    /// `clock`: PostgreSQL's, which stamps the rows.
+    pub fn new(db: &Database, layout: &Layout, run_id: Uuid, clock: DatabaseClock) -> Self {
         let statements = Statements::new(db, layout);
         let form = match &statements.copy {
             _ if !layout.empty || layout.distributed => Form::Differing,
@@ -205,7 +206,7 @@ impl Writer {
             target: layout.target.clone(),
             log_schema: db.log_schema.clone(),
             run_id,
-            clock_offset,
+            clock,
             version_is_content: layout.version_is_content,
             form,
             distributed: layout.distributed,
@@ -234,10 +235,7 @@ impl Writer {
     }
 
     fn now(&self) -> Micros {
-        let local = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(0));
-        Micros(local + self.clock_offset)
+        self.clock.now()
     }
 
     /// Writes a sealed batch: one transaction with its rejections and its batch-log row.

@@ -127,7 +127,8 @@ impl Writer {
         // Versions are times; what was stored without one is older than any.
         let as_new = |stored: Option<[u8; 8]>| {
             stored.is_none_or(|stored| {
-                encode::from_postgres_micros(i64::from_be_bytes(stored)) <= row.version
+                let stored = encode::from_postgres_micros(i64::from_be_bytes(stored));
+                row.version.is_some_and(|version| stored <= version)
             })
         };
         // Mostly both are the same bytes, but for the version at the end.

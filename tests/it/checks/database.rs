@@ -616,7 +616,7 @@ fn what_waits_on_disk_is_told_and_a_state_directory_that_cannot_be_written_is_ex
         spool["detail"]
             .as_str()
             .unwrap()
-            .starts_with(&format!("{files} batches wait"))
+            .starts_with(&format!("{files} files wait"))
             && spool["hint"].as_str().unwrap().contains("datasync retry"),
         "{spool}"
     );
@@ -781,7 +781,7 @@ fn a_conflict_key_that_only_the_table_knows_is_waited_for() {
     place
         .run(&["validate"])
         .expect(0)
-        .says("`conflict_key` is not said");
+        .says("`conflict_key` is missing");
 }
 
 #[test]

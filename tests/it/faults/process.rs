@@ -201,7 +201,7 @@ fn row_57_a_full_file_system_under_the_spool_is_exit_6() {
     std::fs::create_dir_all(place.state()).unwrap();
     let mount = place.state().display().to_string();
     let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=400k", "tmpfs", &mount])
+        .args(["-t", "tmpfs", "-o", "size=400k,mode=0700", "tmpfs", &mount])
         .stderr(std::process::Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
@@ -263,7 +263,13 @@ fn row_59_a_stdout_that_is_full_or_closed_changes_nothing() {
 fn row_60_a_torn_or_flipped_spool_file_is_quarantined_and_reported() {
     let cluster = Cluster::new(&[], &[]);
     let database = cluster.database();
-    let api = Server::new().records(texts(400)).start();
+    // So large that they fill several files.
+    let note = "x".repeat(40_000);
+    let more = format!("{{\"note\":\"{note}\",");
+    let texts = texts(400).into_iter();
+    let api = Server::new()
+        .records(texts.map(|text| text.replacen('{', &more, 1)))
+        .start();
     let place = place(&api, &database);
     place.edit("mappings.yaml", "batch_size: 5000 ", "batch_size: 100 ");
     cluster.stop("fast");

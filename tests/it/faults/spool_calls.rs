@@ -20,6 +20,14 @@ const CALLS: [&str; 7] = [
 ];
 const RECORDS: u32 = 60;
 
+/// Records so large that they fill more than one file of the spool.
+fn large_texts() -> Vec<String> {
+    let note = "x".repeat(100_000);
+    let more = format!("{{\"note\":\"{note}\",");
+    let texts = texts(RECORDS).into_iter();
+    texts.map(|text| text.replacen('{', &more, 1)).collect()
+}
+
 fn strace() -> Option<PathBuf> {
     let found = std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|folder| folder.join("strace"))
@@ -124,7 +132,7 @@ fn row_55_killed_at_each_system_call_of_the_spool_nothing_is_lost_and_no_help_is
     } else {
         5
     };
-    let api = Server::new().records(texts(RECORDS)).page_size(20).start();
+    let api = Server::new().records(large_texts()).page_size(20).start();
     let (mut kills, mut torn) = (0, 0);
     for replaying in [false, true] {
         let prepare = || {
@@ -191,7 +199,7 @@ fn a_batch_is_synced_then_renamed_then_its_folder_synced_before_it_counts() {
         );
         return;
     };
-    let api = Server::new().records(texts(RECORDS)).page_size(20).start();
+    let api = Server::new().records(large_texts()).page_size(20).start();
     let database = Database::new();
     let (place, closed) = setting(api.url(), &database);
     let place = place.env("DB_PORT", closed);
@@ -237,9 +245,9 @@ fn row_57_no_space_and_an_input_output_error_at_each_call_of_the_spool_are_exit_
         crate::support::not_run("row 57 at each system call, needs strace and the right to trace");
         return;
     };
-    let api = Server::new().records(texts(RECORDS)).page_size(20).start();
-    // The first fsync is the proof at the start that the state directory can be written.
-    for (call, first) in [("fsync", 2), ("rename", 1)] {
+    let api = Server::new().records(large_texts()).page_size(20).start();
+    // The first ones make the three new folders durable, and prove that the state directory can be written.
+    for (call, first) in [("fsync", 5), ("rename", 1)] {
         for (error, shown) in [("ENOSPC", "No space left"), ("EIO", "Input/output error")] {
             let database = Database::new();
             let (place, closed) = setting(api.url(), &database);

@@ -161,6 +161,25 @@ fn a_whole_run_and_shards_of_another_number_wait_their_turn() {
         .says("such as 1/4");
 }
 
+/// Both see each other's lease: one of them goes on.
+#[test]
+fn of_a_whole_run_and_a_shard_that_begin_together_one_goes_on() {
+    let source = Source::new(50);
+    let api = source.serve(Style::Page, |_, _| {}).start();
+    let database = Database::new();
+    let hosts = hosts(&api, &database);
+    hosts[0].run(&["sync"]).expect(0);
+    for round in 0..12 {
+        let children = [
+            hosts[0].start(&["sync"]),
+            hosts[1].start(&["sync", "--shard", "1/2"]),
+        ];
+        let codes = children.map(|child| finish(child).code);
+        assert!(codes.contains(&0), "round {round}: {codes:?}");
+        assert!(codes.iter().all(|code| [0, 75].contains(code)), "{codes:?}");
+    }
+}
+
 #[test]
 fn records_without_a_key_are_in_one_ledger() {
     let records: Vec<String> = (0..100)

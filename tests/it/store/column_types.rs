@@ -4,6 +4,7 @@
 mod keys;
 
 use datasync::config::plan::{Kind, Mapping};
+use datasync::model::clock::Micros;
 use datasync::model::record::{Cell, FieldError, Validation};
 use datasync::store::{self, Batch, BatchOutcome, Connection, NewRow};
 use std::sync::Arc;
@@ -263,8 +264,8 @@ fn push(batch: &mut Batch, key: &str, value: &Cell<'_>, at: i64) -> Result<(), V
         cells: &[Cell::Text(key.into()), value.clone()],
         validation: Validation::Valid,
         flagged: false,
-        version: at,
-        requested_at: at,
+        version: Some(Micros(at)),
+        requested_at: Micros(at),
         sequence: 0,
     })
 }
@@ -420,8 +421,8 @@ fn every_field_that_does_not_fit_is_named() {
             cells: &[text("a"), decimal("0.5"), text("ab")],
             validation: Validation::Valid,
             flagged: false,
-            version: T0,
-            requested_at: T0,
+            version: Some(Micros(T0)),
+            requested_at: Micros(T0),
             sequence: 0,
         })
         .unwrap_err();

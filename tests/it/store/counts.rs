@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datasync::config::plan::{Field, Kind};
+use datasync::model::clock::Micros;
 use datasync::model::record::{Cell, Validation};
 use datasync::store::NewRow;
 
@@ -130,8 +131,8 @@ fn a_mapped_version_is_content_and_guards() {
                 cells: &cells,
                 validation: Validation::Warning,
                 flagged: true,
-                version,
-                requested_at: at,
+                version: Some(Micros(version)),
+                requested_at: Micros(at),
                 sequence: 0,
             })
             .unwrap();

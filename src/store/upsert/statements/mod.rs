@@ -108,7 +108,14 @@ impl Statements {
             content
                 .iter()
                 .map(|i| {
-                    if layout.columns[*i].compare_as_text {
+                    if *i == version {
+                        // A record without a version says nothing about it.
+                        format!(
+                            "({new} IS NOT NULL AND {} IS DISTINCT FROM {new})",
+                            old(*i),
+                            new = new(*i)
+                        )
+                    } else if layout.columns[*i].compare_as_text {
                         format!(
                             "{}::text COLLATE \"C\" IS DISTINCT FROM {}::text COLLATE \"C\"",
                             old(*i),
@@ -125,9 +132,15 @@ impl Statements {
         let version_name = &names[version];
         let set = (0..width)
             .filter(|i| *i != layout.key)
-            .map(|i| names[i].clone())
-            .chain(["sync_id", "updated_at"].map(quote))
-            .map(|name| format!("{name} = EXCLUDED.{name}"))
+            .map(|i| {
+                let name = &names[i];
+                if i == version {
+                    format!("{name} = coalesce(EXCLUDED.{name}, t.{name})")
+                } else {
+                    format!("{name} = EXCLUDED.{name}")
+                }
+            })
+            .chain(["sync_id", "updated_at"].map(|name| format!("{0} = EXCLUDED.{0}", quote(name))))
             .collect::<Vec<_>>()
             .join(", ");
         let written = format!("({}, \"sync_id\", \"updated_at\")", names.join(", "));
@@ -148,7 +161,7 @@ impl Statements {
         };
         let conflict = format!(
             "ON CONFLICT ({key_column}) DO UPDATE SET {set} \
-             WHERE (t.{version_name} IS NULL OR t.{version_name} <= EXCLUDED.{version_name}) AND ({}) \
+             WHERE (t.{version_name} > EXCLUDED.{version_name}) IS NOT TRUE AND ({}) \
              RETURNING {returning}",
             differs(&stored, &|i| format!("EXCLUDED.{}", names[i]))
         );
@@ -286,7 +299,7 @@ impl Statements {
         let skipped = format!(
             "WITH {known}judged AS (SELECT u.o, t.{key_column} IS NOT NULL AS stored, t.\"sync_id\" = ${}::uuid AS own \
              FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-             WHERE t.{key_column} IS NULL OR ((t.{version_name} IS NULL OR t.{version_name} <= {}) AND ({}))) \
+             WHERE t.{key_column} IS NULL OR ((t.{version_name} > {}) IS NOT TRUE AND ({}))) \
              SELECT o, stored FROM judged ORDER BY own IS TRUE, stored, o LIMIT ${}::bigint",
             width + 1,
             cast[layout.key],

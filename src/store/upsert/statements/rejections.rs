@@ -76,11 +76,19 @@ impl RejectionStatements {
         );
         // Of a list of keys PostgreSQL before 17 may make a filter, and read all rejections of the target. So the rows are
         // looked up one by one, and coalesce leaves no index to find them by otherwise.
+        //
+        // A source may send a record twice in every run, first unfit and then fit: of rejections that are alike in all but
+        // their times only the last one that was settled stays.
         let resolve = format!(
-            "UPDATE {rejections} AS r SET resolved_at = $4, resolved_by = $2 WHERE r.ctid = ANY(ARRAY(\
+            "WITH settled AS MATERIALIZED (UPDATE {rejections} AS r SET resolved_at = $4, resolved_by = $2 WHERE r.ctid = ANY(ARRAY(\
              SELECT o.ctid FROM unnest($3::text[]) AS u(key) CROSS JOIN LATERAL (SELECT r.ctid FROM {rejections} r \
              WHERE r.target = $1 AND r.resolved_at IS NULL AND r.key = u.key COLLATE \"C\" LIMIT 1) o)) \
-             AND coalesce(r.resolved_at, 'infinity') = 'infinity' AND r.last_seen <= $4"
+             AND coalesce(r.resolved_at, 'infinity') = 'infinity' AND r.last_seen <= $4 RETURNING r.key, r.digest, r.id), \
+             repeated AS (DELETE FROM {rejections} AS r WHERE r.ctid = ANY(ARRAY(\
+             SELECT o.ctid FROM settled s CROSS JOIN LATERAL (SELECT r.ctid FROM {rejections} r \
+             WHERE r.target = $1 AND r.key = s.key AND r.id <> s.id AND r.digest = s.digest \
+             AND coalesce(r.resolved_at, 'infinity') <= $4 LIMIT 10) o))) \
+             SELECT FROM settled"
         );
         Self {
             walk,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datasync::config::plan::Kind;
+use datasync::model::clock::Micros;
 use datasync::model::record::{Cell, Validation};
 use datasync::store::NewRow;
 
@@ -69,8 +70,8 @@ fn keys_of_any_type_are_known_again_without_being_sent() {
                         cells: &[cell, text("x")],
                         validation: Validation::Valid,
                         flagged: false,
-                        version: at,
-                        requested_at: at,
+                        version: Some(Micros(at)),
+                        requested_at: Micros(at),
                         sequence: 0,
                     })
                     .unwrap();
@@ -113,8 +114,8 @@ fn keys_that_are_one_number_are_one_row_however_they_are_spelled() {
                 cells: &[text(key), text(key)],
                 validation: Validation::Valid,
                 flagged: false,
-                version: T0,
-                requested_at: T0,
+                version: Some(Micros(T0)),
+                requested_at: Micros(T0),
                 sequence: sequence as u64,
             })
             .unwrap();

@@ -1,0 +1,67 @@
+//! Which data is newer, where the source says so, and where it says nothing.
+
+use serde_json::Value;
+
+use crate::support::Workplace;
+use crate::support::http::Server;
+use crate::support::postgres::Database;
+
+/// A source of one record.
+fn run(database: &Database, name: &str, version: &str) -> (i32, Value) {
+    let record = format!(
+        r#"{{"external_id":"V-1","full_name":"{name}","contact_email":"v@example.com","quality_score":90,"record_type":"lead","updated_date":{version}}}"#
+    );
+    let api = Server::new().records([record]).start();
+    let place = Workplace::connected(api.url(), database);
+    place.edit("mappings.yaml", "# updated_date:", "updated_date:");
+    place.edit("mappings.yaml", "# version_field:", "version_field:");
+    place.edit(
+        "mappings.yaml",
+        "rejection_rate: 20%",
+        "rejection_rate: 100%",
+    );
+    let (finished, report) = place.sync(&[]);
+    (finished.code, report["ledger"].clone())
+}
+
+#[track_caller]
+fn expect(database: &Database, name: &str, version: &str, outcome: &str) {
+    let (code, ledger) = run(database, name, version);
+    assert_eq!(code, 0, "{ledger}");
+    assert_eq!(ledger[outcome], 1, "{name} {version}: {ledger}");
+}
+
+fn stored(database: &Database) -> String {
+    database.one(
+        "SELECT customer_name || ' ' || coalesce(to_char(source_version AT TIME ZONE 'UTC', 'YYYY'), 'none') FROM customers",
+    )
+}
+
+#[test]
+fn a_record_without_a_version_is_compared_by_its_content_and_never_takes_the_time_of_its_request() {
+    let database = Database::new();
+    expect(&database, "Ann", "null", "inserted");
+    assert_eq!(stored(&database), "Ann none");
+    expect(&database, "Ann", "null", "unchanged");
+    expect(&database, "Bo", "null", "updated");
+    expect(&database, "Bo", "\"2020-01-01T00:00:00Z\"", "updated");
+    assert_eq!(stored(&database), "Bo 2020");
+    // Without a version nothing says that it is older; what is known of the version stays.
+    expect(&database, "Bo", "null", "unchanged");
+    expect(&database, "Cy", "null", "updated");
+    assert_eq!(stored(&database), "Cy 2020");
+    expect(&database, "Di", "\"2019-01-01T00:00:00Z\"", "superseded");
+    expect(&database, "Di", "\"2020-01-01T00:00:00Z\"", "updated");
+    assert_eq!(stored(&database), "Di 2020");
+}
+
+#[test]
+fn a_version_far_in_the_future_is_a_field_error_and_does_not_make_a_row_stale_for_good() {
+    let database = Database::new();
+    expect(&database, "Ann", "\"2020-01-01T00:00:00Z\"", "inserted");
+    expect(&database, "Bo", "\"2999-01-01T00:00:00Z\"", "rejected");
+    let message = database.one("SELECT message FROM sync_rejections");
+    assert!(message.contains("a day ahead"), "{message}");
+    expect(&database, "Cy", "\"2021-01-01T00:00:00Z\"", "updated");
+    assert_eq!(stored(&database), "Cy 2021");
+}

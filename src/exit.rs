@@ -33,6 +33,8 @@ pub enum Exit {
     Interrupted,
     /// 143: SIGTERM.
     Terminated,
+    /// 129: SIGHUP.
+    HungUp,
 }
 
 impl From<StopSignal> for Exit {
@@ -40,17 +42,19 @@ impl From<StopSignal> for Exit {
         match signal {
             StopSignal::Interrupt => Self::Interrupted,
             StopSignal::Terminate => Self::Terminated,
+            StopSignal::HangUp => Self::HungUp,
         }
     }
 }
 
 impl Exit {
     /// All of them, the one that explains the damage first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Internal,
         Self::State,
         Self::Interrupted,
         Self::Terminated,
+        Self::HungUp,
         Self::Database,
         Self::Api,
         Self::Threshold,
@@ -71,7 +75,13 @@ impl Exit {
             Self::Busy => 75,
             Self::Interrupted => 130,
             Self::Terminated => 143,
+            Self::HungUp => 129,
         }
+    }
+
+    /// Somebody has asked the run to end.
+    pub const fn is_by_signal(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Terminated | Self::HungUp)
     }
 
     /// Of two that apply, the one that explains the damage: 1, 6, 4, 3, 5, then the others.

@@ -200,6 +200,27 @@ pub struct Ledger {
     pub spooled: u64,
 }
 
+/// All counts on one line.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            fetched,
+            inserted,
+            updated,
+            unchanged,
+            superseded,
+            duplicates,
+            rejected,
+            spooled,
+        } = self;
+        write!(
+            f,
+            "{fetched} fetched, {inserted} inserted, {updated} updated, {unchanged} unchanged, {superseded} superseded, \
+             {duplicates} duplicates, {rejected} rejected, {spooled} spooled"
+        )
+    }
+}
+
 impl Ledger {
     /// Records whose fate is known.
     pub const fn accounted(&self) -> u64 {

@@ -92,6 +92,8 @@ pub struct Limits<'a> {
     pub deadline: Option<Instant>,
     /// Set by a signal: end in order.
     pub stop: &'a AtomicBool,
+    /// Set by a signal: say how far the run is.
+    pub progress_wanted: &'a AtomicBool,
     /// What has been logged of rejected records.
     pub rejections: &'a RejectionLog,
 }

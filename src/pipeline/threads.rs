@@ -227,6 +227,14 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
                 shown.progress.announce(total);
             }
             accountant.seal_if_due();
+            if self
+                .stages
+                .limits
+                .progress_wanted
+                .swap(false, Ordering::Relaxed)
+            {
+                log::warn!("so far {}", accountant.flow.ledger);
+            }
             self.resize(accountant.flow.ledger.accounted());
         }
         if self.broken.is_some() {

@@ -174,7 +174,7 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
     touched.append(&mut others);
     kept.open = touched.iter().filter(|case| case.is_open()).count() as u64;
     // A retry that succeeded closes the others in a moment; who ends a run by a signal is waiting.
-    let asked = matches!(summary.ending.exit, Exit::Interrupted | Exit::Terminated);
+    let asked = summary.ending.exit.is_by_signal();
     if !(asked || summary.retrying && summary.ending.exit == Exit::Success) {
         let limit = Some(summary.limits.keep);
         tell(
@@ -230,7 +230,7 @@ pub fn tell(
 
 /// The faults a case is opened for, the one of the exit code first.
 fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
-    if matches!(summary.ending.exit, Exit::Interrupted | Exit::Terminated) {
+    if summary.ending.exit.is_by_signal() {
         // Somebody meant it.
         return Vec::new();
     }

@@ -242,6 +242,7 @@ impl Run<'_> {
             continue_on_database_failure: plan.on_failure.continue_on_database_failure,
             deadline: self.inputs.deadline,
             stop: &signals.stop,
+            progress_wanted: &signals.progress_wanted,
             rejections: &self.rejections,
         };
         let mut keep = None;

@@ -17,6 +17,7 @@ use crate::model::clock::DatabaseClock;
 use crate::pipeline;
 use crate::spool::Spool;
 use crate::store::{self, Class, Connection, Opening, SchemaError, StoreError};
+use crate::support::open_files;
 use crate::support::signals::Signals;
 
 /// Pauses before the database is asked again at the start.
@@ -72,6 +73,9 @@ impl<'a> Run<'a> {
                 store::rejections::query_of(database, run_id)
             },
         );
+        let connections =
+            u64::from(api.pagination.concurrency) + u64::from(database.max_connections);
+        open_files::provide(connections);
         let mut outcome = Outcome::default();
         let mut session = Session::new();
         session.connect(&inputs, &mut compiled, &mut outcome)?;

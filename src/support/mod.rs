@@ -7,6 +7,7 @@ pub mod detached; // work that can be left behind at a signal
 pub mod digest; // SHA-256 as text
 pub mod histogram; // durations in bounded memory
 pub mod logging; // what goes to stderr
+pub mod open_files; // the limit on open files
 pub mod progress; // the bar on a terminal
 pub mod signals; // being asked to stop: in order, or at once
 pub mod spelling; // the name that somebody probably meant

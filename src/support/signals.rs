@@ -1,10 +1,10 @@
-//! SIGINT and SIGTERM: the first asks the run to end in order, the second ends it at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks the run to end in order, the second ends it at once. SIGUSR1 asks how far it is.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
 /// A signal that asks the run to end.
@@ -14,14 +14,19 @@ pub enum StopSignal {
     Interrupt,
     /// SIGTERM: the scheduler or the system ends the process.
     Terminate,
+    /// SIGHUP: the terminal was closed.
+    HangUp,
 }
 
 impl StopSignal {
+    const ALL: [Self; 3] = [Self::Interrupt, Self::Terminate, Self::HangUp];
+
     /// The number of the signal.
     const fn number(self) -> i32 {
         match self {
             Self::Interrupt => SIGINT,
             Self::Terminate => SIGTERM,
+            Self::HangUp => SIGHUP,
         }
     }
 
@@ -36,6 +41,8 @@ impl StopSignal {
 pub struct Signals {
     /// Set once the run should end.
     pub stop: Arc<AtomicBool>,
+    /// Set by SIGUSR1: somebody wants to know how far the run is.
+    pub progress_wanted: Arc<AtomicBool>,
     which: Arc<AtomicUsize>,
 }
 
@@ -43,8 +50,12 @@ impl Signals {
     /// Listens from now on.
     pub fn listen() -> io::Result<Self> {
         let signals = Self::default();
-        for signal in [StopSignal::Interrupt, StopSignal::Terminate] {
+        for signal in StopSignal::ALL {
             let number = signal.number();
+            if signal == StopSignal::HangUp && is_ignored(SIGHUP) {
+                // Started by nohup: it outlives its terminal.
+                continue;
+            }
             // Order matters: the shutdown looks at the flag before this signal sets it.
             flag::register_conditional_shutdown(
                 number,
@@ -55,6 +66,7 @@ impl Signals {
             let value = usize::try_from(number).unwrap_or_default();
             flag::register_usize(number, Arc::clone(&signals.which), value)?;
         }
+        flag::register(SIGUSR1, Arc::clone(&signals.progress_wanted))?;
         // A file that may not grow is an error of that write, not the death of the run.
         flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
@@ -65,11 +77,20 @@ impl Signals {
         if !self.stop.load(Ordering::Relaxed) {
             return None;
         }
-        let interrupt = usize::try_from(SIGINT).unwrap_or_default();
-        Some(if self.which.load(Ordering::Relaxed) == interrupt {
-            StopSignal::Interrupt
-        } else {
-            StopSignal::Terminate
-        })
+        let number = self.which.load(Ordering::Relaxed);
+        let signal = StopSignal::ALL
+            .into_iter()
+            .find(|signal| usize::try_from(signal.number()) == Ok(number));
+        Some(signal.unwrap_or(StopSignal::Terminate))
     }
+}
+
+/// Was this process started with the signal ignored? No, where the system does not tell.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

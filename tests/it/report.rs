@@ -286,6 +286,7 @@ fn a_page_is_left_when_a_run_is_told_to_stop_or_its_deadline_comes() {
     for (signal, code, told) in [
         (Signal::TERM, 143, "terminated"),
         (Signal::INT, 130, "interrupted"),
+        (Signal::HUP, 129, "the terminal was closed"),
     ] {
         let before = slow.requests().len();
         slow.hold_after(before + 2);

@@ -241,6 +241,7 @@ impl Parts {
                 continue_on_database_failure: true,
                 deadline: None,
                 stop: &stop,
+                progress_wanted: &AtomicBool::new(false),
                 rejections: &rejections,
             },
             keep: keep.map(|spool| Keep {

@@ -130,7 +130,12 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| config(format!("no event loop for HTTP: {error}")))?;
+            .map_err(|error| {
+                let what = format!("no event loop for HTTP: {error}");
+                let hint =
+                    "raise the limits on open files (`ulimit -n`) and processes (`ulimit -u`)";
+                ApiError::new(Kind::Config, what, hint)
+            })?;
         let tls = https(api.base_url.scheme() == "https").map_err(|error| tls::setup(&error))?;
         let http = reqwest::Client::builder()
             .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))

@@ -25,7 +25,7 @@ pub fn end(notifications: &Notifications, exit: Exit, said: &str) {
     let code = exit.code().to_string();
     // Twice, since a ping that is missing wakes somebody.
     let tries: &[Duration] = match exit {
-        Exit::Interrupted | Exit::Terminated => &[IN_HASTE],
+        Exit::Interrupted | Exit::Terminated | Exit::HungUp => &[IN_HASTE],
         _ => &[LIMIT, LIMIT],
     };
     let suffix = (exit != Exit::Success).then_some(code.as_str());

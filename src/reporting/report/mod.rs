@@ -296,5 +296,6 @@ pub const fn meaning(exit: Exit) -> &'static str {
         Exit::Busy => "another run is at work",
         Exit::Interrupted => "interrupted",
         Exit::Terminated => "terminated",
+        Exit::HungUp => "the terminal was closed",
     }
 }

@@ -124,6 +124,7 @@ fn a_run_that_is_asked_to_stop_is_told_alike() {
     for (signal, code) in [
         (rustix::process::Signal::INT, 130),
         (rustix::process::Signal::TERM, 143),
+        (rustix::process::Signal::HUP, 129),
     ] {
         let database = Database::new();
         let slow = Server::new().records(texts(400)).held_after(2).start();

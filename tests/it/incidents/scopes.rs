@@ -74,7 +74,7 @@ fn whoever_reads_of_a_run_reads_which_shard_it_was() {
         .expect(0)
         .says("(full, shard 1/2)");
     let page = std::fs::read_to_string(place.path("run.html")).unwrap();
-    assert!(page.contains("full, shard 1/2") && page.contains("<td>full 1/2</td>"));
+    assert!(page.contains("full, shard 1/2") && page.contains(">full 1/2</td>"));
     let (_, report) = place.sync(&["--shard", "2/2"]);
     assert_eq!(
         (&report["mode"], &report["shard"]),

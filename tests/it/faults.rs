@@ -11,6 +11,7 @@ mod configuration;
 mod database_connection;
 mod database_content;
 mod deadlines;
+mod limits;
 mod pagination;
 mod process;
 mod security;

@@ -80,24 +80,13 @@ impl Accountant<'_> {
         outcome: &BatchOutcome,
         differences: Vec<store::Difference>,
     ) {
+        let ledger = outcome.ledger();
         log::debug!(
-            "batch {}: {} inserted, {} updated, {} unchanged, {} superseded, {} duplicates, {} rejected in {:.3} s",
+            "batch {}: {ledger} in {:.3} s",
             batch.number,
-            outcome.inserted,
-            outcome.updated,
-            outcome.unchanged,
-            outcome.superseded,
-            outcome.duplicates,
-            outcome.rejected,
             outcome.seconds
         );
-        let ledger = &mut self.flow.ledger;
-        ledger.inserted += outcome.inserted;
-        ledger.updated += outcome.updated;
-        ledger.unchanged += outcome.unchanged;
-        ledger.superseded += outcome.superseded;
-        ledger.duplicates += outcome.duplicates;
-        ledger.rejected += outcome.rejected;
+        self.flow.ledger.add(&ledger);
         self.flow.counts.flagged += batch.flagged();
         self.flow.timings.write += outcome.seconds;
         self.flow

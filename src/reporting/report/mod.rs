@@ -116,15 +116,11 @@ pub struct Report {
     /// `1/4`; none for the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
-    #[serde(serialize_with = "ledger")]
     pub ledger: Ledger,
     pub flagged: u64,
     pub replayed: u64,
     /// Of stored rejections that were decided again: part of the ledger.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "some_ledger"
-    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_again: Option<Ledger>,
     pub pages: u64,
     pub api_retries: u64,
@@ -194,29 +190,6 @@ pub struct Example {
     pub payload: Option<String>,
     /// The fields that are wrong, as the source names them.
     pub fields: Vec<String>,
-}
-
-fn ledger<S: serde::Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {
-    use serde::ser::SerializeStruct as _;
-    let mut out = serializer.serialize_struct("Ledger", 8)?;
-    for (name, count) in rows(ledger) {
-        out.serialize_field(name, &count)?;
-    }
-    out.end()
-}
-
-#[expect(
-    clippy::ref_option,
-    reason = "serde hands out a reference to the field"
-)]
-fn some_ledger<S: serde::Serializer>(
-    counts: &Option<Ledger>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match counts {
-        Some(counts) => ledger(counts, serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 /// The counts of a ledger with their names, in the order of the balance.

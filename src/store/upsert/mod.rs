@@ -27,7 +27,7 @@ use super::quote_table;
 use super::schema::Layout;
 use crate::config::plan::Database;
 use crate::model::clock::DatabaseClock;
-use crate::model::record::Message;
+use crate::model::record::{Ledger, Message};
 use isolate::isolate;
 pub(super) use rejections::{clean, seen_again};
 use standing::{Standing, Walk};
@@ -84,6 +84,22 @@ pub struct BatchOutcome {
     pub new_rows: Vec<Difference>,
     /// From BEGIN to the answer of COMMIT.
     pub seconds: f64,
+}
+
+impl BatchOutcome {
+    /// What became of the records of the batch, as the run's ledger counts them. What was fetched is counted elsewhere.
+    pub const fn ledger(&self) -> Ledger {
+        Ledger {
+            fetched: 0,
+            inserted: self.inserted,
+            updated: self.updated,
+            unchanged: self.unchanged,
+            superseded: self.superseded,
+            duplicates: self.duplicates,
+            rejected: self.rejected,
+            spooled: 0,
+        }
+    }
 }
 
 /// A row the database refused.

@@ -57,6 +57,7 @@ ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS version          text;            
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS config_hash      text;              -- of mappings.yaml and the DMN file
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS command          text;              -- as it could be typed: sync --limit 100
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS source           text;              -- address of the API
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS source_key       text;              -- tells sources apart that feed the same table
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS api_retries      bigint NOT NULL DEFAULT 0;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS db_retries       bigint NOT NULL DEFAULT 0;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS fetch_seconds     double precision; -- the stages overlap: they may sum up to more than

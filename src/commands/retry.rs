@@ -15,7 +15,7 @@ use crate::reporting::case::{Case, CheckFound, LocalCaseStore, Side, State, Step
 use crate::reporting::incident;
 use crate::reporting::metrics::Share;
 use crate::reporting::report::Report;
-use crate::run::{self, Purpose, Request, needs_fetch};
+use crate::run::{self, Purpose, Request, needs_fetch, source_key};
 use crate::spool::Spool;
 use crate::store::{self, Connection, StoreError};
 use crate::support::detached;
@@ -85,8 +85,9 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
 
 /// Are there batches in the spool, or messages to the API? Those of a run that was killed wait without a case.
 fn anything_waits(plan: &Plan, connection: Option<&mut Connection>) -> Result<bool> {
-    let spool = Spool::open(&plan.state_dir, plan.spool_max_bytes)
+    let mut spool = Spool::open(&plan.state_dir, plan.spool_max_bytes)
         .map_err(|error| Misconfigured(error.to_string()))?;
+    spool.only_of(&source_key(plan.api()?));
     if !spool.files()?.is_empty() {
         return Ok(true);
     }

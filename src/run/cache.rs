@@ -42,10 +42,10 @@ impl Cache {
     }
 }
 
-/// The file of the cache: each shard has its own.
-pub(super) fn path(state_dir: &Path, shard: Option<Shard>) -> PathBuf {
+/// The file of the cache: each source and shard has its own.
+pub(super) fn path(state_dir: &Path, source_key: &str, shard: Option<Shard>) -> PathBuf {
     state_dir.join(shard.map_or_else(
-        || "known.json".to_owned(),
-        |shard| format!("known-{}.json", shard.file_part()),
+        || format!("known-{source_key}.json"),
+        |shard| format!("known-{source_key}-{}.json", shard.file_part()),
     ))
 }

@@ -44,6 +44,7 @@ use write_back::Delivery;
 
 pub use request::{Purpose, Request};
 pub use retried::needs_fetch;
+pub use watermark::source_key;
 
 /// Differences that a dry run shows.
 const SHOWN_DIFFERENCES: usize = 20;

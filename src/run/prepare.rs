@@ -46,7 +46,7 @@ impl<'a> Run<'a> {
             return Err(Misconfigured(why.to_owned()).into());
         }
         let mut compiled = Compiled::new(plan, api)?;
-        let spool = if request.purpose == Purpose::DryRun {
+        let mut spool = if request.purpose == Purpose::DryRun {
             Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
         } else {
             Spool::open(&plan.state_dir, plan.spool_max_bytes).map_err(|error| {
@@ -64,6 +64,7 @@ impl<'a> Run<'a> {
             deadline: request.deadline.map(|limit| started + limit),
         };
         let source = Source::new(&inputs)?;
+        spool.only_of(&source.key);
         let rejections = pipeline::RejectionLog::new(
             plan.on_failure.rejection_log_level,
             crate::support::logging::wants_everything(),

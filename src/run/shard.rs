@@ -89,28 +89,31 @@ impl Run<'_> {
             let known = self.source.cache.last_complete;
             return Ok((known, known.filter(|_| shard.is_none())));
         };
-        let name = self.inputs.shard_name();
-        let own = store::log::previous_complete(connection, database, name.as_deref())?;
+        let (name, source) = (self.inputs.shard_name(), &self.source);
+        let own =
+            store::log::previous_complete(connection, database, &source.key, name.as_deref())?;
         let own = own.map(|run| run.fetched);
         let whole = match shard {
             None => own,
-            Some(shard) => whole(connection, database, shard)?.map(|(records, _)| records),
+            Some(shard) => {
+                whole(connection, database, &source.key, shard)?.map(|(records, _)| records)
+            }
         };
         Ok((own, whole))
     }
 
     /// Has the whole source been read since then (PostgreSQL's clock), in one run or by all shards?
     pub(super) fn was_read_since(&mut self, moment: Micros) -> Result<bool, StoreError> {
-        let database = self.inputs.database;
+        let (database, source_key) = (self.inputs.database, &self.source.key);
         let Some(connection) = self.session.connection.as_mut() else {
             return Ok(false);
         };
-        if store::log::complete_run_since(connection, database, None, moment)? {
+        if store::log::complete_run_since(connection, database, source_key, None, moment)? {
             return Ok(true);
         }
         Ok(match self.inputs.request.shard {
             None => false,
-            Some(shard) => whole(connection, database, shard)?
+            Some(shard) => whole(connection, database, source_key, shard)?
                 .is_some_and(|(_, started_at)| started_at > moment),
         })
     }
@@ -120,12 +123,15 @@ impl Run<'_> {
 fn whole(
     connection: &mut Connection,
     database: &Database,
+    source_key: &str,
     shard: Shard,
 ) -> Result<Option<(u64, Micros)>, StoreError> {
     let (mut records, mut first) = (0, Micros(i64::MAX));
     for shard in shard.all() {
         let name = shard.to_string();
-        let Some(run) = store::log::previous_complete(connection, database, Some(&name))? else {
+        let Some(run) =
+            store::log::previous_complete(connection, database, source_key, Some(&name))?
+        else {
             return Ok(None);
         };
         records += run.fetched;

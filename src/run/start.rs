@@ -136,6 +136,7 @@ impl Run<'_> {
                 address.set_path(&path);
                 address.to_string()
             }),
+            source_key: Some(self.source.key.clone()),
         }
     }
 

@@ -25,6 +25,8 @@ use crate::support::digest::Digest;
 /// The source: its pages, and what earlier runs have learnt of it.
 #[derive(Debug)]
 pub(super) struct Source {
+    /// See [`source_key`].
+    pub(super) key: String,
     pub(super) pages: Pages,
     pub(super) mark: Mark,
     /// What earlier runs have noted on disk.
@@ -39,6 +41,7 @@ impl Source {
     pub(super) fn new(inputs: &Inputs<'_>) -> anyhow::Result<Self> {
         let mark = Mark::new(inputs.api);
         Ok(Self {
+            key: source_key(inputs.api),
             pages: Pages::new(inputs.api, want(inputs, &mark))?,
             mark,
             cache: Cache::default(),
@@ -92,17 +95,31 @@ impl Mark {
     }
 }
 
+/// Tells a source from others that feed the same table: the host and the path of the API, and the fixed parameters, of which some
+/// may be secret, so that only a hash is shown. A source that moves to another port is the same.
+pub fn source_key(api: &Api) -> String {
+    let host = api.base_url.host_str().unwrap_or_default();
+    let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
+    let parts = [host, api.base_url.path(), &api.fetch.path].into_iter();
+    short_hash(parts.chain(of_params.map(String::as_str)))
+}
+
 /// Another field, parameter or path is another watermark. Fixed parameters may be secret: only their hash is shown.
 fn name(api: &Api) -> Option<String> {
     let incremental = api.incremental.as_ref()?;
     let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
-    let parts = [&api.fetch.path, &incremental.param]
-        .into_iter()
-        .chain(of_params);
+    let host = api.base_url.host_str().unwrap_or_default();
+    let parts = [
+        host,
+        api.base_url.path(),
+        &api.fetch.path,
+        &incremental.param,
+    ]
+    .into_iter();
     Some(format!(
         "watermark {} {}",
         incremental.field.join("."),
-        short_hash(parts.map(String::as_str))
+        short_hash(parts.chain(of_params.map(String::as_str)))
     ))
 }
 
@@ -124,12 +141,13 @@ fn short_hash<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     digest.hex()[..8].to_owned()
 }
 
-/// What the cache calls the database.
-fn cached_of(database: &Database) -> String {
+/// What the cache calls the source and the database.
+fn cached_of(source_key: &str, database: &Database) -> String {
     let Database {
         host, port, name, ..
     } = database;
-    format!("{host}:{port}/{name} {}", store::log::target(database))
+    let target = store::log::target(database);
+    format!("{host}:{port}/{name} {target} {source_key}")
 }
 
 impl Run<'_> {
@@ -142,8 +160,8 @@ impl Run<'_> {
             request,
             ..
         } = self.inputs;
-        let path = cache::path(&plan.state_dir, request.shard);
-        self.source.cache = Cache::load(&path, &cached_of(database));
+        let path = cache::path(&plan.state_dir, &self.source.key, request.shard);
+        self.source.cache = Cache::load(&path, &cached_of(&self.source.key, database));
         self.recall_next_pages();
         let (Some(name), Some(incremental)) = (self.source.mark.name.clone(), &api.incremental)
         else {
@@ -316,7 +334,7 @@ impl Run<'_> {
             return;
         }
         let Inputs { plan, request, .. } = self.inputs;
-        let path = cache::path(&plan.state_dir, request.shard);
+        let path = cache::path(&plan.state_dir, &self.source.key, request.shard);
         let source = &self.source;
         let mut known = source.cache.clone();
         if source.mark.certain {

@@ -113,8 +113,10 @@ impl Spool {
     }
 
     fn begin(&self, header: &Header) -> io::Result<Draft> {
+        let source = self.source_key.as_ref();
+        let source = source.map_or_else(String::new, |key| format!("@{key}"));
         let name = format!(
-            "{:020}-{}-{:08}.spool",
+            "{:020}-{}-{:08}{source}.spool",
             header.created.0, header.run_id, header.batch
         );
         let (temporary, file) = self.temporary(&name)?;

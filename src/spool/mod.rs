@@ -71,6 +71,8 @@ pub struct Spool {
     /// Bytes of all waiting files, those of earlier runs included.
     bytes: u64,
     draft: Option<Draft>,
+    /// Where several sources feed a table, each replays its own files by its own mapping.
+    source_key: Option<String>,
 }
 
 /// A complete file that waits to be replayed. It stays locked while this value lives, so no other process replays it.
@@ -106,6 +108,7 @@ impl Spool {
             max_bytes,
             bytes: 0,
             draft: None,
+            source_key: None,
         }
     }
 
@@ -188,9 +191,18 @@ impl Spool {
         ))
     }
 
-    /// Files that wait, oldest first.
+    /// From now on only the files of this source are seen, and new ones are marked as its own.
+    pub fn only_of(&mut self, source_key: &str) {
+        self.source_key = Some(source_key.to_owned());
+    }
+
+    /// Files that wait, oldest first. One that names no source is anybody's.
     pub fn files(&self) -> Result<Vec<PathBuf>, SpoolError> {
-        self.named("spool")
+        let mut files = self.named("spool")?;
+        if let Some(own) = &self.source_key {
+            files.retain(|path| source_of(path).is_none_or(|key| key == own));
+        }
+        Ok(files)
     }
 
     fn named(&self, extension: &str) -> Result<Vec<PathBuf>, SpoolError> {
@@ -279,6 +291,12 @@ impl Spool {
         self.bytes = self.bytes.saturating_sub(waiting.bytes);
         Ok(())
     }
+}
+
+/// The source that the name of a file names, behind an @.
+fn source_of(path: &Path) -> Option<&str> {
+    let (_, key) = path.file_stem()?.to_str()?.rsplit_once('@')?;
+    Some(key)
 }
 
 /// Refuses a state directory that somebody else could put files into: they would be replayed as ours.

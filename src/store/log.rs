@@ -37,6 +37,9 @@ pub struct RunHeader {
     /// Address of the API.
     #[serde(default)]
     pub source: Option<String>,
+    /// Tells it from other sources that feed the same table.
+    #[serde(default)]
+    pub source_key: Option<String>,
 }
 
 /// What is known of it when it ends.
@@ -100,13 +103,13 @@ pub fn read_clock(conn: &mut Connection) -> Result<DatabaseClock, StoreError> {
 pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO {} (sync_id, status, started_at, target, mode, shard, host, os_user, process_id, version, \
-         config_hash, watermark_before, command, source) \
-         SELECT $1, 'RUNNING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM (SELECT {UNFLUSHED}) AS unflushed \
+         config_hash, watermark_before, command, source, source_key) \
+         SELECT $1, 'RUNNING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM (SELECT {UNFLUSHED}) AS unflushed \
          ON CONFLICT (sync_id) DO NOTHING",
         quote_table(&db.log_schema, &db.log_table)
     );
     let process = i64::from(run.process_id);
-    let params: [Param<'_>; 13] = [
+    let params: [Param<'_>; 14] = [
         (&run.run_id, Type::UUID),
         (&run.started_at, Type::TIMESTAMPTZ),
         (&target(db), Type::TEXT),
@@ -120,6 +123,7 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
         (&run.watermark_before, Type::TEXT),
         (&run.command, Type::TEXT),
         (&run.source, Type::TEXT),
+        (&run.source_key, Type::TEXT),
     ];
     // A crash of the server that forgets it ends the run as well, and the end makes the row where it is missing.
     conn.execute("starting the run's log row", &sql, &params)
@@ -207,22 +211,28 @@ pub fn abandon(
     )
 }
 
-/// The last complete full run of the same shard that had everything stored: what the brakes compare with.
+/// The last complete full run of the same source and shard that had everything stored: what the brakes compare with.
 pub fn previous_complete(
     conn: &mut Connection,
     db: &Database,
+    source_key: &str,
     shard: Option<&str>,
 ) -> Result<Option<PreviousRun>, StoreError> {
     const WHAT: &str = "reading the last complete run";
     let sql = format!(
         "SELECT records_processed::bigint, started_at::timestamptz, sync_id FROM {} WHERE target = $1 AND shard IS NOT DISTINCT FROM $2 \
+         AND (source_key IS NULL OR source_key = $3) \
          AND complete AND mode = 'full' AND status = 'SUCCESS' ORDER BY started_at DESC, id DESC LIMIT 1",
         quote_table(&db.log_schema, &db.log_table)
     );
     let rows = conn.query(
         WHAT,
         &sql,
-        &[(&target(db), Type::TEXT), (&shard, Type::TEXT)],
+        &[
+            (&target(db), Type::TEXT),
+            (&shard, Type::TEXT),
+            (&source_key, Type::TEXT),
+        ],
     )?;
     let Some(row) = rows.first() else {
         return Ok(None);
@@ -240,10 +250,11 @@ pub fn previous_complete(
 pub fn complete_run_since(
     conn: &mut Connection,
     db: &Database,
+    source_key: &str,
     shard: Option<&str>,
     moment: Micros,
 ) -> Result<bool, StoreError> {
-    Ok(previous_complete(conn, db, shard)?.is_some_and(|run| run.started_at > moment))
+    Ok(previous_complete(conn, db, source_key, shard)?.is_some_and(|run| run.started_at > moment))
 }
 
 /// Deletes what has outlived the retention: batch log, closed rejections, old runs and closed cases. Returns the number of

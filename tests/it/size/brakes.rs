@@ -148,3 +148,47 @@ fn shards_are_compared_with_themselves_and_an_announced_total_with_their_sum() {
         .says("the source has no records");
     place.sync(&["--shard", "2/2", "--accept-drop"]).0.expect(0);
 }
+
+/// Row 85: two sources feed one table, from the same machine. What one has come to says nothing of the other.
+#[test]
+fn row_85_two_sources_of_one_table_have_their_own_spool_baseline_and_replay() {
+    let cluster = Cluster::new(&[], &[]);
+    let database = cluster.database();
+    let serve = |path: &str, first: u32, count: u32| {
+        let texts = (first..first + count).map(|i| text(i, 90));
+        Server::new().path(path).records(texts).start()
+    };
+    let (large, small) = (
+        serve("/api/v1/data", 0, 400),
+        serve("/api/v1/leads", 10_000, 40),
+    );
+    let place = Workplace::connected(large.url(), &database);
+    let leads = std::fs::read_to_string(place.path("mappings.yaml"))
+        .unwrap()
+        .replace("path: /api/v1/data\n", "path: /api/v1/leads\n");
+    place.write("leads.yaml", &leads);
+    place.run(&["sync"]).expect(0);
+    let place = place.with_api(small.url());
+    // A tenth of what the other source has is no drop.
+    let of_leads = ["sync", "--mappings", "leads.yaml"];
+    place.run(&of_leads).expect(0);
+    assert_eq!(rows(&database), "440");
+
+    // New leads come while the database is away; then the other source has a complete run.
+    let more = serve("/api/v1/leads", 20_000, 60);
+    let place = place.with_api(more.url());
+    cluster.stop("fast");
+    place.run(&of_leads).expect(4);
+    cluster.start();
+    let place = place.with_api(large.url());
+    let (finished, report) = place.sync(&[]);
+    finished.expect(0);
+    assert_eq!(report["replayed"], 0, "{report}");
+    assert_eq!(rows(&database), "440");
+    // What waits is replayed by its own mapping, and is not superseded by the other source.
+    let place = place.with_api(more.url());
+    let finished = place.run(&["sync", "--mappings", "leads.yaml", "--output", "json"]);
+    finished.expect(0);
+    assert_eq!(finished.json()["replayed"], 60, "{finished}");
+    assert_eq!(rows(&database), "500");
+}

@@ -33,6 +33,7 @@ fn the_run_log_the_watermark_and_the_retention() {
         watermark_before: None,
         command: Some("sync".to_owned()),
         source: None,
+        source_key: Some("source".to_owned()),
     };
     let (killed, good) = (header(T0), header(T0 + SECOND));
     log::start(&mut conn, &db, &killed).unwrap();
@@ -62,10 +63,13 @@ fn the_run_log_the_watermark_and_the_retention() {
         db_retries: 0,
         stage_seconds: [0.1, 0.2, 0.3, 0.4],
     };
-    assert_eq!(log::previous_complete(&mut conn, &db, None).unwrap(), None);
+    assert_eq!(
+        log::previous_complete(&mut conn, &db, "source", None).unwrap(),
+        None
+    );
     log::start(&mut conn, &db, &good).unwrap();
     log::finish(&mut conn, &db, &good, &end).unwrap();
-    let previous = log::previous_complete(&mut conn, &db, None)
+    let previous = log::previous_complete(&mut conn, &db, "source", None)
         .unwrap()
         .unwrap();
     assert_eq!(
@@ -73,10 +77,10 @@ fn the_run_log_the_watermark_and_the_retention() {
         (10, Micros(T0 + SECOND))
     );
     assert_eq!(previous.run_id, good.run_id);
-    assert!(log::complete_run_since(&mut conn, &db, None, Micros(T0)).unwrap());
-    assert!(!log::complete_run_since(&mut conn, &db, None, Micros(T0 + SECOND)).unwrap());
+    assert!(log::complete_run_since(&mut conn, &db, "source", None, Micros(T0)).unwrap());
+    assert!(!log::complete_run_since(&mut conn, &db, "source", None, Micros(T0 + SECOND)).unwrap());
     assert_eq!(
-        log::previous_complete(&mut conn, &db, Some("1/2")).unwrap(),
+        log::previous_complete(&mut conn, &db, "source", Some("1/2")).unwrap(),
         None
     );
     assert_eq!(

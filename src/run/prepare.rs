@@ -11,9 +11,9 @@ use super::request::{Inputs, Purpose, Request};
 use super::rules::Compiled;
 use super::session::{Session, open};
 use super::watermark::Source;
-use crate::config::plan::Plan;
+use crate::config::plan::{Mapping, Plan};
 use crate::exit::Misconfigured;
-use crate::model::clock::DatabaseClock;
+use crate::model::clock::{DatabaseClock, Micros};
 use crate::pipeline;
 use crate::spool::Spool;
 use crate::store::{self, Class, Connection, Opening, SchemaError, StoreError};
@@ -95,6 +95,34 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Since when the version field has been mapped; noted by the first run that has it. None: none is mapped.
+fn versions_since(
+    connection: &mut Connection,
+    inputs: &Inputs<'_>,
+    mapping: &Mapping,
+    now: Micros,
+) -> Result<Option<Micros>, StoreError> {
+    let Some(field) = mapping.version.and_then(|index| mapping.fields.get(index)) else {
+        return Ok(None);
+    };
+    let name = format!("version_field {}", field.name);
+    let stored = store::state::read(connection, inputs.database, &name)?;
+    let known = stored.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    if let Some(known) = known {
+        return Ok(Some(Micros(known.as_microsecond())));
+    }
+    if !inputs.is_dry() {
+        store::state::put(
+            connection,
+            inputs.database,
+            &name,
+            &now.to_string(),
+            inputs.id,
+        )?;
+    }
+    Ok(Some(now))
+}
+
 /// Opens a connection, and tries again for a moment: a server that is just starting, or out of slots, deserves it.
 fn open_patiently(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), StoreError> {
     let mut opened = open(inputs);
@@ -136,7 +164,13 @@ impl Session {
         let looked = store::settled(&mut connection, database, &inputs.plan.mapping)
             .map_err(SchemaError::from)
             .and_then(|mapping| {
-                let layout = store::inspect(&mut connection, database, &mapping)?;
+                let mut layout = store::inspect(&mut connection, database, &mapping)?;
+                layout.set_versions_since(versions_since(
+                    &mut connection,
+                    inputs,
+                    &mapping,
+                    began_at,
+                )?);
                 Ok((layout, mapping))
             });
         match looked {

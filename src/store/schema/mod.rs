@@ -18,6 +18,7 @@ use super::error::StoreError;
 use super::upsert::{single, text};
 use super::{quote, quote_table};
 use crate::config::plan::{Database, Kind, Mapping};
+use crate::model::clock::Micros;
 
 use key::key_problem;
 use misfit::{misfit, missing_column, missing_kept, missing_log_columns, missing_tables, narrow};
@@ -36,6 +37,8 @@ pub struct Layout {
     pub(crate) key: usize,
     /// The version is mapped from the source, hence part of a row's content.
     pub(crate) version_is_content: bool,
+    /// Rows that were written before this moment hold the time of a request instead of a version.
+    pub(crate) versions_since: Option<Micros>,
     /// `schema.table`, as rejections and the log name it.
     pub(crate) target: String,
     /// No row yet.
@@ -117,6 +120,11 @@ impl LayoutColumn {
 }
 
 impl Layout {
+    /// The version has been mapped since then.
+    pub const fn set_versions_since(&mut self, moment: Option<Micros>) {
+        self.versions_since = moment;
+    }
+
     /// Longest text of a column in characters, where its type bounds it.
     pub fn max_characters(&self, column: &str) -> Option<usize> {
         self.columns
@@ -383,6 +391,7 @@ pub fn inspect(
         columns,
         key: wanted.key,
         version_is_content: mapping.version.is_some(),
+        versions_since: None,
         target: shown,
         empty,
         distributed: citus::manages(conn, &table)?,

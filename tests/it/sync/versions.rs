@@ -6,15 +6,21 @@ use crate::support::Workplace;
 use crate::support::http::Server;
 use crate::support::postgres::Database;
 
-/// A source of one record.
+/// A source of one record, whose version is mapped.
 fn run(database: &Database, name: &str, version: &str) -> (i32, Value) {
+    run_with(database, name, version, true)
+}
+
+fn run_with(database: &Database, name: &str, version: &str, is_mapped: bool) -> (i32, Value) {
     let record = format!(
         r#"{{"external_id":"V-1","full_name":"{name}","contact_email":"v@example.com","quality_score":90,"record_type":"lead","updated_date":{version}}}"#
     );
     let api = Server::new().records([record]).start();
     let place = Workplace::connected(api.url(), database);
     place.edit("mappings.yaml", "# updated_date:", "updated_date:");
-    place.edit("mappings.yaml", "# version_field:", "version_field:");
+    if is_mapped {
+        place.edit("mappings.yaml", "# version_field:", "version_field:");
+    }
     place.edit(
         "mappings.yaml",
         "rejection_rate: 20%",
@@ -64,4 +70,23 @@ fn a_version_far_in_the_future_is_a_field_error_and_does_not_make_a_row_stale_fo
     assert!(message.contains("a day ahead"), "{message}");
     expect(&database, "Cy", "\"2021-01-01T00:00:00Z\"", "updated");
     assert_eq!(stored(&database), "Cy 2021");
+}
+
+/// The rows hold times of requests, which are later than any version of the source.
+#[test]
+fn a_version_that_is_mapped_later_is_not_compared_with_the_times_of_requests() {
+    let database = Database::new();
+    let (code, ledger) = run_with(&database, "Ann", "\"2020-01-01T00:00:00Z\"", false);
+    assert_eq!(
+        (code, &ledger["inserted"]),
+        (0, &Value::from(1)),
+        "{ledger}"
+    );
+    expect(&database, "Bo", "\"2020-01-01T00:00:00Z\"", "updated");
+    assert_eq!(stored(&database), "Bo 2020");
+    expect(&database, "Bo", "\"2020-01-01T00:00:00Z\"", "unchanged");
+    // From then on the guard holds.
+    expect(&database, "Cy", "\"2019-01-01T00:00:00Z\"", "superseded");
+    expect(&database, "Di", "\"2021-01-01T00:00:00Z\"", "updated");
+    assert_eq!(stored(&database), "Di 2021");
 }

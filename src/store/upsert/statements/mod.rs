@@ -130,6 +130,11 @@ impl Statements {
         };
         let stored = |i: usize| format!("t.{}", names[i]);
         let version_name = &names[version];
+        // What was stored before the version was mapped is the time of a request, and is compared with no version.
+        let since = layout.versions_since.map_or_else(String::new, |since| {
+            format!(" AND t.\"updated_at\" >= '{since}'::timestamptz")
+        });
+        let newer = |version: &str| format!("(t.{version_name} > {version}{since})");
         let set = (0..width)
             .filter(|i| *i != layout.key)
             .map(|i| {
@@ -161,8 +166,9 @@ impl Statements {
         };
         let conflict = format!(
             "ON CONFLICT ({key_column}) DO UPDATE SET {set} \
-             WHERE (t.{version_name} > EXCLUDED.{version_name}) IS NOT TRUE AND ({}) \
+             WHERE {} IS NOT TRUE AND ({}) \
              RETURNING {returning}",
+            newer(&format!("EXCLUDED.{version_name}")),
             differs(&stored, &|i| format!("EXCLUDED.{}", names[i]))
         );
         let (run, now) = (width + 1, width + 2);
@@ -179,9 +185,9 @@ impl Statements {
         let (known, known_rows) = known_rows(&table, layout, &names);
         // Rows that stay as they are go no further than the comparison.
         let differing = format!(
-            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late \
+            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, {newer} AS late \
              FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-             WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+             WHERE t.{key_column} IS NULL OR {newer} OR {}), \
              written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
              SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
              (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
@@ -189,7 +195,7 @@ impl Statements {
             cast[layout.key],
             differs(&stored, &|i| cast[i].clone()),
             input.join(", "),
-            v = cast[version],
+            newer = newer(&cast[version]),
         );
         // Without system columns a row is new if it was not found before.
         let (is_new, fresh) = if layout.has_system_columns {
@@ -204,9 +210,9 @@ impl Statements {
             differing
         } else {
             format!(
-                "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, t.{version_name} > {v} AS late, {is_new} AS is_new \
+                "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, {newer} AS late, {is_new} AS is_new \
                  FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-                 WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+                 WHERE t.{key_column} IS NULL OR {newer} OR {}), \
                  written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}), \
                  told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
                  (SELECT c{} AS k, 1 AS o, late, is_new, NULL::boolean AS fresh FROM moved \
@@ -217,15 +223,16 @@ impl Statements {
                 differs(&stored, &|i| cast[i].clone()),
                 input.join(", "),
                 layout.key,
-                v = cast[version],
+                newer = newer(&cast[version]),
             )
         };
         let judged = format!(
             "{known}input AS MATERIALIZED (SELECT {} FROM {unnest}), \
              judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
-             WHEN t.{version_name} > s.c{version} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
+             WHEN {} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
              FROM input s LEFT JOIN {known_rows} t ON t.{key_column} {equals} s.c{})",
             as_input,
+            newer(&format!("s.c{version}")),
             differs(&stored, &|i| format!("s.c{i}")),
             layout.key
         );
@@ -270,9 +277,9 @@ impl Statements {
             String::new()
         };
         let owing = format!(
-            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, t.{version_name} > {v} AS late, {is_new} AS is_new \
+            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, {newer} AS late, {is_new} AS is_new \
              FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-             WHERE t.{key_column} IS NULL OR t.{version_name} > {v} OR {}), \
+             WHERE t.{key_column} IS NULL OR {newer} OR {}), \
              written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}{by_key}), \
              told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
              (SELECT c{} AS k, o, late, is_new, NULL::boolean AS fresh FROM moved \
@@ -284,13 +291,13 @@ impl Statements {
             differs(&stored, &|i| cast[i].clone()),
             input.join(", "),
             layout.key,
-            v = cast[version],
+            newer = newer(&cast[version]),
         );
         let fates = format!(
-            "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key_column} IS NULL THEN 0 WHEN t.{version_name} > {} THEN 3 \
+            "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key_column} IS NULL THEN 0 WHEN {} THEN 3 \
              WHEN {} THEN 1 ELSE 2 END AS fate FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {}) \
              SELECT o FROM judged WHERE fate = ANY(${}::int[]) ORDER BY o LIMIT ${}::bigint",
-            cast[version],
+            newer(&cast[version]),
             differs(&stored, &|i| cast[i].clone()),
             cast[layout.key],
             width + 1,
@@ -299,11 +306,11 @@ impl Statements {
         let skipped = format!(
             "WITH {known}judged AS (SELECT u.o, t.{key_column} IS NOT NULL AS stored, t.\"sync_id\" = ${}::uuid AS own \
              FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-             WHERE t.{key_column} IS NULL OR ((t.{version_name} > {}) IS NOT TRUE AND ({}))) \
+             WHERE t.{key_column} IS NULL OR ({} IS NOT TRUE AND ({}))) \
              SELECT o, stored FROM judged ORDER BY own IS TRUE, stored, o LIMIT ${}::bigint",
             width + 1,
             cast[layout.key],
-            cast[version],
+            newer(&cast[version]),
             differs(&stored, &|i| cast[i].clone()),
             width + 2,
         );
@@ -318,11 +325,11 @@ impl Statements {
         );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::{}[]) AS u(k, v) \
-             JOIN {table} t ON t.{key_column} {equals} {} WHERE t.{version_name} > {}{}",
+             JOIN {table} t ON t.{key_column} {equals} {} WHERE {}{}",
             key.wire().typname(),
             layout.columns[version].wire().typname(),
             key.stored("u.k"),
-            layout.columns[version].stored("u.v"),
+            newer(&layout.columns[version].stored("u.v")),
             if layout.distributed {
                 format!(
                     " AND t.{key_column} {equals} ANY($1::{}[]::{}[])",
@@ -378,7 +385,7 @@ fn known_rows(table: &str, layout: &Layout, names: &[String]) -> (String, String
     }
     let key = &layout.columns[layout.key];
     let cte = format!(
-        "known AS MATERIALIZED (SELECT {}, \"sync_id\" FROM {table} WHERE {} {} ANY(${}::{}[]::{}[])), ",
+        "known AS MATERIALIZED (SELECT {}, \"sync_id\", \"updated_at\" FROM {table} WHERE {} {} ANY(${}::{}[]::{}[])), ",
         names.join(", "),
         names[layout.key],
         key.operator("="),

@@ -16,7 +16,7 @@ use crate::store::lease::{self, Heartbeat};
 use crate::store::{self, Class, Connection, Layout, Opening, StoreError};
 
 /// A run that is longer than this asks whether its connection is still there before it writes down its end.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What a run has of the database. Nothing, while that is away.
 #[derive(Debug)]

@@ -32,7 +32,9 @@ Exit codes:
     5  finished, but a threshold was crossed or a brake stopped the run
     6  the state directory cannot be written
    75  another run holds the lease
-  129  the terminal was closed (SIGHUP); 130: interrupted (SIGINT); 143: terminated (SIGTERM)";
+  129  the terminal was closed (SIGHUP)
+  130  interrupted (SIGINT)
+  143  terminated (SIGTERM)";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]

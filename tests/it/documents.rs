@@ -75,7 +75,7 @@ fn the_manual_page_has_every_command_and_every_option() {
     ] {
         assert!(page.stdout.contains(section), "{section} is missing");
     }
-    for code in ["0", "1", "2", "3", "4", "5", "6", "75", "130"] {
+    for code in ["0", "1", "2", "3", "4", "5", "6", "75", "129", "130", "143"] {
         assert!(
             page.stdout.contains(&format!("\\fB{code}\\fR\n")),
             "exit code {code}"

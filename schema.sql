@@ -85,7 +85,7 @@ CREATE INDEX IF NOT EXISTS sync_batches_committed_at_idx ON sync_batches (commit
 
 -- Records that are not in customers, and why. At most one open row a record.
 CREATE TABLE IF NOT EXISTS sync_rejections (
-    id          bigint GENERATED ALWAYS AS IDENTITY,
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     target      text NOT NULL,                       -- schema.table it was meant for
     key         text NOT NULL,                       -- the record's key, or sha256:… of its payload
     record_id   text,                                -- as the source gave it, when it did
@@ -94,20 +94,30 @@ CREATE TABLE IF NOT EXISTS sync_rejections (
     message     text NOT NULL,
     errors      jsonb NOT NULL DEFAULT '[]',         -- [{field, expected, problem}]
     rules       jsonb NOT NULL DEFAULT '[]',         -- ids of the rules that fired
-    explanation json,                                -- how the decision came about (json: it may quote what jsonb cannot hold)
+    explanation json,                                -- by earlier versions; today it is in sync_explanations
     first_run   uuid NOT NULL,
     last_run    uuid NOT NULL,
     first_seen  timestamptz NOT NULL,                -- when its page was requested, the database's clock
     last_seen   timestamptz NOT NULL,
     occurrences bigint NOT NULL DEFAULT 1,
     resolved_at timestamptz,                         -- when the page in which it passed was requested
-    resolved_by uuid,                                -- the run in which it passed
-    PRIMARY KEY (target, key, id)
+    resolved_by uuid                                 -- the run in which it passed
 );
 ALTER TABLE sync_rejections ADD COLUMN IF NOT EXISTS digest bytea; -- of what is stored: the same again is not written again
+ALTER TABLE sync_rejections ADD COLUMN IF NOT EXISTS explained_by uuid; -- of sync_explanations
 CREATE UNIQUE INDEX IF NOT EXISTS sync_rejections_open_idx ON sync_rejections (target, key COLLATE "C") WHERE resolved_at IS NULL;
 DROP INDEX IF EXISTS sync_rejections_open_key;       -- the same by another order of keys, of earlier versions
+CREATE INDEX IF NOT EXISTS sync_rejections_resolved_idx ON sync_rejections (target, key COLLATE "C") WHERE resolved_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS sync_rejections_resolved_at_idx ON sync_rejections (resolved_at) WHERE resolved_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS sync_rejections_explained_by_idx ON sync_rejections (explained_by) WHERE explained_by IS NOT NULL;
+
+-- How decisions came about. Records that are decided on the same values by the same rules share one row.
+CREATE TABLE IF NOT EXISTS sync_explanations (
+    id          uuid PRIMARY KEY,                    -- of the rules and the values that they read
+    explanation json NOT NULL,                       -- json: it may quote what jsonb cannot hold
+    used_at     timestamptz NOT NULL                 -- when it was last stored, or found to be in use
+);
+CREATE INDEX IF NOT EXISTS sync_explanations_used_at_idx ON sync_explanations (used_at);
 
 -- Open rejections that came again just as they are stored: one row a page, which is written in place of a row each.
 CREATE TABLE IF NOT EXISTS sync_rejections_seen (
@@ -126,11 +136,12 @@ CREATE INDEX IF NOT EXISTS sync_rejections_seen_seen_idx ON sync_rejections_seen
 
 -- Rejections with what both tables know of them: when each was last seen, in which run, and how often (at least).
 CREATE OR REPLACE VIEW sync_rejections_now AS
-SELECT r.id, r.target, r.key, r.record_id, r.payload, r.reason, r.message, r.errors, r.rules, r.explanation, r.first_run,
+SELECT r.id, r.target, r.key, r.record_id, r.payload, r.reason, r.message, r.errors, r.rules,
+       coalesce(r.explanation, e.explanation) AS explanation, r.first_run,
        CASE WHEN s.seen > r.last_seen THEN s.last_run ELSE r.last_run END AS last_run, r.first_seen,
        greatest(r.last_seen, s.seen) AS last_seen, r.occurrences + coalesce(s.times, 0)::bigint AS occurrences,
        r.resolved_at, r.resolved_by
-FROM sync_rejections r LEFT JOIN (
+FROM sync_rejections r LEFT JOIN sync_explanations e ON e.id = r.explained_by LEFT JOIN (
     SELECT l.target, l.base + x.n AS id, max(l.seen) AS seen, sum(l.times) AS times, (array_agg(l.last_run ORDER BY l.seen DESC))[1] AS last_run
     FROM sync_rejections_seen l CROSS JOIN LATERAL unnest(l.ids) AS x(n) GROUP BY 1, 2
 ) s ON s.target = r.target AND s.id = r.id;

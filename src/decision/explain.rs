@@ -15,6 +15,7 @@ use super::program::NodeLogic;
 use super::table::Table;
 use super::verdict;
 use crate::model::record::{Action, Cell};
+use crate::support::digest::Digest;
 
 /// Most rules that are listed: those that came nearest to matching.
 const MAX_RULES: usize = 25;
@@ -129,10 +130,13 @@ impl Decision {
         explanation
     }
 
-    /// The values of the input variables that the decision reads: all that a verdict and its explanation depend on.
-    pub fn variables_read(&self, variables: &[Cell<'_>]) -> String {
-        let read = self.program.used.iter().map(|slot| variables.get(*slot));
-        format!("{:?}", read.collect::<Vec<_>>())
+    /// Names the values of the input variables that the decision reads: all that a verdict and its explanation depend on.
+    pub fn variables_read(&self, variables: &[Cell<'_>]) -> [u8; 16] {
+        let read = self.program.used.iter();
+        let read = read.map(|slot| variables.get(*slot).unwrap_or(&Cell::Null));
+        let mut bytes = Vec::with_capacity(128);
+        read.for_each(|value| value.add_to(&mut bytes));
+        Digest::default().with(&bytes).short()
     }
 
     fn bare(&self, verdict: &verdict::Verdict<'_>) -> Explanation {

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
@@ -33,6 +35,26 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// Adds bytes that tell the value from any other, and from those of other types.
+    pub fn add_to(&self, bytes: &mut Vec<u8>) {
+        let mut add = |kind: u8, value: &[u8]| {
+            bytes.push(kind);
+            bytes.extend((value.len() as u64).to_be_bytes());
+            bytes.extend(value);
+        };
+        match self {
+            Self::Null => add(b'n', &[]),
+            Self::Text(text) => add(b't', text.as_bytes()),
+            Self::Integer(number) => add(b'i', &number.to_be_bytes()),
+            Self::Decimal(number) => add(b'd', &number.serialize()),
+            Self::Boolean(value) => add(b'b', &[u8::from(*value)]),
+            Self::Date(days) => add(b'D', &days.to_be_bytes()),
+            Self::DateTime(micros) => add(b'T', &micros.to_be_bytes()),
+            Self::Uuid(uuid) => add(b'u', uuid),
+            Self::Json(text) => add(b'j', text.as_bytes()),
+        }
+    }
+
     /// True for null and for text that is empty or white space only: what "missing" means for a required field.
     pub fn is_blank(&self) -> bool {
         match self {
@@ -108,6 +130,42 @@ impl Action {
     }
 }
 
+/// A part of a page's text. It keeps the page, and has no copy of its own.
+#[derive(Clone, Debug)]
+pub struct PageText {
+    page: Arc<String>,
+    range: Range<u32>,
+}
+
+impl PageText {
+    /// The text at these bytes of the page; none where they are no part of it.
+    pub fn new(page: &Arc<String>, range: Range<u32>) -> Self {
+        Self {
+            page: Arc::clone(page),
+            range,
+        }
+    }
+}
+
+impl Deref for PageText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let (start, end) = (self.range.start as usize, self.range.end as usize);
+        self.page.get(start..end).unwrap_or_default()
+    }
+}
+
+impl From<String> for PageText {
+    fn from(text: String) -> Self {
+        let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Self {
+            page: Arc::new(text),
+            range: 0..end,
+        }
+    }
+}
+
 /// One record that is not written, with all that is needed to say why and to decide again later.
 #[derive(Clone, Debug)]
 pub struct Rejection {
@@ -116,7 +174,7 @@ pub struct Rejection {
     /// The record's id as the source gave it, when it has one.
     pub record_id: Option<String>,
     /// The raw JSON text, byte for byte.
-    pub payload: String,
+    pub payload: PageText,
     /// A short machine-readable class: `field_error`, `missing_required`, `decision`, `no_rule`, `database`, …
     pub reason: String,
     /// One sentence a person can act on.
@@ -127,9 +185,9 @@ pub struct Rejection {
     pub errors: Vec<FieldError>,
     /// Ids of the rules that fired, if any.
     pub rules: Vec<String>,
-    /// A decision was made. How it came about (facts, rules considered, nearest change) is worked out when it is stored: it
-    /// costs more than the decision, and most rejections are stored already.
-    pub decided: bool,
+    /// Names the values that the decision read; none = no decision was made. How it came about (values, rules considered,
+    /// nearest change) is worked out when it is stored: it costs more than the decision, and most are stored already.
+    pub decided_on: Option<[u8; 16]>,
     /// When its page was requested, PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
     pub requested_at: i64,
     /// Position in the run, so that "the later wins" can be told.

@@ -101,22 +101,23 @@ impl Accountant<'_> {
         }
         for rejection in batch.rejections() {
             let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
+            let reason = reason(rejection);
             self.rejected(
                 id,
-                &reason(rejection),
+                &reason,
                 if rejection.loggable {
                     &rejection.message
                 } else {
                     "see sync_rejections"
                 },
             );
-            self.example(&reason(rejection), || Example {
+            self.example(&reason, || Example {
                 id: id.to_owned(),
                 message: rejection.message.clone(),
                 loggable: rejection.loggable,
                 payload: Some(&rejection.payload)
                     .filter(|payload| payload.len() <= LONGEST_EXAMPLE)
-                    .cloned(),
+                    .map(|payload| payload.to_string()),
                 fields: rejection
                     .errors
                     .iter()
@@ -173,12 +174,7 @@ impl Accountant<'_> {
     }
 
     fn rejected(&mut self, id: &str, reason: &str, message: &str) {
-        *self
-            .flow
-            .counts
-            .rejections_by_reason
-            .entry(reason.to_owned())
-            .or_default() += 1;
+        super::count_one_more(&mut self.flow.counts.rejections_by_reason, reason);
         if self.flow.examples.samples.len() < SAMPLES {
             self.flow.examples.samples.push(id.to_owned());
         }

@@ -3,11 +3,10 @@
 //! The pipeline and `validate` judge by this one function, so what is shown is what will happen.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::decision::{Decision, Scratch, Verdict};
 use crate::model::clock::Micros;
-use crate::model::record::{FieldError, Rejection};
+use crate::model::record::{FieldError, PageText, Rejection};
 use crate::transform::{Mapped, Transform};
 
 /// The rules a record is judged by.
@@ -38,8 +37,8 @@ pub struct Refusal {
     pub loggable: bool,
     pub errors: Vec<FieldError>,
     pub rules: Vec<String>,
-    /// The decision table was asked, and its answer can be explained.
-    pub decided: bool,
+    /// Names the values that the decision read; none = the decision table was not asked.
+    pub decided_on: Option<[u8; 16]>,
 }
 
 /// Judges a record that [`Transform::apply`] has shaped.
@@ -81,7 +80,7 @@ pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) 
             .iter()
             .map(|&id| id.to_owned())
             .collect(),
-        decided: true,
+        decided_on: Some(rules.decision.variables_read(&shaped.variables)),
     })
 }
 
@@ -95,7 +94,7 @@ impl Refusal {
             loggable: true,
             errors,
             rules: Vec::new(),
-            decided: false,
+            decided_on: None,
         }
     }
 
@@ -103,59 +102,30 @@ impl Refusal {
     pub fn file(
         self,
         shaped: &Mapped<'_>,
-        raw: &str,
+        payload: PageText,
         requested_at: Micros,
         sequence: u64,
     ) -> Rejection {
         let id = shaped.id.as_deref();
         Rejection {
-            key: id.map_or_else(|| crate::support::digest::key_of(raw), str::to_owned),
+            key: id.map_or_else(|| crate::support::digest::key_of(&payload), str::to_owned),
             record_id: id.map(str::to_owned),
-            payload: raw.to_owned(),
+            payload,
             reason: self.reason.to_owned(),
             message: self.message,
             loggable: self.loggable,
             errors: self.errors,
             rules: self.rules,
-            decided: self.decided,
+            decided_on: self.decided_on,
             requested_at: requested_at.0,
             sequence,
         }
     }
 }
 
-/// Explains decisions, as JSON to be stored. Decisions on the same input are explained once.
-#[derive(Debug)]
-pub(super) struct Explainer<'a> {
-    rules: Rules<'a>,
-    known: HashMap<String, Option<String>>,
-}
-
-/// So many explanations are kept, of about a kilobyte each.
-const KEPT_EXPLANATIONS: usize = 128;
-
-impl<'a> Explainer<'a> {
-    pub(super) fn new(rules: Rules<'a>) -> Self {
-        Self {
-            rules,
-            known: HashMap::new(),
-        }
-    }
-
-    /// The explanation of the decision on a record, by its JSON text.
-    pub(super) fn explain(&mut self, raw: &str) -> Option<String> {
-        let mut shaped = Mapped::new();
-        self.rules.transform.apply(raw, &mut shaped);
-        let decision = self.rules.decision;
-        let made_of = decision.variables_read(&shaped.variables);
-        if let Some(known) = self.known.get(&made_of) {
-            return known.clone();
-        }
-        let explanation = serde_json::to_string(&decision.explain(&shaped.variables)).ok();
-        if self.known.len() >= KEPT_EXPLANATIONS {
-            self.known.clear();
-        }
-        self.known.insert(made_of, explanation.clone());
-        explanation
-    }
+/// How the decision on a record came about, as JSON to be stored, by the record's JSON text.
+pub(super) fn explain(rules: Rules<'_>, raw: &str) -> Option<String> {
+    let mut shaped = Mapped::new();
+    rules.transform.apply(raw, &mut shaped);
+    serde_json::to_string(&rules.decision.explain(&shaped.variables)).ok()
 }

@@ -22,6 +22,8 @@ mod shape;
 mod threads;
 mod write;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -213,9 +215,19 @@ pub fn run(job: Job<'_>) -> Flow {
 }
 
 /// The reason of a rejection as reports have it.
-fn reason(rejection: &Rejection) -> String {
+fn reason(rejection: &Rejection) -> Cow<'_, str> {
     match (rejection.reason.as_str(), rejection.rules.first()) {
-        ("decision", Some(rule)) => format!("decision {rule}"),
-        (reason, _) => reason.to_owned(),
+        ("decision", Some(rule)) => Cow::Owned(["decision ", rule].concat()),
+        (reason, _) => Cow::Borrowed(reason),
     }
+}
+
+/// Counts one more of a name.
+fn count_one_more(counts: &mut BTreeMap<String, u64>, name: &str) -> u64 {
+    if let Some(count) = counts.get_mut(name) {
+        *count += 1;
+        return *count;
+    }
+    counts.insert(name.to_owned(), 1);
+    1
 }

@@ -31,9 +31,7 @@ impl RejectionLog {
     pub fn add(&self, id: &str, reason: &str, message: &str) {
         let count = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = seen.entry(reason.to_owned()).or_default();
-            *count += 1;
-            *count
+            super::count_one_more(&mut seen, reason)
         };
         if count <= self.one_by_one {
             log::log!(self.level, "record {id} rejected ({reason}): {message}");

@@ -12,7 +12,7 @@ use crossbeam_channel::Receiver;
 
 use crate::decision::Scratch;
 use crate::model::clock::Micros;
-use crate::model::record::Rejection;
+use crate::model::record::{PageText, Rejection};
 use crate::model::shard::Shard;
 use crate::reporting::report::Judged;
 use crate::store::{Batch, Columns, Keys, NewRow};
@@ -79,7 +79,7 @@ impl Verdicts {
 
     fn add_rejection(&mut self, rejection: &Rejection) {
         if self.wanted > 0 {
-            let class = super::reason(rejection);
+            let class = super::reason(rejection).into_owned();
             if self.refused.len() < self.wanted {
                 let id = rejection.record_id.as_ref().unwrap_or(&rejection.key);
                 self.refused.push(Judged {
@@ -177,7 +177,7 @@ impl<'a> Shaper<'a> {
             });
             // A record of another shard counts for the watermark, too: it has been read.
             if shard.is_none_or(|shard| shard.owns(shaped.id.as_deref())) {
-                self.settle(input, range, raw, &shaped, timed);
+                self.settle(input, range, &shaped, timed);
                 self.decided += 1;
             } else {
                 foreign += raw.len();
@@ -192,14 +192,7 @@ impl<'a> Shaper<'a> {
     }
 
     /// Decides one transformed record and puts it where it belongs.
-    fn settle(
-        &mut self,
-        input: &PageInput,
-        range: &Range<u32>,
-        raw: &str,
-        shaped: &Mapped<'_>,
-        timed: bool,
-    ) {
+    fn settle(&mut self, input: &PageInput, range: &Range<u32>, shaped: &Mapped<'_>, timed: bool) {
         let start = timed.then(Instant::now);
         let decided = decide(self.rules, shaped, &mut self.scratch);
         if let Some(start) = start {
@@ -226,7 +219,8 @@ impl<'a> Shaper<'a> {
                 });
                 if let Err(errors) = pushed {
                     let refusal = Refusal::of_fields(errors);
-                    let rejection = refusal.file(shaped, raw, input.requested_at, sequence);
+                    let payload = PageText::new(&input.text, range.clone());
+                    let rejection = refusal.file(shaped, payload, input.requested_at, sequence);
                     self.stats.verdicts.add_rejection(&rejection);
                     self.batch().push_rejection(rejection);
                 }
@@ -234,7 +228,8 @@ impl<'a> Shaper<'a> {
             }
             (Decided::Refused(refusal), _) => {
                 self.refused += u64::from(self.decided < FIRST);
-                let rejection = refusal.file(shaped, raw, input.requested_at, sequence);
+                let payload = PageText::new(&input.text, range.clone());
+                let rejection = refusal.file(shaped, payload, input.requested_at, sequence);
                 self.stats.verdicts.add_rejection(&rejection);
                 self.batch().push_rejection(rejection);
                 self.send_if_full();

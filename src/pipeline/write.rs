@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::decide::{Explainer, Rules};
+use super::decide::{Rules, explain};
 use crate::config::plan;
 use crate::model::clock::DatabaseClock;
 use crate::store::{
@@ -123,7 +123,7 @@ pub(super) struct BatchWriter<'a> {
     shared: &'a Shared,
     session: Option<Connection>,
     writer: Option<Writer>,
-    explainer: Explainer<'a>,
+    rules: Rules<'a>,
 }
 
 impl<'a> BatchWriter<'a> {
@@ -141,7 +141,7 @@ impl<'a> BatchWriter<'a> {
             shared,
             session: None,
             writer,
-            explainer: Explainer::new(rules),
+            rules,
         }
     }
 
@@ -263,9 +263,8 @@ impl<'a> BatchWriter<'a> {
                 {
                     return Ok(Some((outcome, Vec::new())));
                 }
-                let explainer = &mut self.explainer;
                 writer
-                    .write_explained(session, batch, &mut |raw| explainer.explain(raw))
+                    .write_explained(session, batch, &|raw| explain(self.rules, raw))
                     .map(|outcome| Some((outcome, Vec::new())))
             }
         }

@@ -116,6 +116,7 @@ pub(super) fn look(
                 "sync_batches",
                 "sync_rejections",
                 "sync_rejections_seen",
+                "sync_explanations",
                 "sync_outbox",
                 "sync_cases",
                 "sync_state",

@@ -292,22 +292,6 @@ impl Connection {
         self.call(what, async |client| client.execute_typed(sql, params).await)
     }
 
-    /// Several statements with the same typed parameters, each a transaction of its own, in one round trip. Rows touched in
-    /// all.
-    pub(crate) fn execute_each(
-        &mut self,
-        what: &str,
-        statements: &[String],
-        params: &[Param<'_>],
-    ) -> Result<u64, StoreError> {
-        self.call(what, async |client| {
-            let work = statements
-                .iter()
-                .map(|sql| client.execute_typed(sql, params));
-            join_all(work).await.into_iter().sum()
-        })
-    }
-
     /// Several statements of one transaction in one round trip: the rows that each touched. None may depend on what
     /// another one answers; each sees what those before it did.
     pub(crate) fn execute_together(

@@ -9,7 +9,7 @@ use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::StoreError;
 use super::upsert::{count, signed, single};
-use super::{UNFLUSHED, quote_table};
+use super::{LOOKUPS_ONLY, UNFLUSHED, quote_table};
 use crate::config::plan::Database;
 use crate::model::clock::DatabaseClock;
 use crate::model::record::{Ledger, WriteBackLedger};
@@ -260,8 +260,37 @@ pub fn complete_run_since(
 /// Deletes what has outlived the retention: batch log, closed rejections, old runs and closed cases. Returns the number of
 /// rows.
 pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result<u64, StoreError> {
+    let trimmed = trim_in_transaction(conn, db, retention);
+    if trimmed.is_err() {
+        conn.roll_back();
+    }
+    trimmed
+}
+
+fn trim_in_transaction(
+    conn: &mut Connection,
+    db: &Database,
+    retention: Duration,
+) -> Result<u64, StoreError> {
+    const WHAT: &str = "trimming old rows";
     let seconds = signed(retention.as_secs());
-    let outlived = [
+    let (trimming, explanations) = (trimming(db), trimming_explanations(db));
+    let work: Vec<(&str, Vec<Param<'_>>)> = trimming
+        .iter()
+        .map(|sql| (sql.as_str(), vec![(&seconds as _, Type::INT8)]))
+        .collect();
+    // What a crash of the server brings back is trimmed by the next run.
+    let settings = format!("{LOOKUPS_ONLY} SET LOCAL synchronous_commit = off;");
+    conn.begin(WHAT, "", &settings)?;
+    let outlived = conn.execute_together(WHAT, &work)?;
+    let unused = conn.execute_and_commit(WHAT, &explanations, &[])?;
+    Ok(outlived.into_iter().sum::<u64>() + unused)
+}
+
+/// The statements that delete what has outlived a number of seconds. The time is `now()`, not `clock_timestamp()`, with which
+/// PostgreSQL uses no index.
+pub(super) fn trimming(db: &Database) -> [String; 5] {
+    [
         ("sync_batches", "committed_at <"),
         (
             "sync_rejections",
@@ -276,9 +305,22 @@ pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result
     ]
     .map(|(table, condition)| {
         format!(
-            "DELETE FROM {} WHERE {condition} clock_timestamp() - make_interval(secs => $1::bigint)",
+            "DELETE FROM {} WHERE {condition} now() - make_interval(secs => $1::bigint)",
             quote_table(&db.log_schema, table)
         )
-    });
-    conn.execute_each("trimming old rows", &outlived, &[(&seconds, Type::INT8)])
+    })
+}
+
+/// The statement that deletes explanations to which no rejection refers. Those that have been in use a day ago are looked at,
+/// a thousand at a time; those that still are get a new date.
+pub(super) fn trimming_explanations(db: &Database) -> String {
+    let explanations = quote_table(&db.log_schema, "sync_explanations");
+    let rejections = quote_table(&db.log_schema, "sync_rejections");
+    // A run that stores a rejection has locked its explanation, or set its date, a short while ago.
+    format!(
+        "WITH old AS MATERIALIZED (SELECT e.id, (SELECT true FROM {rejections} r WHERE r.explained_by = e.id LIMIT 1) AS used \
+         FROM {explanations} e WHERE e.used_at < now() - interval '1 day' ORDER BY e.used_at LIMIT 1000 FOR UPDATE SKIP LOCKED), \
+         kept AS (UPDATE {explanations} e SET used_at = now() FROM old WHERE e.id = old.id AND old.used) \
+         DELETE FROM {explanations} e USING old WHERE e.id = old.id AND old.used IS NULL"
+    )
 }

@@ -47,6 +47,12 @@ pub(crate) fn quote(identifier: &str) -> String {
 /// without harm. As an expression, since a statement before it would be another transaction.
 pub(crate) const UNFLUSHED: &str = "set_config('synchronous_commit', 'off', true)";
 
+/// The planner takes a batch for reason enough to read the whole table, or, of a table that has grown since it was last
+/// analysed, to go through a copy of it for each row; lookups by the unique key are always right.
+const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+     SET LOCAL enable_material = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+     SET LOCAL jit = off;";
+
 /// `"schema"."table"`.
 pub(crate) fn quote_table(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))
@@ -59,6 +65,7 @@ fn own_tables(db: &Database) -> Vec<&str> {
         "sync_batches",
         "sync_rejections",
         "sync_rejections_seen",
+        "sync_explanations",
         "sync_cases",
         "sync_state",
         "sync_lease",

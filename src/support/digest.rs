@@ -1,4 +1,4 @@
-//! SHA-256 as hexadecimal text: of configurations, and of keys that no index can hold.
+//! SHA-256: of configurations and of keys that no index can hold as hexadecimal text, of values as bytes.
 
 use std::fmt;
 
@@ -31,6 +31,13 @@ impl Digest {
     #[must_use]
     pub fn with_part(self, bytes: &[u8]) -> Self {
         self.with(&(bytes.len() as u64).to_be_bytes()).with(bytes)
+    }
+
+    /// The first half.
+    pub fn short(self) -> [u8; 16] {
+        let mut half = [0; 16];
+        half.copy_from_slice(&self.0.finish().as_ref()[..16]);
+        half
     }
 
     /// 64 digits, lower case.

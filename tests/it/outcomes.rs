@@ -32,7 +32,7 @@ fn rejections(
     place.sync(&[]);
     database
         .list(
-            "SELECT json_build_array(key, reason, message, rules, explanation)::text FROM sync_rejections",
+            "SELECT json_build_array(key, reason, message, rules, explanation)::text FROM sync_rejections_now",
         )
         .iter()
         .map(|row| {

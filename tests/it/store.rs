@@ -206,7 +206,8 @@ fn rejection(key: &str, at: i64, sequence: u64) -> Rejection {
         payload: format!(
             "{{\"customerId\": {}, \"x\":\"\\u0000\"}}",
             serde_json::json!(key)
-        ),
+        )
+        .into(),
         reason: "field_error".to_owned(),
         message: "qualityScore is no number".to_owned(),
         loggable: true,
@@ -216,7 +217,7 @@ fn rejection(key: &str, at: i64, sequence: u64) -> Rejection {
             problem: "text".into(),
         }],
         rules: vec!["Rule_1".to_owned()],
-        decided: true,
+        decided_on: Some([7; 16]),
         requested_at: at,
         sequence,
     }

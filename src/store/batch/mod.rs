@@ -37,6 +37,8 @@ pub(crate) struct Row {
     flagged: bool,
     /// An earlier rejection of the same key is settled by this row.
     pub(crate) resolves: bool,
+    /// The batch itself has such a rejection.
+    pub(crate) rejected_before: bool,
 }
 
 /// A row to be added to a batch.
@@ -110,8 +112,8 @@ pub struct Batch {
 const MOST_BYTES: usize = 1 << 31;
 /// Room for encoded fields that is kept for the next batch, bytes.
 const USUAL_ROOM: usize = 2 << 20;
-/// The texts of a rejection are there so many times: as they are, and in part on their way or cut into small ones.
-const REJECTION_COPIES: usize = 3;
+/// The message of a rejection is there so many times: as it is, on its way, and as the errors of fields.
+const MESSAGE_COPIES: usize = 3;
 /// What the key, the id, the reason and the rules of a rejection take, and its places in the tables of its batch.
 const SMALL_TEXTS: usize = 400;
 /// Text of more than this is not taken whole into an index.
@@ -181,6 +183,7 @@ impl Batch {
                     sequence: row.sequence,
                     flagged: row.flagged,
                     resolves: true,
+                    rejected_before: false,
                 });
                 self.sealed = false;
                 Ok(())
@@ -262,8 +265,8 @@ impl Batch {
     pub fn push_rejection(&mut self, rejection: Rejection) {
         let key = self.push_key(&rejection.key);
         self.rejected.push(key);
-        let texts = rejection.payload.len() + rejection.message.len();
-        self.texts += size_of::<Rejection>() + SMALL_TEXTS + REJECTION_COPIES * texts;
+        self.texts += size_of::<Rejection>() + SMALL_TEXTS;
+        self.texts += rejection.payload.len() + MESSAGE_COPIES * rejection.message.len();
         self.rejections.push(rejection);
         self.sealed = false;
     }
@@ -330,9 +333,9 @@ impl Batch {
             }
             for row in &mut self.rows {
                 let key = at(&self.keys, &row.key);
-                row.resolves = latest
-                    .get(key)
-                    .is_none_or(|rejected| *rejected < (row.requested_at, row.sequence));
+                let rejected = latest.get(key);
+                row.rejected_before = rejected.is_some();
+                row.resolves = rejected.is_none_or(|at| *at < (row.requested_at, row.sequence));
             }
         }
         self.sealed = true;

@@ -5,6 +5,7 @@
 
 mod compare;
 mod contended;
+mod explanations;
 mod isolate;
 mod owing;
 mod probe;
@@ -23,11 +24,12 @@ use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
 use super::outbox::{Composer, Outbox};
-use super::quote_table;
 use super::schema::Layout;
+use super::{LOOKUPS_ONLY, quote_table};
 use crate::config::plan::Database;
 use crate::model::clock::DatabaseClock;
 use crate::model::record::{Ledger, Message};
+use explanations::{Explain, Explanations};
 use isolate::isolate;
 pub(super) use rejections::{clean, seen_again};
 use standing::{Standing, Walk};
@@ -42,11 +44,6 @@ pub use statements::{Listed, list as statements_of};
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
 const BEGINNING: &str = "beginning a batch";
 const WRITING: &str = "writing rows";
-/// The planner takes a batch for reason enough to read the whole table, or, of a table that has grown since it was last
-/// analysed, to go through a copy of it for each row; lookups by the unique key are always right.
-const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-     SET LOCAL enable_material = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-     SET LOCAL jit = off;";
 /// On Citus a batch is compared with a list of the rows that were fetched for it, which has no index: without a hash each row
 /// of the one would be compared with each of the other.
 const LISTS_ARE_HASHED: &str = "SET LOCAL enable_hashjoin = on;";
@@ -171,6 +168,7 @@ pub struct Writer {
     rejection_pace: probe::Pace,
     /// Names the mapping and the rules that records are judged by.
     judged_by: String,
+    explanations: Explanations,
     /// Where messages to the API are entered; none = write-back is off.
     outbox: Option<Outbox>,
     lock_timeout: Duration,
@@ -232,6 +230,7 @@ impl Writer {
             all_new: 0,
             rejection_pace: probe::Pace::default(),
             judged_by: String::new(),
+            explanations: Explanations::default(),
             outbox: None,
             lock_timeout: db.lock_timeout,
             contended: false,
@@ -263,7 +262,7 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
     ) -> Result<BatchOutcome, StoreError> {
-        self.write_explained(conn, batch, &mut |_| None)
+        self.write_explained(conn, batch, &|_| None)
     }
 
     /// The same with what tells how the decision on a record came about, by its JSON text.
@@ -271,7 +270,7 @@ impl Writer {
         &mut self,
         conn: &mut Connection,
         batch: &Batch,
-        explain: &mut dyn FnMut(&str) -> Option<String>,
+        explain: &Explain<'_>,
     ) -> Result<BatchOutcome, StoreError> {
         let started = Instant::now();
         let mut outcome = self.write_once(conn, batch, false, explain);
@@ -370,7 +369,7 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
         bisect: bool,
-        explain: &mut rejections::Explain<'_>,
+        explain: &Explain<'_>,
     ) -> Result<BatchOutcome, StoreError> {
         if !batch.is_sealed() {
             return Err(StoreError::new(
@@ -423,7 +422,11 @@ impl Writer {
         refused.extend(skipped.map(|index| (index, StoreError::skipped())));
         let rejections = Self::rejections_with(batch, &refused);
         let filing = self.filing(conn, batch, &rejections, &refused, &standing)?;
-        let resolved = self.file(conn, &filing, explain)?;
+        let mut explanations = std::mem::take(&mut self.explanations);
+        explanations.begin();
+        let resolved = self.file(conn, &filing, &mut explanations, explain);
+        self.explanations = explanations;
+        let resolved = resolved?;
         let outcome = BatchOutcome {
             inserted: counts.inserted,
             updated: counts.updated,
@@ -463,6 +466,7 @@ impl Writer {
         params.extend(figures.iter().map(|f| (f as _, Type::INT8)));
         params.push((&now, Type::TIMESTAMPTZ));
         conn.execute_and_commit("committing a batch", &self.statements.log, &params)?;
+        self.explanations.committed();
         self.learn(!rows.is_empty() && counts.inserted == rows.len() as u64);
         Ok(outcome)
     }

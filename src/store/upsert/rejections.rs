@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ring::digest::{Context, SHA256};
 use tokio_postgres::types::Type;
 
 use super::super::batch::{Batch, Row, rejection_key};
@@ -11,24 +10,22 @@ use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::{SKIPPED, StoreError};
 use super::Writer;
+use super::explanations::{self, Explain, Explanations};
 use super::standing::Standing;
+use super::statements::RejectionStatements;
 use crate::model::record::{FieldError, Rejection};
-
-/// Works out how the decision on a record came about, by its JSON text.
-pub(super) type Explain<'a> = dyn FnMut(&str) -> Option<String> + 'a;
+use crate::support::digest::Digest;
 
 /// Rejections that are stored by one statement.
-const PORTION: usize = 128;
-/// Bytes of a digest that are kept.
-pub(super) const DIGEST: usize = 16;
+const PORTION: usize = 256;
 
 /// What is to be done about the rejections of a batch and the open ones that its rows settle.
 #[derive(Debug, Default)]
 pub(super) struct Filing<'a> {
     /// New, or not what is stored.
     write: Vec<Entry<'a>>,
-    /// Stored as they are: ids, and when their pages were requested.
-    again: (Vec<i64>, Vec<Micros>),
+    /// Stored as they are: when their pages were requested, and ids.
+    again: Vec<(i64, i64)>,
     /// Keys of rows that pass, by when their pages were requested.
     settled: BTreeMap<i64, Vec<Cow<'a, str>>>,
 }
@@ -38,7 +35,7 @@ pub(super) struct Filing<'a> {
 struct Entry<'a> {
     key: Cow<'a, str>,
     rejection: &'a Rejection,
-    digest: [u8; DIGEST],
+    digest: [u8; 16],
     /// How many of the batch it stands for.
     times: i64,
 }
@@ -87,17 +84,10 @@ impl Writer {
                 return true;
             }
             for _ in 0..entry.times {
-                filing.again.0.push(open.id);
-                filing.again.1.push(Micros(seen));
+                filing.again.push((seen, open.id));
             }
             false
         });
-        // A record rejected and passed within this very batch has its rejection stored a moment before.
-        let own: HashSet<Cow<'_, str>> = batch
-            .rejections()
-            .iter()
-            .map(|rejection| rejection_key(&rejection.key))
-            .collect();
         let refused: HashSet<usize> = refused.iter().map(|(index, _)| *index).collect();
         let mut settled = Vec::new();
         for (index, row) in batch.rows().iter().enumerate() {
@@ -109,7 +99,8 @@ impl Writer {
                 .get(&key)
                 .filter(|open| open.last_seen <= row.requested_at);
             changes.extend(open.map(|open| (open.id, row.requested_at)));
-            if open.is_some() || own.contains(&key) {
+            // A record rejected and passed within this very batch has its rejection stored a moment before.
+            if open.is_some() || row.rejected_before {
                 settled.push((key, row.requested_at));
             }
         }
@@ -140,38 +131,29 @@ impl Writer {
         &self,
         conn: &mut Connection,
         filing: &Filing<'_>,
-        explain: &mut Explain<'_>,
+        explanations: &mut Explanations,
+        explain: &Explain<'_>,
     ) -> Result<u64, StoreError> {
         const WHAT: &str = "storing rejections";
         let statements = &self.statements.rejections;
-        let mut portions = filing.write.chunks(PORTION).peekable();
-        let mut last = &[][..];
-        while let Some(portion) = portions.next() {
-            if portions.peek().is_none() {
-                last = portion;
-                break;
+        let now = self.now();
+        let mut last = Columns::default();
+        for portion in filing.write.chunks(PORTION) {
+            if !last.is_empty() {
+                let work = last.work(statements, &self.target, &self.run_id, &now);
+                conn.execute_together(WHAT, &work)?;
             }
-            let columns = Columns::of(portion, explain);
-            let params = columns.params(&self.target, &self.run_id);
-            conn.execute(WHAT, &statements.reject, &params)?;
+            last = Columns::of(portion, &mut |rejection, new| {
+                explanations.of(rejection, &self.judged_by, explain, new)
+            });
         }
-        let columns = Columns::of(last, explain);
-        let mut work: Vec<(&str, Vec<Param<'_>>)> = Vec::new();
+        let mut work = Vec::new();
         if !last.is_empty() {
-            work.push((
-                &statements.reject,
-                columns.params(&self.target, &self.run_id),
-            ));
+            work = last.work(statements, &self.target, &self.run_id, &now);
         }
-        let (ids, seen) = &filing.again;
-        if !ids.is_empty() {
-            let params: Vec<Param<'_>> = vec![
-                (&self.target, Type::TEXT),
-                (&self.run_id, Type::UUID),
-                (ids, Type::INT8_ARRAY),
-                (seen, Type::TIMESTAMPTZ_ARRAY),
-            ];
-            work.push((&statements.seen, params));
+        let again = SeenAgain::of(&filing.again);
+        if !again.ids.is_empty() {
+            work.push((&statements.seen, again.params(&self.target, &self.run_id)));
         }
         let stored = work.len();
         let settled: Vec<(Micros, &Vec<Cow<'_, str>>)> = filing
@@ -229,46 +211,50 @@ pub(in super::super) fn seen_again(
 
 /// A key once in a statement: the latest rejection stands for all, which are counted. In the order of their keys.
 fn latest_of_each_key<'a>(rejections: &'a [Cow<'_, Rejection>], judged_by: &str) -> Vec<Entry<'a>> {
-    let mut latest: HashMap<Cow<'a, str>, (&'a Rejection, i64)> =
-        HashMap::with_capacity(rejections.len());
-    for rejection in rejections {
-        let entry = latest
-            .entry(rejection_key(&rejection.key))
-            .or_insert((rejection, 0));
-        entry.1 += 1;
-        if (entry.0.requested_at, entry.0.sequence) <= (rejection.requested_at, rejection.sequence)
-        {
-            entry.0 = rejection;
+    let keys = rejections
+        .iter()
+        .map(|rejection| rejection_key(&rejection.key));
+    let mut sorted: Vec<(Cow<'a, str>, &'a Rejection)> =
+        keys.zip(rejections.iter().map(AsRef::as_ref)).collect();
+    sorted.sort_by(|(a, earlier), (b, later)| {
+        let when = |rejection: &Rejection| (rejection.requested_at, rejection.sequence);
+        a.cmp(b).then(when(earlier).cmp(&when(later)))
+    });
+    let mut buffer = Vec::new();
+    let mut entries: Vec<Entry<'a>> = Vec::with_capacity(sorted.len());
+    let mut sorted = sorted.into_iter().peekable();
+    let mut times = 0;
+    while let Some((key, rejection)) = sorted.next() {
+        times += 1;
+        // The last of those with the same key is the latest.
+        if sorted.peek().is_some_and(|(next, _)| *next == key) {
+            continue;
         }
-    }
-    let mut entries: Vec<Entry<'a>> = latest
-        .into_iter()
-        .map(|(key, (rejection, times))| Entry {
+        entries.push(Entry {
             key,
             rejection,
-            digest: digest(rejection, judged_by),
-            times,
-        })
-        .collect();
-    entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            digest: digest(rejection, judged_by, &mut buffer),
+            times: std::mem::take(&mut times),
+        });
+    }
     entries
 }
 
-/// Of everything that is stored of a rejection but its times: equal digests, equal content.
-fn digest(rejection: &Rejection, judged_by: &str) -> [u8; DIGEST] {
-    let mut context = Context::new(&SHA256);
+/// Of everything that is stored of a rejection but its times: equal digests, equal content. `buffer` is room to work in.
+fn digest(rejection: &Rejection, judged_by: &str, buffer: &mut Vec<u8>) -> [u8; 16] {
+    buffer.clear();
+    // Lengths keep the parts apart, and nothing from an empty text.
     let mut part = |text: Option<&str>| {
-        // Lengths keep the parts apart, and nothing from an empty text.
         let length = text.map_or(u64::MAX, |text| text.len() as u64);
-        context.update(&length.to_be_bytes());
-        context.update(text.unwrap_or_default().as_bytes());
+        buffer.extend(length.to_be_bytes());
+        buffer.extend(text.unwrap_or_default().as_bytes());
     };
     part(rejection.record_id.as_deref());
     part(Some(&rejection.payload));
     part(Some(&rejection.reason));
     part(Some(&rejection.message));
     // How a decision came about depends on the payload and the rules.
-    part(rejection.decided.then_some(judged_by));
+    part(rejection.decided_on.map(|_| judged_by));
     for error in &rejection.errors {
         part(Some(&error.field));
         part(Some(&error.expected));
@@ -278,10 +264,70 @@ fn digest(rejection: &Rejection, judged_by: &str) -> [u8; DIGEST] {
     for rule in &rejection.rules {
         part(Some(rule));
     }
-    let mut short = [0; DIGEST];
-    let whole = context.finish();
-    short.copy_from_slice(&whole.as_ref()[..DIGEST]);
-    short
+    Digest::default().with(buffer).short()
+}
+
+/// Open rejections that came again as they are stored, page by page, as the parameters of their statement.
+#[derive(Debug, Default)]
+struct SeenAgain {
+    /// What all ids of a page are more than, and the ids less that, page after page.
+    bases: Vec<i64>,
+    ids: Vec<i32>,
+    /// The first and the last place of a page's ids, from 1.
+    first: Vec<i32>,
+    last: Vec<i32>,
+    low: Vec<i64>,
+    high: Vec<i64>,
+    seen: Vec<Micros>,
+}
+
+/// Ids are stored as 32-bit numbers above a multiple of this.
+const BASE_BITS: u32 = 31;
+
+impl SeenAgain {
+    /// `again`: when a page was requested, and the id of a rejection in it.
+    fn of(again: &[(i64, i64)]) -> Self {
+        let mut again = again.to_vec();
+        again.sort_unstable();
+        let page = |(seen, id): &(i64, i64)| (*seen, id >> BASE_BITS);
+        let mut pages = Self::default();
+        for same in again.chunk_by(|a, b| page(a) == page(b)) {
+            let (Some((seen, low)), Some((_, high))) = (same.first(), same.last()) else {
+                continue;
+            };
+            let base = (low >> BASE_BITS) << BASE_BITS;
+            pages.bases.push(base);
+            pages.first.push(place(pages.ids.len() + 1));
+            let ids = same
+                .iter()
+                .map(|(_, id)| i32::try_from(id - base).unwrap_or(i32::MAX));
+            pages.ids.extend(ids);
+            pages.last.push(place(pages.ids.len()));
+            pages.low.push(*low);
+            pages.high.push(*high);
+            pages.seen.push(Micros(*seen));
+        }
+        pages
+    }
+
+    fn params<'b>(&'b self, target: &'b String, run_id: &'b uuid::Uuid) -> Vec<Param<'b>> {
+        vec![
+            (target, Type::TEXT),
+            (run_id, Type::UUID),
+            (&self.ids, Type::INT4_ARRAY),
+            (&self.bases, Type::INT8_ARRAY),
+            (&self.first, Type::INT4_ARRAY),
+            (&self.last, Type::INT4_ARRAY),
+            (&self.low, Type::INT8_ARRAY),
+            (&self.high, Type::INT8_ARRAY),
+            (&self.seen, Type::TIMESTAMPTZ_ARRAY),
+        ]
+    }
+}
+
+/// PostgreSQL counts places of an array in 32 bits; a batch is far smaller.
+fn place(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
 }
 
 /// Rejections as the parameters of their statement.
@@ -294,7 +340,8 @@ struct Columns<'a> {
     messages: Vec<Cow<'a, str>>,
     errors: Vec<String>,
     rules: Vec<String>,
-    explanations: Vec<Option<String>>,
+    explanations: Vec<Option<uuid::Uuid>>,
+    new_explanations: explanations::New,
     digests: Vec<&'a [u8]>,
     seen: Vec<Micros>,
     times: Vec<i64>,
@@ -302,7 +349,10 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(entries: &'a [Entry<'a>], explain: &mut Explain<'_>) -> Self {
+    fn of(
+        entries: &'a [Entry<'a>],
+        explained_by: &mut dyn FnMut(&Rejection, &mut explanations::New) -> Option<uuid::Uuid>,
+    ) -> Self {
         let mut columns = Self {
             first_seen: Micros(i64::MAX),
             ..Self::default()
@@ -317,14 +367,34 @@ impl<'a> Columns<'a> {
             columns.errors.push(errors_json(&rejection.errors));
             let rules: Vec<_> = rejection.rules.iter().map(|rule| clean(rule)).collect();
             columns.rules.push(serde_json::json!(rules).to_string());
-            let explanation = rejection.decided.then(|| explain(&rejection.payload));
-            columns.explanations.push(explanation.flatten());
+            let explained_by = explained_by(rejection, &mut columns.new_explanations);
+            columns.explanations.push(explained_by);
             columns.digests.push(&entry.digest);
             columns.seen.push(Micros(rejection.requested_at));
             columns.times.push(entry.times);
             columns.first_seen.0 = columns.first_seen.0.min(rejection.requested_at);
         }
         columns
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The statements that store them, with their parameters.
+    fn work<'b>(
+        &'b self,
+        statements: &'b RejectionStatements,
+        target: &'b String,
+        run_id: &'b uuid::Uuid,
+        now: &'b Micros,
+    ) -> Vec<(&'b str, Vec<Param<'b>>)> {
+        let mut work: Vec<(&str, Vec<Param<'_>>)> = Vec::new();
+        if !self.new_explanations.is_empty() {
+            work.push((&statements.explanations, self.new_explanations.params(now)));
+        }
+        work.push((&statements.reject, self.params(target, run_id)));
+        work
     }
 
     fn params<'b>(&'b self, target: &'b String, run_id: &'b uuid::Uuid) -> Vec<Param<'b>> {
@@ -338,7 +408,7 @@ impl<'a> Columns<'a> {
             (&self.messages, Type::TEXT_ARRAY),
             (&self.errors, Type::TEXT_ARRAY),
             (&self.rules, Type::TEXT_ARRAY),
-            (&self.explanations, Type::TEXT_ARRAY),
+            (&self.explanations, Type::UUID_ARRAY),
             (&self.digests, Type::BYTEA_ARRAY),
             (&self.seen, Type::TIMESTAMPTZ_ARRAY),
             (&self.times, Type::INT8_ARRAY),
@@ -370,7 +440,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
     Rejection {
         key: key.to_owned(),
         record_id: Some(key.to_owned()),
-        payload: batch.raw(row).to_owned(),
+        payload: batch.raw(row).to_owned().into(),
         reason: reason(error).to_owned(),
         message: error.to_string(),
         loggable: true,
@@ -386,7 +456,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
             .into_iter()
             .collect(),
         rules: Vec::new(),
-        decided: false,
+        decided_on: None,
         requested_at: row.requested_at,
         sequence: row.sequence,
     }

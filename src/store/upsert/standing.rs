@@ -4,7 +4,7 @@
 //! The cost is that of the batch, however many rejections are open and whatever the planner knows of them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::ops::Range;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -14,7 +14,6 @@ use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::StoreError;
 use super::probe::Pace;
-use super::rejections::DIGEST;
 use super::statements::RejectionStatements;
 use super::{signed, text};
 
@@ -31,20 +30,26 @@ pub(super) struct Open {
     /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
     pub(super) last_seen: i64,
     /// Of what is stored of it; none where an earlier version of the program stored it.
-    pub(super) digest: Option<[u8; DIGEST]>,
+    pub(super) digest: Option<[u8; 16]>,
 }
 
-/// The open rejections among the keys of a batch.
+/// The open rejections among the keys of a batch, in the order of their keys.
 #[derive(Debug, Default)]
-pub(super) struct Standing(HashMap<String, Open>);
+pub(super) struct Standing {
+    keys: String,
+    open: Vec<(Range<usize>, Open)>,
+}
 
 impl Standing {
     pub(super) fn get(&self, key: &str) -> Option<&Open> {
-        self.0.get(key)
+        let place = self
+            .open
+            .binary_search_by(|(range, _)| self.keys[range.clone()].cmp(key));
+        place.ok().map(|place| &self.open[place].1)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 
     fn add(&mut self, row: &Row) -> Result<(), StoreError> {
@@ -55,8 +60,17 @@ impl Standing {
             last_seen: row.try_get::<_, Micros>(2).map_err(unreadable)?.0,
             digest: digest.and_then(|digest| digest.try_into().ok()),
         };
-        self.0.insert(text(row, 0)?.to_owned(), open);
+        let start = self.keys.len();
+        self.keys.push_str(text(row, 0)?);
+        self.open.push((start..self.keys.len(), open));
         Ok(())
+    }
+
+    /// Those that a walk found are in order already.
+    fn sort(&mut self) {
+        let keys = &self.keys;
+        self.open
+            .sort_by(|(a, _), (b, _)| keys[a.clone()].cmp(&keys[b.clone()]));
     }
 }
 
@@ -141,6 +155,7 @@ impl Walk {
             pace.learn(all - keys.len(), all);
         }
         if keys.is_empty() {
+            standing.sort();
             return Ok(standing);
         }
         keys.sort_unstable();
@@ -149,6 +164,7 @@ impl Walk {
         for row in &conn.query(WHAT, &statements.open_of, &params)? {
             standing.add(row)?;
         }
+        standing.sort();
         Ok(standing)
     }
 }

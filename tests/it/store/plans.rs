@@ -10,9 +10,23 @@ use super::{LIMIT, customers, plan_of};
 use crate::support::postgres::Database;
 
 /// Tables that grow with the source.
-const LARGE: [&str; 3] = ["customers", "sync_rejections", "sync_rejections_seen"];
+const LARGE: [&str; 4] = [
+    "customers",
+    "sync_rejections",
+    "sync_rejections_seen",
+    "sync_explanations",
+];
 /// What a condition on an index must be about for a lookup to be one: the target alone is all of the table.
-const BY: [&str; 6] = ["customer_id", "key", "resolved_at", "seen", "digest", "id"];
+const BY: [&str; 8] = [
+    "customer_id",
+    "key",
+    "resolved_at",
+    "seen",
+    "digest",
+    "id",
+    "used_at",
+    "explained_by",
+];
 
 /// Fills the tables without any statistics. 200,000 rows and 100,000 rejections are many times what a plan may read; a
 /// million take longer and are told from these by no estimate.
@@ -28,6 +42,7 @@ SELECT 'public.customers', 'R' || lpad(n::text, 8, '0'), '{}', 'decision', 'low'
 INSERT INTO sync_rejections (target, key, payload, reason, message, first_run, last_run, first_seen, last_seen, resolved_at)
 SELECT 'public.customers', 'R' || lpad(n::text, 8, '0'), '{}', 'decision', 'low', '00000000-0000-0000-0000-000000000001',
        '00000000-0000-0000-0000-000000000001', '2024-01-01Z', '2024-01-01Z', '2024-06-01Z' FROM generate_series(1, 20000) n;
+INSERT INTO sync_explanations (id, explanation, used_at) SELECT md5(n::text)::uuid, '{}', '2025-01-01Z' FROM generate_series(1, 100000) n;
 INSERT INTO sync_rejections_seen (target, digest, low, high, seen, last_run, times, base, ids)
 SELECT 'public.customers', decode(md5(p::text), 'hex'), p * 100, p * 100 + 99, '2025-01-02Z', '00000000-0000-0000-0000-000000000001', 1, 0,
        ARRAY(SELECT generate_series(p * 100, p * 100 + 99)) FROM generate_series(1, 1000) p;";
@@ -44,6 +59,7 @@ fn value(sql_type: &str) -> String {
         "timestamptz[]" => many(&|_| "2025-01-01Z".to_owned()),
         "json[]" => format!("{}::text[]", many(&|_| "{}".to_owned())),
         "bytea[]" => many(&|_| r"\\x00".to_owned()),
+        "uuid[]" => many(&|n| format!("00000000-0000-0000-0000-{n:012}")),
         array if array.ends_with("[]") => many(&|n| n.to_string()),
         "text" => "'public.customers'::text".to_owned(),
         "uuid" => "'00000000-0000-0000-0000-000000000002'::uuid".to_owned(),

@@ -112,7 +112,7 @@ fn a_rejection_stays_open_counts_occurrences_and_is_resolved_when_the_record_pas
     }
     assert_eq!(
         database.one("SELECT payload FROM sync_rejections"),
-        rejection("r1", 0, 0).payload
+        *rejection("r1", 0, 0).payload
     );
     // Another run sees it again, out of order too: the older one changes nothing.
     let mut later = Bench::new(&database, &customers());

@@ -1,6 +1,7 @@
 //! Every statement of the write path by name, for the tests that look at how PostgreSQL goes about them. A statement that
 //! is added and not listed here does not compile.
 
+use super::super::super::log;
 use super::super::super::schema::Layout;
 use super::super::lookups;
 use super::{RejectionStatements, Statements, Walk};
@@ -45,6 +46,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
     let RejectionStatements {
         walk: rejection_walk,
         open_of,
+        explanations,
         reject,
         seen,
         later,
@@ -82,6 +84,11 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         ),
         ("rejections.open_of", open_of, of(&["text", "text[]"])),
         (
+            "rejections.explanations",
+            explanations,
+            of(&["uuid[]", "json[]", "timestamptz"]),
+        ),
+        (
             "rejections.reject",
             reject,
             of(&[
@@ -94,7 +101,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
                 "text[]",
                 "json[]",
                 "json[]",
-                "json[]",
+                "uuid[]",
                 "bytea[]",
                 "timestamptz[]",
                 "bigint[]",
@@ -104,7 +111,17 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         (
             "rejections.seen",
             seen,
-            of(&["text", "uuid", "bigint[]", "timestamptz[]"]),
+            of(&[
+                "text",
+                "uuid",
+                "int[]",
+                "bigint[]",
+                "int[]",
+                "int[]",
+                "bigint[]",
+                "bigint[]",
+                "timestamptz[]",
+            ]),
         ),
         (
             "rejections.later",
@@ -117,6 +134,13 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
             of(&["text", "uuid", "text[]", "timestamptz"]),
         ),
     ];
+    let trimming = log::trimming(db).map(|sql| ("trimming", sql, of(&["bigint"])));
+    all.extend(trimming);
+    all.push((
+        "trimming explanations",
+        log::trimming_explanations(db),
+        Vec::new(),
+    ));
     if let Some(Walk { between: _, copy }) = walk {
         // What COPY copies.
         let select = copy.trim_start_matches("COPY (").to_owned() + "1000";

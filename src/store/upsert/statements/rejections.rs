@@ -16,6 +16,8 @@ pub(in super::super::super) struct RejectionStatements {
     pub(in super::super) walk: String,
     /// Open rejections of some keys.
     pub(in super::super) open_of: String,
+    /// Stores explanations that are not known to be stored.
+    pub(in super::super) explanations: String,
     /// Stores rejections that are new or have changed.
     pub(in super::super) reject: String,
     /// Notes that open rejections came again as they are.
@@ -41,30 +43,37 @@ impl RejectionStatements {
             "SELECT o.* FROM unnest($2::text[]) AS u(key) \
              CROSS JOIN LATERAL ({open} AND r.key = u.key COLLATE \"C\" LIMIT 1) o"
         );
+        // In the order of their ids, so that two writers cannot dead-lock. When it was last used is kept by the hour.
+        let explanations = format!(
+            "INSERT INTO {} AS e (id, explanation, used_at) \
+             SELECT u.id, u.explanation::json, $3 FROM unnest($1::uuid[], $2::text[]) AS u(id, explanation) ORDER BY 1 \
+             ON CONFLICT (id) DO UPDATE SET used_at = EXCLUDED.used_at \
+             WHERE e.used_at < EXCLUDED.used_at - interval '1 hour'",
+            quote_table(&db.log_schema, "sync_explanations")
+        );
         // A rejection that was settled later stays settled. The common case, that none was, is found out once; coalesce
         // leaves no index but that of the key.
         let reject = format!(
             "INSERT INTO {rejections} AS r (target, key, record_id, payload, reason, message, errors, rules, \
-             explanation, digest, first_run, last_run, first_seen, last_seen, occurrences) \
+             explained_by, digest, first_run, last_run, first_seen, last_seen, occurrences) \
              SELECT $1, u.key, u.record_id, u.payload, u.reason, u.message, u.errors::jsonb, u.rules::jsonb, \
-             u.explanation::json, u.digest, $2, $2, u.seen, u.seen, u.times FROM unnest($3::text[], $4::text[], $5::text[], \
-             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], $12::timestamptz[], $13::bigint[]) \
-             AS u(key, record_id, payload, reason, message, errors, rules, explanation, digest, seen, times) \
+             u.explained_by, u.digest, $2, $2, u.seen, u.seen, u.times FROM unnest($3::text[], $4::text[], $5::text[], \
+             $6::text[], $7::text[], $8::text[], $9::text[], $10::uuid[], $11::bytea[], $12::timestamptz[], $13::bigint[]) \
+             AS u(key, record_id, payload, reason, message, errors, rules, explained_by, digest, seen, times) \
              WHERE (SELECT true FROM {rejections} s WHERE s.resolved_at > $14 LIMIT 1) IS NULL \
-             OR (SELECT true FROM {rejections} c WHERE c.target = $1 AND c.key = u.key \
-             AND coalesce(c.resolved_at, '-infinity') > u.seen LIMIT 1) IS NULL \
+             OR (SELECT true FROM {rejections} c WHERE c.target = $1 AND c.key = u.key COLLATE \"C\" \
+             AND c.resolved_at IS NOT NULL AND coalesce(c.resolved_at, '-infinity') > u.seen LIMIT 1) IS NULL \
              ON CONFLICT (target, key) WHERE resolved_at IS NULL DO UPDATE SET record_id = EXCLUDED.record_id, \
              payload = EXCLUDED.payload, reason = EXCLUDED.reason, message = EXCLUDED.message, \
-             errors = EXCLUDED.errors, rules = EXCLUDED.rules, explanation = EXCLUDED.explanation, digest = EXCLUDED.digest, \
+             errors = EXCLUDED.errors, rules = EXCLUDED.rules, explanation = NULL, explained_by = EXCLUDED.explained_by, digest = EXCLUDED.digest, \
              last_run = EXCLUDED.last_run, last_seen = EXCLUDED.last_seen, \
              occurrences = r.occurrences + EXCLUDED.occurrences WHERE r.last_seen <= EXCLUDED.last_seen"
         );
         let note = format!(
             "INSERT INTO {seen} AS s (target, digest, low, high, seen, last_run, times, base, ids) \
              SELECT $1, {DIGEST_OF_IDS}, g.low, g.high, g.seen, $2, 1, g.base, g.ids FROM \
-             (SELECT (u.id >> 31) << 31 AS base, array_agg((u.id & 2147483647)::integer ORDER BY u.id) AS ids, \
-             min(u.id) AS low, max(u.id) AS high, u.seen \
-             FROM unnest($3::bigint[], $4::timestamptz[]) AS u(id, seen) GROUP BY 1, u.seen) g ORDER BY 2 \
+             (SELECT u.*, ($3::integer[])[u.first:u.last] AS ids FROM unnest($4::bigint[], $5::integer[], $6::integer[], \
+             $7::bigint[], $8::bigint[], $9::timestamptz[]) AS u(base, first, last, low, high, seen)) g ORDER BY 2 \
              ON CONFLICT (target, digest) DO UPDATE SET seen = EXCLUDED.seen, last_run = EXCLUDED.last_run, \
              times = s.times + 1 WHERE s.seen <= EXCLUDED.seen"
         );
@@ -86,13 +95,14 @@ impl RejectionStatements {
              AND coalesce(r.resolved_at, 'infinity') = 'infinity' AND r.last_seen <= $4 RETURNING r.key, r.digest, r.id), \
              repeated AS (DELETE FROM {rejections} AS r WHERE r.ctid = ANY(ARRAY(\
              SELECT o.ctid FROM settled s CROSS JOIN LATERAL (SELECT r.ctid FROM {rejections} r \
-             WHERE r.target = $1 AND r.key = s.key AND r.id <> s.id AND r.digest = s.digest \
-             AND coalesce(r.resolved_at, 'infinity') <= $4 LIMIT 10) o))) \
+             WHERE r.target = $1 AND r.key = s.key COLLATE \"C\" AND r.resolved_at IS NOT NULL AND r.id <> s.id \
+             AND r.digest = s.digest AND coalesce(r.resolved_at, 'infinity') <= $4 LIMIT 10) o))) \
              SELECT FROM settled"
         );
         Self {
             walk,
             open_of,
+            explanations,
             reject,
             seen: note,
             later,

@@ -4,6 +4,7 @@
 mod column_types;
 mod connections;
 mod counts;
+mod explanations;
 mod forms;
 mod log;
 mod plans;

@@ -45,11 +45,12 @@ memcheck: requirements ## Run the commands, cases, reports, retries and the spoo
 		$(SHIPPED) DATASYNC_TEST_WRAPPER="$$VALGRIND $(VALGRIND_OPTIONS)" $(CARGO) test --locked --test it -- \
 		commands::every_row commands::every_command_ends_in_order_without_a_database incidents:: memory_errors::
 
-lint: ## Check the formatting, and clippy with warnings as errors
+lint: ## Check the formatting, clippy and the documentation of the code, with warnings as errors
 	@scripts/requirements
 	@$(CARGO) fmt --version >/dev/null && $(CARGO) clippy --version >/dev/null || { echo 'Type: rustup component add rustfmt clippy' >&2; exit 1; }
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 audit: ## Check licences, duplicate and banned crates, where crates come from, known vulnerabilities, and the CI workflow
 	scripts/audit

@@ -9,6 +9,7 @@ use crate::config::ConfigErrors;
 use crate::spool::SpoolError;
 use crate::store::StoreError;
 use crate::support::signals::StopSignal;
+use crate::support::text::counted;
 
 /// How the process ends. The numbers are a contract with schedulers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,7 @@ impl Exit {
         Self::Success,
     ];
 
+    /// The number that the process ends with.
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -124,10 +126,13 @@ impl std::error::Error for Misconfigured {}
 /// Another run holds the lease.
 #[derive(Debug)]
 pub struct Busy {
+    /// `schema.table`.
     pub target: String,
+    /// The user who started it.
     pub who: String,
+    /// The machine it runs on.
     pub host: String,
-    /// RFC 3339.
+    /// When it started, RFC 3339.
     pub since: String,
     /// Records it has accounted for so far.
     pub progress: u64,
@@ -144,8 +149,9 @@ impl fmt::Display for Busy {
         } = self;
         write!(
             f,
-            "another run is writing to {target}: started by {who} on {host} at {since}, {progress} records so far; \
-             nothing was touched. `--wait 5m` waits for it"
+            "another run is writing to {target}: started by {who} on {host} at {since}, {} so far; \
+             nothing was touched. `--wait 5m` waits for it",
+            counted(*progress, "record", "records")
         )
     }
 }

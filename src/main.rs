@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let refused = core_dumps::switch_off();
     let cli = commands::parse().unwrap_or_else(|error| {
         if error.use_stderr() {
-            commands::mistyped();
+            commands::keep_usage_error();
         }
         error.exit()
     });

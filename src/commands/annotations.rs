@@ -1,4 +1,4 @@
-//! Findings as workflow commands of GitHub Actions: `::error file=…,line=…,title=…::message`.
+//! Writes findings as workflow commands of GitHub Actions: `::error file=…,line=…,title=…::message`.
 
 use crate::config::Problem;
 use crate::decision::{Finding, Problem as TableProblem};
@@ -20,10 +20,10 @@ pub(super) fn of_config(level: &str, problem: &Problem) -> String {
     )
 }
 
-/// What makes the decision table unreadable.
+/// A mistake for which the decision table cannot be read.
 pub(super) fn of_table(problem: &TableProblem) -> String {
     let text = problem.to_string();
-    // The place is the annotation's own.
+    // The annotation has the place already.
     let message = text
         .strip_prefix(&format!("{}:{}: ", problem.file, problem.line))
         .or_else(|| text.strip_prefix(&format!("{}: ", problem.file)))
@@ -38,7 +38,7 @@ pub(super) fn of_table(problem: &TableProblem) -> String {
     )
 }
 
-/// Something about the records that were judged, which have no place in a file of ours.
+/// A finding about the judged records, which has no file and no line.
 pub(super) fn of_records(level: &str, message: &str) -> String {
     line(level, None, None, None, "records", message)
 }
@@ -86,14 +86,14 @@ fn line(
     format!("::{level} {}::{}\n", properties.join(","), data(message))
 }
 
-/// What a message may not hold as it is.
+/// Escapes a message.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// What a property may not hold either.
+/// Escapes a property, in which more characters are special.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_end_a_command_is_escaped() {
+    fn characters_that_would_end_a_command_are_escaped() {
         let text = line(
             "error",
             Some("a,b:c.yaml"),

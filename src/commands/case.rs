@@ -1,4 +1,4 @@
-//! `datasync case`: what happened, and the human steps.
+//! `datasync case`: shows cases, and takes notes and finished steps of a person.
 
 use anyhow::{Context as _, Result};
 
@@ -58,8 +58,9 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Cases of the database and of the state directory; of one that is in both the local copy is shown, which is newer.
-fn all(
+/// Cases of the database and of the state directory. Of a case that is in both, the copy in the state directory is taken:
+/// it is newer.
+fn all_cases(
     plan: &Plan,
     local_cases: &LocalCaseStore,
     connection: Option<&mut Connection>,
@@ -100,7 +101,7 @@ fn find(
         }
         return Ok(case);
     }
-    let mut matching = all(plan, local_cases, connection)?;
+    let mut matching = all_cases(plan, local_cases, connection)?;
     matching.retain(|case| case.id.starts_with(id));
     match (matching.len(), away) {
         (1, _) => Ok(matching.remove(0)),
@@ -112,14 +113,14 @@ fn find(
             "there is no case {id}; `datasync case list` shows those there are"
         ))
         .into()),
-        (count, _) => {
-            Err(Misconfigured(format!("{count} cases begin with {id}; say more of it")).into())
-        }
+        (count, _) => Err(Misconfigured(format!(
+            "{count} cases begin with {id}; type more of the id"
+        ))
+        .into()),
     }
 }
 
-/// Whoever asks for the cases while the database is away gets those of the state directory, and is told by the exit code that there
-/// may be more.
+/// Prints the list. While the database is away it has the cases of the state directory only, and the exit code is 4.
 fn list(
     global: &Global,
     plan: &Plan,
@@ -127,11 +128,11 @@ fn list(
     connection: Option<&mut Connection>,
     away: Option<StoreError>,
 ) -> Result<Exit> {
-    let (cases, away) = match (all(plan, local_cases, connection), away) {
+    let (cases, away) = match (all_cases(plan, local_cases, connection), away) {
         (Ok(cases), away) => (cases, away),
         (Err(error), _) => {
             let away = error.downcast::<StoreError>()?;
-            (all(plan, local_cases, None)?, Some(away))
+            (all_cases(plan, local_cases, None)?, Some(away))
         }
     };
     let exit = if away.is_some() {
@@ -182,7 +183,7 @@ fn runs(plan: &Plan, connection: Option<&mut Connection>, case: &Case) -> Vec<Pa
     runs
 }
 
-/// Prints a case, unless silence was asked for: whoever gets here has done what was asked.
+/// Prints a case; nothing with `-q`, since the command has succeeded by then.
 fn show(global: &Global, case: &Case, runs: &[PastRun]) -> Result<()> {
     if global.quiet {
         return Ok(());

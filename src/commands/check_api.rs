@@ -1,4 +1,4 @@
-//! `datasync check-api`: can the API be reached, and does its first page fit the mapping?
+//! `datasync check-api`: checks the connection to the API, and its first page against the mapping.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! `datasync check-db`: can the database be reached, do its tables fit the mapping, and does anything wait for it?
+//! `datasync check-db`: checks the connection, the tables against the mapping, and the spool.
 
 use std::path::Path;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::model::record::Check;
 use crate::spool;
 use crate::store::{self, Connection};
-use crate::support::text::grouped;
+use crate::support::text::counted;
 
 pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
     let plan = super::load(
@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
         let mut connection = Connection::open(database, database.connection_timeout)?;
         match store::apply_schema(&mut connection, database) {
             Ok(()) => {}
-            // What is missing is told below.
+            // The check of privileges below lists what is missing.
             Err(error) if error.kind() == "privilege" => {
                 not_applied = Some(Check {
                     name: "apply-schema",
@@ -58,7 +58,7 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
     })
 }
 
-/// What earlier runs left on disk for this database, and whether a run could leave more.
+/// The batches that earlier runs left in the spool, and whether the state directory can be written.
 fn waiting(state_dir: &Path) -> Check {
     let started = Instant::now();
     let (ok, detail, hint) = match spool::status(state_dir) {
@@ -70,9 +70,9 @@ fn waiting(state_dir: &Path) -> Check {
                     .and_then(|at| jiff::Timestamp::from_microsecond(at.0).ok())
                     .map_or_else(String::new, |at| format!(", the oldest since {at:.0}"));
                 details.push(format!(
-                    "{} files wait ({} bytes{since})",
-                    grouped(seen.files),
-                    grouped(seen.bytes)
+                    "{} ({}{since})",
+                    counted(seen.files, "file waits", "files wait"),
+                    counted(seen.bytes, "byte", "bytes")
                 ));
                 hints.push(
                     "the next `datasync sync` replays them, `datasync retry` does it now"
@@ -81,9 +81,10 @@ fn waiting(state_dir: &Path) -> Check {
             }
             if seen.quarantined > 0 {
                 let folder = state_dir.join("quarantine");
-                details.push(format!(
-                    "{} damaged files were set aside",
-                    grouped(seen.quarantined)
+                details.push(counted(
+                    seen.quarantined,
+                    "damaged file was set aside",
+                    "damaged files were set aside",
                 ));
                 hints.push(format!(
                     "`datasync sync --full` fetches their records again; then remove the files in {}",

@@ -234,7 +234,7 @@ pub struct ValidateArgs {
 }
 
 impl ValidateArgs {
-    /// Records are given, not just files to be checked.
+    /// Records are to be judged, too.
     pub const fn judges(&self) -> bool {
         self.input.is_some() || self.fetch || self.stored
     }
@@ -255,7 +255,7 @@ pub struct RetryArgs {
     /// Decide the stored rejections again, by today's mapping and rules
     #[arg(long)]
     pub rejected: bool,
-    /// A word on what was done, kept with the case
+    /// What was done, kept with the case
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
 }
@@ -294,7 +294,7 @@ pub enum HumanStep {
     Resolve,
 }
 
-/// How often `-v` is said: a number, or a word for yes or no as other switches take it.
+/// How often `-v` was typed. The variable has a number, or a word for yes or no.
 pub fn verbosity(text: &str) -> u8 {
     text.parse().unwrap_or_else(|_| u8::from(is_yes(text)))
 }
@@ -321,7 +321,7 @@ fn whole(text: &str, most: u64, expected: &str) -> Result<u64, String> {
         .ok_or_else(|| expected.to_owned())
 }
 
-/// As in mappings.yaml, but with a unit, and more than nothing.
+/// A duration as in mappings.yaml, but with its unit, and not 0.
 fn duration(text: &str) -> Result<Duration, String> {
     Some(text)
         .filter(|text| text.ends_with(|c: char| c.is_ascii_alphabetic()))

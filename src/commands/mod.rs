@@ -1,4 +1,5 @@
-//! What can be typed, and one file a subcommand. A command composes and prints; it decides nothing.
+//! The command line, and one file for each subcommand. A command calls other rooms and prints their results; it decides
+//! nothing itself.
 
 pub mod cli; // clap types only
 
@@ -28,10 +29,10 @@ use crate::config::{ConfigErrors, Needs, Problem, Sources, plan::Plan};
 use crate::exit::{self, Exit};
 use crate::support::logging;
 
-pub use observability::mistyped;
+pub use observability::keep_usage_error;
 pub use options::parse;
 
-/// Runs what was asked for and says how it ended.
+/// Runs the command, and returns the exit code.
 pub fn run(cli: &Cli) -> Exit {
     let global = &cli.global;
     let result = match &cli.command {
@@ -48,7 +49,7 @@ pub fn run(cli: &Cli) -> Exit {
     };
     result.unwrap_or_else(|error| {
         let exit = exit::of(&error);
-        complain(&error);
+        print_error(&error);
         if global.output == Output::Json {
             print(&(failure_json(&error, exit) + "\n"));
         }
@@ -59,7 +60,7 @@ pub fn run(cli: &Cli) -> Exit {
 /// The configuration for a command that needs these parts.
 fn load(global: &Global, needs: Needs) -> Result<Plan, ConfigErrors> {
     let plan = crate::config::load(&sources(global), needs)?;
-    // Whatever the command: it is the secrets' file.
+    // Every command warns of a file with secrets that others can read.
     for warning in &plan.exposed {
         log::warn!("{warning}");
     }
@@ -76,7 +77,7 @@ fn sources(global: &Global) -> Sources {
     }
 }
 
-/// Prints a result. A full or closed stdout must not change what happened to the data, so it only earns a warning.
+/// Prints a result. An error of stdout does not change what happened to the data, so it is only a warning.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -85,7 +86,7 @@ fn print(text: &str) {
 }
 
 /// Prints why a command ended before it had a result.
-fn complain(error: &anyhow::Error) {
+fn print_error(error: &anyhow::Error) {
     let errors = error.downcast_ref::<ConfigErrors>();
     let lines = match errors {
         Some(errors) => errors.problems().iter().map(one_line).collect(),
@@ -102,10 +103,7 @@ fn complain(error: &anyhow::Error) {
                 .iter()
                 .map(|problem| format!("error: {}", problem.full()))
                 .collect();
-            problems.join(
-                "
-",
-            )
+            problems.join("\n")
         },
     );
     std::io::stderr()
@@ -120,7 +118,7 @@ fn one_line(problem: &Problem) -> String {
     lines.join("; ")
 }
 
-/// What `config.errors` has of an error.
+/// The error as a list for `config.errors`.
 fn errors_json(error: &anyhow::Error) -> serde_json::Value {
     error.downcast_ref::<ConfigErrors>().map_or_else(
         || serde_json::json!([{ "message": format!("{error:#}") }]),

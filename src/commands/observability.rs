@@ -1,4 +1,4 @@
-//! What the outside learns of a `sync` or `retry`, however it ends.
+//! Metrics and pings of a `sync` or `retry`, however it ends.
 
 use std::path::Path;
 use std::time::Instant;
@@ -15,9 +15,9 @@ use crate::reporting::report::{self, Report};
 /// Lines of the log that go with the last ping.
 const LINES: usize = 20;
 
-/// Runs the work, keeps the metrics and pings the dead man's switch, whatever the work comes to. Of a run whose
-/// configuration cannot be read the metrics tell, and that no ping comes.
-pub(super) fn watched(
+/// Runs the work, then writes the metrics and pings the dead man's switch, also when the work fails. When the configuration
+/// cannot be read there are metrics and no ping, since its address is not known.
+pub(super) fn with_monitoring(
     global: &Global,
     share: Share,
     work: impl FnOnce(&Plan) -> Result<(Exit, Option<Report>)>,
@@ -53,25 +53,24 @@ pub(super) fn watched(
         share,
         report,
     );
-    // Another run is at work and will say how it ends; where there was nothing to do there was no run.
-    let silent = exit == Exit::Busy || (exit == Exit::Success && report.is_none());
-    if !silent {
-        let mut said = crate::support::logging::last_lines(LINES).concat();
-        said += &match &result {
+    // When another run is at work, that run pings. When there was nothing to do, there was no run.
+    let no_ping = exit == Exit::Busy || (exit == Exit::Success && report.is_none());
+    if !no_ping {
+        let mut text = crate::support::logging::last_lines(LINES).concat();
+        text += &match &result {
             Ok(_) => summary(exit, report),
             Err(error) => format!("exit {}: {error:#}\n", exit.code()),
         };
-        alert::ping::end(&plan.notifications, exit, &said);
+        alert::ping::end(&plan.notifications, exit, &text);
     }
     result.map(|(exit, _)| exit)
 }
 
-/// The command line cannot be parsed. Where it was to be a run, a crontab with a slip of the pen for example, the metrics
-/// tell of it.
-pub fn mistyped() {
+/// Writes the metrics of a run whose command line cannot be parsed, for example because of a typing mistake in a crontab.
+pub fn keep_usage_error() {
     let words: Vec<_> = std::env::args_os().collect();
-    let says = |word: &str| words.iter().any(|said| said == word);
-    if (says("sync") || says("retry")) && !says("--dry-run") {
+    let has = |word: &str| words.iter().any(|typed| typed == word);
+    if (has("sync") || has("retry")) && !has("--dry-run") {
         let textfile = crate::config::metrics_textfile(&Sources::default());
         keep(
             textfile.as_deref(),
@@ -97,7 +96,7 @@ fn summary(exit: Exit, report: Option<&Report>) -> String {
     )
 }
 
-/// Metrics that cannot be written change nothing but the log.
+/// Writes the metrics. When that fails there is a warning, and the run ends as it would have.
 fn keep(
     textfile: Option<&Path>,
     exit: Exit,

@@ -12,10 +12,10 @@ use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, ValueEnum}
 use crate::commands::cli::{Cli, Command, Global, Output, is_yes, verbosity};
 use crate::config;
 
-/// What was typed, and what variables say of the rest.
+/// Parses the command line; variables give what it does not.
 ///
 /// # Errors
-/// A mistake on the command line or in a variable, and what is no mistake: a question for help or the version.
+/// A mistake on the command line or in a variable. `--help` and `--version` come as errors, too.
 pub fn parse() -> Result<Cli, clap::Error> {
     let mut command = Cli::command().mut_args(without_empty);
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
@@ -26,7 +26,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
-/// `NAME=` is how a template says that there is no value.
+/// An empty variable counts as not set, since templates have lines such as `NAME=`.
 fn without_empty(arg: Arg) -> Arg {
     let empty = arg
         .get_env()
@@ -39,42 +39,42 @@ fn without_empty(arg: Arg) -> Arg {
     }
 }
 
-/// Takes from `.env` what neither a flag nor the environment says.
+/// Takes from `.env` what neither a flag nor the environment sets.
 fn add_env_file(global: &mut Global, matches: &ArgMatches) -> Result<(), String> {
-    let unsaid = |option: &str| matches.value_source(option) == Some(ValueSource::DefaultValue);
+    let is_default = |option: &str| matches.value_source(option) == Some(ValueSource::DefaultValue);
     for (name, value) in config::early(global.env_file.as_deref()) {
         let wrong = |expected: &str| {
             let file = global.env_file.as_deref().unwrap_or(Path::new(".env"));
             format!("{name} in {}: expected {expected}", file.display())
         };
         match name {
-            "DATASYNC_OUTPUT" if unsaid("output") => {
+            "DATASYNC_OUTPUT" if is_default("output") => {
                 global.output = form(&value).map_err(|expected| wrong(&expected))?;
             }
-            "DATASYNC_LOG_FORMAT" if unsaid("log_format") => {
+            "DATASYNC_LOG_FORMAT" if is_default("log_format") => {
                 global.log_format = form(&value).map_err(|expected| wrong(&expected))?;
             }
-            "DATASYNC_QUIET" if unsaid("quiet") => global.quiet = is_yes(&value),
-            "DATASYNC_VERBOSE" if unsaid("verbose") => global.verbose = verbosity(&value),
-            "DATASYNC_NO_COLOR" if unsaid("no_color") => global.no_color = is_yes(&value),
+            "DATASYNC_QUIET" if is_default("quiet") => global.quiet = is_yes(&value),
+            "DATASYNC_VERBOSE" if is_default("verbose") => global.verbose = verbosity(&value),
+            "DATASYNC_NO_COLOR" if is_default("no_color") => global.no_color = is_yes(&value),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Annotations are about files in a repository.
+/// `--output github` is for `validate` only, whose findings have a file and a line.
 fn for_this_command(cli: &Cli) -> Result<(), String> {
     match (cli.global.output, &cli.command) {
         (Output::Github, Command::Validate(_)) | (Output::Text | Output::Json, _) => Ok(()),
         (Output::Github, _) => Err(
-            "--output github (or DATASYNC_OUTPUT=github) is for validate only; say text or json"
+            "--output github (or DATASYNC_OUTPUT=github) is for validate only; type text or json"
                 .to_owned(),
         ),
     }
 }
 
-/// One of the forms that an option has, or what they are.
+/// The value of an option that has a few; the error lists them.
 fn form<T: ValueEnum + Default>(text: &str) -> Result<T, String> {
     if text.is_empty() {
         return Ok(T::default());

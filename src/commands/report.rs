@@ -12,10 +12,10 @@ use crate::reporting::report::input::ReportInput;
 use crate::reporting::report::{Report, file, page};
 use crate::store;
 
-/// Past runs on the page of one.
+/// Past runs on the page of a run.
 const PAST: u64 = 30;
 
-/// Whether the page can be written there, before anything is done.
+/// Checks that the page can be written there, before the run begins.
 pub(super) fn probe(path: &Path) -> Result<()> {
     file::probe(path).map_err(|error| {
         Misconfigured(format!(
@@ -25,14 +25,14 @@ pub(super) fn probe(path: &Path) -> Result<()> {
     })
 }
 
-/// Writes the page. That it cannot be written changes nothing about the data, so it only earns an error in the log.
+/// Writes the page. When that fails the data is unchanged by it, so there is only an error in the log.
 pub(super) fn write(path: &Path, html: &str) {
     if let Err(error) = file::write(path, html) {
         log::error!("the report could not be written: {error:#}");
     }
 }
 
-/// The page of a run, whatever came of it. `late`: its deadline is over, and nobody is asked anything any more.
+/// The page of a run, however it ended. `late`: its deadline is over, so the database is not asked for past runs.
 pub(super) fn of_run(
     plan: &Plan,
     done: &Result<(Report, Exit)>,

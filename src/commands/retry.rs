@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::observability::watched;
+use super::observability::with_monitoring;
 use crate::api;
 use crate::commands::cli::{Global, Output, RetryArgs};
 use crate::config::plan::Plan;
@@ -23,7 +23,7 @@ use crate::support::progress::Progress;
 use crate::support::signals::Signals;
 
 pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
-    watched(global, Share::AsBefore, |plan| retry(global, args, plan))
+    with_monitoring(global, Share::AsBefore, |plan| retry(global, args, plan))
 }
 
 fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
@@ -202,7 +202,7 @@ fn chosen(
         (0, None) => {
             format!("there is no open case {id}; `datasync case list` shows those there are")
         }
-        (count, _) => format!("{count} open cases begin with {id}; say more of it"),
+        (count, _) => format!("{count} open cases begin with {id}; type more of the id"),
     };
     Err(Misconfigured(wrong).into())
 }

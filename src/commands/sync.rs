@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::observability::watched;
+use super::observability::with_monitoring;
 use crate::commands::cli::{Global, Output, SyncArgs};
 use crate::config::{Needs, plan::Plan};
 use crate::exit::Exit;
@@ -17,7 +17,7 @@ use crate::support::terminal;
 
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
     if args.dry_run {
-        // Somebody is looking, nothing is done: it is not what the monitoring watches.
+        // A dry run writes no metrics and sends no ping: a person is looking, and nothing is written.
         let plan = super::load(
             global,
             Needs {
@@ -27,7 +27,7 @@ pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
         )?;
         return Ok(sync(global, args, &plan)?.0);
     }
-    watched(global, args.shard.into(), |plan| sync(global, args, plan))
+    with_monitoring(global, args.shard.into(), |plan| sync(global, args, plan))
 }
 
 fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
@@ -67,7 +67,7 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
     Ok((exit, Some(report)))
 }
 
-/// Prints a run's report, unless silence was asked for and all is well.
+/// Prints a run's report; nothing with `-q` and exit 0.
 pub(super) fn show(global: &Global, report: &Report, exit: Exit) -> Result<()> {
     if global.quiet && exit == Exit::Success {
         return Ok(());

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::annotations;
-use super::verdicts::{Judge, Judged};
+use super::verdicts::{Judge, Judgements};
 use crate::commands::cli::{Global, Output, ValidateArgs};
 use crate::config::plan::Plan;
 use crate::config::{ConfigErrors, DecisionsFile, Needs, Problem};
@@ -13,6 +13,7 @@ use crate::exit::{self, Exit, Misconfigured};
 use crate::model::clock::Micros;
 use crate::pipeline::Rules;
 use crate::run::rules;
+use crate::support::text::{counted, grouped};
 use crate::transform::Transform;
 
 /// Records that an annotation names.
@@ -26,7 +27,7 @@ struct Findings {
     /// Of the configuration.
     warnings: Vec<Problem>,
     lint: Lint,
-    judged: Judged,
+    judged: Judgements,
 }
 
 pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
@@ -35,14 +36,14 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
         database: args.stored,
     };
     let mut findings = Findings::default();
-    // It shows all warnings itself.
+    // Not by `super::load`, which would log warnings that are printed below.
     let plan = match crate::config::load(&super::sources(global), needs) {
         Ok(plan) => plan,
-        Err(errors) => return refuse(global, &findings, &errors.into()),
+        Err(errors) => return end_with_error(global, &findings, &errors.into()),
     };
     findings.warnings.clone_from(&plan.warnings);
-    if let Err(error) = look(args, &plan, &mut findings) {
-        return refuse(global, &findings, &error);
+    if let Err(error) = examine(args, &plan, &mut findings) {
+        return end_with_error(global, &findings, &error);
     }
     let exit = exit(args, &findings);
     if !(global.quiet && exit == Exit::Success) {
@@ -51,8 +52,9 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
     exit
 }
 
-/// Looks at the decision table and, when it is fit, at the records. What was found before an error stays found.
-fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()> {
+/// Lints the decision table and, when it has no error, judges the records. When an error ends it early, `findings` has what
+/// was found before.
+fn examine(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()> {
     let mut transform =
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
     transform.refuse_versions_ahead_of(Micros::local());
@@ -85,7 +87,7 @@ fn look(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()>
     ended
 }
 
-/// What the findings mean for a scheduler or a CI.
+/// The exit code of these findings.
 fn exit(args: &ValidateArgs, findings: &Findings) -> Exit {
     let strict = args.strict;
     let judged = &findings.judged;
@@ -100,9 +102,9 @@ fn exit(args: &ValidateArgs, findings: &Findings) -> Exit {
     }
 }
 
-/// Something ended it before it was through: that is the result, with whatever had been found.
-fn refuse(global: &Global, findings: &Findings, error: &anyhow::Error) -> Exit {
-    // A table that cannot be understood is the configuration's, like everything that has a type of its own.
+/// Prints the error that ended the command, with what was found before.
+fn end_with_error(global: &Global, findings: &Findings, error: &anyhow::Error) -> Exit {
+    // A decision table that cannot be read is a mistake in the configuration.
     let problems = error.downcast_ref::<Problems>();
     let exit = problems.map_or_else(|| exit::of(error), |_| Exit::Configuration);
     match global.output {
@@ -118,7 +120,7 @@ fn refuse(global: &Global, findings: &Findings, error: &anyhow::Error) -> Exit {
         Output::Github => super::print(&annotated(error)),
         Output::Text => {}
     }
-    super::complain(error);
+    super::print_error(error);
     exit
 }
 
@@ -169,7 +171,7 @@ fn show(global: &Global, args: &ValidateArgs, plan: &Plan, findings: &Findings, 
             for finding in &findings.lint.findings {
                 let level = match finding.severity {
                     Severity::Warning if !args.strict => "warning",
-                    // What fails the check must not look like a remark.
+                    // With --strict a warning fails the check, so it is shown as an error.
                     _ => "error",
                 };
                 lines += &annotations::of_finding(level, &file, finding);
@@ -208,23 +210,16 @@ fn as_text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
         .filter(|f| f.severity == Severity::Error)
         .count();
     let warnings = findings.lint.findings.len() - errors;
-    let of = |count: usize, what: &str| {
-        if count == 1 {
-            format!("1 {what}")
-        } else {
-            format!("{count} {what}s")
-        }
-    };
     text += &match (errors, warnings) {
         (0, 0) => format!("ok: the mapping and {file} are fit to run\n"),
         (0, _) => format!(
             "ok: the mapping and {file} are fit to run; {}\n",
-            of(warnings, "warning")
+            counted(warnings as u64, "warning", "warnings")
         ),
         _ => format!(
             "not fit to run: {} and {} in {file}\n",
-            of(errors, "error"),
-            of(warnings, "warning")
+            counted(errors as u64, "error", "errors"),
+            counted(warnings as u64, "warning", "warnings")
         ),
     };
     if !args.judges() || errors > 0 {
@@ -249,8 +244,11 @@ fn as_text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
         text += &format!("… and {more} more; --output json lists all\n");
     }
     text += &format!(
-        "{} records: {} valid, {} to review, {} invalid\n",
-        judged.total, judged.valid, judged.warning, judged.invalid
+        "{}: {} valid, {} to review, {} invalid\n",
+        counted(judged.total, "record", "records"),
+        grouped(judged.valid),
+        grouped(judged.warning),
+        grouped(judged.invalid)
     );
     if let Some(impact) = &judged.impact {
         text += &impact_text(impact, args);
@@ -258,9 +256,14 @@ fn as_text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
     text
 }
 
-/// How many records are not fit, and the first of them with the reason.
-fn invalid_records(judged: &Judged) -> String {
-    let mut text = format!("{} of {} records are INVALID", judged.invalid, judged.total);
+/// How many records are INVALID, and the first of them with the reason.
+fn invalid_records(judged: &Judgements) -> String {
+    let mut text = format!(
+        "{} of {} {} INVALID",
+        grouped(judged.invalid),
+        counted(judged.total, "record", "records"),
+        if judged.invalid == 1 { "is" } else { "are" }
+    );
     let invalid = judged
         .verdicts
         .iter()

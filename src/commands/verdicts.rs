@@ -15,15 +15,15 @@ use crate::model::record::Validation;
 use crate::pipeline::{Decided, Rules, decide};
 use crate::store::{self, Connection};
 use crate::support::bounded_read;
-use crate::support::text::{clean, padded};
+use crate::support::text::{clean, counted, padded};
 use crate::transform::{Mapped, Transform};
 
 /// Stored rejections that are read together.
 const AT_ONCE: u64 = 5_000;
 
-/// What became of all records.
+/// The verdicts on all records.
 #[derive(Debug, Default)]
-pub(super) struct Judged {
+pub(super) struct Judgements {
     pub(super) total: u64,
     pub(super) valid: u64,
     pub(super) warning: u64,
@@ -91,7 +91,7 @@ pub(super) struct Judge<'a> {
     old: Option<&'a Decision>,
     args: &'a ValidateArgs,
     scratch: (Scratch, Scratch),
-    judged: Judged,
+    judged: Judgements,
     left: u64,
 }
 
@@ -108,19 +108,19 @@ impl<'a> Judge<'a> {
             old,
             args,
             scratch: Default::default(),
-            judged: Judged {
+            judged: Judgements {
                 impact: old.map(|_| Impact::default()),
-                ..Judged::default()
+                ..Judgements::default()
             },
             left: args.limit.unwrap_or(u64::MAX),
         }
     }
 
-    /// Judges whatever was asked for: what was judged, and what ended it early.
+    /// Judges the records that the command line names. Returns the verdicts, and the error that ended it early.
     ///
     /// # Errors
     /// Records that cannot be read, or none with the id that was to be explained.
-    pub(super) fn all(mut self) -> (Judged, Result<()>) {
+    pub(super) fn all(mut self) -> (Judgements, Result<()>) {
         let ended = self.each();
         self.judged.impact = self.judged.impact.map(Impact::finish);
         (self.judged, ended)
@@ -150,7 +150,8 @@ impl<'a> Judge<'a> {
         {
             let total = self.judged.total;
             return Err(Misconfigured(format!(
-                "--explain {id}: none of the {total} records has this id"
+                "--explain {id}: none of {} has this id",
+                counted(total, "record", "records")
             ))
             .into());
         }

@@ -157,7 +157,7 @@ const EARLY: [&str; 5] = [
     "DATASYNC_NO_COLOR",
 ];
 
-/// The values that `.env` gives to [`EARLY`] variables which the process environment does not have. A file that cannot be
+/// The values that `.env` gives to `EARLY` variables which the process environment does not have. A file that cannot be
 /// read gives none; [`load`] reports it.
 pub fn early(env_file: Option<&Path>) -> Vec<(&'static str, String)> {
     if !can_be_read_twice(env_file.unwrap_or(Path::new(".env"))) {

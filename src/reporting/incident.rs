@@ -209,8 +209,8 @@ pub fn tell(
         connection.set_deadline(Some(Instant::now() + limit));
     }
     for ((_, mut case), delivery) in due.into_iter().zip(deliveries) {
-        let mut changed = delivery.heard;
-        if delivery.heard {
+        let mut changed = delivery.delivered;
+        if delivery.delivered {
             case.alerted_at = Some(case::now());
         }
         for failure in delivery.failed {

@@ -1,6 +1,6 @@
 //! What a run leaves behind for people and for their monitoring.
 
-pub mod alert; // who hears of a case, and the dead man's switch
+pub mod alert; // alerts about a case, and the dead man's switch
 pub mod case; // an incident and its five steps
 pub mod incident; // the case that a failed run leaves
 pub mod local_log; // log rows of finished runs, while the database is away

@@ -15,7 +15,7 @@ use crate::reporting::incident::Failure;
 use crate::reporting::report::{Percentiles, PoolUse, Report, Seconds, SpoolUse, Status};
 use crate::spool;
 use crate::support::histogram::Histogram;
-use crate::support::text::grouped;
+use crate::support::text::counted;
 
 impl Run<'_> {
     /// How the run has ended, as far as it is known by now.
@@ -154,7 +154,9 @@ impl Run<'_> {
         let lost = flow.counts.lost_in_memory;
         if lost > 0 {
             problems.push(format!(
-                "{lost} records could not be kept; the next run fetches them again"
+                "{} could not be kept; the next run fetches {} again",
+                counted(lost, "record", "records"),
+                if lost == 1 { "it" } else { "them" }
             ));
         }
         problems.extend(self.source.mark.not_moved.clone());
@@ -167,20 +169,24 @@ impl Run<'_> {
         let mut open = Vec::new();
         if ledger.spooled > 0 && self.session.layout.is_none() {
             open.push(format!(
-                "{} records could not be compared, since the database could not be asked: which of them would be \
-                 inserted, updated or left as they are is not known, and they count as spooled; the verdicts on them are known",
-                grouped(ledger.spooled)
+                "{} could not be compared, since the database could not be asked: which would be inserted, updated or left \
+                 as they are is not known, and they count as spooled; the verdicts on them are known",
+                counted(ledger.spooled, "record", "records")
             ));
         } else if ledger.spooled > 0 {
             open.push(format!(
-                "{} records could not be compared, since the database did not answer for them; they count as spooled",
-                grouped(ledger.spooled)
+                "{} could not be compared, since the database did not answer for them; they count as spooled",
+                counted(ledger.spooled, "record", "records")
             ));
         }
         match spool::status(&self.inputs.plan.state_dir) {
             Ok(seen) if seen.files > 0 => open.push(format!(
-                "{} files of earlier runs wait in the spool; a run replays them first, which this one did not",
-                grouped(seen.files)
+                "{} in the spool; a run replays what waits there first, which this one did not",
+                counted(
+                    seen.files,
+                    "file of earlier runs waits",
+                    "files of earlier runs wait"
+                )
             )),
             Ok(_) => {}
             Err(error) => open.push(format!("a run could not start: {error}")),

@@ -1,6 +1,6 @@
 //! One run, from the first look at the database to the report: what `sync` and `retry` have in common.
 //!
-//! A [`Run`] has parts: what was asked (`request.rs`), the session with the database (`session.rs`), what was compiled
+//! A `Run` has parts: what was asked (`request.rs`), the session with the database (`session.rs`), what was compiled
 //! (`rules.rs`), the source (`watermark.rs`), and how it goes (`outcome.rs`). This file keeps the order of things: lease,
 //! log row, replay, fetch, write-back, end. It moves no record itself: [`crate::pipeline`] does.
 

@@ -174,7 +174,7 @@ fn a_case_is_retried_by_the_beginning_of_its_id_where_no_other_begins_so() {
         place
             .run(command)
             .expect(2)
-            .says("cases begin with C; say more of it");
+            .says("cases begin with C; type more of the id");
     }
     let start = (1..=ids[0].len())
         .map(|end| &ids[0][..end])

@@ -330,10 +330,13 @@ fn a_page_is_left_when_the_spool_is_full() {
     finished.expect(6);
     let spooled = report["ledger"]["spooled"].as_u64().unwrap();
     let html = page(&place, "run.html");
+    let grouped = |count: u64| match count {
+        0..1_000 => count.to_string(),
+        _ => format!("{},{:03}", count / 1_000, count % 1_000),
+    };
     let drawn = format!(
-        "<tspan class=\"strong\">{},{:03}</tspan> spooled",
-        spooled / 1_000,
-        spooled % 1_000
+        "<tspan class=\"strong\">{}</tspan> spooled",
+        grouped(spooled)
     );
     for part in [
         "Done in part",
@@ -341,7 +344,7 @@ fn a_page_is_left_when_the_spool_is_full() {
         "the spool is full",
         &format!(
             "{} records could not be kept; the next run fetches them again",
-            9_000 - spooled
+            grouped(9_000 - spooled)
         ),
         &drawn,
     ] {

@@ -1,8 +1,8 @@
-//! What the operations team hears of a case: one alert when it opens, one when it closes, reminders in between.
+//! Alerts about a case: one when it opens, one when it closes, and reminders in between.
 //!
-//! This file owns which alert is due, who hears it and what it says. How it gets there is the business of `channel`
-//! and `post`; the dead man's switch is `ping`. It knows cases and notification lists, not runs. An alert holds what
-//! the case says (messages and counts), never a record, a value or a secret.
+//! This file decides which alert is due, who gets it, and what it says. `channel` and `post` deliver it; `ping` is the dead
+//! man's switch. It knows cases and notification lists, not runs. An alert holds messages and counts of the case, never a
+//! record, a value or a secret.
 
 mod channel;
 pub mod ping;
@@ -17,7 +17,7 @@ use crate::model::cause::Cause;
 use crate::reporting::case::{Case, Closing};
 use crate::store::lease::host_name;
 
-/// All alerts of a run are delivered, or given up, within this.
+/// Time for all alerts of a run together. What is not delivered by then is given up.
 const TOTAL: Duration = Duration::from_secs(10);
 /// Longer sentences are cut, in characters: chats refuse long messages, and a command's input must fit into its pipe.
 const LONGEST: usize = 2_000;
@@ -25,8 +25,11 @@ const LONGEST: usize = 2_000;
 /// Why an alert is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The case is new, or nobody was told of it so far.
     Opened,
+    /// The case is still open.
     Reminder,
+    /// The case is closed.
     Closed,
 }
 
@@ -43,14 +46,14 @@ impl Event {
 /// What became of one alert.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
-    /// Somebody took it.
-    pub heard: bool,
-    /// Who did not, and why; without addresses.
+    /// At least one channel took it.
+    pub delivered: bool,
+    /// The channels that did not take it, and why; without addresses.
     pub failed: Vec<String>,
 }
 
-/// The alert that is due for a case now. An open case that nobody has heard of is news, however old it is; that a case
-/// is closed is told to those who know of it.
+/// The alert that is due for a case now. An open case that was never alerted is due, however old it is. That a case is
+/// closed is sent only where an alert about it was sent before.
 pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
     match (case.is_open(), &case.alerted_at) {
         (true, None) => Some(Event::Opened),
@@ -58,14 +61,15 @@ pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
         (false, Some(_)) => Some(Event::Closed),
         (true, Some(at)) => {
             let at: jiff::Timestamp = at.parse().ok()?;
-            let silent = jiff::Timestamp::now().duration_since(at);
-            (silent >= jiff::SignedDuration::try_from(reminder?).ok()?).then_some(Event::Reminder)
+            let since_last = jiff::Timestamp::now().duration_since(at);
+            (since_last >= jiff::SignedDuration::try_from(reminder?).ok()?)
+                .then_some(Event::Reminder)
         }
     }
 }
 
-/// Sends alerts to those they concern, in order, each channel by itself so that one that hangs holds up no other. It is
-/// over after `limit`, if there is one, and after ten seconds anyway.
+/// Sends alerts to the channels that they concern. Each channel has a thread, so that one that hangs delays no other. All
+/// ends after `limit`, if there is one, and after ten seconds at the latest.
 pub fn send(
     plan: &Plan,
     run_id: &str,
@@ -81,7 +85,7 @@ pub fn send(
                 let mine: Vec<(usize, String)> = alerts
                     .iter()
                     .enumerate()
-                    .filter(|(_, (_, case))| hears(plan, team, &case.fingerprint))
+                    .filter(|(_, (_, case))| is_notified(plan, team, &case.fingerprint))
                     .map(|(n, (event, case))| (n, body(*event, case, run_id)))
                     .collect();
                 if mine.is_empty() {
@@ -102,7 +106,7 @@ pub fn send(
             };
             for (n, outcome) in outcomes {
                 match outcome {
-                    Ok(()) => deliveries[n].heard = true,
+                    Ok(()) => deliveries[n].delivered = true,
                     Err(why) => deliveries[n].failed.push(format!("{name}: {why}")),
                 }
             }
@@ -122,9 +126,9 @@ fn deliver_all(
         .collect()
 }
 
-/// Failures of the API go to the list of `on_api_failure`, those of the database to that of `on_database_failure`;
-/// thresholds, brakes, the state directory and bugs are neither's alone and go to both.
-fn hears(plan: &Plan, team: &str, cause: &Cause) -> bool {
+/// Failures of the API go to the list of `on_api_failure`, those of the database to that of `on_database_failure`.
+/// Everything else (thresholds, brakes, the state directory, bugs) goes to both.
+fn is_notified(plan: &Plan, team: &str, cause: &Cause) -> bool {
     let is = |name: &Option<String>| name.as_deref() == Some(team);
     let on = &plan.on_failure;
     match cause {
@@ -134,7 +138,7 @@ fn hears(plan: &Plan, team: &str, cause: &Cause) -> bool {
     }
 }
 
-/// One JSON object for everybody: chats show `text`, incident tools take the rest.
+/// The alert as one JSON object: chats show `text`, incident tools read the other keys.
 fn body(event: Event, case: &Case, run_id: &str) -> String {
     let host = host_name();
     let cause = cut(&case.cause);
@@ -198,7 +202,7 @@ fn text(event: Event, case: &Case, host: &str, cause: &str) -> String {
     }
 }
 
-/// Chats take `&`, `<` and `>` for markup.
+/// Chats read `&`, `<` and `>` as markup, so they are escaped.
 fn for_chat(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_is_news_once_then_a_reminder_when_the_time_has_come_then_closed() {
+    fn a_case_is_alerted_once_then_reminded_of_and_then_closed() {
         let hour = Some(Duration::from_hours(1));
         let mut case = case();
         assert_eq!(due(&case, None), Some(Event::Opened));
@@ -243,7 +247,7 @@ mod tests {
         case.close(Closing::Recovered, "datasync", "run 2 succeeded");
         assert_eq!(due(&case, hour), Some(Event::Closed));
         case.alerted_at = None;
-        assert_eq!(due(&case, hour), None, "nobody knew of it");
+        assert_eq!(due(&case, hour), None, "no alert was sent about it");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The dead man's switch: a service that complains when it hears nothing. The convention is that of healthchecks.io:
-//! POST to `…/start`, then to `…` when all is well, else to `…/<exit code>`, with a few lines of log as the body.
+//! The dead man's switch: a service that raises an alarm when no ping comes. The convention is that of healthchecks.io:
+//! POST to `…/start`, then to `…` for exit 0, else to `…/<exit code>`, with a few lines of log as the body.
 //!
-//! A ping that does not arrive is logged and nothing else: its absence is what the service is for.
+//! A ping that does not arrive is logged and nothing else, since the service notices by itself.
 
 use std::time::Duration;
 
@@ -11,25 +11,26 @@ use crate::exit::Exit;
 
 /// Longest body, bytes.
 const LONGEST: usize = 10_000;
+/// The longest that a try may take.
 const LIMIT: Duration = Duration::from_secs(3);
-/// Whoever ended the run by a signal is waiting.
-const IN_HASTE: Duration = Duration::from_secs(1);
+/// The same after a signal: the run has to end soon.
+const LIMIT_AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
-/// A run has begun its work.
+/// Says that a run has begun.
 pub fn start(notifications: &Notifications) {
     send(notifications, Some("start"), "", &[LIMIT]);
 }
 
-/// A run has ended; `said` is what it says of itself, the end of which matters most.
-pub fn end(notifications: &Notifications, exit: Exit, said: &str) {
+/// Says that a run has ended. Of `text`, which becomes the body, the end is kept where it is too long.
+pub fn end(notifications: &Notifications, exit: Exit, text: &str) {
     let code = exit.code().to_string();
-    // Twice, since a ping that is missing wakes somebody.
+    // A missing ping raises an alarm, so there is a second try.
     let tries: &[Duration] = match exit {
-        Exit::Interrupted | Exit::Terminated | Exit::HungUp => &[IN_HASTE],
+        Exit::Interrupted | Exit::Terminated | Exit::HungUp => &[LIMIT_AFTER_SIGNAL],
         _ => &[LIMIT, LIMIT],
     };
     let suffix = (exit != Exit::Success).then_some(code.as_str());
-    send(notifications, suffix, tail(said), tries);
+    send(notifications, suffix, tail(text), tries);
 }
 
 fn send(notifications: &Notifications, suffix: Option<&str>, body: &str, tries: &[Duration]) {
@@ -45,14 +46,14 @@ fn send(notifications: &Notifications, suffix: Option<&str>, body: &str, tries: 
             Some(url)
         });
     let Some(url) = url else {
-        log::warn!("the dead man's switch was not pinged: its address is not one");
+        log::warn!("the dead man's switch was not pinged: its address is not valid");
         return;
     };
     let mut why = String::new();
     for limit in tries {
         match post(&url, "text/plain; charset=utf-8", body.to_owned(), *limit) {
             Ok(()) => return,
-            Err(trouble) => why = trouble.why,
+            Err(error) => why = error.reason,
         }
     }
     log::warn!("the dead man's switch was not pinged: {why}");

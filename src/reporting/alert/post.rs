@@ -1,4 +1,4 @@
-//! One POST with a deadline. The address is a secret: no message here holds it or any part of it.
+//! Sends one POST with a deadline. The address is a secret, so no message here holds any part of it.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::support::tls;
 
-/// Why it did not arrive.
+/// Why a message was not delivered.
 #[derive(Debug)]
-pub(super) struct Trouble {
-    pub why: String,
+pub(super) struct DeliveryError {
+    pub reason: String,
     /// Another try may help.
-    pub again: bool,
+    pub retryable: bool,
 }
 
-impl Trouble {
-    pub fn new(why: impl Into<String>, again: bool) -> Self {
+impl DeliveryError {
+    pub fn new(reason: impl Into<String>, retryable: bool) -> Self {
         Self {
-            why: why.into(),
-            again,
+            reason: reason.into(),
+            retryable,
         }
     }
 }
 
-/// Sends `body`; any 2xx is well. Redirects are not followed: an address that moved wants a person.
+/// Sends `body`; any 2xx is a success. Redirects are not followed: a person has to change an address that has moved.
 pub(super) fn post(
     url: &reqwest::Url,
     content_type: &'static str,
     body: String,
     limit: Duration,
-) -> Result<(), Trouble> {
-    let setup = |what: &str| Trouble::new(format!("cannot be set up: {what}"), false);
+) -> Result<(), DeliveryError> {
+    let setup = |what: &str| DeliveryError::new(format!("cannot be set up: {what}"), false);
     let config = tls::https(url.scheme() == "https").map_err(|error| setup(&error.to_string()))?;
     let client = reqwest::Client::builder()
         .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
@@ -53,10 +53,10 @@ pub(super) fn post(
     runtime.shutdown_background();
     let status = match sent {
         Ok(Ok(response)) => response.status(),
-        Ok(Err(error)) => return Err(Trouble::new(reason(&error), true)),
+        Ok(Err(error)) => return Err(DeliveryError::new(reason(&error), true)),
         Err(_) => {
             let why = format!("no answer within {:.1} s", limit.as_secs_f64());
-            return Err(Trouble::new(why, true));
+            return Err(DeliveryError::new(why, true));
         }
     };
     if status.is_success() {
@@ -65,13 +65,13 @@ pub(super) fn post(
     let code = status.as_u16();
     if status.is_redirection() {
         let why = format!("it answered {code}, a redirect, which is not followed");
-        return Err(Trouble::new(why, false));
+        return Err(DeliveryError::new(why, false));
     }
     let again = status.is_server_error() || code == 429 || code == 408;
-    Err(Trouble::new(format!("it answered {code}"), again))
+    Err(DeliveryError::new(format!("it answered {code}"), again))
 }
 
-/// The error in words of our own: those of the library hold the address.
+/// The error in our own words, since those of the library hold the address.
 fn reason(error: &reqwest::Error) -> String {
     if tls::error_in(error).is_some() {
         return "its certificate is not accepted".to_owned();

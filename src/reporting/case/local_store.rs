@@ -1,4 +1,4 @@
-//! Cases in the state directory, while the database is away: one file a case, written so that it survives a power cut.
+//! Keeps cases in the state directory while the database is away: one file a case, synced to disk.
 
 use std::fs;
 use std::io;
@@ -10,20 +10,21 @@ use crate::support::atomic_file;
 
 use super::{Case, Step};
 
-/// Cases in the state directory, while the database is away.
+/// The folder of cases in the state directory.
 #[derive(Clone, Debug)]
 pub struct LocalCaseStore {
     folder: PathBuf,
 }
 
 impl LocalCaseStore {
+    /// The cases of this state directory.
     pub fn new(state_dir: &Path) -> Self {
         Self {
             folder: state_dir.join("cases"),
         }
     }
 
-    /// Writes a case so that it survives a power cut.
+    /// Writes a case, and syncs it to disk so that it survives a power cut.
     pub fn put(&self, case: &Case) -> Result<()> {
         let text = serde_json::to_vec_pretty(case).context("cannot write a case down")?;
         let path = self.path(&case.id);
@@ -85,7 +86,7 @@ mod tests {
     use crate::reporting::case::{Evidence, Fault};
 
     #[test]
-    fn the_shelf_gives_back_what_it_got() {
+    fn a_case_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let local_cases = LocalCaseStore::new(folder.path());
         assert!(local_cases.all().unwrap().is_empty());

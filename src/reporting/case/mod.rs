@@ -1,9 +1,8 @@
-//! The incident and its five steps: what happened, what was checked, what is safe, what to type next.
+//! A case: the record of an incident, with its evidence and a plan of five steps.
 //!
-//! A case is one cause, over as many runs as it lasts: the next run with the same fingerprint (stage and error class)
-//! adds an occurrence instead of opening another. This file owns the model and its plan; where cases are kept is the
-//! business of `store::cases` (in the database) and of [`LocalCaseStore`] (in the state directory while the database is away);
-//! `text` is how people read one.
+//! A case has one cause. The next run with the same cause adds an occurrence to the open case instead of opening another.
+//! This file owns the model and its plan. `store::cases` keeps cases in the database, [`LocalCaseStore`] in the state
+//! directory while the database is away. `text` writes a case as text.
 
 mod local_store;
 mod text;
@@ -26,14 +25,20 @@ const KEPT: usize = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// A person looks at what happened.
     Investigate,
+    /// The checks of `check-api` run.
     CheckApi,
+    /// The checks of `check-db` run.
     CheckDatabase,
+    /// A person removes the cause.
     Resolve,
+    /// `datasync retry` runs again what had failed.
     Retry,
 }
 
 impl Step {
+    /// All of them, in order.
     pub const ALL: [Self; 5] = [
         Self::Investigate,
         Self::CheckApi,
@@ -42,6 +47,7 @@ impl Step {
         Self::Retry,
     ];
 
+    /// Its name in the plan.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Investigate => "investigate",
@@ -52,7 +58,7 @@ impl Step {
         }
     }
 
-    /// Done by a person; the others are done by `datasync retry`.
+    /// A person does it; `datasync retry` does the others.
     pub const fn is_human(self) -> bool {
         matches!(self, Self::Investigate | Self::Resolve)
     }
@@ -62,10 +68,15 @@ impl Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// Its turn has not come.
     Available,
+    /// It is the next to be done.
     Active,
+    /// It was done.
     Completed,
+    /// It was tried in vain.
     Failed,
+    /// The case was closed without it.
     Skipped,
 }
 
@@ -84,32 +95,41 @@ impl State {
 /// One step of the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
+    /// Which of the five.
     pub step: Step,
+    /// Where it stands.
     pub state: State,
+    /// `user@host` of whoever changed its state last.
     pub who: Option<String>,
-    /// RFC 3339.
+    /// When that was, RFC 3339.
     pub when: Option<String>,
+    /// What was found or done.
     pub note: Option<String>,
 }
 
-/// One run that met the cause.
+/// One run that failed for this cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Occurrence {
+    /// The run.
     pub run_id: String,
-    /// RFC 3339.
+    /// When it ended, RFC 3339.
     pub at: String,
+    /// Its exit code.
     pub exit_code: u8,
 }
 
 /// A remark, by a person or by the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
+    /// RFC 3339.
     pub at: String,
+    /// `user@host`, or `datasync`.
     pub who: String,
+    /// The remark.
     pub text: String,
 }
 
-/// What was found at the moment a case was opened (and again at each occurrence). No customer values.
+/// What was found when a run failed. It holds no values of customers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// The chain of errors, outermost first.
@@ -118,23 +138,27 @@ pub struct Evidence {
     pub ledger: Vec<(String, u64)>,
     /// Ids of the first records concerned.
     pub samples: Vec<String>,
+    /// Lines of `check-api` and `check-db`.
     pub checks: Vec<CheckFound>,
-    /// Files that wait in the spool.
+    /// Batches that waited in the spool.
     pub spool_files: u64,
-    /// Somebody had asked for the whole source (`--full`): a retry asks for it again.
+    /// The run had been asked for the whole source (`--full`), so a retry asks for it again.
     #[serde(default)]
     pub full: bool,
 }
 
-/// The two ends of a sync.
+/// The two sides of a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
+    /// The source.
     Api,
+    /// The target.
     Database,
 }
 
 impl Side {
+    /// As a case shows it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -143,23 +167,29 @@ impl Side {
     }
 }
 
-/// A line of `check-api` or `check-db`, taken on the spot.
+/// A line of `check-api` or `check-db`, from the moment when the run failed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CheckFound {
+    /// Which of the two commands.
     pub of: Side,
+    /// What was checked.
     pub name: String,
+    /// Nothing was wrong.
     pub ok: bool,
+    /// What was found.
     pub detail: String,
+    /// What to do.
     pub hint: Option<String>,
 }
 
 impl CheckFound {
+    /// The line of a check, to be kept in a case.
     pub fn new(of: Side, check: &Check) -> Self {
         Self {
             of,
             name: check.name.to_owned(),
             ok: check.ok,
-            // A case tells each in one line.
+            // A case has one line for each.
             detail: check.detail.replace('\n', "; "),
             hint: check.hint.as_ref().map(|hint| hint.replace('\n', "; ")),
         }
@@ -174,43 +204,53 @@ pub enum Closing {
     Resolved,
     /// A later run succeeded by itself.
     Recovered,
-    /// An older case of the same cause took it over.
+    /// An older case of the same cause was open already, and has taken over its occurrences.
     Merged,
 }
 
 /// The incident.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Case {
+    /// `C` and eight hexadecimal digits.
     pub id: String,
-    /// As text: `api:timeout`, `database:57P03`, `threshold:rejection_rate`.
+    /// The cause. As text: `api:timeout`, `database:57P03`, `threshold:rejection_rate`.
     pub fingerprint: Cause,
+    /// The exit code of the first run that failed for it.
     pub exit_code: u8,
     /// What happened, in one sentence.
     pub cause: String,
     /// The cause may pass by itself: a later good run closes the case.
     pub transient: bool,
+    /// RFC 3339.
     pub opened_at: String,
+    /// RFC 3339; none while it is open.
     pub closed_at: Option<String>,
+    /// How it was closed.
     pub closing: Option<Closing>,
+    /// How many runs have failed for it.
     pub count: u64,
+    /// The first of these runs and the last ones.
     pub occurrences: Vec<Occurrence>,
+    /// What was found when the last of them failed.
     pub evidence: Evidence,
+    /// The plan: the five steps in order.
     pub items: Vec<Item>,
+    /// The last remarks.
     pub notes: Vec<Note>,
     /// RFC 3339 time of the last alert or reminder that was sent.
     #[serde(default)]
     pub alerted_at: Option<String>,
-    /// Where the cause has been met and not been seen to be over since.
+    /// Tables and shards for which a run has failed for this cause, and none has succeeded since.
     #[serde(default)]
     pub scopes: BTreeSet<Scope>,
 }
 
-/// What a run is about: a table, or a shard of it.
+/// What a run writes: a table, or a shard of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Scope {
     /// `schema.table`.
     pub target: String,
-    /// `3/4`; None: the whole.
+    /// `3/4`; none for the whole table.
     pub shard: Option<String>,
 }
 
@@ -224,14 +264,18 @@ impl fmt::Display for Scope {
     }
 }
 
-/// What a run found wrong: enough to open a case or to add to one.
+/// A failure of a run, as a case is opened for it.
 #[derive(Clone, Debug)]
 pub struct Fault {
+    /// What kind of failure.
     pub cause: Cause,
+    /// The exit code that it calls for.
     pub exit_code: u8,
+    /// What happened, in one sentence.
     pub sentence: String,
+    /// It may pass by itself.
     pub transient: bool,
-    /// None: the run took up what others had left.
+    /// What the run wrote; none for a retry, which takes up what other runs have left.
     pub scope: Option<Scope>,
 }
 
@@ -258,7 +302,7 @@ impl Case {
             when: None,
             note: None,
         });
-        // The end of a version 7 UUID is random; its beginning is the time, which the case shows anyway.
+        // The id is a checksum of run and cause, short enough to be typed.
         let id: String = run_id.chars().filter(char::is_ascii_hexdigit).collect();
         let short: String = crc32fast::hash(format!("{id}{}", fault.cause).as_bytes())
             .to_be_bytes()
@@ -290,7 +334,7 @@ impl Case {
         case
     }
 
-    /// The same cause in another run. Adding the same run twice changes nothing.
+    /// Adds another run that failed for this cause. Adding the same run twice changes nothing.
     pub fn add_occurrence(&mut self, fault: &Fault, run_id: &str, evidence: Evidence) {
         if self.occurrences.iter().any(|seen| seen.run_id == run_id) {
             return;
@@ -357,30 +401,33 @@ impl Case {
                 self.notes.push(note.clone());
             }
         }
-        // Both are written alike, so the later is the greater.
+        // Times have one format, so the later one is the greater text.
         self.alerted_at = self.alerted_at.take().max(other.alerted_at.clone());
     }
 
-    /// A run of this scope has shown that the cause is over there. True: it is nowhere else.
+    /// Notes that a run of this scope has succeeded. True when no other scope is left, so that the case is over.
     pub fn is_over(&mut self, scope: &Scope) -> bool {
         self.scopes.retain(|met| {
             let same_table = met.target == scope.target;
-            // The whole has all shards in it, and whoever runs shards runs the whole no more.
+            // A run of the whole table covers all shards. A run of a shard covers a failure of the whole table, since a table
+            // that is synced in shards is no longer synced as a whole.
             let covered = scope.shard.is_none() || met.shard.is_none() || met.shard == scope.shard;
             !(same_table && covered)
         });
         self.scopes.is_empty()
     }
 
-    /// Whether the cause was met at this table, as far as that is known.
+    /// Whether a run of this table has failed for this cause; true as well where the case does not say.
     pub fn concerns(&self, target: &str) -> bool {
         self.scopes.is_empty() || self.scopes.iter().any(|met| met.target == target)
     }
 
+    /// It has not been closed.
     pub const fn is_open(&self) -> bool {
         self.closed_at.is_none()
     }
 
+    /// A step of the plan.
     pub fn item(&self, step: Step) -> &Item {
         // All five are always there: `open` makes them and nothing removes one.
         self.items
@@ -398,7 +445,7 @@ impl Case {
         &mut self.items[at]
     }
 
-    /// Moves a step.
+    /// Changes the state of a step.
     pub fn set(&mut self, step: Step, state: State, who: &str, note: Option<String>) {
         let item = self.item_mut(step);
         item.state = state;
@@ -432,6 +479,7 @@ impl Case {
         Ok(())
     }
 
+    /// Adds a remark; the oldest one is dropped where there are too many.
     pub fn add_note(&mut self, who: &str, text: &str) {
         self.notes.push(Note {
             at: now(),
@@ -443,13 +491,13 @@ impl Case {
         }
     }
 
-    /// A retry did not help: back to resolve.
+    /// Notes that a retry has failed; the next step is to resolve again.
     pub fn retry_failed(&mut self, who: &str, why: &str) {
         self.set(Step::Retry, State::Failed, who, Some(why.to_owned()));
         self.item_mut(Step::Resolve).state = State::Active;
     }
 
-    /// It is over. Human steps that nobody took become skipped.
+    /// Closes the case. Human steps that are not completed become skipped.
     pub fn close(&mut self, closing: Closing, who: &str, why: &str) {
         self.closed_at = Some(now());
         self.closing = Some(closing);
@@ -519,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn human_steps_nobody_took_become_skipped() {
+    fn human_steps_that_are_not_completed_become_skipped() {
         let mut case = Case::open(&fault(), "run-1", Evidence::default());
         case.close(Closing::Recovered, "datasync", "a later run succeeded");
         assert_eq!(case.item(Step::Investigate).state, State::Skipped);
@@ -527,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_is_over_when_it_is_over_wherever_it_was_met() {
+    fn a_case_is_over_when_every_scope_it_was_met_in_has_succeeded() {
         let scope = |target: &str, shard: &str| Scope {
             target: target.to_owned(),
             shard: (!shard.is_empty()).then(|| shard.to_owned()),
@@ -559,7 +607,7 @@ mod tests {
         assert!(!met(&[one, other.clone()]).is_over(&whole));
         assert!(
             met(&[]).is_over(&whole),
-            "of a version that did not know where"
+            "a case of an older version, which names no scope"
         );
         assert!(met(&[]).concerns("a.t"));
         assert!(!met(&[other]).concerns("a.t"));

@@ -1,10 +1,10 @@
-//! A case as people read it: one line of a list, the whole story at night, and what to type next.
+//! A case as text: one line for a list, the whole case for an operator, and what to type next.
 //!
 //! Writes what the case holds and changes nothing.
 
 use super::{Case, Closing, State, Step};
 use crate::model::cause::{Cause, Threshold};
-use crate::support::text::{clean, grouped};
+use crate::support::text::{clean, counted, grouped};
 
 impl Case {
     /// One line of `case list`.
@@ -25,7 +25,7 @@ impl Case {
         )
     }
 
-    /// What an operator reads at night; `runs` is a paragraph about its runs, or nothing.
+    /// The whole case; `runs` is a paragraph about its runs, or empty.
     pub fn text(&self, runs: &str) -> String {
         let mut out = String::new();
         let mut line = |text: &str| {
@@ -49,7 +49,7 @@ impl Case {
         let times = if self.count == 1 {
             "once".to_owned()
         } else {
-            format!("{} times, last at {last}", self.count)
+            format!("{} times, last at {last}", grouped(self.count))
         };
         line(&format!("  first at {}, {times}", self.opened_at));
         for error in self
@@ -75,7 +75,10 @@ impl Case {
             } else {
                 format!(": {}", fates.join(", "))
             };
-            line(&format!("  {} records fetched{fates}", grouped(*fetched)));
+            line(&format!(
+                "  {} fetched{fates}",
+                counted(*fetched, "record", "records")
+            ));
         }
         if !self.evidence.samples.is_empty() {
             line(&format!(
@@ -108,8 +111,12 @@ impl Case {
         line("  and never overwrites newer data.");
         if self.evidence.spool_files > 0 {
             line(&format!(
-                "  {} files of records waited on disk at that moment; `sync` and `retry` replay them before anything new is fetched.",
-                self.evidence.spool_files
+                "  {} waited on disk at that moment; `sync` and `retry` write what waits before anything new is fetched.",
+                counted(
+                    self.evidence.spool_files,
+                    "file of records",
+                    "files of records"
+                )
             ));
         }
         if self.evidence.full {
@@ -158,7 +165,7 @@ impl Case {
         let id = &self.id;
         let check = match self.fingerprint {
             Cause::Api(_) | Cause::Threshold(Threshold::ApiResponseTime) => "datasync check-api",
-            // The last line of check-db is about the state directory.
+            // Of these, check-db shows the state directory on its last line.
             Cause::Database(_)
             | Cause::State(_)
             | Cause::Threshold(Threshold::PoolExhaustion | Threshold::SyncFailureRate) => {
@@ -177,5 +184,39 @@ impl Case {
         } else {
             format!("datasync retry --case {id}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reporting::case::{Evidence, Fault};
+
+    #[test]
+    fn one_of_a_thing_is_told_in_the_singular() {
+        let fault = Fault {
+            cause: Cause::api("timeout"),
+            exit_code: 3,
+            sentence: "page 1 was not answered within 30 s".into(),
+            transient: true,
+            scope: None,
+        };
+        let text = |count: u64| {
+            let evidence = Evidence {
+                ledger: vec![("fetched".into(), count)],
+                spool_files: count,
+                ..Evidence::default()
+            };
+            Case::open(&fault, "run-1", evidence).text("")
+        };
+        let one = text(1);
+        assert!(one.contains("  1 record fetched\n"), "{one}");
+        assert!(one.contains("  1 file of records waited on disk"), "{one}");
+        let many = text(2);
+        assert!(many.contains("  2 records fetched\n"), "{many}");
+        assert!(
+            many.contains("  2 files of records waited on disk"),
+            "{many}"
+        );
     }
 }

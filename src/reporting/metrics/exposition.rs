@@ -1,7 +1,7 @@
-//! Prometheus' text format, as far as we write it, and our own former file read back.
+//! Writes Prometheus' text format, and reads a file that was written before.
 //!
-//! Knows families, series and values, not what they mean. Written by hand because the libraries for it count by
-//! themselves: none can take a finished figure, or go on from the counters of a file.
+//! It knows families, series and values, not what they mean. It is written by hand because the libraries for the format do
+//! their own counting: none takes a finished figure, or continues the counters of a file.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) enum Kind {
     Histogram,
 }
 
-/// The share of the source that a file is about, as every series of it says: `shard="1/4"`. None: the whole.
+/// The label that all series of a shard's file have: `shard="1/4"`. None for the whole source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Label(Option<String>);
 
@@ -25,7 +25,7 @@ impl Label {
         Self(Some(format!("{SHARD}{shard}\"")))
     }
 
-    /// As the file has it: all its series have the same.
+    /// The label in this file; all its series have the same.
     pub fn of_file(text: &str) -> Self {
         let labelled = |line: &str| {
             let (_, labels) = line.split_once('{')?;
@@ -47,7 +47,7 @@ impl Label {
         }
     }
 
-    /// The way back. None: it is about another share.
+    /// The series without the label; none when it has the label of another shard.
     fn take(&self, written: &str) -> Option<String> {
         let (name, labels) = written.split_once('{').unwrap_or((written, ""));
         let Some(label) = &self.0 else {
@@ -63,7 +63,7 @@ impl Label {
 /// How the label begins.
 const SHARD: &str = "shard=\"";
 
-/// Series and values of the file as it was: `name{label="value"}` → value.
+/// Series and values of the former file: `name{label="value"}` → value.
 #[derive(Debug, Default)]
 pub(super) struct Former(BTreeMap<String, f64>);
 
@@ -95,7 +95,7 @@ impl Former {
     }
 }
 
-/// A file in the making.
+/// The file that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     label: Label,
@@ -128,7 +128,7 @@ impl Page {
         self.line(&format!("{} {value}", self.label.put(series)));
     }
 
-    /// The series of a histogram, added to what the former file had.
+    /// The series of a histogram, each added to its value in the former file.
     pub fn histogram(&mut self, name: &str, added: &Histogram, former: &Former) {
         let mut one = |series: &str, value: f64| {
             let value = value + former.value(series);

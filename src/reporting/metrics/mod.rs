@@ -1,9 +1,9 @@
 //! A run's figures for Prometheus: a textfile that `node_exporter` collects.
 //!
-//! This file owns names and meaning of the metrics. Figures of one run are gauges (`datasync_last_run_…`). What grows
-//! over all runs are counters and histograms: they go on from the former file, and so does the time of the last
-//! success; where the file is gone they start anew, which Prometheus takes for a reset. It knows nothing of how a run
-//! works: it gets a finished report, or the exit code alone.
+//! This file owns names and meaning of the metrics. Figures of one run are gauges (`datasync_last_run_…`). Counters and
+//! histograms grow over all runs: they start from the values in the former file, and the time of the last success is kept,
+//! too. Without a former file they start at 0, which Prometheus treats as a reset. It does not know how a run works: it
+//! gets a finished report, or the exit code alone.
 
 mod exposition;
 
@@ -22,7 +22,7 @@ use crate::support::atomic_file;
 use crate::support::histogram::Histogram;
 use exposition::{Former, Kind, Label, Page, series};
 
-/// Every threshold and brake that an alert can be about.
+/// The names of all thresholds and brakes.
 const ALERTS: [&str; 7] = [
     "api_response_time",
     "max_drop",
@@ -32,26 +32,31 @@ const ALERTS: [&str; 7] = [
     "sync_failure_rate",
     "zero_records",
 ];
-/// How long another run that is writing the same file is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait for another run that is writing the same file.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a `sync` or `retry` ended.
 #[derive(Debug)]
 pub struct Ended<'a> {
+    /// Its exit code.
     pub exit: Exit,
+    /// From start to end.
     pub seconds: f64,
+    /// The shard, or the whole.
     pub share: Share,
-    /// None: it ended before there was anything to report. Figures of the run before stay.
+    /// None where it ended before it fetched anything. The file then keeps the figures of the run before.
     pub report: Option<&'a Report>,
 }
 
-/// Which part of the source a run was about. A shard is named by a label of every series, so that several files can be
-/// collected on one host.
+/// The part of the source that a run synced. Every series of a shard has its number as a label, so that the files of
+/// several shards can be collected on one host.
 #[derive(Clone, Copy, Debug)]
 pub enum Share {
+    /// All of it.
     Whole,
+    /// One share of several.
     Shard(Shard),
-    /// What the file has been about so far: the run did not say.
+    /// The part that the former file is about, since the command line could not be read.
     AsBefore,
 }
 
@@ -71,10 +76,10 @@ impl Share {
     }
 }
 
-/// Writes the file anew, by rename: whoever reads it sees the old one or the new one.
+/// Replaces the file by rename, so that a reader sees either the old or the new one.
 ///
 /// # Errors
-/// The folder cannot be written, or the former file cannot be read. The run is what it is nevertheless.
+/// The folder cannot be written, or the former file cannot be read. That does not change how the run ended.
 pub fn keep(path: &Path, ended: &Ended<'_>) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -91,7 +96,7 @@ pub fn keep(path: &Path, ended: &Ended<'_>) -> Result<()> {
     let label = ended.share.label(&former);
     let former = Former::parse(&former, &label);
     let text = page(label, &former, ended, now);
-    // Another user's collector reads it; nothing in it is secret.
+    // The collector runs as another user. Nothing in the file is secret.
     atomic_file::replace(path, text.as_bytes(), 0o644).with_context(|| cannot(path))
 }
 
@@ -99,13 +104,13 @@ fn cannot(path: &Path) -> String {
     format!("the metrics cannot be kept in {}", path.display())
 }
 
-/// One writer at a time, so that no count is lost. Where the file system knows no locks the last one wins.
+/// Locks the folder, so that two runs that end together lose no count. Where the file system has no locks the last one wins.
 fn lock(folder: &Path) -> Option<fs::File> {
     let file = fs::File::open(folder).ok()?;
     let begun = std::time::Instant::now();
     loop {
         match file.try_lock() {
-            Err(fs::TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
+            Err(fs::TryLockError::WouldBlock) if begun.elapsed() < LOCK_TIMEOUT => {
                 std::thread::sleep(Duration::from_millis(10));
             }
             _ => return Some(file),
@@ -125,7 +130,7 @@ fn page(label: Label, former: &Former, ended: &Ended<'_>, now: f64) -> String {
     out.page.finish()
 }
 
-/// What every attempt says, whether it came to anything or not.
+/// Metrics that every run writes, also one that ended before it had a report.
 fn attempt(out: &mut Writer<'_>, ended: &Ended<'_>, now: f64) {
     let outcome = match (ended.report.map(|report| report.status), ended.exit) {
         (Some(status), _) => status.as_str(),
@@ -175,7 +180,7 @@ fn attempt(out: &mut Writer<'_>, ended: &Ended<'_>, now: f64) {
     );
 }
 
-/// Gauges of the last run that came to a report; without one the former figures stay.
+/// Gauges of the last run that had a report. A run without one keeps the former values.
 fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
     let mut one = |name: &str, help: &str, value: fn(&Report) -> f64| {
         out.gauge(name, help, report.map(value));
@@ -192,7 +197,7 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
     );
     one(
         "datasync_last_run_replayed_records",
-        "Records the last run brought home from the spool of earlier runs.",
+        "Records from the spool of earlier runs that the last run wrote.",
         |report| report.replayed as f64,
     );
     one(
@@ -310,7 +315,7 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
     );
 }
 
-/// What grows over all runs.
+/// Counters and histograms over all runs.
 fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
     let codes = Exit::ALL.map(|exit| (exit.code().to_string(), u64::from(exit == ended.exit)));
     out.counter(
@@ -333,7 +338,7 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
         "reason",
         counts(&report.rejections_by_reason),
     );
-    // A run that ended before its report has no other error than its exit.
+    // A run that ended before it had a report has one error, which its exit code names.
     let early = match ended.exit {
         Exit::Configuration => Some(("configuration", 1)),
         Exit::Internal if ended.report.is_none() => Some(("internal", 1)),
@@ -353,7 +358,7 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
     );
     out.counter(
         "datasync_write_back_messages_total",
-        "Messages to the API that have found their end, by what became of them.",
+        "Messages to the API that were sent or given up, by what became of them.",
         "outcome",
         messages(report).filter(|(outcome, _)| *outcome != "kept"),
     );
@@ -395,7 +400,7 @@ fn floats<'a>(
     counts.into_iter().map(|(name, count)| (name, count as f64))
 }
 
-/// The file in the making, and the one it goes on from.
+/// The new file, and the former one whose counts it continues.
 struct Writer<'a> {
     page: Page,
     former: &'a Former,

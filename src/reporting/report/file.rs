@@ -1,4 +1,4 @@
-//! A report on its way to its file: whole or not at all, for its owner's eyes only.
+//! Writes a report page to its file, whole or not at all. Only its owner may read it.
 
 use std::fs;
 use std::io;
@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::support::atomic_file;
 
-/// Can a report be written here? Asked before anything is done, so that a mistyped path costs nothing.
+/// Checks that a report can be written here. It is called before the run begins, so that a wrong path costs nothing.
 pub fn probe(path: &Path) -> Result<()> {
-    // What is renamed over a device or a pipe takes its place for good.
+    // The report is renamed into its place, which would remove a device or a pipe for good.
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => bail!("{} is no ordinary file", path.display()),
         Ok(_) => {}
@@ -20,7 +20,7 @@ pub fn probe(path: &Path) -> Result<()> {
     atomic_file::probe(path).with_context(|| path.display().to_string())
 }
 
-/// Puts the report in its place.
+/// Writes the report.
 pub fn write(path: &Path, text: &str) -> Result<()> {
     atomic_file::replace(path, text.as_bytes(), 0o600).with_context(|| path.display().to_string())
 }

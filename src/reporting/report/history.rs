@@ -1,7 +1,6 @@
-//! Past runs as a table with a plot of their durations, and what they come to.
+//! Past runs as a table with a bar for the duration of each, and their summary.
 
 use serde::Serialize;
-
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::store::PastRun;
@@ -9,20 +8,23 @@ use crate::support::text::{clean, counted, grouped, padded};
 
 /// Characters of the longest bar.
 const WIDEST: usize = 20;
-/// Characters of a run's id that tell it from the others: its time, to the millisecond.
+/// Characters of a run's id that are shown. They hold its time, to the millisecond.
 const ID: usize = 13;
 
-/// What several runs come to.
+/// The figures of several runs together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
+    /// All of them.
     pub runs: u64,
     /// Those that have ended, in whatever way.
     pub ended: u64,
+    /// Those with the status `success`.
     pub succeeded: u64,
     /// Succeeded ÷ ended; none while none has ended.
     pub success_rate: Option<f64>,
     /// Of runs with a known end.
     pub median_seconds: Option<f64>,
+    /// The longest run.
     pub slowest_seconds: Option<f64>,
     /// RFC 3339, UTC.
     pub last_success_at: Option<String>,
@@ -150,12 +152,12 @@ pub fn now() -> String {
     moment(&jiff::Timestamp::now().to_string())
 }
 
-/// As much of a run's id as tells it from others.
+/// The beginning of a run's id, which tells it from other runs.
 pub fn short(run_id: &str) -> String {
     clean(&run_id.chars().take(ID).collect::<String>())
 }
 
-/// How it ended, in a word.
+/// How a run ended, in one word.
 pub fn outcome(run: &PastRun) -> &str {
     match run.status.as_str() {
         "abandoned" => "killed",

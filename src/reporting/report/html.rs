@@ -58,7 +58,7 @@ pub fn notice(class: &str, heading: &str, sentences: &[String], below: &Markup) 
     }
 }
 
-/// A figure with its name, and a word on it.
+/// A figure with its name, and a remark.
 pub fn tile(name: &str, figure: &str, remark: &str) -> Markup {
     html! {
         div {

@@ -62,7 +62,7 @@ fn not_begun(exit: Exit, error: &str) -> Markup {
     )
 }
 
-/// How the run ended: class of the style sheet, drawing of a sign, and words, so that it is never told by colour alone.
+/// How the run ended: class of the style sheet, drawing of a sign, and words, since colour alone does not tell everybody.
 fn verdict(input: &ReportInput<'_>) -> (&'static str, &'static str, &'static str) {
     const TICK: &str = "M3 8.5l3.5 3.5L13 5";
     const DASH: &str = "M3 8h10";
@@ -220,7 +220,7 @@ fn write_back(report: &Report) -> Markup {
     section(
         "write-back",
         "Write-back",
-        &html! { "What the API was told, after the database had committed." },
+        &html! { "Messages that were sent to the API after the database had committed." },
         &table(
             "",
             "",

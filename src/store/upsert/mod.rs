@@ -242,7 +242,7 @@ impl Writer {
         name.clone_into(&mut self.judged_by);
     }
 
-    /// Has the API told of rows, as [`Database::owed`] says, by the messages that `composer` makes.
+    /// Has the API told of rows, as `owed` of the plan says, by the messages that `composer` makes.
     pub fn tell_api(&mut self, db: &Database, composer: Composer) {
         self.outbox = Some(Outbox::new(db, composer));
         // What became of each row has to be known: only the full statement tells.

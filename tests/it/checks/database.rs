@@ -616,7 +616,11 @@ fn what_waits_on_disk_is_told_and_a_state_directory_that_cannot_be_written_is_ex
         spool["detail"]
             .as_str()
             .unwrap()
-            .starts_with(&format!("{files} files wait"))
+            .starts_with(&if files == 1 {
+                "1 file waits (".to_owned()
+            } else {
+                format!("{files} files wait (")
+            })
             && spool["hint"].as_str().unwrap().contains("datasync retry"),
         "{spool}"
     );
@@ -627,7 +631,7 @@ fn what_waits_on_disk_is_told_and_a_state_directory_that_cannot_be_written_is_ex
         check(&damaged, "spool")["detail"]
             .as_str()
             .unwrap()
-            .contains("1 damaged files were set aside"),
+            .contains("1 damaged file was set aside"),
         "{damaged}"
     );
     let blocked = at(&database).env("DATASYNC_STATE_DIR", "/dev/null");

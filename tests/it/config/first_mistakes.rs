@@ -119,3 +119,25 @@ fn a_case_tells_the_lease_of_its_own_run_from_that_of_another() {
         .says("public.customers: held by this run itself");
     assert!(!shown.stdout.contains("exit 75"), "{shown}");
 }
+
+#[test]
+fn a_duration_without_a_unit_is_in_seconds_as_the_page_on_mappings_says() {
+    let page = include_str!("../../../docs/mappings.md");
+    assert!(page.contains("`30` is 30 seconds"));
+    let place = Workplace::new();
+    place.edit("mappings.yaml", "timeout: 30s ", "timeout: 30 ");
+    place.run(&["validate"]).expect(0);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_named() {
+    let api = Server::new().start();
+    let database = Database::new();
+    let place = Workplace::connected(api.url(), &database);
+    let finished = place.run(&["sync", "--state-dir", "/dev/null/state"]);
+    finished
+        .expect(2)
+        .says("the state directory /dev/null/state")
+        .says("name another folder with --state-dir");
+    assert!(api.requests().is_empty());
+}

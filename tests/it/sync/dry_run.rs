@@ -190,7 +190,7 @@ fn a_dry_run_says_what_it_could_not_compare_and_what_waits() {
     finished
         .expect(4)
         .says("records could not be compared, since the database did not answer for them")
-        .says("files of earlier runs wait in the spool");
+        .says("1 file of earlier runs waits in the spool");
     let report = finished.json();
     crate::support::command::assert_balanced(&report);
     assert!(count(&report, "spooled") > 0, "{report}");

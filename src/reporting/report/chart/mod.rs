@@ -2,7 +2,7 @@
 //! went over time.
 //!
 //! Each is drawn twice, for a broad and for a narrow screen, of which the style sheet shows one. Each has a title and a
-//! description for those who do not see it, and never tells things apart by colour alone. This file has the frame and the
+//! description for screen readers, and shows nothing by colour alone. This file has the frame and the
 //! axes that they share.
 
 mod flow;
@@ -107,7 +107,7 @@ impl Area {
     }
 }
 
-/// What an axis of seconds counts in beyond a minute.
+/// Steps of an axis of seconds that goes beyond a minute.
 const CLOCK: [f64; 10] = [
     20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
 ];

@@ -139,7 +139,7 @@ pub const fn class_of(kind: Kind, status: Option<u16>) -> Class {
         | Kind::ErrorBody
         | Kind::NotJson => Class::Transient,
         Kind::Status => match status {
-            // 501 and 505 are statements about the server's abilities, not about its day.
+            // 501 and 505 are permanent: do not retry.
             Some(408 | 425 | 429 | 500 | 502..=504 | 506..=599) => Class::Transient,
             _ => Class::Fatal,
         },

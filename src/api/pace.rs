@@ -14,7 +14,7 @@ use super::quota::Quota;
 /// An answer is slow when it takes so many times the usual, and this much more.
 const SLOW_FACTOR: f64 = 2.0;
 const SLOW_SECONDS: f64 = 0.25;
-/// Share by which the usual follows answers that took longer: what has become slow for good is soon the usual.
+/// Weight of a slower answer in the moving average of response times.
 const FOLLOWS: f64 = 1.0 / 16.0;
 
 /// The pace; see the file's head.
@@ -69,15 +69,15 @@ pub(super) enum Wait {
     ForAnswer,
 }
 
-/// How an exchange went, as far as the pace is concerned.
+/// How a request ended, as far as the pace depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Went {
+pub(super) enum RequestOutcome {
     /// Answered in so much time.
-    Well(Duration),
+    Answered(Duration),
     /// A failure that may pass: overload looks like this.
-    Badly,
+    MayPass,
     /// Something else, which says nothing about load.
-    Neither,
+    SaysNothing,
 }
 
 /// The right to make one request. Dropped without being settled (a stop, a panic), it counts as neither good nor bad.
@@ -90,17 +90,22 @@ pub(super) struct Ticket<'p> {
 
 impl Ticket<'_> {
     /// The answer has come, or will not.
-    pub fn settle(mut self, went: Went, quota: Option<Quota>) {
+    pub fn settle(mut self, outcome: RequestOutcome, quota: Option<Quota>) {
         self.settled = true;
-        self.pace.leave(self.started, went, quota, Instant::now());
+        self.pace
+            .leave(self.started, outcome, quota, Instant::now());
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.pace
-                .leave(self.started, Went::Neither, None, Instant::now());
+            self.pace.leave(
+                self.started,
+                RequestOutcome::SaysNothing,
+                None,
+                Instant::now(),
+            );
         }
     }
 }
@@ -154,8 +159,8 @@ impl Pace {
         })
     }
 
-    fn leave(&self, started: u64, went: Went, quota: Option<Quota>, now: Instant) {
-        self.state().leave(started, went, quota, now);
+    fn leave(&self, started: u64, outcome: RequestOutcome, quota: Option<Quota>, now: Instant) {
+        self.state().leave(started, outcome, quota, now);
         self.changed.notify_waiters();
     }
 
@@ -200,7 +205,7 @@ impl State {
         Ok(self.clock)
     }
 
-    fn leave(&mut self, started: u64, went: Went, quota: Option<Quota>, now: Instant) {
+    fn leave(&mut self, started: u64, outcome: RequestOutcome, quota: Option<Quota>, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.clock += 1;
         match quota {
@@ -209,16 +214,18 @@ impl State {
                 // It may have been counted all the same. An API that no longer speaks of limits has none to keep.
                 if let Some(left) = &mut self.left {
                     left.requests = left.requests.saturating_sub(1);
-                    if now >= left.until && matches!(went, Went::Well(_)) {
+                    if now >= left.until && matches!(outcome, RequestOutcome::Answered(_)) {
                         self.left = None;
                     }
                 }
             }
         }
-        match went {
-            Went::Well(took) => self.width.answered(started, self.clock, took.as_secs_f64()),
-            Went::Badly => self.width.halve(started, self.clock),
-            Went::Neither => {}
+        match outcome {
+            RequestOutcome::Answered(took) => {
+                self.width.answered(started, self.clock, took.as_secs_f64());
+            }
+            RequestOutcome::MayPass => self.width.halve(started, self.clock),
+            RequestOutcome::SaysNothing => {}
         }
     }
 
@@ -295,7 +302,7 @@ mod tests {
         })
     }
 
-    const QUICK: Went = Went::Well(Duration::from_millis(10));
+    const QUICK: RequestOutcome = RequestOutcome::Answered(Duration::from_millis(10));
 
     #[test]
     fn a_configured_rate_spaces_the_starts() {
@@ -345,7 +352,7 @@ mod tests {
         let first = state.enter(now).unwrap();
         state.leave(first, QUICK, quota(1, 30), now);
         let lost = state.enter(now).unwrap();
-        state.leave(lost, Went::Badly, None, now);
+        state.leave(lost, RequestOutcome::MayPass, None, now);
         assert_eq!(state.enter(now), Err(Wait::ForMore(now + SECOND * 30)));
         // And an API that speaks of limits no more is not asked in single file for ever.
         let later = now + SECOND * 30;
@@ -362,7 +369,7 @@ mod tests {
         let round: Vec<u64> = (0..8).map(|_| state.enter(now).unwrap()).collect();
         assert_eq!(state.enter(now), Err(Wait::ForAnswer));
         for started in round {
-            state.leave(started, Went::Badly, None, now);
+            state.leave(started, RequestOutcome::MayPass, None, now);
         }
         assert_eq!(
             state.width.allowed(),
@@ -379,7 +386,7 @@ mod tests {
         assert!(answers > 8, "it recovers bit by bit");
         for _ in 0..20 {
             let started = state.enter(now).unwrap();
-            state.leave(started, Went::Badly, None, now);
+            state.leave(started, RequestOutcome::MayPass, None, now);
         }
         assert_eq!(state.width.allowed(), 1, "one is always allowed");
     }
@@ -390,7 +397,7 @@ mod tests {
         let mut answer = |took: f64| {
             let started = state.enter(now).unwrap();
             let took = Duration::from_secs_f64(took);
-            state.leave(started, Went::Well(took), None, now);
+            state.leave(started, RequestOutcome::Answered(took), None, now);
             state.width.allowed()
         };
         answer(0.1);

@@ -22,7 +22,10 @@ const VARIABLES: [(&str, &str); 8] = [
     ("DB_PORT", "PostgreSQL's port"),
     ("DB_NAME", "name of the database"),
     ("DB_USER", "who connects to it"),
-    ("DB_PASSWORD", "the password; may be empty, but must be set"),
+    (
+        "DB_PASSWORD",
+        "the password; may be empty, but must be set (PGPASSWORD, PGSERVICE and ~/.pgpass are not read)",
+    ),
     (
         "DB_SSLMODE",
         "disable, prefer, require, verify-ca or verify-full",

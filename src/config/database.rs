@@ -20,6 +20,9 @@ const SSL_MODES: [(&str, SslMode); 5] = [
     ("verify-full", SslMode::VerifyFull),
 ];
 
+const ONE_HOST: &str =
+    "name the server that takes writes: a virtual address, a proxy or a pooler that follows it";
+
 /// The variables that take the place of `DATABASE_URL`.
 const OWN_VARIABLES: [&str; 5] = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
 
@@ -151,8 +154,8 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         .context()
         .variable("DB_SSLROOTCERT", connection.is_needed())
         .or_else(|| url.as_ref().and_then(|url| url.ssl_root_cert.clone()))
-        .or_else(|| connection.text("ssl_root_cert"))
-        .map(PathBuf::from);
+        .or_else(|| connection.text("ssl_root_cert"));
+    let (ssl_mode, ssl_root_cert) = settle_root_cert(&connection, ssl_mode, ssl_root_cert);
     let pool = connection.section(
         "pool",
         &["min_connections", "max_connections", "connection_timeout"],
@@ -233,6 +236,13 @@ fn setting(
             );
             return None;
         }
+        if variable == "DB_HOST" && value.contains(',') {
+            context.problem_if(
+                needed,
+                Problem::new("DB_HOST names more than one host").hint(ONE_HOST),
+            );
+            return None;
+        }
         return Some(value);
     }
     if connection.entry(key).is_none() {
@@ -264,6 +274,25 @@ fn password(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<Secre
         );
     }
     Some(Secret::new(password))
+}
+
+/// `system` stands for the certificates that this machine trusts, and for `verify-full`, as in libpq.
+fn settle_root_cert(
+    connection: &Section<'_>,
+    ssl_mode: Option<SslMode>,
+    ssl_root_cert: Option<String>,
+) -> (Option<SslMode>, Option<PathBuf>) {
+    if ssl_root_cert.as_deref() != Some("system") {
+        return (ssl_mode, ssl_root_cert.map(PathBuf::from));
+    }
+    if ssl_mode.is_some_and(|mode| mode != SslMode::VerifyFull) {
+        connection.context().problem_if(
+            connection.is_needed(),
+            Problem::new("the root certificate `system` goes with the sslmode verify-full alone")
+                .hint("set DB_SSLMODE=verify-full, or name a file in DB_SSLROOTCERT"),
+        );
+    }
+    (Some(SslMode::VerifyFull), None)
 }
 
 fn port(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> u16 {
@@ -356,15 +385,7 @@ fn database_url(connection: &Section<'_>) -> Result<Option<DatabaseUrl>, Unusabl
         return Ok(None);
     }
     match parse_url(&text) {
-        Ok((url, ignored)) => {
-            if !ignored.is_empty() {
-                context.warn(Problem::new(format!(
-                    "DATABASE_URL: ignored: {}",
-                    ignored.join(", ")
-                )));
-            }
-            Ok(Some(url))
-        }
+        Ok(url) => Ok(Some(url)),
         Err(reason) => {
             context.problem_if(
                 needed,
@@ -379,19 +400,33 @@ fn database_url(connection: &Section<'_>) -> Result<Option<DatabaseUrl>, Unusabl
 /// There is a `DATABASE_URL`, and what is wrong with it has been noted.
 struct Unusable;
 
-/// Reads the URL, and names the parameters it has no use for. The reason never quotes it.
-fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
+/// Reads the URL. Each of its parameters does what libpq has it do, or is refused. The reason never quotes a value.
+fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
     let (base, query) = text.split_once('?').unwrap_or((text, ""));
-    if !["postgres://", "postgresql://"]
+    let rest = ["postgres://", "postgresql://"]
         .iter()
-        .any(|scheme| base.starts_with(scheme))
+        .find_map(|scheme| base.strip_prefix(scheme))
+        .ok_or("it does not start with postgresql://")?;
+    // Of an address that is taken apart at the wrong place, a part of the password would be the host.
+    if text.matches('@').count() > 1 || (query.contains('@') && !rest.contains('@')) {
+        return Err("an `@` that does not stand before the host has to be written %40".to_owned());
+    }
+    if rest
+        .split_once('@')
+        .is_some_and(|(login, _)| login.contains('/'))
     {
-        return Err("it does not start with postgresql://".to_owned());
+        return Err("a `/` in the user name or the password has to be written %2F".to_owned());
     }
     let (mut ssl_mode, mut ssl_root_cert, mut connect_timeout) = (None, None, None);
-    let (mut kept, mut ignored) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        {
+            return Err("what follows the `?` is no list of parameters".to_owned());
+        }
         let decoded =
             || percent_decode(value).ok_or_else(|| format!("`{name}` is not valid UTF-8"));
         match name {
@@ -404,7 +439,12 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
                 connect_timeout = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
             }
             "host" | "port" | "user" | "password" | "dbname" => kept.push(pair),
-            _ => ignored.push(name.chars().filter(|c| !c.is_control()).collect()),
+            // With one host, which has to take writes, these say what is so anyway.
+            "channel_binding" if decoded()? == "prefer" => {}
+            "target_session_attrs"
+                if ["any", "read-write", "primary"].contains(&decoded()?.as_str()) => {}
+            "application_name" if decoded()? == "datasync" => {}
+            _ => return Err(refusal(name)),
         }
     }
     let rest = if kept.is_empty() {
@@ -419,7 +459,7 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
         [tokio_postgres::config::Host::Tcp(host)] => host.clone(),
         [tokio_postgres::config::Host::Unix(path)] => path.display().to_string(),
         [] => return Err("it has no host".to_owned()),
-        _ => return Err("it has more than one host".to_owned()),
+        _ => return Err(format!("it has more than one host; {ONE_HOST}")),
     };
     let user = config
         .get_user()
@@ -431,7 +471,7 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
         .map(String::from_utf8_lossy)
         .unwrap_or_default()
         .into_owned();
-    let url = DatabaseUrl {
+    Ok(DatabaseUrl {
         host,
         port: config.get_ports().first().copied().unwrap_or(5432),
         name: config
@@ -444,8 +484,23 @@ fn parse_url(text: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
         ssl_mode,
         ssl_root_cert,
         connect_timeout,
+    })
+}
+
+/// Why a parameter of the URL, or this value of it, is refused.
+fn refusal(name: &str) -> String {
+    let instead = match name {
+        "sslcert" | "sslkey" | "sslpassword" => {
+            "datasync logs in by a password; client certificates are not supported"
+        }
+        "channel_binding" => "datasync prefers it, and can neither require nor forbid it",
+        "options" => "datasync sets what it needs in each transaction",
+        "application_name" => "it is always `datasync`",
+        "target_session_attrs" => "datasync needs a server that takes writes",
+        "passfile" | "service" => "the password is in the URL, or in DB_PASSWORD",
+        _ => "leave it out",
     };
-    Ok((url, ignored))
+    format!("the parameter `{name}`, or its value, is not supported: {instead}")
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -470,8 +525,8 @@ mod tests {
 
     #[test]
     fn a_url_is_read_whole() {
-        let text = "postgresql://sync%40app:p%24a%20ss@db.example.com:6543/crm?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=7&channel_binding=require";
-        let (url, ignored) = parse_url(text).unwrap();
+        let text = "postgresql://sync%40app:p%24a%20ss@db.example.com:6543/crm?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=7&channel_binding=prefer&target_session_attrs=read-write";
+        let url = parse_url(text).unwrap();
         assert_eq!(
             (url.host.as_str(), url.port, url.name.as_str()),
             ("db.example.com", 6543, "crm")
@@ -483,12 +538,11 @@ mod tests {
         assert_eq!(url.ssl_mode, Some(SslMode::VerifyFull));
         assert_eq!(url.ssl_root_cert.as_deref(), Some("/etc/ca.pem"));
         assert_eq!(url.connect_timeout, Some(Duration::from_secs(7)));
-        assert_eq!(ignored, ["channel_binding"]);
     }
 
     #[test]
     fn a_url_of_a_socket() {
-        let (url, _) = parse_url("postgres://sync@%2Fvar%2Frun%2Fpostgresql/crm").unwrap();
+        let url = parse_url("postgres://sync@%2Fvar%2Frun%2Fpostgresql/crm").unwrap();
         assert_eq!((url.host.as_str(), url.port), ("/var/run/postgresql", 5432));
         assert!(url.password.is_empty());
     }
@@ -502,6 +556,41 @@ mod tests {
             "postgres://u:hunter2@a,b/d",
             "postgres://u:hunter2@h:port/d",
             "postgres://:hunter2@h/d",
+        ] {
+            let reason = parse_url(text)
+                .err()
+                .unwrap_or_else(|| panic!("accepted {text}"));
+            assert!(!reason.contains("hunter2"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_would_be_dropped_is_refused_by_name() {
+        for (pair, name) in [
+            ("sslcert=%2Fetc%2Fclient.pem", "sslcert"),
+            ("sslkey=%2Fetc%2Fclient.key", "sslkey"),
+            ("channel_binding=require", "channel_binding"),
+            ("options=-c%20search_path%3Dx", "options"),
+            ("application_name=crm", "application_name"),
+            ("target_session_attrs=standby", "target_session_attrs"),
+            ("passfile=%2Fhome%2Fme%2F.pgpass", "passfile"),
+            ("gssencmode=disable", "gssencmode"),
+        ] {
+            let reason = parse_url(&format!("postgres://u:p@h/d?sslmode=require&{pair}"))
+                .err()
+                .unwrap_or_else(|| panic!("accepted {pair}"));
+            assert!(reason.contains(&format!("`{name}`")), "{reason}");
+        }
+    }
+
+    #[test]
+    fn of_a_password_with_an_unescaped_character_nothing_is_shown() {
+        for text in [
+            "postgres://u:p@hunter2@h/d",
+            "postgres://u:p?hunter2@h/d",
+            "postgres://u:p/hunter2@h/d",
+            "postgres://u:p?a=b&hunter2@h/d",
+            "postgres://u:p@h/d?hunter2%20=x",
         ] {
             let reason = parse_url(text)
                 .err()

@@ -140,7 +140,7 @@ impl Connection {
         config.options("-c datasync.direct=on");
         match Self::open_as(&config, db, limit, None) {
             Ok(_direct) => Ok(false),
-            Err(error) if error.sqlstate() == Some("08P01") => Ok(true),
+            Err(error) if error.kind() == "startup_parameter" => Ok(true),
             Err(error) => Err(error),
         }
     }
@@ -151,7 +151,7 @@ impl Connection {
         limit: Duration,
         give_up: Option<&AtomicBool>,
     ) -> Result<Self, StoreError> {
-        // At night the first question is where.
+        // The address comes first: operators need it most.
         let what = if is_socket(&db.host) {
             format!(
                 "connecting to PostgreSQL at {}/.s.PGSQL.{}",

@@ -56,8 +56,7 @@ pub fn classify(sqlstate: &str) -> (Class, &'static str) {
         "25006" => (Class::Transient, "read_only"),
         "25P03" => (Class::Transient, "idle_timeout"),
         "57P04" | "3D000" => (Class::Fatal, "no_such_database"),
-        // What pgbouncer answers to a login that it does not accept.
-        "08P01" => (Class::Fatal, "authentication"),
+        "08P01" => (Class::Fatal, "protocol"),
         // A key twice in one statement: keys that differ here but not to the index (case-insensitive types).
         "21000" => (Class::Data, "cardinality"),
         // An exhausted sequence takes no row at all.
@@ -76,6 +75,40 @@ pub fn classify(sqlstate: &str) -> (Class, &'static str) {
             _ => (Class::Fatal, "database"),
         },
     }
+}
+
+/// Class and kind of an error that a pooler raised itself: pgbouncer has one SQLSTATE (08P01) for all of them, so its text
+/// tells. What its text does not name is trouble between it and the server, which may pass.
+fn classify_pooler(text: &str) -> (Class, &'static str) {
+    const PERSON: [&str; 8] = [
+        "authentication",
+        "password",
+        "no such user",
+        "login rejected",
+        "username",
+        "SSL required",
+        "config error",
+        "PQexec disallowed",
+    ];
+    let has = |words: &str| text.contains(words);
+    if has("statement pooling mode") {
+        (Class::Fatal, "statement_pooling")
+    } else if has("unsupported startup parameter") || has("unsupported options startup parameter") {
+        (Class::Fatal, "startup_parameter")
+    } else if has("no such database") || (has("database \"") && !has("cached error")) {
+        (Class::Fatal, "no_such_database")
+    } else if PERSON.iter().any(|words| has(words)) {
+        (Class::Fatal, "authentication")
+    } else if has("query_wait_timeout") || has("connections exceeded") || has("max_client_conn") {
+        (Class::Transient, "pool_exhausted")
+    } else {
+        (Class::Transient, "pooler")
+    }
+}
+
+/// Did a pooler raise it? PostgreSQL names the place in its source with every error, and pgbouncer never does.
+fn is_of_pooler(db: &DbError) -> bool {
+    db.code().code() == "08P01" && db.file().is_none()
 }
 
 /// May an error that is not transient depend on the rows of the statement? Only trying tells, except where the SQLSTATE
@@ -178,6 +211,16 @@ fn hint(kind: &str) -> &'static str {
         "tls" => "check DB_SSLMODE and DB_SSLROOTCERT",
         "deadline" => "give the run more time (--deadline)",
         "timeout" => "the server is too busy, stopped, or no longer reachable",
+        "pool_exhausted" => {
+            "no connection of the pool became free in time: raise default_pool_size of pgbouncer (in session mode it has to be 2 at least) or lower database.connection.pool.max_connections; where nobody else uses the pool, the server behind it may be down"
+        }
+        "statement_pooling" => {
+            "a run needs transactions: set pool_mode = transaction (or session) for this database in pgbouncer"
+        }
+        "startup_parameter" => "see ignore_startup_parameters of pgbouncer",
+        "pooler" => {
+            "pgbouncer has no connection to the server: see its log, and whether the server is running"
+        }
         "connection" => "the connection broke; it is tried again on a new one",
         _ => "see the log of the database server",
     }
@@ -199,7 +242,9 @@ fn tls_hint(error: &tokio_postgres::Error) -> &'static str {
         Some(Fault::NotYetValid) => {
             "the server's certificate is not valid yet: check this machine's clock"
         }
-        Some(Fault::WrongName) => "let DB_HOST be the name that the certificate is for",
+        Some(Fault::WrongName) => {
+            "let DB_HOST be a name that the certificate is for: names count in its subject alternative name (SAN), not in its common name"
+        }
         Some(Fault::UnknownIssuer) => {
             "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
         }
@@ -282,7 +327,11 @@ impl StoreError {
 
     fn from_server(what: &str, db: &DbError) -> Self {
         let sqlstate = db.code().code();
-        let (class, kind) = classify(sqlstate);
+        let (class, kind) = if is_of_pooler(db) {
+            classify_pooler(db.message())
+        } else {
+            classify(sqlstate)
+        };
         let context = db.where_();
         let function = context.and_then(function_of);
         let message = if class == Class::Data {
@@ -353,6 +402,8 @@ impl StoreError {
         };
         let advice = if kind == "tls" {
             tls_hint(error)
+        } else if why.contains("password missing") {
+            "set DB_PASSWORD; PGPASSWORD, PGSERVICE and ~/.pgpass are not read"
         } else {
             hint(kind)
         };
@@ -392,7 +443,7 @@ impl StoreError {
 
     /// The server has no connection to spare.
     pub fn is_crowded(&self) -> bool {
-        self.sqlstate() == Some("53300")
+        self.sqlstate() == Some("53300") || self.kind == "pool_exhausted"
     }
 
     /// Did another transaction and this one wait for each other?
@@ -508,6 +559,60 @@ mod tests {
             ("", Class::Fatal),
         ] {
             assert_eq!(classify(sqlstate).0, class, "{sqlstate}");
+        }
+    }
+
+    #[test]
+    fn what_a_pooler_says_is_read() {
+        for (text, class, kind) in [
+            ("query_wait_timeout", Class::Transient, "pool_exhausted"),
+            (
+                "no more connections allowed (max_client_conn)",
+                Class::Transient,
+                "pool_exhausted",
+            ),
+            (
+                "client_login_timeout (server down)",
+                Class::Transient,
+                "pooler",
+            ),
+            ("server conn crashed?", Class::Transient, "pooler"),
+            ("pooler is shutting down", Class::Transient, "pooler"),
+            (
+                "server login has been failing, cached error: connect failed (server_login_retry)",
+                Class::Transient,
+                "pooler",
+            ),
+            (
+                "server login has been failing, cached error: the database system is starting up (server_login_retry)",
+                Class::Transient,
+                "pooler",
+            ),
+            ("SASL authentication failed", Class::Fatal, "authentication"),
+            (
+                "password authentication failed for user \"sync\"",
+                Class::Fatal,
+                "authentication",
+            ),
+            ("no such user", Class::Fatal, "authentication"),
+            ("no such database: crm", Class::Fatal, "no_such_database"),
+            (
+                "database \"crm\" does not exist",
+                Class::Fatal,
+                "no_such_database",
+            ),
+            (
+                "transaction blocks not allowed in statement pooling mode",
+                Class::Fatal,
+                "statement_pooling",
+            ),
+            (
+                "unsupported startup parameter: options",
+                Class::Fatal,
+                "startup_parameter",
+            ),
+        ] {
+            assert_eq!(classify_pooler(text), (class, kind), "{text}");
         }
     }
 

@@ -8,6 +8,7 @@ mod explanations;
 mod forms;
 mod log;
 mod plans;
+mod pooler;
 mod rejections;
 mod schema;
 mod seen_again;

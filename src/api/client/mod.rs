@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 use super::body;
 use super::control::{self, Control};
 use super::error::{ApiError, Class, Kind, printable};
-use super::pace::Went;
+use super::pace::RequestOutcome;
 use super::proxy;
 use super::quota::{self, Quota};
 use super::retry;
@@ -199,7 +199,7 @@ impl Client {
             let requested = Instant::now();
             let trace = Trace::default();
             let (outcome, took) = self.exchange(ask, control, &trace);
-            ticket.settle(went(&outcome, took), trace.quota.get());
+            ticket.settle(request_outcome(&outcome, took), trace.quota.get());
             tries += 1;
             log::trace!(
                 "{} {}: {} in {took:.3?}",
@@ -356,11 +356,11 @@ impl Drop for Client {
 }
 
 /// What an exchange says of the API's load.
-fn went(outcome: &Result<Answer, ApiError>, took: Duration) -> Went {
+fn request_outcome(outcome: &Result<Answer, ApiError>, took: Duration) -> RequestOutcome {
     match outcome {
-        Ok(_) => Went::Well(took),
-        Err(error) if error.class() == Class::Transient => Went::Badly,
-        Err(_) => Went::Neither,
+        Ok(_) => RequestOutcome::Answered(took),
+        Err(error) if error.class() == Class::Transient => RequestOutcome::MayPass,
+        Err(_) => RequestOutcome::SaysNothing,
     }
 }
 

@@ -112,7 +112,10 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
         ask(&mut conn, "SELECT current_database()::text").and_then(well)
     });
     usable &= findings.step("version", || version(&mut conn));
-    findings.step("pooler", || pooler(db));
+    usable &= findings.step("pooler", || pooler(db, &mut conn));
+    if conn.is_dead() {
+        return findings;
+    }
     findings.step("read-write", || writable(&mut conn));
     if usable {
         // Where this fails the look at the tables fails as well, and says why.
@@ -340,17 +343,30 @@ fn fresh_enough(number: i64, shown: &str) -> Found {
     }
 }
 
-fn pooler(db: &Database) -> Found {
-    Connection::is_pooled(db, db.connection_timeout)
-        .map(|pooled| {
-            let said = if pooled {
-                "pgbouncer or its like in between: fine, in transaction mode too"
-            } else {
-                "none: PostgreSQL itself answers"
-            };
-            (said.to_owned(), None)
-        })
-        .map_err(|error| failed(&error))
+/// What is between here and PostgreSQL, and whether a run can work through it.
+fn pooler(db: &Database, conn: &mut Connection) -> Found {
+    let is_pooled =
+        Connection::is_pooled(db, db.connection_timeout).map_err(|error| failed(&error))?;
+    if !is_pooled {
+        return well("none: PostgreSQL itself answers");
+    }
+    // In statement mode pgbouncer ends a connection that leaves a transaction open after a statement.
+    conn.run("beginning a transaction", "BEGIN")
+        .and_then(|()| conn.run("ending a transaction", "COMMIT"))
+        .map_err(|error| failed(&error))?;
+    // A run has several connections at once. In session mode each keeps one of the pool while it is open.
+    let second = Connection::open(db, db.connection_timeout).and_then(|mut second| {
+        second.set_deadline(Some(Instant::now() + db.connection_timeout));
+        second.run("asking through a second connection", "SELECT 1")
+    });
+    match second {
+        Ok(()) => well("pgbouncer or its like in between: fine, in transaction mode too"),
+        Err(error) if error.is_crowded() || error.kind() == "timeout" => bad(
+            "pgbouncer gives no second connection while the first is open: session mode with a pool of one",
+            "set default_pool_size to 2 at least, or pool_mode = transaction, in pgbouncer",
+        ),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 fn writable(conn: &mut Connection) -> Found {

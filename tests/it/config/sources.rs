@@ -259,6 +259,38 @@ fn database_url_serves_where_no_db_variable_is_set() {
 }
 
 #[test]
+fn the_root_certificate_system_is_that_of_the_machine_and_verifies_in_full() {
+    let plan = shipped().with("DB_SSLROOTCERT", "system").plan();
+    let database = plan.database().unwrap();
+    assert_eq!(
+        (database.ssl_mode, &database.ssl_root_cert),
+        (SslMode::VerifyFull, &None)
+    );
+    let weaker = shipped()
+        .with("DB_SSLROOTCERT", "system")
+        .with("DB_SSLMODE", "require");
+    assert!(weaker.message().contains("DB_SSLMODE=verify-full"));
+}
+
+#[test]
+fn what_would_be_dropped_of_a_connection_is_refused() {
+    let hosts = shipped().with("DB_HOST", "a.example,b.example");
+    assert!(hosts.message().contains("more than one host"));
+    let all = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
+    for (url, shown) in [
+        ("postgres://u:p@a,b/d", "more than one host"),
+        ("postgres://u:p@h/d?options=-c%20x", "`options`"),
+        ("postgres://u:p@hunter2@h/d", "%40"),
+    ] {
+        let message = shipped().without(&all).with("DATABASE_URL", url).message();
+        assert!(message.contains(shown), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    let message = shipped().without(&["DB_PASSWORD"]).message();
+    assert!(message.contains("~/.pgpass are not read"), "{message}");
+}
+
+#[test]
 fn the_state_directory_and_other_places() {
     let plan = shipped().with("XDG_STATE_HOME", "/state").plan();
     assert_eq!(plan.state_dir, Path::new("/state/datasync"));

@@ -30,6 +30,11 @@ pub struct Bouncer {
 impl Bouncer {
     /// Starts it before `server`, with so many connections to each database, and waits until it answers.
     pub fn start(program: &std::path::Path, server: &Server, pool: u32) -> Self {
+        Self::start_with(program, server, pool, "")
+    }
+
+    /// The same with more lines of settings, which win.
+    pub fn start_with(program: &std::path::Path, server: &Server, pool: u32, more: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("datasync-bouncer-")
             .tempdir()
@@ -52,7 +57,7 @@ impl Bouncer {
             format!(
                 "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
                  unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
-                 default_pool_size = {pool}\nmax_client_conn = 400\nmax_user_connections = 40\nserver_idle_timeout = 2\n",
+                 default_pool_size = {pool}\nmax_client_conn = 400\nmax_user_connections = 40\nserver_idle_timeout = 2\n{more}",
                 server.host,
                 server.port,
                 users.display()

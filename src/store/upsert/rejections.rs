@@ -17,7 +17,7 @@ use crate::model::record::{FieldError, Rejection};
 use crate::support::digest::Digest;
 
 /// Rejections that are stored by one statement.
-const PORTION: usize = 256;
+const PORTION: usize = 640;
 
 /// What is to be done about the rejections of a batch and the open ones that its rows settle.
 #[derive(Debug, Default)]

@@ -60,14 +60,13 @@ fn examine(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<
     transform.refuse_versions_ahead_of(Micros::local());
     let name = plan.decisions_file.name();
     let text = plan.decisions_file.text().map_err(Misconfigured)?;
-    let variables = transform.variable_names();
     let typed = rules::input_variables(&transform);
     findings.lint = lint(text, &name, plan.decision.as_deref(), &typed)?;
     if findings.lint.has_errors() {
         return Ok(());
     }
     let compile = |text: &str, name: &str| {
-        Decision::compile(text, name, plan.decision.as_deref(), &variables)
+        Decision::compile(text, name, plan.decision.as_deref(), &typed)
             .map_err(|problems| Misconfigured(problems.to_string()))
     };
     let decision = compile(text, &name)?;

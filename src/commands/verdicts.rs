@@ -244,7 +244,7 @@ impl<'a> Judge<'a> {
         let explained = (self.args.explain.as_deref() == Some(id.as_str())
             && mapped.is_well_formed())
         .then(|| {
-            let explanation = rules.decision.explain(&mapped.variables);
+            let explanation = rules.explain(&mapped);
             (
                 serde_json::to_value(&explanation).unwrap_or_default(),
                 explanation.to_string(),

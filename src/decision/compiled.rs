@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use super::feel::eval::Frame;
 use super::feel::value::Value;
 use super::index::Index;
+use super::input_variable::InputVariable;
 use super::model::Model;
 use super::problem::Problems;
 use super::program::{Failure, Node, NodeLogic, Program};
@@ -22,7 +23,7 @@ pub struct Decision {
     index: Option<Index>,
     /// The deciding table's conditions as sets, made when an explanation first needs them.
     pub(super) rule_space: OnceLock<RuleSpace>,
-    pub(super) variables: Vec<String>,
+    pub(super) variables: Vec<InputVariable<'static>>,
     pub(super) name: String,
 }
 
@@ -35,20 +36,26 @@ pub struct Scratch {
 
 impl Decision {
     /// Reads and compiles a decision file. `decision` names the one that decides, by name or id; without it, it is the
-    /// one with an output `validationResult`. `variables` are the names of the slots of input variables, in order.
+    /// one with an output `validationResult`. `variables` are those of every record, in the order of their slots, by name
+    /// alone or with what is known of their values; suggestions keep to these.
     ///
     /// # Errors
     /// Every mistake of the file that was found, each with its place.
-    pub fn compile(
+    pub fn compile<'n, V: Clone + Into<InputVariable<'n>>>(
         xml: &str,
         file: &str,
         decision: Option<&str>,
-        variables: &[&str],
+        variables: &[V],
     ) -> Result<Self, Problems> {
+        let variables: Vec<InputVariable<'n>> = variables
+            .iter()
+            .map(|variable| variable.clone().into())
+            .collect();
+        let names: Vec<&str> = variables.iter().map(|variable| &*variable.name).collect();
         let model = Model::read(xml, file)?;
         let root = verdict::choose(&model, decision)?;
         verdict::check(&model, root)?;
-        let program = Program::compile(&model, root, variables, true)?;
+        let program = Program::compile(&model, root, &names, true)?;
         verdict::check_literals(&model, root, &program)?;
         let index = match program.nodes.as_slice() {
             [
@@ -64,8 +71,8 @@ impl Decision {
             index,
             rule_space: OnceLock::new(),
             variables: variables
-                .iter()
-                .map(|variable| (*variable).to_owned())
+                .into_iter()
+                .map(InputVariable::into_owned)
                 .collect(),
             name: model.decisions[root].name.clone(),
         })
@@ -76,9 +83,9 @@ impl Decision {
         &self.name
     }
 
-    /// The names of the slots of input variables, in order.
-    pub fn variables(&self) -> &[String] {
-        &self.variables
+    /// The names of the input variables, in the order of their slots.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(|variable| &*variable.name)
     }
 
     /// Decides one record.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::compiled::{Decision, Scratch};
 use super::feel::eval::{self, Frame};
 use super::feel::value::Value;
-use super::nearest::Nearest;
+use super::nearest::{AsGiven, Changeable, Nearest, Seen};
 use super::program::NodeLogic;
 use super::table::Table;
 use super::verdict;
@@ -48,6 +48,9 @@ pub struct Explanation {
     pub rules_left_out: usize,
     /// The nearest changes that would pass, the better verdict last.
     pub nearest: Vec<Nearest>,
+    /// Where no change was found: the input variables that computed inputs and required decisions read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub look_at: Vec<String>,
     /// Is it certain that no record passes, whatever its values?
     #[serde(skip)]
     pub hopeless: bool,
@@ -90,8 +93,18 @@ pub struct FailedCell {
 }
 
 impl Decision {
-    /// Explains one record's verdict. The input variables are those that [`Decision::decide`] takes.
+    /// Explains one record's verdict, as if each of its values could be changed by itself. The values are those that
+    /// [`Decision::decide`] takes.
     pub fn explain(&self, variables: &[Cell<'_>]) -> Explanation {
+        self.explain_changeable(variables, &AsGiven(variables))
+    }
+
+    /// Explains one record's verdict; suggestions are changes that the record allows.
+    pub fn explain_changeable(
+        &self,
+        variables: &[Cell<'_>],
+        record: &dyn Changeable,
+    ) -> Explanation {
         let mut scratch = Scratch::default();
         let verdict = self.decide_by_table(variables, &mut scratch);
         let frame = &mut scratch.frame;
@@ -105,7 +118,7 @@ impl Decision {
             .iter()
             .filter_map(|slot| {
                 Some(Named {
-                    name: self.variables.get(*slot)?.clone(),
+                    name: self.variables.get(*slot)?.name.to_string(),
                     value: variables.get(*slot).map(Value::of_cell).unwrap_or_default(),
                 })
             })
@@ -124,8 +137,17 @@ impl Decision {
                 .map(|column| eval::evaluate(&column.expr, frame))
                 .collect();
             (explanation.rules, explanation.rules_left_out) = traces(table, &inputs, frame);
-            explanation.nearest = self.nearest(last, table, &inputs, variables, verdict.validation);
+            let seen = Seen {
+                table,
+                inputs: &inputs,
+                variables,
+                record,
+            };
+            explanation.nearest = self.nearest(&seen, verdict.validation);
             explanation.hopeless = self.is_hopeless(table);
+            if explanation.nearest.is_empty() && !explanation.hopeless && !verdict.passes() {
+                explanation.look_at = self.variables_behind(table);
+            }
         }
         explanation
     }
@@ -157,6 +179,7 @@ impl Decision {
             rules: Vec::new(),
             rules_left_out: 0,
             nearest: Vec::new(),
+            look_at: Vec::new(),
             hopeless: false,
         }
     }
@@ -270,6 +293,13 @@ impl fmt::Display for Explanation {
             } else {
                 "  no single change was found that would pass\n"
             })?;
+            if !self.look_at.is_empty() {
+                writeln!(
+                    f,
+                    "  what it computes is made of: {}",
+                    self.look_at.join(", ")
+                )?;
+            }
         }
         Ok(())
     }

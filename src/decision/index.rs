@@ -111,7 +111,7 @@ impl Index {
                 // No text lies before "": a stretch without values does not count.
                 let alike = (0..=points.len())
                     .map(|gap| 2 * gap)
-                    .filter(|segment| dimension.sample(*segment).is_some())
+                    .filter(|segment| dimension.plain_sample(*segment).is_some())
                     .all(|segment| row(segment) == row(2 * points.len()));
                 if alike {
                     search = Search::Names(Names::of(points));

@@ -5,11 +5,12 @@
 
 mod bits; // sets of rules and of segments
 mod compiled; // a decision that is ready to decide
+mod computed_values; // what required decisions can come to
 mod explain; // why a record got its verdict
 pub mod feel; // the expression language of DMN
 mod impact; // what a changed file would change
 mod index; // finds the rule without trying each
-mod input_variable; // what the mapping promises of each value
+mod input_variable; // what records can bring
 pub mod lint; // mistakes in tables
 pub mod model; // the DMN file as it stands
 mod nearest; // the smallest change that would pass
@@ -23,8 +24,8 @@ pub mod xml; // XML → elements
 pub use self::compiled::{Decision, Scratch};
 pub use self::explain::Explanation;
 pub use self::impact::{Impact, VerdictChange};
-pub use self::input_variable::{InputVariable, Role};
+pub use self::input_variable::{InputVariable, Role, Values};
 pub use self::lint::{Finding, Lint, lint};
-pub use self::nearest::{Change, Nearest};
+pub use self::nearest::{AsGiven, Change, Changeable, Nearest};
 pub use self::problem::{Check, Problem, Problems, Severity};
 pub use self::verdict::{Rules, Verdict};

@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
-use crate::decision::{Decision, Scratch, Verdict};
+use crate::decision::{Changeable, Decision, Explanation, Scratch, Verdict};
 use crate::model::clock::Micros;
-use crate::model::record::{FieldError, PageText, Rejection};
+use crate::model::record::{Cell, FieldError, PageText, Rejection};
 use crate::transform::{Mapped, Transform};
 
 /// The rules a record is judged by.
@@ -14,6 +14,29 @@ use crate::transform::{Mapped, Transform};
 pub struct Rules<'a> {
     pub transform: &'a Transform,
     pub decision: &'a Decision,
+}
+
+impl Rules<'_> {
+    /// Explains the verdict on a record; what it suggests is let through by the mapping.
+    pub fn explain(&self, mapped: &Mapped<'_>) -> Explanation {
+        let record = MappedRecord {
+            transform: self.transform,
+            mapped,
+        };
+        self.decision.explain_changeable(&mapped.variables, &record)
+    }
+}
+
+/// A mapped record whose values can be changed as its source could change them.
+struct MappedRecord<'r> {
+    transform: &'r Transform,
+    mapped: &'r Mapped<'r>,
+}
+
+impl Changeable for MappedRecord<'_> {
+    fn with_changes(&self, changes: &[(usize, Cell<'static>)]) -> Option<Vec<Cell<'_>>> {
+        self.transform.with_changes(self.mapped, changes)
+    }
 }
 
 /// The class of a verdict that rules gave. All other classes say why no rule did.
@@ -127,5 +150,5 @@ impl Refusal {
 pub(super) fn explain(rules: Rules<'_>, raw: &str) -> Option<String> {
     let mut shaped = Mapped::new();
     rules.transform.apply(raw, &mut shaped);
-    serde_json::to_string(&rules.decision.explain(&shaped.variables)).ok()
+    serde_json::to_string(&rules.explain(&shaped)).ok()
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::config::plan::{self, Api, Mapping, Plan};
-use crate::decision::feel::value::Kind;
-use crate::decision::{self, Decision, InputVariable, Role, Severity};
+use crate::decision::feel::value::{Kind, Value};
+use crate::decision::{self, Decision, InputVariable, Role, Severity, Values};
 use crate::exit::Misconfigured;
 use crate::model::clock::Micros;
+use crate::model::record::Cell;
 use crate::pipeline::Rules;
 use crate::store::{Columns, Composer, Layout};
 use crate::transform::{Outgoing, Transform};
@@ -100,7 +101,7 @@ fn mapped(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<Co
     Ok((transform, columns, composer))
 }
 
-/// The input variables that the mapping gives, with their types as a table knows them.
+/// The input variables that the mapping gives, with their types as a table knows them and the values it lets through.
 pub fn input_variables(transform: &Transform) -> Vec<InputVariable<'_>> {
     let names = transform.variable_names();
     let last = names.len() - 1;
@@ -110,15 +111,36 @@ pub fn input_variables(transform: &Transform) -> Vec<InputVariable<'_>> {
         .enumerate();
     typed
         .map(|(slot, (name, kind))| InputVariable {
-            name,
+            name: name.into(),
             kind: kind.map_or(Kind::Any, kind_of),
             role: match slot {
                 slot if slot == last => Role::Complete,
                 slot if transform.is_required(slot) => Role::Required,
                 _ => Role::Free,
             },
+            values: values(transform, slot),
         })
         .collect()
+}
+
+/// The values that records can bring for the variable in a slot.
+fn values(transform: &Transform, slot: usize) -> Values {
+    let possible = transform.possible_values(slot);
+    let of_cells = |cells: &Vec<Cell<'static>>| cells.iter().map(Value::of_cell).collect();
+    Values {
+        whole: possible.whole,
+        min: possible.min,
+        max: possible.max,
+        one_of: possible.one_of.as_ref().map(of_cells),
+        also: possible.computed.iter().map(Value::of_cell).collect(),
+        examples: possible
+            .examples
+            .iter()
+            .map(|text| Value::text(text))
+            .collect(),
+        nullable: Some(possible.null),
+        check: transform.checker(slot).map(|check| Arc::new(check) as _),
+    }
 }
 
 /// The type that a table sees of a field. JSON may be anything.
@@ -141,7 +163,6 @@ const fn kind_of(kind: plan::Kind) -> Kind {
 pub fn compile(plan: &Plan, transform: &Transform) -> Result<Decision> {
     let name = plan.decisions_file.name();
     let text = plan.decisions_file.text().map_err(Misconfigured)?;
-    let variables = transform.variable_names();
     let refused = |problems: decision::Problems| Misconfigured(problems.to_string());
     let typed = input_variables(transform);
     let lint = decision::lint(text, &name, plan.decision.as_deref(), &typed).map_err(refused)?;
@@ -157,5 +178,5 @@ pub fn compile(plan: &Plan, transform: &Transform) -> Result<Decision> {
     for finding in &lint.findings {
         log::info!("{name}: {finding}");
     }
-    Ok(Decision::compile(text, &name, plan.decision.as_deref(), &variables).map_err(refused)?)
+    Ok(Decision::compile(text, &name, plan.decision.as_deref(), &typed).map_err(refused)?)
 }

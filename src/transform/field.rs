@@ -15,7 +15,7 @@ use crate::config::plan::{Field, Kind};
 use crate::model::record::Cell;
 
 /// A field ready to read values.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Compiled {
     /// Its path at the source, dotted.
     pub(super) source: String,
@@ -27,17 +27,17 @@ pub(super) struct Compiled {
     is_key: bool,
     trim: bool,
     max_length: Option<usize>,
-    bounds: Option<(Option<Decimal>, Option<Decimal>)>,
-    pattern: Option<Regex>,
-    one_of: Vec<String>,
+    pub(super) bounds: Option<(Option<Decimal>, Option<Decimal>)>,
+    pub(super) pattern: Option<Regex>,
+    pub(super) one_of: Vec<String>,
     /// `one_of` of a number field.
-    numbers: Vec<Decimal>,
+    pub(super) numbers: Vec<Decimal>,
     /// The type in words.
     expected: String,
 }
 
 /// A type with what reading it needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Reader {
     String,
     Integer,
@@ -51,10 +51,10 @@ enum Reader {
 }
 
 /// A value that was refused. In a box, since it is rare and results are handed on for every field.
-type Refused = Box<Refusal>;
+pub(super) type Refused = Box<Refusal>;
 
 /// Why a value was refused, and what would not have been.
-struct Refusal {
+pub(super) struct Refusal {
     expected: Option<String>,
     problem: Cow<'static, str>,
 }
@@ -190,6 +190,22 @@ impl Compiled {
         Ok(())
     }
 
+    /// A date as the source writes it.
+    pub(super) fn written_date(&self, days: i32) -> Option<String> {
+        match &self.kind {
+            Reader::Date(format) => time::written_date(days, format.as_deref()),
+            _ => None,
+        }
+    }
+
+    /// A time as JSON, as the source writes it.
+    pub(super) fn written_time(&self, at: i64) -> Option<String> {
+        match &self.kind {
+            Reader::DateTime(form) => form.written(at),
+            _ => None,
+        }
+    }
+
     /// Reads the value of field number `index` into the record.
     pub(super) fn read<'p>(&self, index: usize, value: Value<'p>, mapped: &mut Mapped<'p>) {
         if value.kind == ValueKind::Null {
@@ -212,7 +228,7 @@ impl Compiled {
     }
 
     /// Sets the cell, or leaves it as it is and says why.
-    fn convert<'p>(&self, value: Value<'p>, cell: &mut Cell<'p>) -> Result<(), Refused> {
+    pub(super) fn convert<'p>(&self, value: Value<'p>, cell: &mut Cell<'p>) -> Result<(), Refused> {
         let inside = |raw: &'p str| &raw[1..raw.len() - 1];
         match (value.kind, &self.kind) {
             (ValueKind::Text | ValueKind::Escaped, Reader::Json) => set_json(value.raw, cell),
@@ -470,7 +486,8 @@ fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn owned(cell: Cell<'_>) -> Cell<'static> {
+/// The cell with text of its own.
+pub(super) fn owned(cell: Cell<'_>) -> Cell<'static> {
     match cell {
         Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
         Cell::Json(text) => Cell::Json(Cow::Owned(text.into_owned())),

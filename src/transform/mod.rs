@@ -28,6 +28,7 @@ mod json;
 mod number;
 mod outgoing;
 mod paths;
+mod possible;
 mod scan;
 mod score;
 mod text;
@@ -48,6 +49,7 @@ use scan::{Value, ValueKind};
 use score::Score;
 
 pub use outgoing::Outgoing;
+pub use possible::PossibleValues;
 
 /// Names of the input variables that are not fields.
 /// How far a version may be ahead.

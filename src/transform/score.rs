@@ -17,7 +17,7 @@ pub(super) struct Score {
     /// The field that holds it, if any.
     pub(super) field: Option<usize>,
     /// Weight of each field, as whole numbers of one common unit; none = never computed.
-    weights: Option<Vec<i128>>,
+    pub(super) weights: Option<Vec<i128>>,
     total: i128,
     /// The score field is an integer, and so is what is put there.
     whole: bool,
@@ -91,6 +91,11 @@ impl Score {
             .filter(|((_, found), cell)| **found == Found::Value && !cell.is_blank())
             .map(|((weight, _), _)| weight)
             .sum();
+        self.of(present)
+    }
+
+    /// The score of a record whose present fields weigh so much.
+    pub(super) fn of(&self, present: i128) -> Cell<'static> {
         if self.whole {
             // Rounded down, so that no record is lifted over a bound.
             let score = 100 * present / self.total;

@@ -21,7 +21,7 @@ const OUT_OF_RANGE: &str = "a time out of range (years 1 to 9999)";
 const NAIVE: &str = "a time without an offset (the field then needs `format` and `timezone`)";
 
 /// How a field's times are written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Form {
     /// RFC 3339; the zone is that of times without an offset, where one was given.
     Rfc3339(Option<TimeZone>),
@@ -88,6 +88,24 @@ impl Form {
             Self::Epoch(_) => return self.count(text),
         };
         in_range(at)
+    }
+
+    /// A time as JSON in this form; none where the form cannot express it.
+    pub(super) fn written(&self, at: i64) -> Option<String> {
+        let moment = Timestamp::from_microsecond(at).ok()?;
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        match self {
+            Self::Rfc3339(_) => Some(quoted(&moment.to_string())),
+            Self::Strptime(format, zone) => {
+                let zone = zone.clone().unwrap_or(TimeZone::UTC);
+                jiff::fmt::strtime::format(format, &moment.to_zoned(zone))
+                    .ok()
+                    .map(|text| quoted(&text))
+            }
+            Self::Epoch(unit) => {
+                (at % i64::from(*unit) == 0).then(|| (at / i64::from(*unit)).to_string())
+            }
+        }
     }
 
     /// Reads a number as microseconds since 1970.
@@ -158,6 +176,16 @@ pub(super) fn date(text: &str, format: Option<&str>) -> Result<i32, &'static str
 fn civil_parts(date: civil::Date) -> Option<(i64, i64, i64)> {
     let year = i64::from(date.year());
     (year >= 1).then(|| (year, i64::from(date.month()), i64::from(date.day())))
+}
+
+/// A date as the source writes it; none where the format cannot express it.
+pub(super) fn written_date(days: i32, format: Option<&str>) -> Option<String> {
+    let span = jiff::Span::new().try_days(days).ok()?;
+    let date = civil::date(1970, 1, 1).checked_add(span).ok()?;
+    match format {
+        None => Some(date.to_string()),
+        Some(format) => jiff::fmt::strtime::format(format, date).ok(),
+    }
 }
 
 /// RFC 3339 in its usual spelling; none for any other text, which is wrong or left to jiff.

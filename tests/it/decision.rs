@@ -8,6 +8,7 @@ mod feel;
 mod hostile;
 mod kept;
 mod lint;
+mod mapped;
 mod pitfalls;
 mod properties;
 mod tables;

@@ -201,6 +201,15 @@ impl Value {
         matches!(self, Self::Null)
     }
 
+    /// Is it null, or text that is empty or white space only? That is "missing" for a required field.
+    pub fn is_blank(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => text.trim().is_empty(),
+            _ => false,
+        }
+    }
+
     /// `Some(true)`/`Some(false)` for booleans, `None` for everything else.
     pub const fn truth(&self) -> Option<bool> {
         match self {

@@ -216,7 +216,7 @@ impl Linter<'_> {
                             // A value that exists, and that the allowed values leave out.
                             let exists = set
                                 .ones()
-                                .any(|segment| dimension.sample(segment).is_some());
+                                .any(|segment| dimension.plain_sample(segment).is_some());
                             let text = if rule.tests[*column].len() == 1 {
                                 rule.texts[*column].to_string()
                             } else {

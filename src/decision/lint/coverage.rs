@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::record_search::{Example, RecordSearch};
 use super::{Linter, MAX_WORK};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::Frame;
 use crate::decision::problem::{Check, Severity};
 use crate::decision::rule_space::{Dimension, RuleSpace};
-use crate::decision::table::HitPolicy;
+use crate::decision::table::{HitPolicy, Outcome};
 
 /// Most gaps that are listed.
 const MAX_GAPS: usize = 20;
@@ -59,7 +60,7 @@ impl Linter<'_> {
                 .map(|group| {
                     let cell = self.rule_space.cells[group][rule].as_ref()?;
                     Some(match &self.rule_space.dimensions[group] {
-                        Some(dimension) => cell.and(&dimension.live),
+                        Some(dimension) => cell.and(&dimension.possible),
                         None => Bits::all(2),
                     })
                 })
@@ -137,9 +138,9 @@ impl Linter<'_> {
             .iter()
             .map(|dimension| match dimension {
                 Some(dimension) => {
-                    let mut set = dimension.live.clone();
-                    // A null that no cell speaks of has an outcome of its own.
-                    if !dimension.null_matters {
+                    let mut set = dimension.possible.clone();
+                    // A null that no cell mentions is a finding of its own.
+                    if !dimension.null_matters && set.count_ones(..) > 1 {
                         set.remove(dimension.null());
                     }
                     set
@@ -156,29 +157,97 @@ impl Linter<'_> {
             ));
         }
         join(&mut regions);
-        let more = regions.len().saturating_sub(MAX_GAPS);
-        for region in regions.into_iter().take(MAX_GAPS) {
-            let values = self.sample(&region);
+        let free = self.is_free();
+        let mut search = self.record_search();
+        let (mut listed, mut more, mut unproven) = (0, 0, 0);
+        for region in regions {
+            if listed == MAX_GAPS {
+                more += 1;
+                continue;
+            }
+            let Some(region) = self.possible(region) else {
+                continue;
+            };
+            let Some(example) = self.uncovered_record(&region, &mut search) else {
+                unproven += usize::from(!free);
+                continue;
+            };
+            listed += 1;
             let message = format!(
                 "no rule covers {}",
                 self.region_text_within(&region, &within)
             );
-            let example = Some(self.example_of(&values));
             self.find(
                 Check::Gap,
                 Severity::Warning,
                 &[],
-                example,
+                Some(example),
                 message,
                 "add a rule for it, widen one beside it, or give every output a default; until then such records are rejected",
             );
         }
+        if unproven > 0 {
+            self.notes.push(format!(
+                "\"{}\": {unproven} gaps are possible by the cells alone, and no record was found that falls into them",
+                self.name
+            ));
+        }
+        self.null_gaps(&within, &mut cover, &mut search);
         if more > 0 {
             self.notes.push(format!(
                 "\"{}\": {more} further gaps are not listed",
                 self.name
             ));
         }
+    }
+
+    /// Finds inputs that can be null where no rule accepts that: such records are rejected as `null_input`.
+    fn null_gaps(&mut self, within: &[Bits], cover: &mut Cover, search: &mut RecordSearch) {
+        for group in 0..self.groups.len() {
+            let Some(dimension) = &self.rule_space.dimensions[group] else {
+                continue;
+            };
+            let null = dimension.null();
+            if dimension.values.nullable != Some(true)
+                || !dimension.possible.contains(null)
+                || within[group].contains(null)
+            {
+                continue;
+            }
+            let mut region = within.to_vec();
+            region[group] = Bits::with_capacity(dimension.segments());
+            region[group].insert(null);
+            let rules = Bits::all(self.table.rules.len());
+            let example = cover
+                .uncovered(&region, &rules, MAX_GAPS)
+                .into_iter()
+                .filter_map(|region| self.possible(region))
+                .find_map(|region| self.uncovered_record(&region, search));
+            if let Some(example) = example {
+                let name = self.column_name(group).to_owned();
+                self.find(
+                    Check::Gap,
+                    Severity::Warning,
+                    &[],
+                    Some(example),
+                    format!("no rule covers records where `{name}` is null: they are rejected as null_input"),
+                    "add a rule with `null` in this column, or give the field a default in mappings.yaml",
+                );
+            }
+        }
+    }
+
+    /// A record of the region that the table decides by no rule.
+    fn uncovered_record(&self, region: &[Bits], search: &mut RecordSearch) -> Option<Example> {
+        self.record_of(region, search, &|decided, _| {
+            let uncovered = match decided.outcome {
+                Outcome::NoRule(_) => true,
+                // Some outputs have a default, and the others are null.
+                Outcome::Value(_, rules) => rules.is_empty(),
+                _ => false,
+            };
+            uncovered && self.lies_in(region, decided.inputs)
+        })
     }
 
     /// Like [`Self::region_text`], where everything within the searched values counts as any.
@@ -189,7 +258,7 @@ impl Linter<'_> {
             .enumerate()
             .map(
                 |(group, (set, within))| match &self.rule_space.dimensions[group] {
-                    Some(dimension) if set == within => dimension.live.clone(),
+                    Some(dimension) if set == within => dimension.possible.clone(),
                     _ => set.clone(),
                 },
             )

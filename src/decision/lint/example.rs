@@ -87,11 +87,19 @@ impl Linter<'_> {
                     .as_ref()
                     .and_then(|dimension| {
                         // A value that a cell mentions is easier to read than one between two of them.
-                        set.ones()
-                            .filter(|segment| *segment != dimension.null())
-                            .min_by_key(|segment| (segment + 1) % 2)
-                            .or_else(|| set.contains(dimension.null()).then(|| dimension.null()))
-                            .and_then(|segment| dimension.sample(segment))
+                        let first = |value: &dyn Fn(usize) -> Option<Value>| {
+                            set.ones()
+                                .filter(|segment| *segment != dimension.null())
+                                .filter_map(|segment| Some((segment, value(segment)?)))
+                                .min_by_key(|(segment, _)| (segment + 1) % 2)
+                                .map(|(_, value)| value)
+                        };
+                        first(&|segment| dimension.sample(segment)).or_else(|| {
+                            if set.contains(dimension.null()) {
+                                return Some(Value::Null);
+                            }
+                            first(&|segment| dimension.plain_sample(segment))
+                        })
                     })
                     .unwrap_or_default()
             })

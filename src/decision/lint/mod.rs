@@ -6,14 +6,15 @@
 mod cells;
 mod coverage;
 mod example;
-mod overlap_search;
 mod pairs;
+mod record_search;
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::bits::Bits;
+use super::computed_values;
 use super::input_variable::InputVariable;
 use super::model::Model;
 use super::problem::{Check, Problem, Problems, Severity};
@@ -98,7 +99,7 @@ impl fmt::Display for Finding {
 ///
 /// # Errors
 /// What keeps the file from being read or compiled and is not one of the checks.
-pub fn lint<'f, F: Copy + Into<InputVariable<'f>>>(
+pub fn lint<'f, F: Clone + Into<InputVariable<'f>>>(
     xml: &str,
     file: &str,
     decision: Option<&str>,
@@ -106,7 +107,7 @@ pub fn lint<'f, F: Copy + Into<InputVariable<'f>>>(
 ) -> Result<Lint, Problems> {
     let variables: Vec<InputVariable<'f>> = variables
         .iter()
-        .map(|variable| (*variable).into())
+        .map(|variable| variable.clone().into())
         .collect();
     lint_for(xml, file, decision, &variables)
 }
@@ -117,7 +118,7 @@ fn lint_for(
     decision: Option<&str>,
     variables: &[InputVariable<'_>],
 ) -> Result<Lint, Problems> {
-    let names: Vec<&str> = variables.iter().map(|variable| variable.name).collect();
+    let names: Vec<&str> = variables.iter().map(|variable| &*variable.name).collect();
     let model = Model::read(xml, file)?;
     let root = verdict::choose(&model, decision)?;
     verdict::check(&model, root)?;
@@ -255,7 +256,9 @@ impl<'t> Linter<'t> {
                 None => groups.push(vec![index]),
             }
         }
-        let rule_space = RuleSpace::grouped(table, &groups);
+        let rule_space = RuleSpace::grouped(table, &groups, |column| {
+            computed_values::of_expression(program, variables, &column.expr)
+        });
         Self {
             name: &program.nodes[node].name,
             table,

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::overlap_search::OverlapSearch;
+use super::record_search::Decided;
 use super::{Linter, MAX_WORK};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::Expr;
+use crate::decision::feel::eval::Frame;
 use crate::decision::problem::{Check, Severity};
-use crate::decision::table::HitPolicy;
+use crate::decision::table::{HitPolicy, Outcome};
 
 /// Most overlaps that are counted beyond those that are listed.
 const MAX_COUNTED: usize = 1000;
@@ -102,7 +103,7 @@ impl Linter<'_> {
             return;
         }
         let free = self.is_free();
-        let mut search = (!free).then(|| self.overlap_search());
+        let mut search = self.record_search();
         let outputs: Vec<String> = (0..table.rules.len())
             .map(|row| self.output_text(row))
             .collect();
@@ -133,7 +134,7 @@ impl Linter<'_> {
                 if !self.matches_all(&[first, second], &values) {
                     continue;
                 }
-                let hopeless = search.as_ref().is_some_and(OverlapSearch::spent);
+                let hopeless = !free && search.is_spent();
                 if self.is_enough(Check::Overlap, Severity::Error)
                     || (hopeless && self.is_enough(Check::Overlap, Severity::Warning))
                 {
@@ -144,15 +145,19 @@ impl Linter<'_> {
                     continue;
                 }
                 let region = self.region_text(&sets);
-                let record = search
-                    .as_mut()
-                    .map(|search| self.proven([first, second], &sets, search));
-                let (verb, severity, example) = match record {
-                    None => ("both match", Severity::Error, self.example_of(&values)),
-                    Some(Some(record)) => {
-                        ("both match the record shown, of", Severity::Error, record)
-                    }
-                    Some(None) => (
+                let refused = |decided: &Decided<'_>, frame: &mut Frame| {
+                    matches!(decided.outcome, Outcome::Several(_) | Outcome::Conflict(_))
+                        && [first, second]
+                            .iter()
+                            .all(|rule| table.rules[*rule].matches(decided.inputs, frame))
+                };
+                let (verb, severity, example) = match self.record_of(&sets, &mut search, &refused) {
+                    Some(record) if free => ("both match", Severity::Error, record),
+                    Some(record) => ("both match the record shown, of", Severity::Error, record),
+                    // No such record comes through the mapping, or none was found in time.
+                    None if free && !search.is_spent() => continue,
+                    None if free => ("both match", Severity::Error, self.example_of(&values)),
+                    None => (
                         "may both match",
                         Severity::Warning,
                         self.example_of(&values),

@@ -12,6 +12,7 @@ use super::bits::{Bits, SetOperations as _};
 use super::feel::ast::{Comparison, Expr, Test};
 use super::feel::eval::{self, Frame};
 use super::feel::value::{Kind, Range, Value, order};
+use super::input_variable::Values;
 use super::table::{Column, Table};
 
 /// Largest column that is cut into segments: rules times segments.
@@ -36,21 +37,34 @@ pub struct Dimension {
     pub kind: Kind,
     /// Values the cells mention, upwards.
     pub points: Vec<Value>,
-    /// Segments that hold a value which is allowed; null is always among them.
+    /// Segments that hold a value which the table allows; null is always among them.
     pub live: Bits,
+    /// Those of them that hold a value which records can bring.
+    pub possible: Bits,
+    /// The values that records can bring.
+    pub values: Values,
     /// Does a cell accept null by more than `-`?
     pub null_matters: bool,
 }
 
 impl RuleSpace {
-    /// Cuts a table, each column by itself.
+    /// Cuts a table, each column by itself. Nothing is assumed of the values that records bring.
     pub fn of(table: &Table) -> Self {
+        Self::with_values(table, |_| Values::default())
+    }
+
+    /// Cuts a table, each column by itself, where the values of each column are known.
+    pub fn with_values(table: &Table, values: impl Fn(&Column) -> Values) -> Self {
         let columns: Vec<Vec<usize>> = (0..table.inputs.len()).map(|column| vec![column]).collect();
-        Self::grouped(table, &columns)
+        Self::grouped(table, &columns, values)
     }
 
     /// Cuts a table, the columns of a group (which test the same expression) as one.
-    pub fn grouped(table: &Table, groups: &[Vec<usize>]) -> Self {
+    pub fn grouped(
+        table: &Table,
+        groups: &[Vec<usize>],
+        values: impl Fn(&Column) -> Values,
+    ) -> Self {
         let mut dimensions = Vec::new();
         let mut cells = Vec::new();
         let mut oversized = Vec::new();
@@ -70,7 +84,11 @@ impl RuleSpace {
                         .collect()
                 })
                 .collect();
-            let (dimension, sets) = Dimension::of(&columns, &entries, || oversized.push(index));
+            let values = columns
+                .first()
+                .map_or_else(Values::default, |column| values(column));
+            let (dimension, sets) =
+                Dimension::of(&columns, &entries, values, || oversized.push(index));
             dimensions.push(dimension);
             cells.push(sets);
         }
@@ -86,6 +104,7 @@ impl Dimension {
     fn of(
         columns: &[&Column],
         entries: &[Vec<&[Test]>],
+        values: Values,
         too_large: impl FnOnce(),
     ) -> (Option<Self>, Vec<Option<Bits>>) {
         let allowed: Vec<&[Test]> = columns
@@ -142,11 +161,13 @@ impl Dimension {
         let mut dimension = Self {
             kind,
             live: Bits::with_capacity(2 * points.len() + 2),
+            possible: Bits::default(),
+            values,
             points,
             null_matters: false,
         };
         for segment in 0..dimension.null() {
-            if dimension.sample(segment).is_some() {
+            if dimension.plain_sample(segment).is_some() {
                 dimension.live.insert(segment);
             }
         }
@@ -155,6 +176,12 @@ impl Dimension {
             if let Some(mut set) = dimension.set_of(tests) {
                 set.insert(dimension.null());
                 dimension.live = dimension.live.and(&set);
+            }
+        }
+        dimension.possible = dimension.live.clone();
+        for segment in dimension.live.ones() {
+            if dimension.sample(segment).is_none() {
+                dimension.possible.remove(segment);
             }
         }
         let cells: Vec<Option<Bits>> = entries

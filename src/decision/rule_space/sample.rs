@@ -10,8 +10,39 @@ use crate::decision::feel::temporal::{self, DateTime, Zone};
 use crate::decision::feel::value::{Kind, Value};
 
 impl Dimension {
-    /// A value of the segment, as plain as can be; none when the segment holds no value.
+    /// A value of the segment that records can bring, as plain as can be; none when there is no such value.
     pub fn sample(&self, segment: usize) -> Option<Value> {
+        if segment == self.null() {
+            return self.values.allow(&Value::Null).then_some(Value::Null);
+        }
+        let within = |value: &Value| self.segment_of(value) == Some(segment);
+        let plain = self.plain_sample(segment)?;
+        if self.kind == Kind::Any || self.values.allow(&plain) {
+            return Some(plain);
+        }
+        if segment % 2 == 1 {
+            return None;
+        }
+        let end = |index: Option<usize>| match index.and_then(|index| self.points.get(index)) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        };
+        let low = end((segment / 2).checked_sub(1));
+        let high = end(Some(segment / 2));
+        let whole = [
+            low.and_then(|low| low.floor().checked_add(Decimal::ONE)),
+            high.and_then(|high| high.ceil().checked_sub(Decimal::ONE)),
+        ];
+        let whole = whole.into_iter().flatten().map(Value::Number);
+        let others = (self.kind == Kind::Text).then(|| self.texts(segment));
+        whole
+            .chain(self.values.candidates())
+            .chain(others.into_iter().flatten())
+            .find(|value| within(value) && self.values.allow(value))
+    }
+
+    /// A value of the segment, whatever records can bring; none when the segment holds no value.
+    pub fn plain_sample(&self, segment: usize) -> Option<Value> {
         if segment == self.null() {
             return Some(Value::Null);
         }
@@ -24,7 +55,7 @@ impl Dimension {
         let high = self.points.get(segment / 2);
         match self.kind {
             Kind::Number => number_between(low, high).map(Value::Number),
-            Kind::Text => text_between(low, high),
+            Kind::Text => self.texts(segment).next(),
             Kind::Date => {
                 let days = |value: Option<&Value>| match value {
                     Some(Value::Date(date)) => Some(i128::from(temporal::days_of_date(*date))),
@@ -108,14 +139,14 @@ impl Dimension {
             _ => None,
         };
         near.map(Value::Number)
-            .filter(|value| self.segment_of(value) == Some(segment))
+            .filter(|value| self.segment_of(value) == Some(segment) && self.values.allow(value))
             .or_else(|| self.sample(segment))
     }
 
     /// The set as a person would write it in a cell.
     pub fn text_of(&self, set: &Bits) -> String {
-        let wanted = set.and(&self.live);
-        if wanted == self.live {
+        let wanted = set.and(&self.possible);
+        if wanted == self.possible {
             return "-".to_owned();
         }
         let mut parts = Vec::new();
@@ -128,7 +159,7 @@ impl Dimension {
             let start = segment;
             // Segments without values do not interrupt a stretch.
             while segment < self.null()
-                && (wanted.contains(segment) || !self.live.contains(segment))
+                && (wanted.contains(segment) || !self.possible.contains(segment))
             {
                 segment += 1;
             }
@@ -214,34 +245,40 @@ fn number_between(low: Option<&Value>, high: Option<&Value>) -> Option<Decimal> 
     }
 }
 
-fn text_between(low: Option<&Value>, high: Option<&Value>) -> Option<Value> {
-    let text = |value: Option<&Value>| match value {
-        Some(Value::Text(text)) => Some(Arc::clone(text)),
-        _ => None,
-    };
-    let (low, high) = (text(low), text(high));
-    let fits = |candidate: &str| {
-        low.as_ref().is_none_or(|low| candidate > &**low)
-            && high.as_ref().is_none_or(|high| candidate < &**high)
-    };
-    let behind = low.as_ref().map(|low| format!("{low}a"));
-    let closer = low.as_ref().map(|low| format!("{low} "));
-    [
-        "other",
-        "something else",
-        "another",
-        "unknown",
-        "x",
-        "A",
-        "0",
-    ]
-    .into_iter()
-    .map(str::to_owned)
-    .chain(behind)
-    .chain(closer)
-    .chain(["!".to_owned(), String::new()])
-    .find(|candidate| fits(candidate))
-    .map(|candidate| Value::text(&candidate))
+impl Dimension {
+    /// Texts of an open stretch, the more readable ones first.
+    fn texts(&self, segment: usize) -> impl Iterator<Item = Value> {
+        let text = |index: Option<usize>| match index.and_then(|index| self.points.get(index)) {
+            Some(Value::Text(text)) => Some(Arc::clone(text)),
+            _ => None,
+        };
+        let low = text((segment / 2).checked_sub(1));
+        let high = text(Some(segment / 2));
+        let behind = low.as_ref().map(|low| format!("{low}a"));
+        let closer = low.as_ref().map(|low| format!("{low} "));
+        let fits = move |candidate: &String| {
+            low.as_ref().is_none_or(|low| candidate.as_str() > &**low)
+                && high
+                    .as_ref()
+                    .is_none_or(|high| candidate.as_str() < &**high)
+        };
+        [
+            "other",
+            "something else",
+            "another",
+            "unknown",
+            "x",
+            "A",
+            "0",
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(behind)
+        .chain(closer)
+        .chain(["!".to_owned(), String::new()])
+        .filter(fits)
+        .map(|candidate| Value::text(&candidate))
+    }
 }
 
 fn whole_between(low: Option<i128>, high: Option<i128>, free: i128) -> Option<i128> {

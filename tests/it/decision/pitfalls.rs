@@ -152,9 +152,8 @@ fn typed(xml: &str) -> Lint {
         ("name", Kind::Any),
     ]
     .map(|(name, kind)| InputVariable {
-        name,
         kind,
-        role: Role::Free,
+        ..name.into()
     });
     lint(xml, "t.dmn.xml", None, &variables).unwrap_or_else(|problems| panic!("{problems}"))
 }
@@ -381,15 +380,19 @@ fn that_no_change_would_pass_is_said_only_where_it_is_certain() {
     );
     let computed = TableFile::deciding("UNIQUE")
         .input("qualityScore * 2: number")
-        .verdict("> 120", "VALID")
-        .verdict("<= 120", "INVALID");
+        .verdict("500001", "VALID")
+        .verdict("not(500001)", "INVALID");
     let text = explained(&computed.xml(), &scored(58));
     assert!(text.contains("no single change was found"), "{text}");
+    assert!(
+        text.contains("what it computes is made of: qualityScore"),
+        "{text}"
+    );
     let text = explained(
         &graded(&[("- | \"good\"", "VALID"), ("- | \"bad\"", "INVALID")]),
         &scored(58),
     );
-    assert!(text.contains("no single change was found"), "{text}");
+    assert!(text.contains("qualityScore 58 → 70 gives VALID"), "{text}");
 }
 
 #[test]
@@ -423,7 +426,11 @@ fn a_complete_record_that_lacks_a_required_fact_is_no_overlap() {
         ("name", Kind::Text, Role::Required),
         ("note", Kind::Text, Role::Free),
     ]
-    .map(|(name, kind, role)| InputVariable { name, kind, role });
+    .map(|(name, kind, role)| InputVariable {
+        kind,
+        role,
+        ..name.into()
+    });
     for (input, overlaps) in [("name: string", 0), ("note: string", 1)] {
         let xml = TableFile::deciding("UNIQUE")
             .input("complete: boolean")

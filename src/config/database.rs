@@ -26,6 +26,12 @@ const ONE_HOST: &str =
 /// The variables that take the place of `DATABASE_URL`.
 const OWN_VARIABLES: [&str; 5] = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
 
+/// Keys of the convention that have no effect below a table.
+const IGNORED_OF_TABLE: [&str; 4] = ["fields", "operations", "type", "connector"];
+
+/// Why the convention's own statements are not used.
+const GENERATED: &str = "statements are generated from the field mapping, and parameterised";
+
 /// Names of tables and columns: needed by every command, since the mapping depends on them.
 pub(super) struct Tables {
     pub schema: String,
@@ -52,10 +58,7 @@ pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
     );
     section.ignore("type", "the target is always PostgreSQL");
     section.ignore("connector", "datasync brings its own");
-    section.ignore(
-        "operations",
-        "statements are generated from the field mapping, and parameterised",
-    );
+    section.ignore("operations", GENERATED);
     section
 }
 
@@ -63,10 +66,21 @@ pub(super) fn tables(database: &Section<'_>) -> Tables {
     let tables = database.section("tables", &["customers", "sync_log"]);
     let customers = tables.section(
         "customers",
-        &["name", "schema", "primary_key", "conflict_key", "fields"],
+        &[
+            &["name", "schema", "primary_key", "conflict_key"],
+            &IGNORED_OF_TABLE[..],
+        ]
+        .concat(),
     );
-    let log = tables.section("sync_log", &["name", "schema", "primary_key", "fields"]);
+    let log = tables.section(
+        "sync_log",
+        &[&["name", "schema", "primary_key"], &IGNORED_OF_TABLE[..]].concat(),
+    );
     for table in [&customers, &log] {
+        table.ignore("operations", GENERATED);
+        for key in ["type", "connector"] {
+            table.ignore(key, "every table is one of PostgreSQL");
+        }
         table.ignore(
             "fields",
             "columns come from the field mapping; check-db compares them with the table",

@@ -263,13 +263,7 @@ fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
     let types = schema.names("field_types");
     for entry in types.entries() {
         let kind = kind(&types, &entry.key);
-        if let Some(draft) = find(
-            schema,
-            &entry.key,
-            entry.key_span,
-            &types.path_of(&entry.key),
-            drafts,
-        ) {
+        if let Some(draft) = find_or_warn(&types, entry, drafts) {
             match (draft.kind, kind) {
                 (Some(before), Some(kind)) if before != kind => types.wrong(
                     &entry.key,
@@ -287,7 +281,7 @@ fn apply(schema: &Section<'_>, drafts: &mut Drafts) {
     for entry in constraints.entries() {
         let one = constraints.section(&entry.key, &Limits::KEYS);
         let limits = limits(&one);
-        if let Some(draft) = find(schema, &entry.key, entry.key_span, one.path(), drafts) {
+        if let Some(draft) = find_or_warn(&constraints, entry, drafts) {
             limits.merge(&mut draft.field, &one);
         }
     }
@@ -304,6 +298,33 @@ fn find<'d>(
     let found = drafts.position(name);
     if found.is_none() {
         drafts.unmapped(section, name, span, path);
+    }
+    found.map(|index| &mut drafts.list[index])
+}
+
+/// The field that an entry of a schema is about. A schema may describe more fields than are mapped: such an entry has no effect,
+/// which is a warning.
+fn find_or_warn<'d>(
+    section: &Section<'_>,
+    entry: &Entry,
+    drafts: &'d mut Drafts,
+) -> Option<&'d mut Draft> {
+    let found = drafts.position(&entry.key);
+    if found.is_none() && drafts.complete {
+        let internal = || drafts.list.iter().map(|draft| draft.field.name.as_str());
+        let hint = match nearest(&entry.key, internal()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("mapped: {}", internal().collect::<Vec<_>>().join(", ")),
+        };
+        let context = section.context();
+        let message = format!("`{}` has no effect: no field is mapped to it", entry.key);
+        context.warn(
+            context
+                .source
+                .problem(entry.key_span, message)
+                .on(section.path_of(&entry.key))
+                .hint(hint),
+        );
     }
     found.map(|index| &mut drafts.list[index])
 }

@@ -166,11 +166,6 @@ impl<'a> Section<'a> {
         self.present
     }
 
-    /// Its dotted path in the file.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
     /// The dotted path of a key in it.
     pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() {

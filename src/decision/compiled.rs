@@ -124,6 +124,10 @@ impl Decision {
             let value = node.logic.run(frame, index, &mut scratch.failures);
             frame.values[node.slot] = frame.keep(value);
         }
-        verdict::of_last(&self.program, last, frame, &mut scratch.failures)
+        let verdict = verdict::of_last(&self.program, last, frame, &mut scratch.failures);
+        if scratch.frame.is_exhausted() {
+            return Verdict::too_much_work();
+        }
+        verdict
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::compiled::{Decision, Scratch};
 use super::verdict::Verdict;
 use crate::model::record::Cell;
+use crate::support::text::clean;
 
 /// Most ids of records that are kept for one kind of change.
 const MAX_IDS: usize = 1000;
@@ -114,7 +115,7 @@ impl fmt::Display for Impact {
                 change.count, change.from, change.to
             )?;
             let shown = change.ids.len().min(10);
-            f.write_str(&change.ids[..shown].join(", "))?;
+            f.write_str(&clean(&change.ids[..shown].join(", ")))?;
             if change.count > shown as u64 {
                 write!(f, " and {} more", change.count - shown as u64)?;
             }

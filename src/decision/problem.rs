@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::support::text::clean;
+
 /// What is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -121,24 +123,28 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        f.write_str(&clean(&self.file))?;
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
         }
         f.write_str(": ")?;
         if let Some(decision) = &self.decision {
-            write!(f, "decision \"{decision}\", ")?;
+            write!(f, "decision \"{}\", ", clean(decision))?;
         }
         if let Some(row) = self.row {
-            write!(f, "{}, ", Self::rule_name(row, self.rule.as_deref()))?;
+            write!(
+                f,
+                "{}, ",
+                clean(&Self::rule_name(row, self.rule.as_deref()))
+            )?;
         }
         if let Some(column) = &self.column {
-            write!(f, "{column}, ")?;
+            write!(f, "{}, ", clean(column))?;
         }
         if let Some(cell) = &self.cell {
-            write!(f, "`{cell}`: ")?;
+            write!(f, "`{}`: ", clean(cell))?;
         }
-        f.write_str(&self.message)
+        f.write_str(&clean(&self.message))
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Verdict<'d> {
     /// What becomes of it.
     pub action: Action,
     /// A short machine-readable class: `decided` when rules (or defaults) gave this verdict, else why they did not:
-    /// `no_rule`, `null_input`, `several_rules`, `conflicting_rules`, `type_error`, `value_not_allowed`, `bad_output`.
+    /// `no_rule`, `null_input`, `several_rules`, `conflicting_rules`, `type_error`, `value_not_allowed`, `work_limit`, `bad_output`.
     pub class: &'static str,
     /// One sentence, without values of the record.
     pub reason: Cow<'d, str>,
@@ -80,6 +80,15 @@ impl<'d> Verdict<'d> {
             reason: reason.into(),
             rules,
         }
+    }
+
+    /// The verdict on a record that costs more than the work limit: what was computed of it cannot be trusted.
+    pub(super) fn too_much_work() -> Self {
+        Self::refused(
+            "work_limit",
+            "deciding this record takes more work than is allowed: a loop or a list of the table is too long",
+            Rules::None,
+        )
     }
 
     pub(super) fn broken(reason: &'static str) -> Self {

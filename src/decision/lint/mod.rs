@@ -22,6 +22,7 @@ use super::program::{NodeLogic, Program};
 use super::rule_space::RuleSpace;
 use super::table::{Rule, Table};
 use super::verdict;
+use crate::support::text::clean;
 
 /// Most findings of one check and severity in one table.
 const MAX_FINDINGS: usize = 100;
@@ -81,7 +82,7 @@ impl fmt::Display for Finding {
             "{severity}[{}] line {}: {}",
             self.check.name(),
             self.line,
-            self.message
+            clean(&self.message)
         )?;
         if let Some(example) = &self.example {
             write!(
@@ -90,7 +91,7 @@ impl fmt::Display for Finding {
                 serde_json::Value::Object(example.clone())
             )?;
         }
-        write!(f, "\n    remedy:  {}", self.remedy)
+        write!(f, "\n    remedy:  {}", clean(&self.remedy))
     }
 }
 

@@ -209,6 +209,46 @@ fn a_file_in_the_plain_convention_loads_unmodified() {
 }
 
 #[test]
+fn keys_of_the_convention_are_ignored_below_a_table_too() {
+    let plan = changed(&[(
+        "      customers: { name: customers, schema: public, primary_key: id, conflict_key: customer_id }\n",
+        concat!(
+            "      customers:\n",
+            "        name: customers\n",
+            "        type: table\n",
+            "        conflict_key: customer_id\n",
+            "        operations:\n",
+            "          insert: { query: \"INSERT INTO customers VALUES (:customerId)\" }\n",
+            "          update: { query: \"UPDATE customers SET email = :email\", parameters: [email] }\n",
+        ),
+    )])
+    .plan();
+    let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+    for ignored in ["customers.operations", "customers.type"] {
+        let expected = format!("{ignored}` is ignored: ");
+        assert!(
+            warnings.iter().any(|warning| warning.contains(&expected)),
+            "{warnings:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_schema_may_describe_fields_that_are_not_mapped() {
+    let plan = changed(&[(
+        "    constraints:\n",
+        "    constraints:\n      loyaltyTier: { one_of: [gold, silver] }\n",
+    )])
+    .plan();
+    let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+    let expected = "`loyaltyTier` has no effect: no field is mapped to it";
+    assert!(
+        warnings.iter().any(|warning| warning.contains(expected)),
+        "{warnings:#?}"
+    );
+}
+
+#[test]
 fn the_long_form_of_a_field() {
     let plan = changed(&[(
         "            record_type: { to: recordType, default: customer }\n",

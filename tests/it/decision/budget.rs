@@ -54,6 +54,7 @@ fn decide(input: &str, first: &str, next: impl Fn(&str) -> String, count: usize)
         Validation::Invalid,
         "{input} of {first}"
     );
+    assert_eq!(verdict.class, "work_limit", "{input} of {first}");
 }
 
 #[test]
@@ -72,6 +73,16 @@ fn what_grows_with_every_decision_is_given_up() {
     decide("count(LAST)", "[1, 2]", longer, 40);
     let replaced = |before: &str| format!("replace({before}, \"a\", {before})");
     decide("string length(LAST)", "\"aaaa\"", replaced, 40);
+}
+
+#[test]
+fn a_loop_over_too_long_a_range_is_a_rejection_that_says_so() {
+    for body in [
+        "count(for i in 1..100001 return i)",
+        "if some i in 1..100001 satisfies i < 0 then 1 else 2",
+    ] {
+        decide(body, "1", str::to_owned, 1);
+    }
 }
 
 #[test]

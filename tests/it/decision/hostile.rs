@@ -135,16 +135,34 @@ fn a_long_chain_and_a_circle_of_decisions_do_not_overflow() {
 }
 
 #[test]
+fn what_a_file_says_reaches_no_terminal_as_a_control_sequence() {
+    let bell = "&#27;]0;owned&#7;";
+    let table = TableFile::deciding("UNIQUE")
+        .input("qualityScore: number")
+        .verdict("> 5", "VALID")
+        .verdict("> 6", "INVALID");
+    let xml = table
+        .xml()
+        .replace("name=\"Table\"", &format!("name=\"{bell}\""))
+        .replace("id=\"R1\"", &format!("id=\"{bell}\""));
+    let lint =
+        lint(&xml, "t.dmn.xml", None, VARIABLES).unwrap_or_else(|problems| panic!("{problems}"));
+    let problem = refused(&xml.replace("&gt; 6", bell));
+    let shown: String = lint.findings.iter().map(ToString::to_string).collect();
+    for text in [&shown, &problem] {
+        assert!(text.contains("owned"), "{text:?}");
+        let control = |c: char| c.is_control() && c != '\n';
+        assert!(!text.contains(control), "{text:?}");
+    }
+}
+
+#[test]
 fn other_languages_are_refused_by_name_with_the_feel_way() {
     for (text, advice) in [
         ("== 5", "`==` is JUEL, not FEEL: write `=`"),
         ("? == 5", "write `=`"),
-        (
-            "!= 5",
-            "`!=` before a value is JUEL, not FEEL: write `not(5)`",
-        ),
-        ("!= \"lead\"", "write `not(\"lead\")`"),
-        ("!= 5 && ? > 1", "write `not(…)`"),
+        ("!= 5 && ? > 1", "write `and`"),
+        ("not(5), 7", "`not(…)` stands alone in a cell"),
         ("? != 5 && ? > 1", "write `and`"),
         ("? > 1 || ? < 0", "write `or`"),
         ("!(? > 1)", "write `not(…)`"),

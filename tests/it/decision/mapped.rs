@@ -192,6 +192,59 @@ fn inputs_that_depend_on_each_other_give_no_example_that_contradicts_itself() {
     assert!(gaps(&look(vec![whole()], &table)).is_empty());
 }
 
+/// The table of docs/decisions.md that judges types of records differently.
+fn documented_table() -> TableFile {
+    let page = std::fs::read_to_string("docs/decisions.md").unwrap();
+    let (_, after) = page.split_once("### Rules for one type of record").unwrap();
+    let (section, _) = after.split_once("\n## ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let table = TableFile::deciding("UNIQUE")
+        .input("hasRequiredFields: boolean")
+        .input("qualityScore: number")
+        .input("recordType: string");
+    rows.fold(table, |table, row| {
+        let cells: Vec<&str> = row
+            .trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
+        let (inputs, outputs) = cells.split_at(3);
+        table.rule(&format!(
+            "{} => {}",
+            inputs.join(" | "),
+            outputs.join(" | ")
+        ))
+    })
+}
+
+#[test]
+fn the_documented_table_judges_customers_and_transactions_differently() {
+    let table = documented_table();
+    let fields = vec![
+        field("qualityScore", Kind::Decimal),
+        field("recordType", Kind::String),
+    ];
+    let lint = look(fields.clone(), &table);
+    assert!(lint.findings.is_empty(), "{:#?}", lint.findings);
+    let transform = Transform::new(&mapping(fields)).unwrap();
+    let variables = input_variables(&transform);
+    let decision = Decision::compile(&table.xml(), "t.dmn.xml", None, &variables).unwrap();
+    for (kind, score, expected) in [
+        ("customer", 79, "WARNING"),
+        ("customer", 80, "VALID"),
+        ("transaction", 79, "VALID"),
+        ("transaction", 59, "INVALID"),
+        ("lead", 59, "WARNING"),
+    ] {
+        let raw = json!({"id": "1", "qualityScore": score, "recordType": kind}).to_string();
+        let mut mapped = Mapped::new();
+        transform.apply(&raw, &mut mapped);
+        let mut scratch = Scratch::default();
+        let verdict = decision.decide(&mapped.variables, &mut scratch);
+        assert_eq!(verdict.validation.as_str(), expected, "{raw}");
+    }
+}
+
 /// The changes that would pass, for a record.
 fn nearest(fields: Vec<Field>, table: &TableFile, record: &Value) -> Vec<String> {
     let transform = Transform::new(&mapping(fields)).unwrap();

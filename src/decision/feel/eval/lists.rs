@@ -28,7 +28,7 @@ pub(super) fn each(
         let items: Arc<[Value]> = match (&first.to, evaluate(&first.over, frame)) {
             (None, Value::List(items)) => items,
             (None, Value::Range(range)) => {
-                let Some(items) = steps(&range.low, &range.high) else {
+                let Some(items) = steps(&range.low, &range.high, frame) else {
                     *finished = false;
                     return false;
                 };
@@ -40,7 +40,8 @@ pub(super) fn each(
             }
             (None, single) => Arc::from([single]),
             (Some(to), from) => {
-                let Some(items) = steps(&from, &evaluate(to, frame)) else {
+                let to = evaluate(to, frame);
+                let Some(items) = steps(&from, &to, frame) else {
                     *finished = false;
                     return false;
                 };
@@ -64,8 +65,8 @@ pub(super) fn each(
     finished
 }
 
-/// `from..to` of whole numbers or days, upwards or downwards.
-fn steps(from: &Value, to: &Value) -> Option<Vec<Value>> {
+/// `from..to` of whole numbers or days, upwards or downwards. One that is too long uses up the work limit.
+fn steps(from: &Value, to: &Value, frame: &mut Frame) -> Option<Vec<Value>> {
     use rust_decimal::prelude::ToPrimitive;
     let (from, to, make): (i64, i64, fn(i64) -> Option<Value>) = match (from, to) {
         (Value::Number(from), Value::Number(to)) if from.is_integer() && to.is_integer() => {
@@ -81,6 +82,7 @@ fn steps(from: &Value, to: &Value) -> Option<Vec<Value>> {
         _ => return None,
     };
     if from.abs_diff(to) >= MAX_ITEMS as u64 {
+        frame.exhaust();
         return None;
     }
     if from <= to {

@@ -37,6 +37,16 @@ impl Frame {
         self.work <= MAX_WORK
     }
 
+    /// Is the work limit used up? Then what was computed is not to be trusted.
+    pub const fn is_exhausted(&self) -> bool {
+        self.work > MAX_WORK
+    }
+
+    /// Uses up the work limit: something is too large to be computed.
+    pub(super) const fn exhaust(&mut self) {
+        self.work = usize::MAX;
+    }
+
     /// Pays for reading all of a value.
     fn looks_at(&mut self, value: &Value) -> bool {
         let small = !matches!(value, Value::Text(_) | Value::List(_) | Value::Context(_));

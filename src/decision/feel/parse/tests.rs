@@ -21,6 +21,15 @@ impl Parser<'_, '_> {
         self.at = start;
         let tests = self.test_list()?;
         self.end("`,` or the end")?;
+        if self.scope.strict
+            && tests.len() > 1
+            && tests.iter().any(|test| matches!(test, Test::Not(_)))
+        {
+            self.at = start;
+            return self.fail(
+                "`not(…)` stands alone in a cell: put all values into it, or write two rules",
+            );
+        }
         Ok(tests)
     }
 
@@ -46,18 +55,6 @@ impl Parser<'_, '_> {
         self.skip_space();
         if self.rest().starts_with("==") {
             return self.expected("");
-        }
-        if self.scope.strict
-            && let Some(operand) = self.rest().strip_prefix("!=")
-        {
-            let operand = operand.trim();
-            return self.fail(
-                if operand.starts_with('=') || operand.contains([',', '\n', '&', '|']) {
-                    "`!=` before a value is JUEL, not FEEL: write `not(…)`".to_owned()
-                } else {
-                    format!("`!=` before a value is JUEL, not FEEL: write `not({operand})`")
-                },
-            );
         }
         for (symbol, comparison) in [
             ("<=", Comparison::AtMost),

@@ -152,12 +152,14 @@ impl Decision {
         explanation
     }
 
-    /// Names the values of the input variables that the decision reads: all that a verdict and its explanation depend on.
-    pub fn variables_read(&self, variables: &[Cell<'_>]) -> [u8; 16] {
+    /// Names the values of the input variables that the decision reads, and which fields the source has given: all that a
+    /// verdict and its explanation depend on.
+    pub fn variables_read(&self, variables: &[Cell<'_>], presence: &str) -> [u8; 16] {
         let read = self.program.used.iter();
         let read = read.map(|slot| variables.get(*slot).unwrap_or(&Cell::Null));
         let mut bytes = Vec::with_capacity(128);
         read.for_each(|value| value.add_to(&mut bytes));
+        bytes.extend_from_slice(presence.as_bytes());
         Digest::default().with(&bytes).short()
     }
 

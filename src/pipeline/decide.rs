@@ -103,7 +103,11 @@ pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) 
             .iter()
             .map(|&id| id.to_owned())
             .collect(),
-        decided_on: Some(rules.decision.variables_read(&shaped.variables)),
+        decided_on: Some(
+            rules
+                .decision
+                .variables_read(&shaped.variables, &shaped.presence()),
+        ),
     })
 }
 

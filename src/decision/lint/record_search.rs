@@ -240,13 +240,11 @@ impl Linter<'_> {
 
     /// Do the required fields and the variable that says whether they are complete fit together?
     fn can_occur(&self, record: &[(usize, &Value)]) -> bool {
-        let of_role = |role: Role| {
-            record
-                .iter()
-                .filter(move |(slot, _)| self.variables[*slot].role == role)
-        };
-        let lacks_one = of_role(Role::Required).any(|(_, value)| value.is_blank());
-        match of_role(Role::Complete).next() {
+        let role = |slot: &usize| self.variables[*slot].role;
+        let lacks_one = record
+            .iter()
+            .any(|(slot, value)| role(slot) == Role::Required && value.is_blank());
+        match record.iter().find(|(slot, _)| role(slot) == Role::Complete) {
             Some((_, Value::Boolean(true))) => !lacks_one,
             Some((_, Value::Boolean(false))) => {
                 // A required field that the decision does not read may be the one that is missing.

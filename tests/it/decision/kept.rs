@@ -25,7 +25,7 @@ fn the_explanation_is_stored_with_the_rejection_and_shown_for_the_apis_records()
         .says("Rule_ScoreTooLow  ")
         .says("qualityScore 12 → 80 gives VALID");
     place.sync(&[]);
-    let stored = database.one("SELECT explanation::text FROM sync_rejections");
+    let stored = database.one("SELECT explanation::text FROM sync_rejections_now");
     let stored: Value = serde_json::from_str(&stored).unwrap();
     assert_eq!(stored["fired"], serde_json::json!(["Rule_ScoreTooLow"]));
     let changes = stored["nearest"].as_array().unwrap();

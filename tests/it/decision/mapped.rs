@@ -145,10 +145,11 @@ fn of_hits(hit: &str, result: &str, rows: &[&str], cells: &[&str]) -> String {
     let table = cells
         .iter()
         .fold(table, |table, cell| table.verdict(cell, "VALID"));
-    let rules: String = rows
+    let rules: Vec<String> = rows
         .iter()
         .map(|row| format!("<rule><inputEntry><text>{}</text></inputEntry><outputEntry><text>{result}</text></outputEntry></rule>", super::build::escaped(row)))
         .collect();
+    let rules = rules.concat();
     let decision = format!(
         "<decision id=\"hits\" name=\"hits\"><variable name=\"hits\"/><decisionTable hitPolicy=\"COLLECT\" {hit}><input>\
          <inputExpression typeRef=\"number\"><text>n</text></inputExpression></input><output typeRef=\"number\"/>{rules}</decisionTable></decision>\n<decision id=\"table\""

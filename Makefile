@@ -1,6 +1,6 @@
 # What developers type. Needs a POSIX shell and Rust; PostgreSQL is found, or installed by the system's package manager.
 .POSIX:
-.PHONY: help requirements demo test soak memcheck lint audit dist fmt bench fixtures pictures
+.PHONY: help requirements demo test soak versions memcheck lint audit dist fmt bench fixtures pictures
 
 CARGO = cargo
 
@@ -17,7 +17,8 @@ demo: requirements ## Watch a sync: a bundled API, a throw-away PostgreSQL, the 
 
 # All end-to-end tests are run once more with the program behind pgbouncer in transaction mode (but for those that have a
 # PostgreSQL of their own); these know no database.
-NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api:: --skip commands:: --skip house::
+NO_DATABASE = --skip decision:: --skip transform:: --skip config:: --skip api:: --skip commands:: --skip house:: \
+	--skip tables::
 
 # The end-to-end tests run the program that users get: what `cargo build --release` makes. Unit tests and properties run
 # in a build that checks arithmetic and assertions.
@@ -44,6 +45,10 @@ memcheck: requirements ## Run the commands, cases, reports, retries and the spoo
 	. scripts/postgres.sh && pg_require && valgrind_require && PATH="$$PG_BIN:$$PATH" && $(RELEASE) && \
 		$(SHIPPED) DATASYNC_TEST_WRAPPER="$$VALGRIND $(VALGRIND_OPTIONS)" $(CARGO) test --locked --test it -- \
 		commands::every_row commands::every_command_ends_in_order_without_a_database incidents:: memory_errors::
+
+versions: ## Try every shape of a table on PostgreSQL 13 to 18 (got by npm, or PG_FOLDERS=a:b), and write docs/tables.md
+	@scripts/requirements
+	scripts/versions
 
 lint: ## Check the formatting, clippy and the documentation of the code, with warnings as errors
 	@scripts/requirements

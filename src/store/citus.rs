@@ -1,22 +1,20 @@
 //! Citus, recognised: PostgreSQL whose tables may be spread over several servers, and what it asks of ours.
 //!
-//! Reads Citus's catalogue and judges what it finds. Must not know how rows are written; schema.sql shows the layout it
+//! Reads Citus's catalogue and says what does not fit. Must not know how rows are written; schema.sql shows the layout it
 //! expects, docs/citus.md says why.
 
 use tokio_postgres::types::Type;
 
+use super::answer::{count, single, text, value};
+use super::check::finding::{Found, bad};
 use super::connect::Connection;
 use super::error::StoreError;
 use super::quote_table;
-use super::upsert::{count, single, text};
 use crate::config::plan::Database;
 
 const WHAT: &str = "reading Citus's catalogue";
 /// Where tables of the program's own go that were distributed by mistake.
 const ASIDE: &str = "datasync_aside";
-
-/// What `check-db` says of Citus: a detail and maybe a hint, or what is wrong and the statements that mend it.
-pub(super) type Verdict = Result<(String, Option<String>), (String, Option<String>)>;
 
 /// How Citus keeps one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +70,7 @@ fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spre
     )?;
     rows.iter()
         .map(|row| {
-            let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
-            let position: i64 = row.try_get(0).map_err(unreadable)?;
+            let position: i64 = value(row, 0, WHAT)?;
             let (shown, quoted) = usize::try_from(position - 1)
                 .ok()
                 .and_then(|index| tables.get(index))
@@ -82,7 +79,7 @@ fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spre
             Ok(Spread {
                 shown,
                 quoted,
-                column: row.try_get(1).map_err(unreadable)?,
+                column: value(row, 1, WHAT)?,
             })
         })
         .collect()
@@ -93,7 +90,7 @@ pub(super) fn look(
     conn: &mut Connection,
     db: &Database,
     key: &str,
-) -> Result<Option<Verdict>, StoreError> {
+) -> Result<Option<Found>, StoreError> {
     let Some(version) = extension(conn)? else {
         return Ok(None);
     };
@@ -132,25 +129,23 @@ pub(super) fn look(
     let of_target: Vec<Spread> = of_target;
     let cluster = Cluster {
         version,
-        group: group
-            .try_get(0)
-            .map_err(|error| StoreError::from_driver(WHAT, &error))?,
+        group: value(&group, 0, WHAT)?,
         nodes: count(&placed, 0)?,
         shards: count(&placed, 1)?,
         target: of_target.into_iter().next(),
         managed,
     };
-    Ok(Some(judge(&cluster, &tables[0].0, key)))
+    Ok(Some(findings(&cluster, &tables[0].0, key)))
 }
 
 /// `shown` is the target, `key` its conflict key.
-fn judge(cluster: &Cluster, shown: &str, key: &str) -> Verdict {
+fn findings(cluster: &Cluster, shown: &str, key: &str) -> Found {
     let version = &cluster.version;
     if cluster.group != 0 {
-        return Err((
+        return bad(
             format!("Citus {version}: this is a worker"),
-            Some("let DB_HOST and DB_PORT point at the coordinator".to_owned()),
-        ));
+            "let DB_HOST and DB_PORT point at the coordinator",
+        );
     }
     let (mut wrong, mut hints) = (Vec::new(), Vec::new());
     if let Some(Spread {
@@ -180,10 +175,10 @@ fn judge(cluster: &Cluster, shown: &str, key: &str) -> Verdict {
         hints.push("then `datasync check-db --apply-schema` makes plain ones".to_owned());
     }
     if !wrong.is_empty() {
-        return Err((
+        return bad(
             format!("Citus {version}: {}", wrong.join("\n")),
-            Some(hints.join("\n")),
-        ));
+            hints.join("\n"),
+        );
     }
     let (detail, hint) = match &cluster.target {
         Some(Spread {
@@ -207,6 +202,7 @@ fn judge(cluster: &Cluster, shown: &str, key: &str) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::finding::Failure;
     use super::*;
 
     fn table(name: &str, column: Option<&str>) -> Spread {
@@ -217,8 +213,8 @@ mod tests {
         }
     }
 
-    fn verdict(cluster: &Cluster) -> Verdict {
-        judge(cluster, "public.customers", "customer_id")
+    fn verdict(cluster: &Cluster) -> Found {
+        findings(cluster, "public.customers", "customer_id")
     }
 
     #[test]
@@ -239,11 +235,16 @@ mod tests {
 
     #[test]
     fn what_is_missing_comes_with_the_statement_to_type() {
-        let Err((wrong, Some(hint))) = verdict(&Cluster {
+        let Err(Failure {
+            detail: wrong,
+            hint: Some(hint),
+            ..
+        }) = verdict(&Cluster {
             target: Some(table("customers", Some("region"))),
             managed: vec![table("sync_lease", None)],
             ..Cluster::default()
-        }) else {
+        })
+        else {
             panic!("a layout on which no batch can be written")
         };
         assert!(wrong.contains("distributed by region"), "{wrong}");
@@ -264,6 +265,6 @@ mod tests {
             group: 2,
             ..Cluster::default()
         });
-        assert!(told.is_err_and(|(wrong, _)| wrong.contains("worker")));
+        assert!(told.is_err_and(|failure| failure.detail.contains("worker")));
     }
 }

@@ -36,11 +36,56 @@ pub struct StoreError {
     advice: &'static str,
     constraint: Option<Box<str>>,
     column: Option<Box<str>>,
-    /// The function or trigger it was raised in, when PostgreSQL told.
-    function: Option<Box<str>>,
+    /// Where in a function it was raised, when PostgreSQL told.
+    raised: Option<Box<Raised>>,
     connection_lost: bool,
     /// Other rows than those of the statement may pass: bisection finds out.
     may_be_of_a_row: bool,
+}
+
+/// An error that was raised in a function or trigger.
+#[derive(Clone, Debug)]
+struct Raised {
+    function: Option<Box<str>>,
+    context: Context,
+}
+
+/// The context of an error as PostgreSQL words it, in the server's language. It may hold values, so it is never shown.
+#[derive(Clone)]
+struct Context(Box<str>);
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Context")
+    }
+}
+
+impl Context {
+    /// The outermost call of one of these functions (`schema.name`). Whatever the language of the context, it has a
+    /// function's name before its arguments in parentheses.
+    fn function_among(&self, functions: &[String]) -> Option<Box<str>> {
+        let is_called = |line: &str, name: &str| {
+            [
+                format!("{name}("),
+                format!("\"{}\"(", name.replace('"', "\"\"")),
+            ]
+            .iter()
+            .any(|call| {
+                line.match_indices(call.as_str()).any(|(at, _)| {
+                    let before = line[..at].bytes().next_back();
+                    !before.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'"')
+                })
+            })
+        };
+        self.0.lines().rev().find_map(|line| {
+            functions
+                .iter()
+                .filter_map(|function| function.split_once('.'))
+                .map(|(_schema, name)| name)
+                .find(|name| is_called(line, name))
+                .map(Box::from)
+        })
+    }
 }
 
 /// Class and kind of a SQLSTATE. Decides every retry against the database.
@@ -112,13 +157,13 @@ fn is_of_pooler(db: &DbError) -> bool {
 }
 
 /// May an error that is not transient depend on the rows of the statement? Only trying tells, except where the SQLSTATE
-/// is about the connection, the server, a sequence, or an object that is missing outside of a function.
-fn depends_on_rows(sqlstate: &str, in_function: bool) -> bool {
+/// is about the connection, the server or a sequence. An object that is missing may be one that a value names: the input
+/// of regclass, jsonpath and others reports it so.
+fn depends_on_rows(sqlstate: &str) -> bool {
     match sqlstate {
         "42501" => true,
         "2200H" | "XX001" | "XX002" | "57P04" | "25P02" => false,
         _ => match sqlstate.get(..2) {
-            Some("42" | "3F") => in_function,
             Some("08" | "25" | "26" | "28" | "3D") | None => false,
             Some(_) => true,
         },
@@ -263,7 +308,7 @@ impl StoreError {
             advice: hint(kind),
             constraint: None,
             column: None,
-            function: None,
+            raised: None,
             connection_lost: false,
             may_be_of_a_row: false,
         }
@@ -338,8 +383,8 @@ impl StoreError {
             refusal(sqlstate, db.constraint(), db.column(), function.as_deref())
         } else {
             let said = match sqlstate.get(..2) {
-                // What a function raises may quote values.
-                _ if context.is_some() => "an error",
+                // What a function raises may quote values, and so may what cannot be parsed.
+                _ if context.is_some() || sqlstate == "42601" => "an error",
                 // These name roles, databases, tables and columns, never a row's value.
                 Some("08" | "25" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57") => db.message(),
                 _ => "an error",
@@ -366,11 +411,14 @@ impl StoreError {
             advice: hint(kind),
             constraint: db.constraint().map(Box::from),
             column: db.column().map(Box::from),
-            function,
+            raised: context.map(|context| {
+                Box::new(Raised {
+                    function,
+                    context: Context(context.into()),
+                })
+            }),
             connection_lost,
-            may_be_of_a_row: class == Class::Fatal
-                && !connection_lost
-                && depends_on_rows(sqlstate, context.is_some()),
+            may_be_of_a_row: class == Class::Fatal && !connection_lost && depends_on_rows(sqlstate),
         }
     }
 
@@ -474,20 +522,46 @@ impl StoreError {
             self.kind = "database";
             self.advice = hint(self.kind);
             self.may_be_of_a_row = false;
-            let message = refusal(
-                self.sqlstate().unwrap_or_default(),
-                self.constraint(),
-                self.column(),
-                self.function(),
-            );
-            self.message = message.into_boxed_str();
+            self.word_refusal();
         }
         self
     }
 
+    /// Says where a row was refused, as far as PostgreSQL did not: in which of the table's trigger functions
+    /// (`schema.name`), and at which column.
+    pub(crate) fn located(mut self, functions: &[String], column: Option<&str>) -> Self {
+        if let Some(raised) = &mut self.raised
+            && let Some(function) = raised.context.function_among(functions)
+        {
+            raised.function = Some(function);
+        }
+        if self.column.is_none() {
+            self.column = column.map(Box::from);
+        }
+        if self.class == Class::Data && self.sqlstate.is_some() {
+            self.word_refusal();
+        }
+        self
+    }
+
+    fn word_refusal(&mut self) {
+        let message = refusal(
+            self.sqlstate().unwrap_or_default(),
+            self.constraint(),
+            self.column(),
+            self.function(),
+        );
+        self.message = message.into_boxed_str();
+    }
+
+    /// Nothing says where it was raised: neither a column nor a constraint nor a function is named.
+    pub(crate) const fn is_unlocated(&self) -> bool {
+        self.column.is_none() && self.constraint.is_none() && self.raised.is_none()
+    }
+
     /// The function or trigger that raised it, when PostgreSQL told.
     pub fn function(&self) -> Option<&str> {
-        self.function.as_deref()
+        self.raised.as_ref()?.function.as_deref()
     }
 
     /// PostgreSQL's code, when PostgreSQL reported it.
@@ -613,6 +687,29 @@ mod tests {
             ),
         ] {
             assert_eq!(classify_pooler(text), (class, kind), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_trigger_function_is_found_in_a_context_of_any_language() {
+        let functions = ["public.guard".to_owned(), "audit.keep \"it\"".to_owned()];
+        for (context, function) in [
+            ("PL/pgSQL-Funktion guard() Zeile 3 bei RAISE", Some("guard")),
+            ("PL/pgSQL関数public.guard()の3行目 - RAISE", Some("guard")),
+            (
+                "fonction SQL audit.\"keep \"\"it\"\"\"(text), instruction 1",
+                Some("keep \"it\""),
+            ),
+            ("PL/pgSQL-Funktion safeguard() Zeile 3 bei RAISE", None),
+            ("SQL-Anweisung »SELECT 'guard'«", None),
+        ] {
+            let context = Context(context.into());
+            assert_eq!(
+                context.function_among(&functions).as_deref(),
+                function,
+                "{}",
+                context.0
+            );
         }
     }
 

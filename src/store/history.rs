@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
+use super::answer::signed;
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::StoreError;
 use super::log::{RunEnd, RunHeader, target};
 use super::quote_table;
-use super::upsert::signed;
 use crate::config::plan::Database;
 use crate::model::record::Ledger;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::answer::{count, signed, single};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::StoreError;
-use super::upsert::{count, signed, single};
 use super::{LOOKUPS_ONLY, UNFLUSHED, quote_table};
 use crate::config::plan::Database;
 use crate::model::clock::DatabaseClock;

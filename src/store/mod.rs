@@ -4,6 +4,7 @@
 //! mapping's rules) or why they were accepted (DMN). Works behind pgbouncer in transaction mode: no prepared statement
 //! outlives its round trip, every setting is `SET LOCAL`, nothing is kept in a session.
 
+mod answer; // fields of what PostgreSQL answered
 pub mod batch; // rows on their way to one transaction
 pub mod cases; // incidents, one open row a cause
 pub mod check; // what check-db reports
@@ -18,7 +19,6 @@ mod jsonb; // JSON text as PostgreSQL prints it
 pub mod lease; // one run at a time for one target
 pub mod log; // sync_log, retention
 pub mod outbox; // what the API has still to be told
-mod privileges; // what the role may do, and the GRANT to type
 pub mod rejections; // open rejections, to be decided again
 pub mod schema; // schema.sql, and the table against the mapping
 pub mod state; // sync_state: the watermark

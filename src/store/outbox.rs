@@ -10,13 +10,13 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::{Batch, rejection_key};
+use super::answer::{count, single};
+use super::batch::{Batch, clean, rejection_key};
 use super::connect::Connection;
 use super::encode::Micros;
 use super::error::StoreError;
 use super::log::target;
 use super::quote_table;
-use super::upsert::{clean, count, single};
 use crate::config::plan::{Database, WriteBackOutcome};
 use crate::model::record::Message;
 

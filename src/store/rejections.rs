@@ -4,12 +4,13 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::answer::signed;
 use super::connect::Connection;
 use super::encode::Micros;
 use super::error::StoreError;
 use super::log::target;
 use super::quote_table;
-use super::upsert::{DIGEST_OF_IDS, RejectionStatements, seen_again, signed};
+use super::upsert::{DIGEST_OF_IDS, RejectionStatements, seen_again};
 use crate::config::plan::Database;
 
 /// A record that is kept out, as it came.

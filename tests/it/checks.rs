@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod database;
+mod key;
+mod privileges;
 mod source;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Workplace;
 use crate::support::http::{Fault, Server};
@@ -18,6 +21,34 @@ fn texts(count: u32) -> Vec<String> {
     (0..count)
         .map(|i| format!(r#"{{"external_id":"K-{i}","full_name":"Name","contact_email":"k@example.com","created_date":"2024-01-01T00:00:00Z","quality_score":90,"record_type":"lead","shoe_size":41}}"#))
         .collect()
+}
+
+fn at(database: &Database) -> Workplace {
+    let place = Workplace::new().with_database(database);
+    place.edit(
+        "mappings.yaml",
+        "connection_timeout: 5s",
+        "connection_timeout: 1s",
+    );
+    place
+}
+
+/// Runs `check-db`, which ends with this code and leaves no state behind.
+fn check_db(place: &Workplace, code: i32) -> Value {
+    let there = place.state().exists();
+    let finished = place.run(&["check-db", "--output", "json"]);
+    finished.expect(code);
+    assert_eq!(place.state().exists(), there, "a check changes nothing");
+    let result = finished.json();
+    assert_eq!(result["ok"], code == 0, "{result}");
+    result
+}
+
+/// A customer as the API gives it.
+fn customer(id: &str, name: &str, email: &str) -> String {
+    json!({"external_id": id, "full_name": name, "contact_email": email,
+        "created_date": "2025-01-01T00:00:00Z", "quality_score": 90})
+    .to_string()
 }
 
 fn check<'a>(result: &'a Value, name: &str) -> &'a Value {

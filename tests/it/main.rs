@@ -40,6 +40,7 @@ mod sources;
 mod store;
 mod support;
 mod sync;
+mod tables;
 mod transform;
 mod troubleshooting;
 mod validate;

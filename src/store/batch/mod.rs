@@ -127,6 +127,15 @@ pub(crate) fn rejection_key(key: &str) -> std::borrow::Cow<'_, str> {
     std::borrow::Cow::Owned(crate::support::digest::key_of(key))
 }
 
+/// Text as PostgreSQL can store it: it has no NUL.
+pub(crate) fn clean(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains('\0') {
+        std::borrow::Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        std::borrow::Cow::Borrowed(text)
+    }
+}
+
 impl Batch {
     pub fn new(columns: Arc<Columns>, number: u64) -> Self {
         Self {

@@ -4,7 +4,7 @@
 use super::super::encode::Wire;
 use super::super::schema::{Layout, LayoutColumn};
 use super::super::{quote, quote_table};
-use super::{Found, bad, well};
+use super::finding::{Found, bad, well};
 use crate::config::plan::{Database, Field, Kind, Mapping};
 
 /// A text that the mapping lets pass must fit into its column.

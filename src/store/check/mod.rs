@@ -2,23 +2,27 @@
 //! detail and hint. Changes nothing.
 
 mod columns;
+pub(super) mod finding;
+mod privileges;
 mod table;
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use super::answer::{count, signed, single, text};
 use super::connect::{Connection, is_socket};
-use super::error::StoreError;
-use super::schema::{self, Misfit, Part, SchemaError};
-use super::upsert::{count, single, text};
-use super::{lease, log, privileges};
+use super::schema::{self, Part, SchemaError, SchemaMismatch};
+use super::{lease, log};
 use crate::config::plan::{Database, Mapping, SslMode};
 use crate::model::record::Check;
+use finding::{Failure, Found, bad, well};
 
 /// Everything that was looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     pub checks: Vec<Check>,
+    /// The database did not answer a step as it should.
+    database_failed: bool,
     /// The database works, but its tables or privileges do not fit: a matter of configuration, not of the database.
     pub misconfigured: bool,
 }
@@ -30,20 +34,6 @@ const BESIDE_THE_POOL: u64 = 2;
 /// Steps whose failure is a matter of configuration.
 const OF_CONFIGURATION: [&str; 6] = ["citus", "tables", "columns", "key", "lengths", "privileges"];
 
-/// What one step found: detail and maybe a hint, or detail and hint of a failure.
-pub(super) type Found = Result<(String, Option<String>), (String, Option<String>)>;
-
-/// Found in order, with nothing to add.
-#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
-pub(super) fn well(detail: impl Into<String>) -> Found {
-    Ok((detail.into(), None))
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
-pub(super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
-    Err((detail.into(), Some(hint.into())))
-}
-
 impl Findings {
     /// Times a step and notes what it found; true when it is well.
     fn step(&mut self, name: &'static str, look: impl FnOnce() -> Found) -> bool {
@@ -54,7 +44,10 @@ impl Findings {
 
     fn note(&mut self, name: &'static str, took: Duration, found: Found) -> bool {
         let ok = found.is_ok();
-        let (detail, hint) = found.unwrap_or_else(|failed| failed);
+        let (detail, hint) = found.unwrap_or_else(|failure| {
+            self.database_failed |= failure.is_of_database;
+            (failure.detail, failure.hint)
+        });
         self.checks.push(Check {
             name,
             ok,
@@ -64,16 +57,6 @@ impl Findings {
         });
         ok
     }
-}
-
-/// An error of the database as a failure: what happened, and its advice apart from it.
-pub(super) fn failed(error: &StoreError) -> (String, Option<String>) {
-    let hint = match error.kind() {
-        // That this very check should be run helps nobody.
-        "privilege" => "see `privileges` below",
-        _ => error.hint(),
-    };
-    (error.what().to_owned(), Some(hint.to_owned()))
 }
 
 /// Looks at the database from the outside in, and stops where nothing further can be seen.
@@ -98,7 +81,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
                 "shutting_down" | "timeout" | "connection" => "server",
                 _ => "authentication",
             };
-            findings.note(name, started.elapsed(), Err(failed(&error)));
+            findings.note(name, started.elapsed(), Err(error.into()));
             return findings;
         }
     };
@@ -122,7 +105,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
         let mapping = &*schema::settled(&mut conn, db, mapping).unwrap_or(Cow::Borrowed(mapping));
         let started = Instant::now();
         let citus = super::citus::look(&mut conn, db, mapping.key_column())
-            .unwrap_or_else(|error| Some(Err(failed(&error))));
+            .unwrap_or_else(|error| Some(Err(error.into())));
         if let Some(found) = citus {
             findings.note("citus", started.elapsed(), found);
         }
@@ -130,7 +113,8 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
         findings.step("privileges", || privileges::missing(&mut conn, db, mapping));
         findings.step("connections", || connections(&mut conn, db));
         findings.step("lease", || leases(&mut conn, db));
-        findings.misconfigured = !conn.is_dead()
+        findings.misconfigured = !findings.database_failed
+            && !conn.is_dead()
             && findings.checks.iter().any(|check| !check.ok)
             && findings.only_failed(&OF_CONFIGURATION);
     }
@@ -149,26 +133,29 @@ impl Findings {
         let started = Instant::now();
         let inspected = schema::inspect(conn, db, mapping);
         let took = started.elapsed();
-        let (layout, misfits) = match inspected {
+        let (layout, mismatches) = match inspected {
             Ok(layout) => (Some(layout), Vec::new()),
-            Err(SchemaError::Mismatch(misfits)) => (None, misfits),
+            Err(SchemaError::Mismatch(mismatches)) => (None, mismatches),
             Err(SchemaError::Store(error)) => {
                 // What may not be seen is for the privileges to say.
-                self.note("tables", took, Err(failed(&error)));
+                self.note("tables", took, Err(error.into()));
                 return;
             }
         };
         let target = log::target(db);
-        let about = |part: Part| misfits.iter().filter(move |misfit| misfit.part == part);
+        let about = |parts: &'static [Part]| {
+            mismatches
+                .iter()
+                .filter(move |mismatch| parts.contains(&mismatch.part))
+        };
         self.note(
             "tables",
             took,
-            summed_up(about(Part::Tables)).unwrap_or_else(|| {
+            summed_up(about(&[Part::Target, Part::Tables])).unwrap_or_else(|| {
                 well(format!("{target} and the six tables of the log are there"))
             }),
         );
-        let absent = format!("table {target} does not exist");
-        if about(Part::Tables).any(|misfit| misfit.problem.starts_with(&absent)) {
+        if about(&[Part::Target]).next().is_some() {
             return;
         }
         let stored = mapping
@@ -179,13 +166,13 @@ impl Findings {
         self.note(
             "columns",
             Duration::ZERO,
-            summed_up(about(Part::Columns))
+            summed_up(about(&[Part::Columns]))
                 .unwrap_or_else(|| well(format!("{target} takes {stored} mapped fields"))),
         );
         self.note(
             "key",
             Duration::ZERO,
-            summed_up(about(Part::Key))
+            summed_up(about(&[Part::Key]))
                 .unwrap_or_else(|| well(format!("{target} is unique by {}", mapping.key_column()))),
         );
         if let Some(layout) = &layout {
@@ -196,27 +183,26 @@ impl Findings {
     }
 }
 
-/// All misfits of one kind as one failure; None when there are none.
-fn summed_up<'a>(misfits: impl Iterator<Item = &'a Misfit>) -> Option<Found> {
+/// All mismatches of one kind as one failure; None when there are none.
+fn summed_up<'a>(mismatches: impl Iterator<Item = &'a SchemaMismatch>) -> Option<Found> {
     let (mut problems, mut remedies): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-    for misfit in misfits {
-        problems.push(&misfit.problem);
-        if !remedies.contains(&misfit.remedy.as_str()) {
-            remedies.push(&misfit.remedy);
+    for mismatch in mismatches {
+        problems.push(&mismatch.problem);
+        if !remedies.contains(&mismatch.remedy.as_str()) {
+            remedies.push(&mismatch.remedy);
         }
     }
     (!problems.is_empty()).then(|| bad(problems.join("\n"), remedies.join("\n")))
 }
 
 /// Runs a look at the network within the connection timeout; None when the time is up.
-fn within<T>(
-    db: &Database,
-    work: impl Future<Output = T>,
-) -> Result<Option<T>, (String, Option<String>)> {
+fn within<T>(db: &Database, work: impl Future<Output = T>) -> Result<Option<T>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| (format!("no resources for a connection: {error}"), None))?;
+        .map_err(|error| {
+            Failure::of_this_machine(format!("no resources for a connection: {error}"))
+        })?;
     let done = runtime.block_on(async { tokio::time::timeout(db.connection_timeout, work).await });
     // A resolver that hangs must not hold us at the end.
     runtime.shutdown_background();
@@ -285,11 +271,11 @@ fn reach(db: &Database) -> Found {
     }
 }
 
-fn ask(conn: &mut Connection, sql: &str) -> Result<String, (String, Option<String>)> {
+fn ask(conn: &mut Connection, sql: &str) -> Result<String, Failure> {
     conn.query("asking the database", sql, &[])
         .and_then(single)
         .and_then(|row| text(&row, 0).map(str::to_owned))
-        .map_err(|error| failed(&error))
+        .map_err(Failure::from)
 }
 
 fn encryption(db: &Database, conn: &mut Connection) -> Found {
@@ -323,13 +309,9 @@ fn version(conn: &mut Connection) -> Found {
             "SELECT current_setting('server_version_num')::bigint, current_setting('server_version')",
             &[],
         )
-        .and_then(single)
-        .map_err(|error| failed(&error))?;
-    let number = count(&row, 0).map_err(|error| failed(&error))?;
-    fresh_enough(
-        super::upsert::signed(number),
-        text(&row, 1).map_err(|error| failed(&error))?,
-    )
+        .and_then(single)?;
+    let number = count(&row, 0)?;
+    fresh_enough(signed(number), text(&row, 1)?)
 }
 
 fn fresh_enough(number: i64, shown: &str) -> Found {
@@ -345,15 +327,13 @@ fn fresh_enough(number: i64, shown: &str) -> Found {
 
 /// What is between here and PostgreSQL, and whether a run can work through it.
 fn pooler(db: &Database, conn: &mut Connection) -> Found {
-    let is_pooled =
-        Connection::is_pooled(db, db.connection_timeout).map_err(|error| failed(&error))?;
+    let is_pooled = Connection::is_pooled(db, db.connection_timeout)?;
     if !is_pooled {
         return well("none: PostgreSQL itself answers");
     }
     // In statement mode pgbouncer ends a connection that leaves a transaction open after a statement.
     conn.run("beginning a transaction", "BEGIN")
-        .and_then(|()| conn.run("ending a transaction", "COMMIT"))
-        .map_err(|error| failed(&error))?;
+        .and_then(|()| conn.run("ending a transaction", "COMMIT"))?;
     // A run has several connections at once. In session mode each keeps one of the pool while it is open.
     let second = Connection::open(db, db.connection_timeout).and_then(|mut second| {
         second.set_deadline(Some(Instant::now() + db.connection_timeout));
@@ -365,7 +345,7 @@ fn pooler(db: &Database, conn: &mut Connection) -> Found {
             "pgbouncer gives no second connection while the first is open: session mode with a pool of one",
             "set default_pool_size to 2 at least, or pool_mode = transaction, in pgbouncer",
         ),
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -404,10 +384,9 @@ current_setting('max_connections')::bigint";
 fn connections(conn: &mut Connection, db: &Database) -> Found {
     let row = conn
         .query("counting connections", FREE_CONNECTIONS, &[])
-        .and_then(single)
-        .map_err(|error| failed(&error))?;
-    let free = count(&row, 0).map_err(|error| failed(&error))?;
-    let all = count(&row, 1).map_err(|error| failed(&error))?;
+        .and_then(single)?;
+    let free = count(&row, 0)?;
+    let all = count(&row, 1)?;
     let pool = u64::from(db.max_connections);
     let detail = format!(
         "{free} of {all} are free to {}; a run takes up to {pool} for its pool and {BESIDE_THE_POOL} beside it",
@@ -435,7 +414,7 @@ fn leases(conn: &mut Connection, db: &Database) -> Found {
         Err(error) if matches!(error.kind(), "schema_mismatch" | "privilege") => {
             return well("cannot be read: see above");
         }
-        Err(error) => return Err(failed(&error)),
+        Err(error) => return Err(error.into()),
     };
     let (mut details, mut hint) = (Vec::new(), None);
     for (target, holder) in &holders {

@@ -2,21 +2,18 @@
 
 use tokio_postgres::types::Type;
 
+use super::super::answer::text;
 use super::super::connect::Connection;
-use super::super::upsert::text;
-use super::{Found, failed, well};
+use super::finding::{Found, well};
 use crate::config::plan::{Database, Mapping};
 
-/// Triggers on rows or statements, rules, policies that hold for this role, and columns that are filled by their defaults.
+/// Triggers on rows or statements, policies that hold for this role, and columns that are filled by their defaults.
 const FACTS: &str = "
 WITH target AS (SELECT c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)
 SELECT format('trigger %s fires on what is written', string_agg(g.tgname::text, ', ' ORDER BY g.tgname))
   FROM target t JOIN pg_trigger g ON g.tgrelid = t.oid
   WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND g.tgtype & 20 <> 0 HAVING count(*) > 0
-UNION ALL
-SELECT format('rule %s rewrites what is written', string_agg(r.rulename::text, ', ' ORDER BY r.rulename))
-  FROM target t JOIN pg_rewrite r ON r.ev_class = t.oid WHERE r.ev_type IN ('2', '3') HAVING count(*) > 0
 UNION ALL
 SELECT format('row-level security is on: %s', coalesce(string_agg('policy ' || p.polname::text, ', ' ORDER BY p.polname),
     'no policy, so that no row is seen or taken'))
@@ -37,21 +34,19 @@ pub(super) fn facts(conn: &mut Connection, db: &Database, mapping: &Mapping) -> 
         .filter_map(|field| field.column.as_deref())
         .chain(super::super::batch::KEPT.map(|(name, _)| name))
         .collect();
-    let rows = conn
-        .query(
-            "reading the table's triggers",
-            FACTS,
-            &[
-                (&db.schema, Type::TEXT),
-                (&db.table, Type::TEXT),
-                (&written, Type::TEXT_ARRAY),
-            ],
-        )
-        .map_err(|error| failed(&error))?;
+    let rows = conn.query(
+        "reading the table's triggers",
+        FACTS,
+        &[
+            (&db.schema, Type::TEXT),
+            (&db.table, Type::TEXT),
+            (&written, Type::TEXT_ARRAY),
+        ],
+    )?;
     let facts: Result<Vec<&str>, _> = rows.iter().map(|row| text(row, 0)).collect();
-    let facts = facts.map_err(|error| failed(&error))?;
+    let facts = facts?;
     well(if facts.is_empty() {
-        "no trigger, rule or policy acts on it".to_owned()
+        "no trigger or policy acts on it".to_owned()
     } else {
         facts.join("\n")
     })

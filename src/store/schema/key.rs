@@ -5,11 +5,13 @@ use std::borrow::Cow;
 
 use tokio_postgres::types::Type;
 
+use super::super::answer::{text, value};
 use super::super::connect::Connection;
 use super::super::error::StoreError;
-use super::super::upsert::text;
 use super::super::{quote, quote_table};
-use super::misfit::{Misfit, Part};
+use super::catalogue::{Relation, RelationKind};
+use super::mismatch::{Part, SchemaMismatch};
+use super::{Target, trial};
 use crate::config::plan::{Database, KeyChoice, Mapping};
 
 /// A unique index on exactly one column that ON CONFLICT can use, and whether it is the primary key's.
@@ -25,20 +27,42 @@ struct Unique {
     primary: bool,
 }
 
-fn unique_columns(conn: &mut Connection, db: &Database) -> Result<Vec<Unique>, StoreError> {
+fn unique_columns(conn: &mut Connection, table: &str) -> Result<Vec<Unique>, StoreError> {
     const WHAT: &str = "reading the table's unique keys";
-    let table = quote_table(&db.schema, &db.table);
     conn.query(WHAT, UNIQUE_SQL, &[(&table, Type::TEXT)])?
         .iter()
         .map(|row| {
             Ok(Unique {
-                name: text(row, 0)?.to_owned(),
-                primary: row
-                    .try_get(1)
-                    .map_err(|error| StoreError::from_driver(WHAT, &error))?,
+                name: value(row, 0, WHAT)?,
+                primary: value(row, 1, WHAT)?,
             })
         })
         .collect()
+}
+
+/// A view has no index of its own: those columns by which PostgreSQL would upsert through it, of those that may be the key.
+fn unique_through_view(
+    conn: &mut Connection,
+    table: &str,
+    mapping: &Mapping,
+) -> Result<Vec<Unique>, StoreError> {
+    let mut columns: Vec<&str> = if mapping.key_choice == KeyChoice::Settled {
+        vec![mapping.key_column()]
+    } else {
+        let fields = 0..mapping.fields.len();
+        fields.filter_map(|field| mapping.column(field)).collect()
+    };
+    columns.sort_unstable();
+    let mut unique = Vec::new();
+    for column in columns {
+        if trial::is_unique(conn, table, column)? {
+            unique.push(Unique {
+                name: column.to_owned(),
+                primary: false,
+            });
+        }
+    }
+    Ok(unique)
 }
 
 /// The fields that feed one of these columns and could be the key.
@@ -63,7 +87,13 @@ pub fn settled<'a>(
     if mapping.key_choice == KeyChoice::Settled {
         return Ok(Cow::Borrowed(mapping));
     }
-    let unique = unique_columns(conn, db)?;
+    let table = quote_table(&db.schema, &db.table);
+    let mut unique = unique_columns(conn, &table)?;
+    if unique.is_empty()
+        && Relation::read(conn, &table)?.is_some_and(|found| found.kind == RelationKind::View)
+    {
+        unique = unique_through_view(conn, &table, mapping)?;
+    }
     let [key] = fed(mapping, &unique, false)[..] else {
         return Ok(Cow::Borrowed(mapping));
     };
@@ -77,11 +107,16 @@ pub fn settled<'a>(
 /// What is wrong with the key of a mapping that [`settled`] has seen.
 pub(super) fn key_problem(
     conn: &mut Connection,
-    db: &Database,
+    target: &Target<'_>,
     mapping: &Mapping,
-    shown: &str,
-) -> Result<Option<Misfit>, StoreError> {
-    let unique = unique_columns(conn, db)?;
+    kind: RelationKind,
+) -> Result<Option<SchemaMismatch>, StoreError> {
+    let unique = if kind == RelationKind::View {
+        unique_through_view(conn, &target.table, mapping)?
+    } else {
+        unique_columns(conn, &target.table)?
+    };
+    let (db, shown) = (target.db, &target.shown);
     if mapping.key_choice != KeyChoice::Settled {
         return undecided(conn, db, mapping, &unique, shown).map(Some);
     }
@@ -90,7 +125,7 @@ pub(super) fn key_problem(
     if is_unique {
         return Ok(None);
     }
-    Ok(Some(Misfit::new(
+    Ok(Some(SchemaMismatch::new(
         Part::Key,
         format!("column {key} of {shown} is the conflict key but not unique by itself"),
         make_unique(conn, db, key)?,
@@ -126,14 +161,13 @@ fn make_unique(conn: &mut Connection, db: &Database, column: &str) -> Result<Str
     let Some(row) = rows.first() else {
         return Ok(usual);
     };
-    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
-    let sortable: bool = row.try_get(1).map_err(unreadable)?;
+    let sortable: bool = value(row, 1, WHAT)?;
     let unusable = text(row, 2)?;
     Ok(match text(row, 0)? {
         "p" => format!(
             "a partitioned table is unique by {column} alone only where it is partitioned by {column} alone: then {usual}; else sync into a table that is not partitioned"
         ),
-        "v" | "m" | "f" => "a view or foreign table has no unique key: name the table behind it in database.tables.customers of mappings.yaml".to_owned(),
+        "v" => "no unique key of a table behind this view decides: name the table behind it in database.tables.customers of mappings.yaml".to_owned(),
         _ if !sortable => format!(
             "a column of this type cannot be unique: type: ALTER TABLE {table} ALTER COLUMN {quoted} TYPE text USING {quoted}::text, ADD UNIQUE ({quoted})"
         ),
@@ -167,7 +201,7 @@ fn undecided(
     mapping: &Mapping,
     unique: &[Unique],
     shown: &str,
-) -> Result<Misfit, StoreError> {
+) -> Result<SchemaMismatch, StoreError> {
     let names = |fields: &[usize]| -> Vec<String> {
         let columns = fields.iter().filter_map(|index| mapping.column(*index));
         columns.map(str::to_owned).collect()
@@ -180,7 +214,7 @@ fn undecided(
     };
     let several = names(&fed(mapping, unique, false));
     if !several.is_empty() {
-        return Ok(Misfit::new(
+        return Ok(SchemaMismatch::new(
             Part::Key,
             format!(
                 "{} of {shown} are unique and fed by fields, and `conflict_key` does not say which of them decides insert or update",
@@ -200,5 +234,5 @@ fn undecided(
         let table = quote_table(&db.schema, &db.table);
         format!("type: ALTER TABLE {table} ADD UNIQUE (…) with the column that identifies a record")
     };
-    Ok(Misfit::new(Part::Key, none, remedy))
+    Ok(SchemaMismatch::new(Part::Key, none, remedy))
 }

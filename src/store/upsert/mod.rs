@@ -7,6 +7,7 @@ mod compare;
 mod contended;
 mod explanations;
 mod isolate;
+mod located;
 mod owing;
 mod probe;
 mod rejections;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::answer::{count, signed, single, text};
 use super::batch::{Batch, ColumnArray, CopyConstant};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
@@ -31,7 +33,7 @@ use crate::model::clock::DatabaseClock;
 use crate::model::record::{Ledger, Message};
 use explanations::{Explain, Explanations};
 use isolate::isolate;
-pub(super) use rejections::{clean, seen_again};
+pub(super) use rejections::seen_again;
 use standing::{Standing, Walk};
 use statements::Statements;
 pub(super) use statements::{DIGEST_OF_IDS, RejectionStatements};
@@ -176,6 +178,8 @@ pub struct Writer {
     contended: bool,
     /// A dry run has seen rows that would be inserted.
     sampled: bool,
+    /// Functions of the table's triggers, as `schema.name`.
+    functions: Vec<String>,
 }
 
 /// How rows were counted by one statement.
@@ -234,6 +238,7 @@ impl Writer {
             outbox: None,
             lock_timeout: db.lock_timeout,
             contended: false,
+            functions: layout.functions.clone(),
         }
     }
 
@@ -418,6 +423,7 @@ impl Writer {
                 (&self.target, self.run_id, self.now()),
             )?;
         }
+        let mut refused = self.located(conn, batch, refused)?;
         let skipped = told.skipped.into_iter();
         refused.extend(skipped.map(|index| (index, StoreError::skipped())));
         let rejections = Self::rejections_with(batch, &refused);
@@ -653,30 +659,4 @@ fn committed_in(
         resolved: count(row, 6)?,
         ..BatchOutcome::default()
     }))
-}
-
-/// PostgreSQL has no unsigned integers; no count comes near the difference.
-pub(super) fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-pub(super) fn single(rows: Vec<tokio_postgres::Row>) -> Result<tokio_postgres::Row, StoreError> {
-    rows.into_iter().next().ok_or_else(|| {
-        StoreError::new(
-            Class::Fatal,
-            "protocol",
-            "the database answered without the row that was asked for",
-        )
-    })
-}
-
-pub(super) fn count(row: &tokio_postgres::Row, index: usize) -> Result<u64, StoreError> {
-    row.try_get::<_, i64>(index)
-        .map(i64::unsigned_abs)
-        .map_err(|error| StoreError::from_driver("reading a count", &error))
-}
-
-pub(super) fn text(row: &tokio_postgres::Row, index: usize) -> Result<&str, StoreError> {
-    row.try_get(index)
-        .map_err(|error| StoreError::from_driver("reading a text", &error))
 }

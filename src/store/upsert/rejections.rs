@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio_postgres::types::Type;
 
-use super::super::batch::{Batch, Row, rejection_key};
+use super::super::batch::{Batch, Row, clean, rejection_key};
 use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::{SKIPPED, StoreError};
@@ -459,15 +459,6 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
         decided_on: None,
         requested_at: row.requested_at,
         sequence: row.sequence,
-    }
-}
-
-/// PostgreSQL's text has no NUL.
-pub(in super::super) fn clean(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
     }
 }
 

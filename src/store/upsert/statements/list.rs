@@ -39,6 +39,8 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         skipped,
         unguarded,
         rejections,
+        // One value.
+        conversions: _,
         // A VALUES list.
         log: _,
         key_type: _,

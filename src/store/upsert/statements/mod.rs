@@ -34,6 +34,8 @@ pub(super) struct Statements {
     pub(super) skipped: String,
     /// Writes rows also where nothing changes, and tells which the table takes: to be rolled back.
     pub(super) unguarded: String,
+    /// Converts a value as it is converted for its column, by the column's place: only where a conversion can fail.
+    pub(super) conversions: Vec<(usize, String)>,
     pub(super) rejections: RejectionStatements,
     pub(super) log: String,
     /// What a key travels as.
@@ -72,6 +74,7 @@ impl Walk {
 impl Statements {
     pub(super) fn new(db: &Database, layout: &Layout) -> Self {
         let table = quote_table(&db.schema, &db.table);
+        let stored_rows = &layout.stored;
         let key = &layout.columns[layout.key];
         let key_column = quote(&key.name);
         let equals = key.operator("=");
@@ -156,7 +159,7 @@ impl Statements {
             .then(|| format!("COPY {table} {written} FROM STDIN (FORMAT binary)"));
         let walk = copy
             .is_some()
-            .then(|| Walk::new(&table, key, &names.join(", ")));
+            .then(|| Walk::new(&layout.stored, key, &names.join(", ")));
         let into = format!("INSERT INTO {table} AS t {written}");
         // The guard holds against whoever wrote since the row was looked at.
         let returning = if layout.has_system_columns {
@@ -182,7 +185,7 @@ impl Statements {
             .map(|(cast, name)| format!("{cast} AS {name}"))
             .collect::<Vec<_>>()
             .join(", ");
-        let (known, known_rows) = known_rows(&table, layout, &names);
+        let (known, known_rows) = known_rows(layout, &names);
         // Rows that stay as they are go no further than the comparison.
         let differing = format!(
             "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, {newer} AS late \
@@ -325,7 +328,7 @@ impl Statements {
         );
         let superseded = format!(
             "SELECT count(*) FROM unnest($1::{}[], $2::{}[]) AS u(k, v) \
-             JOIN {table} t ON t.{key_column} {equals} {} WHERE {}{}",
+             JOIN {stored_rows} t ON t.{key_column} {equals} {} WHERE {}{}",
             key.wire().typname(),
             layout.columns[version].wire().typname(),
             key.stored("u.k"),
@@ -342,12 +345,25 @@ impl Statements {
         );
         let lock = |direction: &str| {
             format!(
-                "SELECT FROM {table} WHERE {key_column} {equals} ANY($1::{}[]::{}[]) ORDER BY {key_column} {direction} \
+                "SELECT FROM {stored_rows} WHERE {key_column} {equals} ANY($1::{}[]::{}[]) ORDER BY {key_column} {direction} \
                  FOR NO KEY UPDATE",
                 key.wire().typname(),
                 key.cast
             )
         };
+        let conversions = layout
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.is_converted())
+            .map(|(place, column)| {
+                let (ty, value) = (column.wire().typname(), column.stored("u.c"));
+                (
+                    place,
+                    format!("SELECT {value} FROM unnest($1::{ty}[]) AS u(c)"),
+                )
+            })
+            .collect();
         let log = format!(
             "INSERT INTO {} (run_id, batch, inserted, updated, unchanged, superseded, duplicates, rejected, resolved, committed_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -368,6 +384,7 @@ impl Statements {
             fates,
             skipped,
             unguarded,
+            conversions,
             rejections: RejectionStatements::new(db),
             log,
             key_type: key.wire().element(),
@@ -379,9 +396,10 @@ impl Statements {
 ///
 /// Citus answers an outer join with the table by fetching all of it, once a batch, and fails where an INSERT reads from
 /// such a join. So the rows in question are fetched first, by their keys.
-fn known_rows(table: &str, layout: &Layout, names: &[String]) -> (String, String) {
+fn known_rows(layout: &Layout, names: &[String]) -> (String, String) {
+    let table = &layout.stored;
     if !layout.distributed {
-        return (String::new(), table.to_owned());
+        return (String::new(), table.clone());
     }
     let key = &layout.columns[layout.key];
     let cte = format!(

@@ -2,12 +2,12 @@
 
 use tokio_postgres::types::Type;
 
-use super::batch::KEPT;
-use super::check::{Found, bad, failed, well};
-use super::connect::Connection;
-use super::error::StoreError;
-use super::upsert::text;
-use super::{own_tables, quote, quote_table};
+use super::super::answer::{text, value};
+use super::super::batch::KEPT;
+use super::super::connect::Connection;
+use super::super::error::StoreError;
+use super::super::{own_tables, quote, quote_table};
+use super::finding::{Found, bad, well};
 use crate::config::plan::{Database, Mapping};
 
 const WHAT: &str = "reading privileges";
@@ -28,7 +28,7 @@ CROSS JOIN LATERAL unnest(string_to_array(u.privileges, ', ')) WITH ORDINALITY A
 LEFT JOIN pg_namespace s ON s.nspname = u.schema
 LEFT JOIN pg_class c ON c.relnamespace = s.oid AND c.relname = u.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 WHERE (c.oid IS NULL AND w.rank = 1) OR (c.oid IS NOT NULL AND NOT has_table_privilege(c.oid, w.privilege)
-  AND NOT (u.place = 1 AND w.privilege IN ('INSERT', 'UPDATE') AND NOT EXISTS (
+  AND NOT (u.place = 1 AND w.privilege IN ('SELECT', 'INSERT', 'UPDATE') AND NOT EXISTS (
     SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
       AND a.attname = ANY($4::text[]) AND NOT (a.attname = $5 AND w.privilege = 'UPDATE')
       AND NOT has_column_privilege(c.oid, a.attnum, w.privilege))))
@@ -51,7 +51,7 @@ struct Missing {
 
 /// What the role may not do, with all the statements that let it.
 pub(super) fn missing(conn: &mut Connection, db: &Database, mapping: &Mapping) -> Found {
-    let missing = look(conn, db, mapping).map_err(|error| failed(&error))?;
+    let missing = look(conn, db, mapping)?;
     if missing.is_empty() {
         return well(format!("{} has all that are needed", db.user));
     }
@@ -124,10 +124,9 @@ fn schemas(
     let rows = conn.query(WHAT, SCHEMAS, &[(&names, Type::TEXT_ARRAY)])?;
     let mut missing: Vec<Missing> = Vec::new();
     for (row, schema) in rows.iter().zip(names) {
-        let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
-        let there: bool = row.try_get(0).map_err(unreadable)?;
-        let usable: bool = row.try_get(1).map_err(unreadable)?;
-        let creatable: bool = row.try_get(2).map_err(unreadable)?;
+        let there: bool = value(row, 0, WHAT)?;
+        let usable: bool = value(row, 1, WHAT)?;
+        let creatable: bool = value(row, 2, WHAT)?;
         if !usable {
             missing.push(Missing {
                 what: format!("USAGE on schema {schema}"),
@@ -182,9 +181,8 @@ fn lacking<'a>(
     )?;
     let mut lacking: Vec<(usize, Vec<String>)> = Vec::new();
     for row in &rows {
-        let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
-        let place: i64 = row.try_get(0).map_err(unreadable)?;
-        let privilege: Option<String> = row.try_get(1).map_err(unreadable)?;
+        let place: i64 = value(row, 0, WHAT)?;
+        let privilege: Option<String> = value(row, 1, WHAT)?;
         let place = usize::try_from(place - 1).unwrap_or_default();
         match lacking.last_mut() {
             Some((last, privileges)) if *last == place => privileges.extend(privilege),

@@ -57,6 +57,15 @@ impl Run<'_> {
         let ledger = &flow.ledger;
         let taken = ledger.inserted + ledger.updated + ledger.unchanged + self.outcome.replayed;
         if taken == 0 || self.session.connection.is_none() {
+            // The table takes no row: what this run has spooled anew need not wait twice.
+            let repeated = self
+                .spool
+                .remove_repeated(&refused, &self.inputs.id.to_string())?;
+            if repeated > 0 {
+                log::info!(
+                    "{repeated} records of the spool were fetched and kept again: their older copies are removed"
+                );
+            }
             return Ok(());
         }
         for path in refused {

@@ -4,12 +4,13 @@
 //! renamed, and the folder is synced, before anything in it is counted as spooled. So a file is complete or it does not
 //! exist. It holds the raw records and the time they were requested, so that replaying them goes through today's mapping and
 //! decision and never overwrites newer data. A file that cannot be replayed is moved to `quarantine`, never skipped and
-//! never deleted. `format.rs` has the layout.
+//! never deleted, unless a later run has kept all of its records again. `format.rs` has the layout.
 //!
 //! This file knows nothing of mapping, decisions or SQL.
 
 mod draft;
 mod format;
+mod repeated;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -229,3 +229,28 @@ fn a_full_spool_says_so_and_keeps_what_it_has() {
     assert!(error.to_string().contains("spool is full"), "{error}");
     assert_eq!(spool.files().unwrap().len(), 1);
 }
+
+#[test]
+fn a_file_is_removed_once_all_of_its_records_are_kept_again_by_another_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+    let of_run = |run: &str, batch: u64| Header {
+        run_id: run.into(),
+        batch,
+        ..header()
+    };
+    let mut keep = |run: &str, batch: u64, texts: &[&str]| {
+        let entries: Vec<_> = texts.iter().map(|text| (Micros(1), *text)).collect();
+        spool.keep(&of_run(run, batch), &entries).unwrap()
+    };
+    let whole = keep("old", 1, &["a", "b"]);
+    let part = keep("old", 2, &["c", "changed since"]);
+    // Cut differently, and one file of a third run.
+    keep("new", 1, &["b", "c"]);
+    keep("new", 2, &["a", "d"]);
+    keep("third", 1, &["changed since"]);
+    let removed = spool.remove_repeated(&[whole.clone(), part.clone()], "new");
+    assert_eq!(removed.unwrap(), 2);
+    assert!(!whole.exists() && part.exists());
+    assert_eq!(spool.files().unwrap().len(), 4);
+}

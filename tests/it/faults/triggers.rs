@@ -105,6 +105,15 @@ fn row_81_a_table_that_takes_no_row_is_told_after_few_statements_and_blocks_no_f
         300,
         "the fetch goes on: {report}"
     );
+    let spool_bytes = |report: &serde_json::Value| report["spool"]["bytes"].as_u64().unwrap();
+    let once = spool_bytes(&report);
+    let (_, report) = place.sync(&["--full"]);
+    assert_eq!(
+        spool_bytes(&report),
+        once,
+        "the same records wait once: {report}"
+    );
+    assert_eq!(count(&report, "spooled"), 300);
     database.run("DROP TRIGGER guard ON customers");
     place.sync(&["--full"]).0.expect(0);
     assert_eq!(rows(&database), "300");

@@ -10,7 +10,7 @@ const ALL: &str = "GRANT USAGE ON SCHEMA public TO ROLE; GRANT SELECT, INSERT, U
 fn own(grants: &str) -> String {
     format!(
         "GRANT USAGE ON SCHEMA public TO ROLE; GRANT SELECT, INSERT, UPDATE, DELETE ON sync_log, sync_batches, sync_rejections, \
-         sync_rejections_seen, sync_cases, sync_state, sync_lease TO ROLE; {grants}"
+         sync_rejections_seen, sync_explanations, sync_cases, sync_state, sync_lease TO ROLE; {grants}"
     )
 }
 

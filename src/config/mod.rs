@@ -5,7 +5,8 @@
 mod api; // mappings.api, API_*
 mod constraints; // types, limits and defaults of one field
 mod context; // the file, the environment, the collected mistakes
-mod database; // mappings.database, DB_*, DATABASE_URL
+mod database; // mappings.database and DB_*
+mod database_url; // DATABASE_URL
 mod decisions; // the file of the decision table, read once
 mod dotenv; // .env files, by dotenvy
 mod drafts; // one mapped field, as the file writes it

@@ -7,10 +7,12 @@
 mod business;
 mod frameworks;
 mod headers;
+mod platforms;
 mod random;
 mod reading;
 mod services;
 mod shape;
+mod standards;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,9 +26,11 @@ const LANES: usize = 4;
 fn shapes() -> Vec<Shape> {
     [
         frameworks::shapes(),
+        standards::shapes(),
         headers::shapes(),
         business::shapes(),
         services::shapes(),
+        platforms::shapes(),
     ]
     .concat()
 }
@@ -139,10 +143,16 @@ fn told(shape: &Shape) -> &'static str {
 /// The tables of docs/sources.md.
 fn tables() -> String {
     let groups = [
-        ("Frameworks and libraries", frameworks::shapes()),
+        (
+            "Frameworks and libraries",
+            [frameworks::shapes(), standards::shapes()].concat(),
+        ),
         ("Paging in headers, and plain arrays", headers::shapes()),
         ("Sales, support, payments, mail", business::shapes()),
-        ("Work, content, search, infrastructure", services::shapes()),
+        (
+            "Work, content, search, infrastructure",
+            [services::shapes(), platforms::shapes()].concat(),
+        ),
     ];
     let mut text = String::new();
     for (title, shapes) in groups {

@@ -1,10 +1,11 @@
 //! A case: the record of an incident, with its evidence and a plan of five steps.
 //!
 //! A case has one cause. The next run with the same cause adds an occurrence to the open case instead of opening another.
-//! This file owns the model and its plan. `store::cases` keeps cases in the database, [`LocalCaseStore`] in the state
+//! This file owns the model; `plan` has the five steps. `store::cases` keeps cases in the database, [`LocalCaseStore`] in the state
 //! directory while the database is away. `text` writes a case as text.
 
 mod local_store;
+mod plan;
 mod text;
 
 use std::collections::BTreeSet;
@@ -17,95 +18,10 @@ use crate::model::cause::Cause;
 use crate::model::record::{Check, Ledger};
 
 pub use local_store::LocalCaseStore;
+pub use plan::{Item, State, Step};
 
 /// Occurrences and notes kept in full; older ones are only counted.
 const KEPT: usize = 50;
-
-/// The five steps, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// A person looks at what happened.
-    Investigate,
-    /// The checks of `check-api` run.
-    CheckApi,
-    /// The checks of `check-db` run.
-    CheckDatabase,
-    /// A person removes the cause.
-    Resolve,
-    /// `datasync retry` runs again what had failed.
-    Retry,
-}
-
-impl Step {
-    /// All of them, in order.
-    pub const ALL: [Self; 5] = [
-        Self::Investigate,
-        Self::CheckApi,
-        Self::CheckDatabase,
-        Self::Resolve,
-        Self::Retry,
-    ];
-
-    /// Its name in the plan.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Investigate => "investigate",
-            Self::CheckApi => "check API status",
-            Self::CheckDatabase => "check database status",
-            Self::Resolve => "resolve",
-            Self::Retry => "retry synchronization",
-        }
-    }
-
-    /// A person does it; `datasync retry` does the others.
-    pub const fn is_human(self) -> bool {
-        matches!(self, Self::Investigate | Self::Resolve)
-    }
-}
-
-/// Where a step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Its turn has not come.
-    Available,
-    /// It is the next to be done.
-    Active,
-    /// It was done.
-    Completed,
-    /// It was tried in vain.
-    Failed,
-    /// The case was closed without it.
-    Skipped,
-}
-
-impl State {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Available => "available",
-            Self::Active => "active",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// One step of the plan.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Item {
-    /// Which of the five.
-    pub step: Step,
-    /// Where it stands.
-    pub state: State,
-    /// `user@host` of whoever changed its state last.
-    pub who: Option<String>,
-    /// When that was, RFC 3339.
-    pub when: Option<String>,
-    /// What was found or done.
-    pub note: Option<String>,
-}
 
 /// One run that failed for this cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod contended;
 mod explanations;
 mod isolate;
 mod located;
+mod outcome;
 mod owing;
 mod probe;
 mod rejections;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::LOOKUPS_ONLY;
 use super::answer::{count, signed, single, text};
 use super::batch::{Batch, ColumnArray, CopyConstant};
 use super::connect::{Connection, Param};
@@ -27,18 +29,18 @@ use super::encode::Micros;
 use super::error::{Class, StoreError};
 use super::outbox::{Composer, Outbox};
 use super::schema::Layout;
-use super::{LOOKUPS_ONLY, quote_table};
 use crate::config::plan::Database;
 use crate::model::clock::DatabaseClock;
-use crate::model::record::{Ledger, Message};
 use explanations::{Explain, Explanations};
 use isolate::isolate;
+use outcome::committed_in;
 pub(super) use rejections::seen_again;
 use standing::{Standing, Walk};
 use statements::Statements;
 pub(super) use statements::{DIGEST_OF_IDS, RejectionStatements};
 
 pub use compare::Difference;
+pub use outcome::{BatchOutcome, Refused, committed};
 #[doc(hidden)] // for the tests of plans
 pub use statements::{Listed, list as statements_of};
 
@@ -63,77 +65,6 @@ const DURABLE: &str = "SELECT set_config('synchronous_commit', 'local', true) \
 /// Follows BEGIN on Citus: the settings of the transaction are for the workers as well.
 const FOR_WORKERS: &str = "; SET LOCAL citus.propagate_set_commands = 'local'";
 
-/// What PostgreSQL made of one batch.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BatchOutcome {
-    pub inserted: u64,
-    pub updated: u64,
-    pub unchanged: u64,
-    pub superseded: u64,
-    pub duplicates: u64,
-    /// Rejections stored, refused rows included.
-    pub rejected: u64,
-    /// Earlier rejections that this batch settled.
-    pub resolved: u64,
-    /// Rows the database would not take; empty when the outcome was read back from the batch log.
-    pub refused: Vec<Refused>,
-    /// In a dry run: the first messages the API would be told.
-    pub messages: Vec<Message>,
-    /// In a dry run: the first rows that would be inserted, as differences from nothing.
-    pub new_rows: Vec<Difference>,
-    /// From BEGIN to the answer of COMMIT.
-    pub seconds: f64,
-}
-
-impl BatchOutcome {
-    /// What became of the records of the batch, as the run's ledger counts them. What was fetched is counted elsewhere.
-    pub const fn ledger(&self) -> Ledger {
-        Ledger {
-            fetched: 0,
-            inserted: self.inserted,
-            updated: self.updated,
-            unchanged: self.unchanged,
-            superseded: self.superseded,
-            duplicates: self.duplicates,
-            rejected: self.rejected,
-            spooled: 0,
-        }
-    }
-}
-
-/// A row the database refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The record's key.
-    pub record_id: String,
-    /// `database`, or `database_skipped` where no error was reported.
-    pub reason: &'static str,
-    pub sqlstate: Option<String>,
-    pub constraint: Option<String>,
-    pub column: Option<String>,
-    /// The function that raised the error.
-    pub function: Option<String>,
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Some(sqlstate) = &self.sqlstate else {
-            return f.write_str("a trigger or a rule of the table skipped it");
-        };
-        write!(f, "the database refused it, SQLSTATE {sqlstate}")?;
-        for (what, name) in [
-            ("constraint", &self.constraint),
-            ("column", &self.column),
-            ("function", &self.function),
-        ] {
-            if let Some(name) = name {
-                write!(f, ", {what} {name}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The forms of the upsert. None locks a row that stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -154,7 +85,6 @@ pub struct Writer {
     target: String,
     log_schema: String,
     run_id: Uuid,
-    /// PostgreSQL's clock less the local one, microseconds.
     clock: DatabaseClock,
     version_is_content: bool,
     form: Form,
@@ -617,46 +547,4 @@ fn copy_is_to_blame(error: &StoreError) -> bool {
             error.sqlstate(),
             Some("0A000" | "42809" | "42P05" | "26000")
         )
-}
-
-/// Did this batch of this run commit, and with what outcome? Answers what a lost reply to COMMIT leaves open.
-pub fn committed(
-    conn: &mut Connection,
-    db: &Database,
-    run_id: Uuid,
-    batch: u64,
-) -> Result<Option<BatchOutcome>, StoreError> {
-    committed_in(conn, &db.log_schema, run_id, batch)
-}
-
-fn committed_in(
-    conn: &mut Connection,
-    log_schema: &str,
-    run_id: Uuid,
-    batch: u64,
-) -> Result<Option<BatchOutcome>, StoreError> {
-    let sql = format!(
-        "SELECT inserted, updated, unchanged, superseded, duplicates, rejected, resolved FROM {} \
-         WHERE run_id = $1 AND batch = $2",
-        quote_table(log_schema, "sync_batches")
-    );
-    let number = signed(batch);
-    let rows = conn.query(
-        "reading the batch log",
-        &sql,
-        &[(&run_id, Type::UUID), (&number, Type::INT8)],
-    )?;
-    let Some(row) = rows.first() else {
-        return Ok(None);
-    };
-    Ok(Some(BatchOutcome {
-        inserted: count(row, 0)?,
-        updated: count(row, 1)?,
-        unchanged: count(row, 2)?,
-        superseded: count(row, 3)?,
-        duplicates: count(row, 4)?,
-        rejected: count(row, 5)?,
-        resolved: count(row, 6)?,
-        ..BatchOutcome::default()
-    }))
 }

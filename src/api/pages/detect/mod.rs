@@ -2,6 +2,7 @@
 //! is believed, and that page is kept for its turn. Where nothing shows, the API is asked whether it pages at all.
 
 mod candidates;
+mod detected;
 
 use reqwest::Url;
 
@@ -11,51 +12,15 @@ use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place
 use super::address::set;
 use super::end::Proof;
 use super::page::{Nothing, Parsed};
-use super::{Course, Pages, State};
+use super::{Course, Pages};
 use crate::config::path;
 
 use candidates::{Candidate, OFFSET_PARAMS, cursor_params, usual_offsets};
+pub(super) use detected::Detected;
+use detected::{no_second_page, not_found, numbered, says_that_it_is_all};
 
 /// Parameters that usually take the id of the record before a page.
 const AFTER_PARAMS: [&str; 2] = ["starting_after", "after"];
-
-/// What style `auto` has found out.
-#[derive(Debug, Default)]
-pub(super) struct Detected {
-    course: Option<Course>,
-    style: Option<&'static str>,
-    way: Option<Way>,
-    cursor_param: Option<String>,
-    last_record: Option<Vec<String>>,
-    ahead: Option<(Url, Done<Parsed>)>,
-    /// There is more, and the way to it is not known; or the second page could not be had.
-    failed: Option<ApiError>,
-    /// What shows that the first page is all there is.
-    sign: Option<Proof>,
-    lines: Vec<String>,
-    candidates: Vec<String>,
-}
-
-impl Detected {
-    pub(super) fn apply(self, state: &mut State) {
-        if let Some(course) = self.course {
-            state.course = course;
-        }
-        state.style = self.style.or(state.style);
-        state.way = self.way.unwrap_or(state.way);
-        state.cursor_param = self
-            .cursor_param
-            .unwrap_or_else(|| state.cursor_param.clone());
-        state.last_record = self.last_record.or_else(|| state.last_record.clone());
-        state.ahead = self.ahead;
-        state.failed_ahead = self.failed;
-        if let Some(sign) = self.sign {
-            state.evidence.see(sign);
-        }
-        state.seen.lines = self.lines;
-        state.seen.candidates = self.candidates;
-    }
-}
 
 /// What an attempt at the second page brought, beside the first page.
 enum Second {
@@ -537,70 +502,5 @@ impl Pages {
             shared if shared == theirs.len() => Second::Repeats,
             _ => Second::Overlaps,
         })
-    }
-}
-
-/// The first page is all there is, and this parameter shows it.
-fn no_second_page(candidate: &Candidate) -> Detected {
-    let style = if candidate.offset { "offset" } else { "page" };
-    Detected {
-        sign: Some(Proof::Empty),
-        lines: vec![
-            format!("style: {style}"),
-            format!("{style}_param: {}", candidate.param),
-        ],
-        ..Detected::default()
-    }
-}
-
-fn not_found(tried: &[String], metadata: &PageMetadata<'_>) -> ApiError {
-    let quoted = |names: &[String]| -> String {
-        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        names.join(", ")
-    };
-    ApiError::new(
-        Kind::NoNext,
-        format!(
-            "the API has more records than the first page, which {} shows, and none of the usual parameters brings the next one (tried {})",
-            quoted(&metadata.looks()),
-            quoted(tried)
-        ),
-        "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path",
-    )
-}
-
-/// The page itself says that it is the only one.
-fn says_that_it_is_all(metadata: &PageMetadata<'_>, count: u64) -> bool {
-    let pages = metadata.total_pages().map(|pages| pages.value);
-    let total = metadata.total().map(|total| total.value);
-    let size = metadata.size().map(|size| size.value);
-    pages.is_some_and(|pages| pages <= 1)
-        || (total == Some(count) && size.is_some_and(|size| size > count))
-}
-
-fn numbered(candidate: &Candidate, first: u64, ahead: Option<(Url, Done<Parsed>)>) -> Detected {
-    let Candidate {
-        param,
-        offset,
-        step,
-        ..
-    } = candidate.clone();
-    let style = if offset { "offset" } else { "page" };
-    let mut lines = vec![format!("style: {style}"), format!("{style}_param: {param}")];
-    if first != u64::from(!offset) {
-        lines.push(format!("first: {first}"));
-    }
-    lines.push("size_param: none".to_owned());
-    Detected {
-        course: Some(Course::Numbered {
-            param,
-            offset,
-            first,
-            step,
-        }),
-        style: Some(style),
-        ahead,
-        lines,
-        ..Detected::default()
     }
 }

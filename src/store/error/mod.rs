@@ -1,0 +1,352 @@
+//! What can go wrong at the database.
+//!
+//! Messages built here never hold a row's value, a password or a connection string: of PostgreSQL's own text only the
+//! classes whose messages name objects (tables, roles, databases) are repeated, and `detail` never is.
+
+mod class; // what a caller does with it
+mod context; // which function raised it
+mod words; // what it says, and what to do next
+
+use std::error::Error as _;
+use std::fmt;
+
+use tokio_postgres::error::{DbError, Severity};
+
+pub use class::{Class, classify};
+use class::{classify_pooler, depends_on_rows, is_of_pooler};
+use context::{Context, function_of};
+use words::{hint, refusal, tls_hint};
+
+/// Kind of the error, and reason of the rejection, of a row that a trigger skipped.
+pub(crate) const SKIPPED: &str = "database_skipped";
+
+/// An error of the database, fit for users.
+#[derive(Clone, Debug)]
+pub struct StoreError {
+    class: Class,
+    kind: &'static str,
+    sqlstate: Option<Box<str>>,
+    /// What happened and, mostly, the advice.
+    message: Box<str>,
+    /// What to do next.
+    advice: &'static str,
+    constraint: Option<Box<str>>,
+    column: Option<Box<str>>,
+    /// Where in a function it was raised, when PostgreSQL told.
+    raised: Option<Box<Raised>>,
+    connection_lost: bool,
+    /// Other rows than those of the statement may pass: bisection finds out.
+    may_be_of_a_row: bool,
+}
+
+/// An error that was raised in a function or trigger.
+#[derive(Clone, Debug)]
+struct Raised {
+    function: Option<Box<str>>,
+    context: Context,
+}
+
+impl StoreError {
+    /// An error that PostgreSQL did not report itself.
+    pub(crate) fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            kind,
+            sqlstate: None,
+            message: message.into().into_boxed_str(),
+            advice: hint(kind),
+            constraint: None,
+            column: None,
+            raised: None,
+            connection_lost: false,
+            may_be_of_a_row: false,
+        }
+    }
+
+    /// A row that the table took without storing it.
+    pub(crate) fn skipped() -> Self {
+        Self::new(
+            Class::Data,
+            SKIPPED,
+            "a trigger or a rule of the table skipped it: it is not stored; look at the table's BEFORE triggers",
+        )
+    }
+
+    /// A wait that reached its deadline; the connection is of no more use.
+    pub(crate) fn timeout(what: &str, seconds: f64) -> Self {
+        let mut error = Self::new(
+            Class::Transient,
+            "timeout",
+            format!(
+                "{what}: the database did not answer within {seconds:.1} s; {}",
+                hint("timeout")
+            ),
+        );
+        error.connection_lost = true;
+        error
+    }
+
+    /// The run has no time left for it.
+    pub(crate) fn out_of_time(what: &str) -> Self {
+        let mut error = Self::new(
+            Class::Transient,
+            "deadline",
+            format!(
+                "{what}: the deadline of the run is over; {}",
+                hint("deadline")
+            ),
+        );
+        error.connection_lost = true;
+        error
+    }
+
+    /// The connection is already known to be of no use.
+    pub(crate) fn dead(what: &str) -> Self {
+        let mut error = Self::new(
+            Class::Transient,
+            "connection",
+            format!("{what}: this connection to the database was given up; a new one is needed"),
+        );
+        error.connection_lost = true;
+        error
+    }
+
+    /// `what` was being done, as in `connecting to the database`.
+    pub(crate) fn from_driver(what: &str, error: &tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(db) => Self::from_server(what, db),
+            None => Self::from_transport(what, error),
+        }
+    }
+
+    fn from_server(what: &str, db: &DbError) -> Self {
+        let sqlstate = db.code().code();
+        let (class, kind) = if is_of_pooler(db) {
+            classify_pooler(db.message())
+        } else {
+            classify(sqlstate)
+        };
+        let context = db.where_();
+        let function = context.and_then(function_of);
+        let message = if class == Class::Data {
+            refusal(sqlstate, db.constraint(), db.column(), function.as_deref())
+        } else {
+            let said = match sqlstate.get(..2) {
+                // What a function raises may quote values, and so may what cannot be parsed.
+                _ if context.is_some() || sqlstate == "42601" => "an error",
+                // These name roles, databases, tables and columns, never a row's value.
+                Some("08" | "25" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57") => db.message(),
+                _ => "an error",
+            };
+            format!(
+                "{what}: the database reported {} (SQLSTATE {sqlstate}); {}",
+                said.split(char::is_control)
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                hint(kind)
+            )
+        };
+        let fatal = matches!(
+            db.parsed_severity(),
+            Some(Severity::Fatal | Severity::Panic)
+        );
+        let connection_lost = fatal || sqlstate.starts_with("57P") || sqlstate == "25006";
+        Self {
+            class,
+            kind,
+            sqlstate: Some(sqlstate.into()),
+            message: message.into_boxed_str(),
+            advice: hint(kind),
+            constraint: db.constraint().map(Box::from),
+            column: db.column().map(Box::from),
+            raised: context.map(|context| {
+                Box::new(Raised {
+                    function,
+                    context: Context(context.into()),
+                })
+            }),
+            connection_lost,
+            may_be_of_a_row: class == Class::Fatal && !connection_lost && depends_on_rows(sqlstate),
+        }
+    }
+
+    fn from_transport(what: &str, error: &tokio_postgres::Error) -> Self {
+        let text = error.to_string();
+        let cause = error.source();
+        let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let (class, kind) = if text.contains("TLS") {
+            (Class::Fatal, "tls")
+        } else if text.contains("authentication") || text.contains("invalid configuration") {
+            (Class::Fatal, "authentication")
+        } else if text.contains("connecting") {
+            let unresolved = cause.is_some_and(|cause| cause.to_string().contains("lookup"));
+            if unresolved {
+                (Class::Transient, "name_resolution")
+            } else {
+                (Class::Transient, "unreachable")
+            }
+        } else if io.is_some() || error.is_closed() {
+            (Class::Transient, "connection")
+        } else {
+            // Encoding or decoding on our side.
+            (Class::Fatal, "protocol")
+        };
+        // The cause of a failed TLS handshake names the certificate's fault; that of a failed connect the system's error.
+        let why = match (kind, cause) {
+            ("protocol", _) | (_, None) => text,
+            (_, Some(cause)) => innermost(cause),
+        };
+        let advice = if kind == "tls" {
+            tls_hint(error)
+        } else if why.contains("password missing") {
+            "set DB_PASSWORD; PGPASSWORD, PGSERVICE and ~/.pgpass are not read"
+        } else {
+            hint(kind)
+        };
+        let mut made = Self::new(class, kind, format!("{what}: {why}; {advice}"));
+        made.advice = advice;
+        made.connection_lost = true;
+        made
+    }
+
+    /// What happened, without the advice.
+    pub fn what(&self) -> &str {
+        self.message
+            .strip_suffix(self.hint())
+            .and_then(|what| what.strip_suffix("; "))
+            .unwrap_or(&self.message)
+    }
+
+    /// What to do next.
+    pub const fn hint(&self) -> &'static str {
+        self.advice
+    }
+
+    /// What to do with it.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Short machine-readable kind: the label of metrics and part of a case's fingerprint.
+    pub const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Somebody else was in the way (a transaction, or all connection slots): the same work may succeed at once.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.sqlstate(), Some("40001" | "40P01" | "53300" | "55P03"))
+    }
+
+    /// The server has no connection to spare.
+    pub fn is_crowded(&self) -> bool {
+        self.sqlstate() == Some("53300") || self.kind == "pool_exhausted"
+    }
+
+    /// Did another transaction and this one wait for each other?
+    pub fn is_deadlock(&self) -> bool {
+        self.kind == "deadlock"
+    }
+
+    /// Did another transaction hold a lock for too long?
+    pub fn is_lock_timeout(&self) -> bool {
+        self.kind == "lock_timeout"
+    }
+
+    /// May other rows pass where this error, which is not of [`Class::Data`], stopped a statement?
+    pub const fn may_be_of_a_row(&self) -> bool {
+        self.may_be_of_a_row
+    }
+
+    /// The same error where it was shown that it is raised without any row, too.
+    pub(crate) fn of_the_table(mut self) -> Self {
+        self.may_be_of_a_row = false;
+        self
+    }
+
+    /// The same error where it was shown that one row raises it.
+    pub(crate) fn of_a_row(mut self) -> Self {
+        if self.class != Class::Data {
+            self.class = Class::Data;
+            self.kind = "database";
+            self.advice = hint(self.kind);
+            self.may_be_of_a_row = false;
+            self.word_refusal();
+        }
+        self
+    }
+
+    /// Says where a row was refused, as far as PostgreSQL did not: in which of the table's trigger functions
+    /// (`schema.name`), and at which column.
+    pub(crate) fn located(mut self, functions: &[String], column: Option<&str>) -> Self {
+        if let Some(raised) = &mut self.raised
+            && let Some(function) = raised.context.function_among(functions)
+        {
+            raised.function = Some(function);
+        }
+        if self.column.is_none() {
+            self.column = column.map(Box::from);
+        }
+        if self.class == Class::Data && self.sqlstate.is_some() {
+            self.word_refusal();
+        }
+        self
+    }
+
+    fn word_refusal(&mut self) {
+        let message = refusal(
+            self.sqlstate().unwrap_or_default(),
+            self.constraint(),
+            self.column(),
+            self.function(),
+        );
+        self.message = message.into_boxed_str();
+    }
+
+    /// Nothing says where it was raised: neither a column nor a constraint nor a function is named.
+    pub(crate) const fn is_unlocated(&self) -> bool {
+        self.column.is_none() && self.constraint.is_none() && self.raised.is_none()
+    }
+
+    /// The function or trigger that raised it, when PostgreSQL told.
+    pub fn function(&self) -> Option<&str> {
+        self.raised.as_ref()?.function.as_deref()
+    }
+
+    /// PostgreSQL's code, when PostgreSQL reported it.
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.sqlstate.as_deref()
+    }
+
+    /// The violated constraint, when there is one.
+    pub fn constraint(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    /// The column at fault, when PostgreSQL named it.
+    pub fn column(&self) -> Option<&str> {
+        self.column.as_deref()
+    }
+
+    /// True when the connection it happened on cannot be used again.
+    pub const fn connection_lost(&self) -> bool {
+        self.connection_lost
+    }
+}
+
+/// The last cause of a chain, as text.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {}

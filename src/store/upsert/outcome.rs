@@ -1,0 +1,125 @@
+//! What became of a batch: as the transaction that wrote it tells, or as the batch log does afterwards.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::super::answer::{count, signed};
+use super::super::connect::Connection;
+use super::super::error::StoreError;
+use super::super::quote_table;
+use super::compare::Difference;
+use crate::config::plan::Database;
+use crate::model::record::{Ledger, Message};
+
+/// What PostgreSQL made of one batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BatchOutcome {
+    pub inserted: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub superseded: u64,
+    pub duplicates: u64,
+    /// Rejections stored, refused rows included.
+    pub rejected: u64,
+    /// Earlier rejections that this batch settled.
+    pub resolved: u64,
+    /// Rows the database would not take; empty when the outcome was read back from the batch log.
+    pub refused: Vec<Refused>,
+    /// In a dry run: the first messages the API would be told.
+    pub messages: Vec<Message>,
+    /// In a dry run: the first rows that would be inserted, as differences from nothing.
+    pub new_rows: Vec<Difference>,
+    /// From BEGIN to the answer of COMMIT.
+    pub seconds: f64,
+}
+
+impl BatchOutcome {
+    /// What became of the records of the batch, as the run's ledger counts them. What was fetched is counted elsewhere.
+    pub const fn ledger(&self) -> Ledger {
+        Ledger {
+            fetched: 0,
+            inserted: self.inserted,
+            updated: self.updated,
+            unchanged: self.unchanged,
+            superseded: self.superseded,
+            duplicates: self.duplicates,
+            rejected: self.rejected,
+            spooled: 0,
+        }
+    }
+}
+
+/// A row the database refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The record's key.
+    pub record_id: String,
+    /// `database`, or `database_skipped` where no error was reported.
+    pub reason: &'static str,
+    pub sqlstate: Option<String>,
+    pub constraint: Option<String>,
+    pub column: Option<String>,
+    /// The function that raised the error.
+    pub function: Option<String>,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(sqlstate) = &self.sqlstate else {
+            return f.write_str("a trigger or a rule of the table skipped it");
+        };
+        write!(f, "the database refused it, SQLSTATE {sqlstate}")?;
+        for (what, name) in [
+            ("constraint", &self.constraint),
+            ("column", &self.column),
+            ("function", &self.function),
+        ] {
+            if let Some(name) = name {
+                write!(f, ", {what} {name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Did this batch of this run commit, and with what outcome? Answers what a lost reply to COMMIT leaves open.
+pub fn committed(
+    conn: &mut Connection,
+    db: &Database,
+    run_id: Uuid,
+    batch: u64,
+) -> Result<Option<BatchOutcome>, StoreError> {
+    committed_in(conn, &db.log_schema, run_id, batch)
+}
+
+pub(super) fn committed_in(
+    conn: &mut Connection,
+    log_schema: &str,
+    run_id: Uuid,
+    batch: u64,
+) -> Result<Option<BatchOutcome>, StoreError> {
+    let sql = format!(
+        "SELECT inserted, updated, unchanged, superseded, duplicates, rejected, resolved FROM {} \
+         WHERE run_id = $1 AND batch = $2",
+        quote_table(log_schema, "sync_batches")
+    );
+    let number = signed(batch);
+    let rows = conn.query(
+        "reading the batch log",
+        &sql,
+        &[(&run_id, Type::UUID), (&number, Type::INT8)],
+    )?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    Ok(Some(BatchOutcome {
+        inserted: count(row, 0)?,
+        updated: count(row, 1)?,
+        unchanged: count(row, 2)?,
+        superseded: count(row, 3)?,
+        duplicates: count(row, 4)?,
+        rejected: count(row, 5)?,
+        resolved: count(row, 6)?,
+        ..BatchOutcome::default()
+    }))
+}

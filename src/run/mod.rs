@@ -27,11 +27,11 @@ use anyhow::Result;
 
 use crate::config::plan::{KeyChoice, Plan};
 use crate::exit::{self, Busy, Exit};
-use crate::model::cause::{Cause, InternalCause};
+use crate::model::cause::{Cause, InternalCause, StateCause};
 use crate::pipeline::{self, Brake, Feed, Flow, Job, Keep, Limits, PageInput, Target, Task};
 use crate::reporting::alert;
 use crate::reporting::report::Report;
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 use crate::support::progress::Progress;
 use crate::support::signals::Signals;
 
@@ -61,23 +61,24 @@ pub fn sync(
     progress: Progress,
 ) -> Result<(Report, Exit)> {
     let mut run = Run::prepare(plan, request, signals)?;
-    let went = exit::contain(|| run.go(&progress));
+    // Whatever ends the run, what was counted until then is accounted for.
+    let mut flow = Flow::default();
+    let done = exit::contain(|| run.go(&mut flow, &progress));
     progress.finish();
-    let flow = match went {
-        Ok(flow) => {
-            if flow.ends.broken.is_none() {
-                run.write_back(&flow);
-            }
-            flow
-        }
+    match done {
+        Ok(()) if flow.ends.broken.is_none() => run.write_back(&flow),
+        Ok(()) => {}
         Err(error) if error.is::<Busy>() => return Err(error),
         Err(error) => {
-            let cause = Cause::Internal(InternalCause::Error);
+            let cause = if error.is::<SpoolError>() {
+                Cause::State(StateCause::Spool)
+            } else {
+                Cause::Internal(InternalCause::Error)
+            };
             run.outcome
                 .fail(exit::of(&error), cause, &format!("{error:#}"));
-            Flow::default()
         }
-    };
+    }
     Ok(run.finish(&flow))
 }
 
@@ -108,22 +109,21 @@ enum Records {
 }
 
 impl Run<'_> {
-    /// The run itself, up to write-back.
-    fn go(&mut self, progress: &Progress) -> Result<Flow> {
-        let mut flow = Flow::default();
+    /// The run itself, up to write-back. `flow` gains what becomes of the records.
+    fn go(&mut self, flow: &mut Flow, progress: &Progress) -> Result<()> {
         if !self.begin()? {
-            return Ok(flow);
+            return Ok(());
         }
         self.outcome.waiting_for = self.why_not_fetch()?;
         if self.outcome.waiting_for.is_some() || self.needs_person() {
-            return Ok(flow);
+            return Ok(());
         }
         if !self.inputs.is_dry() && !self.replay(progress)? {
-            return Ok(flow);
+            return Ok(());
         }
         let purpose = self.inputs.request.purpose;
         if purpose.decides_again() && self.session.connection.is_some() {
-            flow = self.decide_again(progress)?;
+            self.decide_again(flow, progress)?;
             self.outcome.decided_again = Some(flow.ledger);
         }
         if purpose.fetches() {
@@ -132,8 +132,7 @@ impl Run<'_> {
             self.source.fetched = true;
             flow.absorb(self.run_flow(Records::Source, progress));
         }
-        self.replay_refused(&flow, progress)?;
-        Ok(flow)
+        self.replay_refused(flow, progress)
     }
 
     /// Takes the lease and writes down that the run has begun. False: a signal came while another run held the lease.

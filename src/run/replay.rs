@@ -54,6 +54,9 @@ impl Run<'_> {
     /// other records of this run, so that it is these that cannot be written. Where it has taken none, they stay.
     pub(super) fn replay_refused(&mut self, flow: &Flow, progress: &Progress) -> Result<()> {
         let refused = std::mem::take(&mut self.refused_files);
+        if refused.is_empty() {
+            return Ok(());
+        }
         let ledger = &flow.ledger;
         let taken = ledger.inserted + ledger.updated + ledger.unchanged + self.outcome.replayed;
         if taken == 0 || self.session.connection.is_none() {
@@ -166,8 +169,7 @@ impl Run<'_> {
 
     /// Judges the stored rejections again. What passes is written, under the freshness guard, and settles its
     /// rejection; the rest stays, with its new reason.
-    pub(super) fn decide_again(&mut self, progress: &Progress) -> Result<Flow> {
-        let mut flow = Flow::default();
+    pub(super) fn decide_again(&mut self, flow: &mut Flow, progress: &Progress) -> Result<()> {
         let mut after = String::new();
         while let Some(connection) = self.session.connection.as_mut() {
             let open = match store::rejections::open(
@@ -206,7 +208,7 @@ impl Run<'_> {
         }
         flow.ledger.fetched -= flow.counts.lost_in_memory.min(flow.ledger.fetched);
         flow.counts.lost_in_memory = 0;
-        Ok(flow)
+        Ok(())
     }
 }
 

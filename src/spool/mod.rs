@@ -57,11 +57,8 @@ impl fmt::Display for SpoolError {
     }
 }
 
-impl std::error::Error for SpoolError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
-    }
-}
+/// Its text has the system's error already: a chain of causes would say it twice.
+impl std::error::Error for SpoolError {}
 
 /// The folder of spool files, bounded in size.
 #[derive(Debug)]

@@ -40,6 +40,33 @@ fn place(api: &Running, database: &Database) -> Workplace {
     place.env("DATASYNC_METRICS_TEXTFILE", file)
 }
 
+/// A source of 20 whose API takes no message. Meanwhile somebody else takes one away, which is then neither told nor kept.
+fn with_a_message_taken_away(database: &Database) -> (Running, Workplace) {
+    let thief = std::sync::Mutex::new(database.client());
+    let api = Server::new()
+        .records(texts(20))
+        .script(move |request| {
+            if request.method != "PUT" {
+                return None;
+            }
+            thief
+                .lock()
+                .unwrap()
+                .execute("DELETE FROM sync_outbox WHERE record_id = 'M-00009'", &[])
+                .unwrap();
+            Some(Reply::Instead(503, Vec::new(), String::new()))
+        })
+        .start();
+    let place = place(&api, database);
+    place.edit("mappings.yaml", "enabled: false", "enabled: true");
+    place.edit(
+        "mappings.yaml",
+        "method: PUT",
+        "method: PUT\n        retry: { initial: 5ms, max: 20ms }",
+    );
+    (api, place)
+}
+
 fn textfile(place: &Workplace) -> PathBuf {
     place.path("metrics/datasync.prom")
 }

@@ -375,7 +375,7 @@ fn a_run_of_another_host_that_is_not_heard_of_any_more_is_taken_over_at_its_expi
         .run(&["sync"])
         .expect(75)
         .says("started by ops on far-away")
-        .says("1234 records so far");
+        .says("1,234 records so far");
     assert!(api.requests().is_empty());
     place
         .run(&["sync", "--wait", "60s"])

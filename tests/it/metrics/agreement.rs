@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{api, expect, place, read, texts};
+use super::{api, expect, place, read, texts, with_a_message_taken_away};
 use crate::support::command::{Finished, finish};
-use crate::support::http::{Fault, Reply, Server};
+use crate::support::http::{Fault, Server};
 use crate::support::postgres::{Cluster, Database};
 use crate::support::{Workplace, until};
 
@@ -184,29 +184,7 @@ fn a_retry_whose_cases_cannot_be_read_is_told_alike() {
 #[test]
 fn a_run_whose_write_back_fails_is_told_alike_and_not_headed_as_synced() {
     let database = Database::new();
-    // Somebody else takes a message away while the API refuses all of them.
-    let thief = std::sync::Mutex::new(database.client());
-    let api = Server::new()
-        .records(texts(20))
-        .script(move |request| {
-            if request.method != "PUT" {
-                return None;
-            }
-            thief
-                .lock()
-                .unwrap()
-                .execute("DELETE FROM sync_outbox WHERE record_id = 'M-00009'", &[])
-                .unwrap();
-            Some(Reply::Instead(503, Vec::new(), String::new()))
-        })
-        .start();
-    let place = place(&api, &database);
-    place.edit("mappings.yaml", "enabled: false", "enabled: true");
-    place.edit(
-        "mappings.yaml",
-        "method: PUT",
-        "method: PUT\n        retry: { initial: 5ms, max: 20ms }",
-    );
+    let (_api, place) = with_a_message_taken_away(&database);
     told_alike(&place, &database, &["sync"], 1);
     let shown = place.run(&["sync"]);
     assert_ne!(shown.code, 0, "{shown}");

@@ -1,7 +1,7 @@
 //! What a run leaves in the textfile, by the exit code it ended with.
 
-use super::{SUCCESS, api, ended, expect, outcome, place, read, texts};
-use crate::support::http::{Reply, Server};
+use super::{SUCCESS, api, ended, expect, outcome, place, read, texts, with_a_message_taken_away};
+use crate::support::http::Server;
 use crate::support::postgres::{Cluster, Database};
 use crate::support::until;
 
@@ -117,29 +117,7 @@ fn a_run_whose_spool_is_full_says_what_is_kept_and_what_was_not() {
 #[test]
 fn a_ledger_that_does_not_balance_is_an_internal_error_and_counted_as_one() {
     let database = Database::new();
-    // Somebody else takes a message away while the API refuses all of them: it is neither told nor kept.
-    let thief = std::sync::Mutex::new(database.client());
-    let api = Server::new()
-        .records(texts(20))
-        .script(move |request| {
-            if request.method != "PUT" {
-                return None;
-            }
-            thief
-                .lock()
-                .unwrap()
-                .execute("DELETE FROM sync_outbox WHERE record_id = 'M-00009'", &[])
-                .unwrap();
-            Some(Reply::Instead(503, Vec::new(), String::new()))
-        })
-        .start();
-    let place = place(&api, &database);
-    place.edit("mappings.yaml", "enabled: false", "enabled: true");
-    place.edit(
-        "mappings.yaml",
-        "method: PUT",
-        "method: PUT\n        retry: { initial: 5ms, max: 20ms }",
-    );
+    let (_api, place) = with_a_message_taken_away(&database);
     let (finished, report) = place.sync(&[]);
     finished
         .expect(1)

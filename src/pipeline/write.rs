@@ -44,7 +44,7 @@ pub struct Target<'a> {
     pub clock: DatabaseClock,
     pub task: Task,
     /// Makes the messages of write-back; None: it is off.
-    pub composer: Option<&'a store::Composer>,
+    pub message_builder: Option<&'a store::MessageBuilder>,
     /// Names the mapping and the rules: the hash of both files.
     pub config_hash: &'a str,
 }
@@ -131,8 +131,8 @@ impl<'a> BatchWriter<'a> {
         let writer = target.layout.map(|layout| {
             let mut writer = Writer::new(target.database, layout, target.run_id, target.clock);
             writer.judged_by(target.config_hash);
-            if let Some(composer) = target.composer {
-                writer.tell_api(target.database, composer.clone());
+            if let Some(message_builder) = target.message_builder {
+                writer.tell_api(target.database, message_builder.clone());
             }
             writer
         });

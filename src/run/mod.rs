@@ -275,7 +275,7 @@ impl Run<'_> {
                 run_id: self.inputs.id,
                 clock: self.session.clock,
                 task,
-                composer: self.compiled.composer.as_ref(),
+                message_builder: self.compiled.message_builder.as_ref(),
                 config_hash: &plan.config_hash,
             },
             limits,

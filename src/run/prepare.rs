@@ -150,7 +150,7 @@ impl Session {
         let (mut connection, clock) = match open_patiently(inputs) {
             Ok(opened) => opened,
             Err(error) => {
-                self.not_had(&error, inputs, outcome);
+                self.unavailable_at_start(&error, inputs, outcome);
                 return Ok(());
             }
         };
@@ -183,7 +183,7 @@ impl Session {
                 Ok(())
             }
             Err(SchemaError::Store(error)) => {
-                self.not_had(&error, inputs, outcome);
+                self.unavailable_at_start(&error, inputs, outcome);
                 Ok(())
             }
             Err(problems @ SchemaError::Mismatch(_)) => {

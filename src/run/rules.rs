@@ -14,7 +14,7 @@ use crate::exit::Misconfigured;
 use crate::model::clock::Micros;
 use crate::model::record::Cell;
 use crate::pipeline::Rules;
-use crate::store::{Columns, Composer, Layout};
+use crate::store::{Columns, Layout, MessageBuilder};
 use crate::transform::{Outgoing, Transform};
 
 /// The mapping and the decision table of a run, compiled.
@@ -25,7 +25,7 @@ pub(super) struct Compiled {
     /// What a row consists of.
     pub(super) columns: Arc<Columns>,
     /// Makes the messages of write-back; None: it is off.
-    pub(super) composer: Option<Composer>,
+    pub(super) message_builder: Option<MessageBuilder>,
 }
 
 impl Compiled {
@@ -34,13 +34,13 @@ impl Compiled {
     /// # Errors
     /// [`Misconfigured`].
     pub(super) fn new(plan: &Plan, api: &Api) -> Result<Self> {
-        let (mut transform, columns, composer) = mapped(&plan.mapping, api)?;
+        let (mut transform, columns, message_builder) = mapped(&plan.mapping, api)?;
         transform.refuse_versions_ahead_of(Micros::local());
         Ok(Self {
             decision: compile(plan, &transform)?,
             transform,
             columns: Arc::new(columns),
-            composer,
+            message_builder,
         })
     }
 
@@ -56,11 +56,11 @@ impl Compiled {
         layout: &Layout,
         now: Micros,
     ) -> Result<()> {
-        let (transform, columns, composer) = mapped(mapping, api)?;
+        let (transform, columns, message_builder) = mapped(mapping, api)?;
         self.transform = transform;
         self.transform.refuse_versions_ahead_of(now);
         self.columns = Arc::new(columns.fitted(layout));
-        self.composer = composer;
+        self.message_builder = message_builder;
         for (index, field) in mapping.fields.iter().enumerate() {
             let column = field.column.as_deref();
             if let Some(characters) = column.and_then(|column| layout.max_characters(column)) {
@@ -80,7 +80,7 @@ impl Compiled {
 }
 
 /// All that is made of the mapping: how records are read, stored, and told to the API.
-fn mapped(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<Composer>)> {
+fn mapped(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<MessageBuilder>)> {
     let wrong = |error: anyhow::Error| Misconfigured(format!("{error:#}"));
     let mut transform = Transform::new(mapping).map_err(wrong)?;
     if let Some(incremental) = &api.incremental {
@@ -91,14 +91,14 @@ fn mapped(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<Co
     let columns = Columns::new(mapping).ok_or_else(|| {
         Misconfigured("the conflict key is mapped with `column: false`".to_owned())
     })?;
-    let composer = match &api.update {
+    let message_builder = match &api.update {
         Some(update) => {
             let outgoing = Outgoing::new(mapping, update).map_err(wrong)?;
-            Some(Composer::new(move |raw| outgoing.compose(raw)))
+            Some(MessageBuilder::new(move |raw| outgoing.compose(raw)))
         }
         None => None,
     };
-    Ok((transform, columns, composer))
+    Ok((transform, columns, message_builder))
 }
 
 /// The input variables that the mapping gives, with their types as a table knows them and the values it lets through.

@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// The same at the start of a run, where it is decided whether to fetch without a database.
-    pub(super) fn not_had(
+    pub(super) fn unavailable_at_start(
         &mut self,
         error: &StoreError,
         inputs: &Inputs<'_>,

@@ -6,9 +6,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use ring::digest::{SHA256, digest};
-
 use super::{Opened, Spool, SpoolError, Waiting, format};
+use crate::support::digest::Digest;
 
 /// Records that are compared at once: this bounds memory.
 const COMPARED_AT_ONCE: usize = 200_000;
@@ -84,7 +83,5 @@ impl Spool {
 }
 
 fn fingerprint(raw: &str) -> Fingerprint {
-    let mut half = Fingerprint::default();
-    half.copy_from_slice(&digest(&SHA256, raw.as_bytes()).as_ref()[..size_of::<Fingerprint>()]);
-    half
+    Digest::default().with(raw.as_bytes()).short()
 }

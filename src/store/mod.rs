@@ -34,7 +34,7 @@ pub use connect::{Connection, Opening};
 pub use error::{Class, StoreError};
 pub use history::PastRun;
 pub use log::{RunEnd, RunHeader};
-pub use outbox::Composer;
+pub use outbox::MessageBuilder;
 pub use schema::{Layout, SchemaError, apply_schema, inspect, settled};
 pub use upsert::{BatchOutcome, Difference, Refused, Writer, committed};
 

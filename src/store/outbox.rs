@@ -22,17 +22,17 @@ use crate::model::record::Message;
 
 /// Makes the message for a record out of its JSON text.
 #[derive(Clone)]
-pub struct Composer(Arc<dyn Fn(&str) -> Message + Send + Sync>);
+pub struct MessageBuilder(Arc<dyn Fn(&str) -> Message + Send + Sync>);
 
-impl Composer {
+impl MessageBuilder {
     pub fn new(compose: impl Fn(&str) -> Message + Send + Sync + 'static) -> Self {
         Self(Arc::new(compose))
     }
 }
 
-impl fmt::Debug for Composer {
+impl fmt::Debug for MessageBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Composer")
+        f.write_str("MessageBuilder")
     }
 }
 
@@ -48,13 +48,13 @@ pub struct Waiting {
 /// Enters messages for rows of a batch, in the batch's transaction.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    pub(super) composer: Composer,
+    pub(super) message_builder: MessageBuilder,
     pub(super) when: Vec<WriteBackOutcome>,
     enter: String,
 }
 
 impl Outbox {
-    pub(super) fn new(db: &Database, composer: Composer) -> Self {
+    pub(super) fn new(db: &Database, message_builder: MessageBuilder) -> Self {
         let enter = format!(
             "INSERT INTO {} AS o (target, key, record_id, if_match, body, version, run_id, owed_at) \
              SELECT $1, u.key, u.record_id, u.if_match, u.body, coalesce(u.version, '-infinity'), $2, $3 \
@@ -66,7 +66,7 @@ impl Outbox {
             table(db)
         );
         Self {
-            composer,
+            message_builder,
             when: db.write_back.clone(),
             enter,
         }
@@ -78,7 +78,7 @@ impl Outbox {
 
     /// The message for a row.
     pub(super) fn message(&self, batch: &Batch, row: usize) -> Message {
-        (self.composer.0)(batch.raw(&batch.rows()[row]))
+        (self.message_builder.0)(batch.raw(&batch.rows()[row]))
     }
 
     /// Enters the messages for these rows (indexes into the batch, which is in the order of keys).

@@ -222,7 +222,7 @@ impl Parts {
                 decision: &self.decision,
             },
             target: Target {
-                composer: None,
+                message_builder: None,
                 config_hash: "",
                 database: &database,
                 columns: Arc::clone(&self.columns),

@@ -4,7 +4,7 @@
 use super::super::client::{Client, Done};
 use super::super::error::ApiError;
 use super::super::page_metadata::{Continuation, PageMetadata, Way};
-use super::end::{Proof, Told};
+use super::end::{PageStatement, Proof};
 use super::loop_detector::Prints;
 use super::page::{Nothing, Page, Parsed, nothing};
 use super::{Course, Pages, State};
@@ -207,7 +207,7 @@ impl Pages {
         state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(index));
         state.note(
             index,
-            Told::default(),
+            PageStatement::default(),
             Prints::default(),
             sign.map(str::to_owned),
         );

@@ -99,7 +99,7 @@ impl Announced {
 
 /// What one page says of the end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct PageStatement {
     pub count: u64,
     /// Records in all, as this page announces it.
     pub total: Option<u64>,
@@ -133,7 +133,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Notes a page; pages come in order, and one that repeats the page before it is left out.
-    pub fn note(&mut self, told: Told) {
+    pub fn note(&mut self, told: PageStatement) {
         let first = self.pages == 0 && self.total.is_none() && self.page_count.is_none();
         if first {
             self.first_count = told.count;
@@ -287,21 +287,21 @@ impl Evidence {
 mod tests {
     use super::*;
 
-    fn page(count: u64) -> Told {
-        Told {
+    fn page(count: u64) -> PageStatement {
+        PageStatement {
             count,
-            ..Told::default()
+            ..PageStatement::default()
         }
     }
 
-    fn of_total(count: u64, total: u64) -> Told {
-        Told {
+    fn of_total(count: u64, total: u64) -> PageStatement {
+        PageStatement {
             total: Some(total),
             ..page(count)
         }
     }
 
-    fn judged(pages: &[Told], signs: impl FnOnce(&mut Evidence)) -> End {
+    fn judged(pages: &[PageStatement], signs: impl FnOnce(&mut Evidence)) -> End {
         let mut evidence = Evidence::default();
         for page in pages {
             evidence.note(*page);
@@ -326,12 +326,12 @@ mod tests {
     #[test]
     fn a_total_that_may_count_the_page_is_none() {
         assert!(is_unproven(&judged(&[of_total(100, 100)], |_| {})));
-        let stated = Told {
+        let stated = PageStatement {
             size: Some(200),
             ..of_total(100, 100)
         };
         assert_eq!(judged(&[stated], |_| {}), End::Proven(Proof::Announced));
-        let pages = Told {
+        let pages = PageStatement {
             pages: Some(1),
             ..of_total(100, 100)
         };
@@ -360,7 +360,7 @@ mod tests {
     fn a_source_that_moved_is_neither_complete_nor_in_error() {
         let end = judged(&[of_total(100, 300), of_total(100, 301)], |_| {});
         assert!(matches!(end, End::Moved(_)), "{end:?}");
-        let shifted = Told {
+        let shifted = PageStatement {
             shifted: true,
             ..page(100)
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use super::end::Told;
+use super::end::PageStatement;
 
 /// Pages in a row with one record, always the same, before it counts as one page again and again.
 const MAX_ALIKE_IN_A_ROW: u32 = 3;
@@ -109,7 +109,7 @@ fn print(bytes: &[u8]) -> u64 {
 /// What is noted of one page, until all pages before it are here.
 #[derive(Debug)]
 pub(super) struct Noted {
-    pub told: Told,
+    pub told: PageStatement,
     pub prints: Prints,
     /// Nothing is expected at or after this page, by a sign that stood on it; holds its description for messages.
     pub sign: Option<String>,
@@ -119,7 +119,7 @@ pub(super) struct Noted {
 #[derive(Debug)]
 pub(super) struct InOrder {
     pub index: u64,
-    pub told: Told,
+    pub told: PageStatement,
     /// All its records were on the page before it.
     pub repeats: bool,
     pub sign: Option<String>,

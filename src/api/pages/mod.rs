@@ -32,7 +32,7 @@ use crate::config::plan::{Api, CursorIn, PageStyle, Pagination};
 
 use address::{base, sized};
 use detect::Detected;
-use end::{Evidence, Told};
+use end::{Evidence, PageStatement};
 use loop_detector::{LoopDetector, Noted, Order, Prints};
 use page::{Parsed, nothing, page};
 use page_number::Behind;
@@ -394,7 +394,7 @@ impl Pages {
         if index == 0 {
             state.expect(&metadata, count);
         }
-        let told = Told {
+        let told = PageStatement {
             count,
             total: announced_total,
             pages: metadata.total_pages().map(|pages| pages.value),
@@ -465,7 +465,13 @@ impl Pages {
 
 impl State {
     /// Notes what a page shows, once all pages before it are here. True: it repeats the page before it.
-    fn note(&mut self, index: u64, told: Told, prints: Prints, sign: Option<String>) -> bool {
+    fn note(
+        &mut self,
+        index: u64,
+        told: PageStatement,
+        prints: Prints,
+        sign: Option<String>,
+    ) -> bool {
         let noted = Noted { told, prints, sign };
         let mut repeats = false;
         for page in self.order.note(index, noted, self.full) {

@@ -257,11 +257,15 @@ impl Run<'_> {
                     WriteBackOutcome::Unchanged => ledger.unchanged,
                 });
             let due = due.sum();
-            return self.compiled.composer.as_ref().map(|_| WriteBackLedger {
-                due,
-                kept: due,
-                ..WriteBackLedger::default()
-            });
+            return self
+                .compiled
+                .message_builder
+                .as_ref()
+                .map(|_| WriteBackLedger {
+                    due,
+                    kept: due,
+                    ..WriteBackLedger::default()
+                });
         }
         self.delivery.as_ref().map(|delivery| delivery.ledger)
     }

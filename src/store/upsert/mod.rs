@@ -6,15 +6,15 @@
 mod compare;
 mod contended;
 mod explanations;
+mod index_scan;
 mod isolate;
 mod located;
 mod outcome;
-mod owing;
-mod probe;
 mod rejections;
 mod skipped;
 mod standing;
 mod statements;
+mod write_back;
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use super::batch::{Batch, ColumnArray, CopyConstant};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
-use super::outbox::{Composer, Outbox};
+use super::outbox::{MessageBuilder, Outbox};
 use super::schema::Layout;
 use crate::config::plan::Database;
 use crate::model::clock::DatabaseClock;
@@ -35,7 +35,7 @@ use explanations::{Explain, Explanations};
 use isolate::isolate;
 use outcome::committed_in;
 pub(super) use rejections::seen_again;
-use standing::{Standing, Walk};
+use standing::{IndexScan, Standing};
 use statements::Statements;
 pub(super) use statements::{DIGEST_OF_IDS, RejectionStatements};
 
@@ -91,13 +91,13 @@ pub struct Writer {
     /// On Citus, which counts rows that DO NOTHING passed over as inserted: only [`Form::Differing`] counts right there.
     distributed: bool,
     /// When stored rows are looked at before anything is sent.
-    pace: probe::Pace,
+    pace: index_scan::Pace,
     /// COPY is tried when so many batches in a row held nothing but new rows. More each time it fails.
     copy_after: u32,
     /// Batches in a row that held nothing but new rows.
     all_new: u32,
     /// When open rejections are read in one walk.
-    rejection_pace: probe::Pace,
+    rejection_pace: index_scan::Pace,
     /// Names the mapping and the rules that records are judged by.
     judged_by: String,
     explanations: Explanations,
@@ -121,9 +121,9 @@ struct Counts {
     superseded: u64,
 }
 
-/// What is told of single rows, by their places in the batch.
+/// Rows that have to be looked at one by one, by their places in the batch.
 #[derive(Debug, Default)]
-struct Told {
+struct NotedRows {
     /// The API is to be told of them.
     owed: Vec<usize>,
     /// The table did not store them, and reported no error.
@@ -158,11 +158,11 @@ impl Writer {
             version_is_content: layout.version_is_content,
             form,
             distributed: layout.distributed,
-            pace: probe::Pace::default(),
+            pace: index_scan::Pace::default(),
             copy_after: 1,
             sampled: false,
             all_new: 0,
-            rejection_pace: probe::Pace::default(),
+            rejection_pace: index_scan::Pace::default(),
             judged_by: String::new(),
             explanations: Explanations::default(),
             outbox: None,
@@ -177,9 +177,9 @@ impl Writer {
         name.clone_into(&mut self.judged_by);
     }
 
-    /// Has the API told of rows, as `owed` of the plan says, by the messages that `composer` makes.
-    pub fn tell_api(&mut self, db: &Database, composer: Composer) {
-        self.outbox = Some(Outbox::new(db, composer));
+    /// Has the API told of rows, as `owed` of the plan says, by the messages that `message_builder` makes.
+    pub fn tell_api(&mut self, db: &Database, message_builder: MessageBuilder) {
+        self.outbox = Some(Outbox::new(db, message_builder));
         // What became of each row has to be known: only the full statement tells.
         self.form = Form::Differing;
     }
@@ -268,7 +268,7 @@ impl Writer {
         batch: &Batch,
         bisect: bool,
     ) -> Result<Standing, StoreError> {
-        let walk = Walk::of(batch, &mut self.rejection_pace);
+        let walk = IndexScan::of(batch, &mut self.rejection_pace);
         let sql = &self.statements.rejections.walk;
         // On Citus no row can be locked alone.
         let locked = self.contended && !self.distributed;
@@ -289,7 +289,7 @@ impl Writer {
                 Vec::new()
             }
         };
-        Walk::complete(
+        IndexScan::complete(
             walk.as_ref().map(|walk| (walk, &rows[..])),
             conn,
             &self.statements.rejections,
@@ -316,7 +316,7 @@ impl Writer {
         let standing = self.begin_and_look(conn, batch, bisect)?;
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
-        let mut told = Told::default();
+        let mut told = NotedRows::default();
         let counts = if rows.is_empty() {
             Counts::default()
         } else if bisect {
@@ -448,14 +448,14 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
         picks: &[u32],
-        told: &mut Told,
+        told: &mut NotedRows,
     ) -> Result<Counts, StoreError> {
         let arrays = self.arrays(batch, picks);
         let now = self.now();
         let params = self.params(&arrays, &now);
         let total = picks.len() as u64;
         if let Some(outbox) = &self.outbox {
-            return self.upsert_owing(conn, outbox, &params, batch, picks, told);
+            return self.upsert_and_enqueue(conn, outbox, &params, batch, picks, told);
         }
         let found = match (self.form, &self.statements.copy) {
             (Form::Copy, Some(copy)) => {
@@ -500,7 +500,7 @@ impl Writer {
         batch: &Batch,
         picks: &[u32],
         counts: &mut Counts,
-        told: &mut Told,
+        told: &mut NotedRows,
     ) -> Result<(), StoreError> {
         let total = picks.len() as u64;
         let counted = counts.inserted + counts.updated + counts.unchanged + counts.superseded;

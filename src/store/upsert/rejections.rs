@@ -270,10 +270,11 @@ fn digest(rejection: &Rejection, judged_by: &str, buffer: &mut Vec<u8>) -> [u8; 
 /// Open rejections that came again as they are stored, page by page, as the parameters of their statement.
 #[derive(Debug, Default)]
 struct SeenAgain {
-    /// What all ids of a page are more than, and the ids less that, page after page.
+    /// Of each page: a number that no id of the page is below.
     bases: Vec<i64>,
+    /// The ids of all pages, page after page, each less the base of its page.
     ids: Vec<i32>,
-    /// The first and the last place of a page's ids, from 1.
+    /// Of each page: the places in `ids` of its first and its last id, from 1.
     first: Vec<i32>,
     last: Vec<i32>,
     low: Vec<i64>,

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
-use super::{WRITING, Writer, count, owing, signed};
+use super::{WRITING, Writer, count, signed, write_back};
 
 impl Writer {
     /// Of rows that were not told as written, at most `limit`: those that a trigger skipped, by their places in the batch.
@@ -30,7 +30,7 @@ impl Writer {
         let mut skipped = Vec::new();
         let mut stored: Vec<u32> = Vec::new();
         for row in conn.query(WRITING, &self.statements.skipped, &params)? {
-            let place = owing::place(count(&row, 0)?, picks)?;
+            let place = write_back::place(count(&row, 0)?, picks)?;
             let is_stored = row
                 .try_get(1)
                 .map_err(|error| StoreError::from_driver(WRITING, &error))?;
@@ -50,7 +50,7 @@ impl Writer {
         let taken: HashSet<usize> = conn
             .query(WRITING, &self.statements.unguarded, &params)?
             .iter()
-            .map(|row| owing::place(count(row, 0)?, &stored))
+            .map(|row| write_back::place(count(row, 0)?, &stored))
             .collect::<Result<_, _>>()?;
         conn.run(
             WRITING,

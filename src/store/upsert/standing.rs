@@ -13,7 +13,7 @@ use super::super::batch::{Batch, rejection_key};
 use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::StoreError;
-use super::probe::Pace;
+use super::index_scan::Pace;
 use super::statements::RejectionStatements;
 use super::{signed, text};
 
@@ -76,13 +76,13 @@ impl Standing {
 
 /// A walk from the first to the last key of a batch.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct IndexScan {
     first: String,
     last: String,
     limit: i64,
 }
 
-impl Walk {
+impl IndexScan {
     /// None when it is not worth it: the last ones were not, or no key can be walked to.
     pub(super) fn of(batch: &Batch, pace: &mut Pace) -> Option<Self> {
         if !pace.is_due() {

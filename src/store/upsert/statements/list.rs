@@ -4,7 +4,7 @@
 use super::super::super::log;
 use super::super::super::schema::Layout;
 use super::super::lookups;
-use super::{RejectionStatements, Statements, Walk};
+use super::{IndexScan, RejectionStatements, Statements};
 use crate::config::plan::Database;
 
 /// A statement, and the SQL types of its parameters.
@@ -34,7 +34,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         compare,
         differences,
         new_rows,
-        owing,
+        upsert_and_enqueue,
         fates,
         skipped,
         unguarded,
@@ -75,7 +75,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         ("compare", compare, rows(&[])),
         ("differences", differences, rows(&["bigint"])),
         ("new_rows", new_rows, rows(&["bigint"])),
-        ("owing", owing, written.clone()),
+        ("upsert_and_enqueue", upsert_and_enqueue, written.clone()),
         ("unguarded", unguarded, written),
         ("fates", fates, rows(&["int[]", "bigint"])),
         ("skipped", skipped, rows(&["uuid", "bigint"])),
@@ -143,7 +143,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         log::trimming_explanations(db),
         Vec::new(),
     ));
-    if let Some(Walk { between: _, copy }) = walk {
+    if let Some(IndexScan { between: _, copy }) = walk {
         // What COPY copies.
         let select = copy.trim_start_matches("COPY (").to_owned() + "1000";
         all.push(("walk", select, Vec::new()));

@@ -17,7 +17,7 @@ pub(super) struct Statements {
     /// None when a column does not read values as they travel.
     pub(super) copy: Option<String>,
     /// How rows are read as they are stored. None when what comes back could not be compared with what is sent.
-    pub(super) walk: Option<Walk>,
+    pub(super) walk: Option<IndexScan>,
     pub(super) all_new: String,
     pub(super) differing: String,
     pub(super) superseded: String,
@@ -28,7 +28,7 @@ pub(super) struct Statements {
     pub(super) differences: String,
     /// Rows that are not stored yet, in the form of `differences`.
     pub(super) new_rows: String,
-    pub(super) owing: String,
+    pub(super) upsert_and_enqueue: String,
     pub(super) fates: String,
     /// Which rows are not stored as they were sent.
     pub(super) skipped: String,
@@ -44,13 +44,13 @@ pub(super) struct Statements {
 
 /// Reading the rows between two keys, in order, every written column, by COPY: the cheapest for both sides.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct IndexScan {
     /// Sets the two keys for the transaction: COPY takes no parameters.
     pub(super) between: String,
     copy: String,
 }
 
-impl Walk {
+impl IndexScan {
     fn new(table: &str, key: &LayoutColumn, columns: &str) -> Self {
         let (not_before, not_after) = (key.operator(">="), key.operator("<="));
         let (key, cast) = (quote(&key.name), &key.cast);
@@ -159,7 +159,7 @@ impl Statements {
             .then(|| format!("COPY {table} {written} FROM STDIN (FORMAT binary)"));
         let walk = copy
             .is_some()
-            .then(|| Walk::new(&layout.stored, key, &names.join(", ")));
+            .then(|| IndexScan::new(&layout.stored, key, &names.join(", ")));
         let into = format!("INSERT INTO {table} AS t {written}");
         // The guard holds against whoever wrote since the row was looked at.
         let returning = if layout.has_system_columns {
@@ -279,7 +279,7 @@ impl Statements {
         } else {
             String::new()
         };
-        let owing = format!(
+        let upsert_and_enqueue = format!(
             "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, {newer} AS late, {is_new} AS is_new \
              FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
              WHERE t.{key_column} IS NULL OR {newer} OR {}), \
@@ -380,7 +380,7 @@ impl Statements {
             compare,
             differences,
             new_rows,
-            owing,
+            upsert_and_enqueue,
             fates,
             skipped,
             unguarded,

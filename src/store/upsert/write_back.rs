@@ -8,22 +8,22 @@ use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::{Class, StoreError};
 use super::super::outbox::Outbox;
-use super::{Counts, Told, WRITING as WHAT, Writer, count, single};
+use super::{Counts, NotedRows, WRITING as WHAT, Writer, count, single};
 use crate::config::plan::WriteBackOutcome::{Inserted, Unchanged, Updated};
 use crate::model::record::Message;
 
 impl Writer {
     /// Writes some rows, has them counted, and adds the indexes of those that are owed.
-    pub(super) fn upsert_owing(
+    pub(super) fn upsert_and_enqueue(
         &self,
         conn: &mut Connection,
         outbox: &Outbox,
         params: &[Param<'_>],
         batch: &Batch,
         picks: &[u32],
-        told: &mut Told,
+        told: &mut NotedRows,
     ) -> Result<Counts, StoreError> {
-        let row = single(conn.query(WHAT, &self.statements.owing, params)?)?;
+        let row = single(conn.query(WHAT, &self.statements.upsert_and_enqueue, params)?)?;
         let mut counts = Counts {
             inserted: count(&row, 0)?,
             updated: count(&row, 1)?,

@@ -49,7 +49,7 @@ ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS watermark_before text;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS watermark_after  text;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS exit_code        integer;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS case_id          text;
-ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS write_back       json;              -- due, sent, conflicts, gone, kept: where it is on
+ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS write_back       json;              -- due, sent, conflicts, gone, unsendable, kept: where it is on
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS host             text;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS os_user          text;
 ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS process_id       bigint;

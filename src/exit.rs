@@ -167,8 +167,8 @@ pub fn of(error: &anyhow::Error) -> Exit {
         if cause.is::<Busy>() {
             return Exit::Busy;
         }
-        if cause.is::<ApiError>() {
-            return Exit::Api;
+        if let Some(error) = cause.downcast_ref::<ApiError>() {
+            return of_api(error);
         }
         if cause.is::<StoreError>() {
             return Exit::Database;
@@ -178,6 +178,15 @@ pub fn of(error: &anyhow::Error) -> Exit {
         }
     }
     Exit::Internal
+}
+
+/// The exit code of an error of the API.
+pub const fn of_api(error: &ApiError) -> Exit {
+    if error.is_of_the_mapping() {
+        Exit::Configuration
+    } else {
+        Exit::Api
+    }
 }
 
 /// Does the work. A panic in it, which is a bug and has been logged by then, becomes an internal error, so that the caller

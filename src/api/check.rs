@@ -126,7 +126,12 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
             started,
             Ok(format!("{} on the first page", page.records.len())),
         );
-        checks.push(fields(&page, mapping));
+        let update = api.update.as_ref();
+        checks.push(fields(
+            &page,
+            mapping,
+            update.and_then(|update| update.if_match.as_ref()),
+        ));
     }
     checks.push(pagination(&pages, &page, started));
     checks.extend(rate_limit(&headers));
@@ -299,7 +304,7 @@ fn pagination(pages: &Pages, page: &Page, started: Instant) -> Check {
 }
 
 /// Are the mapped fields there, and which are mapped by nobody?
-fn fields(page: &Page, mapping: &Mapping) -> Check {
+fn fields(page: &Page, mapping: &Mapping, if_match: Option<&Vec<String>>) -> Check {
     let started = Instant::now();
     let sample: Vec<Value> = page
         .iter()
@@ -340,7 +345,12 @@ fn fields(page: &Page, mapping: &Mapping) -> Check {
     if !others.is_empty() {
         detail += &format!("; mapped by nobody: {}", list(others.iter().copied()));
     }
-    let outcome = if needed {
+    let version = if_match.filter(|path| !sample.is_empty() && !present(path));
+    let outcome = if let Some(version) = version {
+        detail += &format!("; `if_match` names {}, which none has", path::text(version));
+        let hint = "correct `if_match` below mappings.api.endpoints.update: without a version nothing is sent";
+        Err((detail, Some(hint.to_owned())))
+    } else if needed {
         let hint =
             "a required field is in no record of the first page: check `fields` in mappings.yaml";
         Err((detail, Some(hint.to_owned())))

@@ -80,6 +80,8 @@ pub enum Kind {
     Stopped,
     /// The configuration cannot be made into a request.
     Config,
+    /// mappings.yaml names a path that no record has.
+    NoSuchPath,
 }
 
 impl Kind {
@@ -116,6 +118,7 @@ impl Kind {
             Self::Deadline => "deadline",
             Self::Stopped => "stopped",
             Self::Config => "config",
+            Self::NoSuchPath => "no_such_path",
         }
     }
 }
@@ -160,7 +163,8 @@ pub const fn class_of(kind: Kind, status: Option<u16>) -> Class {
         | Kind::Changed
         | Kind::Deadline
         | Kind::Stopped
-        | Kind::Config => Class::Fatal,
+        | Kind::Config
+        | Kind::NoSuchPath => Class::Fatal,
     }
 }
 
@@ -243,6 +247,11 @@ impl ApiError {
 
     pub const fn status(&self) -> Option<u16> {
         self.status
+    }
+
+    /// Whether mappings.yaml has to be corrected, as the first page has shown before anything was taken from it.
+    pub const fn is_of_the_mapping(&self) -> bool {
+        matches!(self.kind, Kind::NoSuchPath)
     }
 
     /// Number of the page, from 1.

@@ -27,4 +27,4 @@ pub use client::Client;
 pub use error::{ApiError, Class};
 pub use input::split_records;
 pub use pages::{End, Page, Pages, Proof, Stats, Want};
-pub use write_back::{Sender, Sent};
+pub use write_back::{Sender, Sent, Unsendable};

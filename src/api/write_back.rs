@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
@@ -26,6 +27,8 @@ pub struct Sender {
     base: Url,
     /// Path of the endpoint, with `{id}`.
     path: String,
+    /// Nothing is sent without a version to match.
+    needs_version: bool,
     control: Arc<Control>,
 }
 
@@ -39,7 +42,30 @@ pub enum Sent {
     Conflict(Vec<String>),
     /// The API does not know the record (any more): 404 or 410.
     Gone(ApiError),
+    /// No request was made, and none can be while the record is as it is.
+    Unsendable(Unsendable),
     Failed(ApiError),
+}
+
+/// Why no request can be made of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// mappings.yaml has `if_match`, and the record came without a version.
+    NoVersion,
+    /// Its version is not what the header If-Match can carry.
+    Version,
+    /// Its id makes no address of its own.
+    Id,
+}
+
+impl Unsendable {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoVersion => "no version to match",
+            Self::Version => "its version cannot stand in the header If-Match",
+            Self::Id => "its id makes no address of its own",
+        }
+    }
 }
 
 impl Sender {
@@ -49,6 +75,7 @@ impl Sender {
             client: Client::for_endpoint(api, &update.endpoint)?,
             base: api.base_url.clone(),
             path: update.endpoint.path.clone(),
+            needs_version: update.if_match.is_some(),
             control: Arc::clone(pages.control()),
         })
     }
@@ -56,12 +83,14 @@ impl Sender {
     /// Sends one message; tried again like any request while the failure may pass.
     pub fn send(&self, message: &Message) -> Sent {
         let Some(url) = address(&self.base, &self.path, &message.record_id) else {
-            return Sent::Failed(ApiError::new(
-                Kind::Config,
-                "the id makes no address of its own",
-                "such a record cannot be written back: its id has to change at the source",
-            ));
+            return Sent::Unsendable(Unsendable::Id);
         };
+        match &message.if_match {
+            // Without the header the API would overwrite what others have changed.
+            None if self.needs_version => return Sent::Unsendable(Unsendable::NoVersion),
+            Some(tag) if !is_entity_tag(tag) => return Sent::Unsendable(Unsendable::Version),
+            _ => {}
+        }
         let ask = Ask {
             url: &url,
             page: None,
@@ -142,9 +171,22 @@ fn same(ours: &Value, theirs: &Value) -> bool {
         || matches!((instant(ours), instant(theirs)), (Some(a), Some(b)) if a == b)
 }
 
+/// Can the header If-Match carry this as one entity tag? A quote inside would end the tag, and what follows would be read as
+/// further tags that match as well.
+fn is_entity_tag(tag: &str) -> bool {
+    let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+    let inside = opaque
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inside.is_some_and(|inside| !inside.contains('"')) && HeaderValue::from_str(tag).is_ok()
+}
+
 /// The record's address. None for an id that would name another one: `.` and `..` are steps of a path however they are
-/// written.
+/// written, and nothing at all is the address of the whole collection.
 fn address(base: &Url, path: &str, id: &str) -> Option<Url> {
+    if id.is_empty() {
+        return None;
+    }
     let mut encoded = String::with_capacity(id.len());
     for byte in id.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -203,6 +245,33 @@ mod tests {
     fn an_id_that_is_a_step_of_the_path_has_no_address() {
         assert_eq!(path("."), None);
         assert_eq!(path(".."), None);
+        assert_eq!(path(""), None);
+    }
+
+    #[test]
+    fn only_one_whole_entity_tag_is_sent() {
+        for tag in [
+            "\"1\"",
+            "W/\"a b\"",
+            "\"\"",
+            "\"*\"",
+            "\"2026-01-01T00:00:00Z\"",
+        ] {
+            assert!(is_entity_tag(tag), "{tag}");
+        }
+        for tag in [
+            "",
+            "1",
+            "*",
+            "\"",
+            "W/",
+            "\"1\", \"2\"",
+            "\"a\"b\"",
+            "\"a\nb\"",
+            "\"ü\"",
+        ] {
+            assert!(!is_entity_tag(tag), "{tag}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub enum ApiCause {
     WriteBackConflict,
     /// The API no longer has records.
     WriteBackGone,
+    /// Messages cannot be sent as they are: no version to match, or an id or a version that no request can carry.
+    WriteBackUnsendable,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +92,7 @@ impl ApiCause {
     const WRITE_BACK: &'static str = "write_back";
     const WRITE_BACK_CONFLICT: &'static str = "write_back_conflict";
     const WRITE_BACK_GONE: &'static str = "write_back_gone";
+    const WRITE_BACK_UNSENDABLE: &'static str = "write_back_unsendable";
 
     fn name(&self) -> &str {
         match self {
@@ -98,6 +101,7 @@ impl ApiCause {
             Self::WriteBack => Self::WRITE_BACK,
             Self::WriteBackConflict => Self::WRITE_BACK_CONFLICT,
             Self::WriteBackGone => Self::WRITE_BACK_GONE,
+            Self::WriteBackUnsendable => Self::WRITE_BACK_UNSENDABLE,
         }
     }
 }
@@ -109,6 +113,7 @@ impl From<Cow<'static, str>> for ApiCause {
             Self::WRITE_BACK => Self::WriteBack,
             Self::WRITE_BACK_CONFLICT => Self::WriteBackConflict,
             Self::WRITE_BACK_GONE => Self::WriteBackGone,
+            Self::WRITE_BACK_UNSENDABLE => Self::WriteBackUnsendable,
             _ => Self::Request(name),
         }
     }
@@ -289,6 +294,7 @@ mod tests {
             Cause::Api(ApiCause::WriteBack),
             Cause::Api(ApiCause::WriteBackConflict),
             Cause::Api(ApiCause::WriteBackGone),
+            Cause::Api(ApiCause::WriteBackUnsendable),
             Cause::database("57P03"),
             Cause::Database(DatabaseCause::TooManyConnections),
             Cause::Database(DatabaseCause::Unwritten),

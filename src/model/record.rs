@@ -200,9 +200,13 @@ pub struct Message {
     /// The record's id as the source gave it.
     #[serde(rename = "id")]
     pub record_id: String,
-    /// The value of If-Match, when the record came with an `ETag` or a version.
+    /// The value of If-Match, when the record came with an `ETag` or a version. Where mappings.yaml has `if_match`, a message
+    /// without it is not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub if_match: Option<String>,
+    /// `if_match` is configured, and the record came without a version: it is not sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_version: bool,
     /// JSON text.
     #[serde(serialize_with = "as_json")]
     pub body: String,
@@ -225,6 +229,9 @@ pub struct WriteBackLedger {
     pub conflicts: u64,
     /// The API no longer has the record.
     pub gone: u64,
+    /// They could not be sent as they are, and were entered in a case.
+    #[serde(default)]
+    pub unsendable: u64,
     /// Still in the outbox, for the next run.
     pub kept: u64,
 }
@@ -232,7 +239,7 @@ pub struct WriteBackLedger {
 impl WriteBackLedger {
     /// Every message has exactly one fate.
     pub const fn balances(&self) -> bool {
-        self.due == self.sent + self.conflicts + self.gone + self.kept
+        self.due == self.sent + self.conflicts + self.gone + self.unsendable + self.kept
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Failure {
     pub exit: Exit,
     pub cause: Cause,
     pub sentence: String,
+    /// Records that a person has to settle, each with the reason.
+    pub records: Vec<String>,
 }
 
 /// A threshold without an exit code that was crossed.
@@ -239,6 +241,7 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
         exit,
         cause,
         sentence,
+        records,
     } in summary.ending.failures
     {
         let cased = matches!(
@@ -251,8 +254,10 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
                 exit_code: exit.code(),
                 sentence: sentence.clone(),
                 // What a later good run proves to be over; damage and bugs want a person's eye.
-                transient: matches!(exit, Exit::Api | Exit::Database | Exit::Threshold),
+                transient: matches!(exit, Exit::Api | Exit::Database | Exit::Threshold)
+                    && records.is_empty(),
                 scope: summary.met(),
+                records: records.clone(),
             });
         }
     }
@@ -262,6 +267,7 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
         sentence: remark.sentence.clone(),
         transient: true,
         scope: summary.met(),
+        records: Vec::new(),
     }));
     faults
 }

@@ -3,7 +3,7 @@
 use super::Run;
 use super::outcome::Records;
 use crate::api::End;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::model::cause::{ApiCause, Cause, DatabaseCause, InternalCause, StateCause, Threshold};
 use crate::model::record::Ledger;
 use crate::pipeline::{Braked, Ends, Flow, PoolFigures};
@@ -59,7 +59,8 @@ impl Run<'_> {
             && error.kind() != "stopped"
         {
             let cause = Cause::api(error.kind());
-            self.outcome.fail(Exit::Api, cause, &error.to_string());
+            self.outcome
+                .fail(exit::of_api(error), cause, &error.to_string());
         }
         if let Some((cause, sentence)) = self.inputs.request.api_down.clone() {
             self.outcome.fail(Exit::Api, cause, &sentence);

@@ -78,6 +78,18 @@ impl Outcome {
         self.write_back.push(failure(exit, cause, sentence));
     }
 
+    /// The same, with the records that a person has to settle.
+    pub(super) fn write_back_failed_for(
+        &mut self,
+        exit: Exit,
+        cause: Cause,
+        sentence: &str,
+        records: Vec<String>,
+    ) {
+        let failure = failure(exit, cause, sentence);
+        self.write_back.push(Failure { records, ..failure });
+    }
+
     /// The end of the run could not be written down.
     pub(super) fn not_kept(&mut self, sentence: String) {
         log::error!("{sentence}");
@@ -133,6 +145,7 @@ fn failure(exit: Exit, cause: Cause, sentence: &str) -> Failure {
         exit,
         cause,
         sentence: sentence.to_owned(),
+        records: Vec::new(),
     }
 }
 

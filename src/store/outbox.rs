@@ -185,6 +185,8 @@ pub fn read(
                 message: Message {
                     record_id: row.try_get(2)?,
                     if_match: row.try_get(3)?,
+                    // The sender knows whether it needs one.
+                    no_version: false,
                     body: row.try_get(4)?,
                 },
             })

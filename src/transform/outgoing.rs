@@ -60,14 +60,14 @@ impl Outgoing {
         let mut body = String::with_capacity(128);
         write(&self.shape, &mapped.variables, &mut body);
         let given = text_at(raw, &self.id).or_else(|| mapped.id.as_deref().map(str::to_owned));
+        let version = self.if_match.as_ref().and_then(|path| text_at(raw, path));
+        let if_match = version
+            .filter(|version| !version.trim().is_empty())
+            .map(entity_tag);
         Message {
             record_id: given.unwrap_or_default(),
-            if_match: self
-                .if_match
-                .as_ref()
-                .and_then(|path| text_at(raw, path))
-                .filter(|tag| !tag.is_empty())
-                .map(entity_tag),
+            no_version: self.if_match.is_some() && if_match.is_none(),
+            if_match,
             body,
         }
     }

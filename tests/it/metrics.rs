@@ -385,7 +385,7 @@ fn write_back_has_its_own_small_ledger() {
     );
     let report = place.run(&["sync", "--output", "json"]).json();
     let metrics = read(&place);
-    for outcome in ["sent", "conflicts", "gone", "kept"] {
+    for outcome in ["sent", "conflicts", "gone", "unsendable", "kept"] {
         let count = report["write_back"][outcome].as_f64().unwrap();
         let series = format!("datasync_last_run_write_back_messages{{outcome=\"{outcome}\"}}");
         expect(&metrics, &series, count);

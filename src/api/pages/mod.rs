@@ -15,6 +15,7 @@ mod page_number;
 mod schedule;
 mod stats;
 mod unproven;
+mod version_path;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -68,6 +69,8 @@ pub struct Pages {
     next_was_named_before: bool,
     /// Endpoint with fixed parameters and watermark, before any paging parameter.
     base: Url,
+    /// `if_match` of write-back: some record of the first page must have it.
+    version_path: Option<Vec<String>>,
     control: Arc<Control>,
     state: Mutex<State>,
     changed: Condvar,
@@ -208,6 +211,10 @@ impl Pages {
             limit,
             is_incremental: since.is_some(),
             next_was_named_before: next_was_named,
+            version_path: api
+                .update
+                .as_ref()
+                .and_then(|update| update.if_match.clone()),
             paging,
             base,
         })
@@ -216,7 +223,14 @@ impl Pages {
     /// Waits for the next page; none when the sequence has ended. After an error no further page begins, pages in flight
     /// are still delivered.
     pub fn next(&self, client: &Client) -> Option<Result<Page, ApiError>> {
-        self.next_with(client, |_| {})
+        let page = self.next_with(client, |_| {})?;
+        Some(page.and_then(|page| match self.no_version_in(&page) {
+            None => Ok(page),
+            Some(error) => {
+                self.stop();
+                Err(error)
+            }
+        }))
     }
 
     /// The same, with a look at each answer before it is read.

@@ -229,6 +229,7 @@ mod tests {
             sentence: "the API answered <503> & \"no\"".into(),
             transient: true,
             scope: None,
+            records: Vec::new(),
         };
         Case::open(&fault, "run-1", Evidence::default())
     }

@@ -97,6 +97,7 @@ mod tests {
                 sentence: "page 7 was not answered within 30 s".into(),
                 transient: true,
                 scope: None,
+                records: Vec::new(),
             },
             "run-1",
             Evidence {

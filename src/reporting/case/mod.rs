@@ -6,6 +6,8 @@
 
 mod local_store;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::BTreeSet;
@@ -22,6 +24,8 @@ pub use plan::{Item, State, Step};
 
 /// Occurrences and notes kept in full; older ones are only counted.
 const KEPT: usize = 50;
+/// Records to be settled that a case names.
+const RECORDS: usize = 1_000;
 
 /// One run that failed for this cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +163,9 @@ pub struct Case {
     /// Tables and shards for which a run has failed for this cause, and none has succeeded since.
     #[serde(default)]
     pub scopes: BTreeSet<Scope>,
+    /// Records that a person has to settle, each with the reason; at most [`RECORDS`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub records: BTreeSet<String>,
 }
 
 /// What a run writes: a table, or a shard of it.
@@ -193,6 +200,8 @@ pub struct Fault {
     pub transient: bool,
     /// What the run wrote; none for a retry, which takes up what other runs have left.
     pub scope: Option<Scope>,
+    /// Records that a person has to settle, each with the reason.
+    pub records: Vec<String>,
 }
 
 /// Now, as the texts of a case have it.
@@ -244,6 +253,7 @@ impl Case {
             notes: Vec::new(),
             alerted_at: None,
             scopes: BTreeSet::new(),
+            records: BTreeSet::new(),
         };
         case.item_mut(Step::Investigate).state = State::Active;
         case.add_occurrence(fault, run_id, evidence);
@@ -266,6 +276,7 @@ impl Case {
         }
         self.cause.clone_from(&fault.sentence);
         self.scopes.extend(fault.scope.clone());
+        self.add_records(&fault.records);
         for (of, step) in [
             (Side::Api, Step::CheckApi),
             (Side::Database, Step::CheckDatabase),
@@ -297,11 +308,21 @@ impl Case {
         self.evidence = Evidence { full, ..evidence };
     }
 
+    /// Adds records to be settled, as far as there is room.
+    fn add_records<'a>(&mut self, records: impl IntoIterator<Item = &'a String>) {
+        for record in records {
+            if self.records.len() < RECORDS {
+                self.records.insert(record.clone());
+            }
+        }
+    }
+
     /// Takes over the occurrences and notes that another copy of this case has gathered (on another host, or in the
     /// state directory), each once.
     pub fn merge(&mut self, other: &Self) {
         self.evidence.full |= other.evidence.full;
         self.scopes.extend(other.scopes.iter().cloned());
+        self.add_records(&other.records);
         for seen in &other.occurrences {
             if !self
                 .occurrences
@@ -425,107 +446,5 @@ impl Case {
                 item.state = State::Skipped;
             }
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn fault() -> Fault {
-        Fault {
-            cause: Cause::api("timeout"),
-            exit_code: 3,
-            sentence: "page 7 was not answered within 30 s".into(),
-            transient: true,
-            scope: None,
-        }
-    }
-
-    #[test]
-    fn the_same_run_is_counted_once_and_another_is_added() {
-        let mut case = Case::open(&fault(), "run-1", Evidence::default());
-        case.add_occurrence(&fault(), "run-1", Evidence::default());
-        assert_eq!(case.count, 1);
-        case.add_occurrence(&fault(), "run-2", Evidence::default());
-        assert_eq!(case.count, 2);
-        let mut copy = case.clone();
-        copy.add_occurrence(&fault(), "run-3", Evidence::default());
-        case.merge(&copy);
-        case.merge(&copy);
-        assert_eq!(case.count, 3);
-    }
-
-    #[test]
-    fn the_plan_leads_from_investigate_over_resolve_to_retry_and_back() {
-        let mut case = Case::open(&fault(), "run-1", Evidence::default());
-        assert!(
-            case.next_command().contains("complete"),
-            "{}",
-            case.next_command()
-        );
-        case.complete(
-            Step::Investigate,
-            "operator",
-            Some("the VPN was down".into()),
-        )
-        .unwrap();
-        assert_eq!(case.item(Step::Resolve).state, State::Active);
-        case.complete(Step::Resolve, "operator", None).unwrap();
-        assert_eq!(case.item(Step::Retry).state, State::Active);
-        case.retry_failed("datasync", "still no answer");
-        assert_eq!(case.item(Step::Resolve).state, State::Active);
-        case.close(Closing::Resolved, "datasync", "12 records written");
-        assert!(!case.is_open());
-        assert_eq!(case.item(Step::Retry).state, State::Completed);
-        assert!(case.complete(Step::Resolve, "operator", None).is_err());
-    }
-
-    #[test]
-    fn human_steps_that_are_not_completed_become_skipped() {
-        let mut case = Case::open(&fault(), "run-1", Evidence::default());
-        case.close(Closing::Recovered, "datasync", "a later run succeeded");
-        assert_eq!(case.item(Step::Investigate).state, State::Skipped);
-        assert_eq!(case.item(Step::Resolve).state, State::Skipped);
-    }
-
-    #[test]
-    fn a_case_is_over_when_every_scope_it_was_met_in_has_succeeded() {
-        let scope = |target: &str, shard: &str| Scope {
-            target: target.to_owned(),
-            shard: (!shard.is_empty()).then(|| shard.to_owned()),
-        };
-        let met = |scopes: &[Scope]| {
-            let mut case = Case::open(&fault(), "run-1", Evidence::default());
-            for (i, scope) in scopes.iter().enumerate() {
-                let fault = Fault {
-                    scope: Some(scope.clone()),
-                    ..fault()
-                };
-                case.add_occurrence(&fault, &format!("run-1{i}"), Evidence::default());
-            }
-            case
-        };
-        let (one, two, whole) = (scope("a.t", "1/2"), scope("a.t", "2/2"), scope("a.t", ""));
-        let other = scope("b.t", "");
-
-        let mut case = met(&[one.clone(), two.clone(), one.clone()]);
-        assert!(!case.is_over(&other) && case.scopes.len() == 2);
-        assert!(
-            !case.is_over(&one),
-            "the other shard has not been seen to be well"
-        );
-        assert!(case.is_over(&two));
-
-        assert!(met(&[one.clone(), two.clone()]).is_over(&whole));
-        assert!(met(std::slice::from_ref(&whole)).is_over(&one));
-        assert!(!met(&[one, other.clone()]).is_over(&whole));
-        assert!(
-            met(&[]).is_over(&whole),
-            "a case of an older version, which names no scope"
-        );
-        assert!(met(&[]).concerns("a.t"));
-        assert!(!met(&[other]).concerns("a.t"));
     }
 }

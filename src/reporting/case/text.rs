@@ -86,6 +86,9 @@ impl Case {
                 clean(&self.evidence.samples.join(", "))
             ));
         }
+        for text in self.what_to_settle() {
+            line(&text);
+        }
         line("");
         line("What was checked");
         if self.evidence.checks.is_empty() {
@@ -160,6 +163,32 @@ impl Case {
         out
     }
 
+    /// The records that a person has to settle, and how that is done.
+    fn what_to_settle(&self) -> Vec<String> {
+        if self.records.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec![String::new(), "Records to settle".to_owned()];
+        lines.extend(
+            self.records
+                .iter()
+                .map(|record| format!("  {}", clean(record))),
+        );
+        lines.extend(
+            [
+                "",
+                "How to settle them",
+                "  Nothing was sent for these records, and their messages are no longer in sync_outbox.",
+                "  no version to match: correct `if_match` in mappings.yaml, or have the source give the record its version.",
+                "  a version that cannot stand in the header, or an id without an address: it has to change at the source.",
+                "  A record is told again when it changes. To have all told without a change, add `unchanged` to `when` in",
+                "  mappings.yaml for one `datasync sync --full`. A record that the API need not be told of needs nothing.",
+            ]
+            .map(str::to_owned),
+        );
+        lines
+    }
+
     /// What to type next.
     pub fn next_command(&self) -> String {
         let id = &self.id;
@@ -200,6 +229,7 @@ mod tests {
             sentence: "page 1 was not answered within 30 s".into(),
             transient: true,
             scope: None,
+            records: Vec::new(),
         };
         let text = |count: u64| {
             let evidence = Evidence {

@@ -259,7 +259,7 @@ pub const fn rows(ledger: &Ledger) -> [(&'static str, u64); 8] {
 }
 
 /// The counts of write-back with their names and what they mean, in the order of the balance.
-pub const fn write_back_rows(ledger: &WriteBackLedger) -> [(&'static str, u64, &'static str); 5] {
+pub const fn write_back_rows(ledger: &WriteBackLedger) -> [(&'static str, u64, &'static str); 6] {
     [
         ("due", ledger.due, ""),
         ("sent", ledger.sent, ""),
@@ -269,6 +269,11 @@ pub const fn write_back_rows(ledger: &WriteBackLedger) -> [(&'static str, u64, &
             "changed at the API since they were read; not overwritten",
         ),
         ("gone", ledger.gone, "the API no longer has them"),
+        (
+            "unsendable",
+            ledger.unsendable,
+            "not sent; `datasync case show` says why and what to do",
+        ),
         (
             "kept",
             ledger.kept,

@@ -193,7 +193,11 @@ impl Report {
         }
         for message in &self.messages {
             let tag = message.if_match.as_deref().map(clean);
-            let tag = tag.map_or_else(String::new, |tag| format!("  If-Match: {tag}"));
+            let tag = match tag {
+                Some(tag) => format!("  If-Match: {tag}"),
+                None if message.no_version => "  no version to match: not sent".to_owned(),
+                None => String::new(),
+            };
             out.add(&format!("  {}{tag}", clean(&message.record_id)));
             out.add(&format!("      {}", clean(&message.body)));
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::api::{ApiError, Class, Sent};
+use crate::api::{ApiError, Class, Sent, Unsendable};
 use crate::config::plan::Database;
 use crate::exit::Exit;
 use crate::model::cause::{ApiCause, Cause, InternalCause};
@@ -17,6 +17,8 @@ const FAILURES_IN_A_ROW: u32 = 3;
 const REFUSALS_IN_A_ROW: u32 = 10;
 /// Ids that a sentence names.
 const NAMED: usize = 10;
+/// Ids that a case holds of one run.
+const IN_CASE: usize = 1_000;
 
 /// What came of sending.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub(in crate::run) struct Delivery {
     conflicts: Vec<String>,
     /// Ids of the first records the API no longer has.
     gone: Vec<String>,
+    /// Id and reason of the first messages that cannot be sent as they are.
+    unsendable: Vec<String>,
     /// Why messages are kept: the first failure, with the id it happened to.
     failure: Option<(String, ApiError)>,
     pub(super) store_error: Option<StoreError>,
@@ -48,6 +52,7 @@ pub(super) enum Answered {
     Sent,
     Conflict(Vec<String>),
     Gone,
+    Unsendable(Unsendable),
 }
 
 impl Delivery {
@@ -70,6 +75,7 @@ impl Delivery {
                 self.delivered();
                 settled.push((message, Answered::Conflict(fields)));
             }
+            Some(Sent::Unsendable(why)) => settled.push((message, Answered::Unsendable(why))),
             Some(Sent::Gone(error)) => {
                 self.unproven.push(message);
                 if !self.proven {
@@ -168,6 +174,12 @@ impl Delivery {
                         self.gone.push(id);
                     }
                 }
+                Answered::Unsendable(why) => {
+                    self.ledger.unsendable += 1;
+                    if self.unsendable.len() < IN_CASE {
+                        self.unsendable.push(format!("{id} ({})", why.as_str()));
+                    }
+                }
             }
         }
         Ok(())
@@ -191,7 +203,7 @@ impl Delivery {
             let sentence = format!(
                 "the ledger of write-back does not balance: {} messages due, {} accounted for; please report this",
                 ledger.due,
-                ledger.sent + ledger.conflicts + ledger.gone + ledger.kept
+                ledger.sent + ledger.conflicts + ledger.gone + ledger.unsendable + ledger.kept
             );
             let cause = Cause::Internal(InternalCause::WriteBackLedger);
             outcome.write_back_failed(Exit::Internal, cause, &sentence);
@@ -213,6 +225,17 @@ impl Delivery {
             );
             let cause = Cause::Api(ApiCause::WriteBackGone);
             outcome.write_back_failed(Exit::Api, cause, &sentence);
+        }
+        if ledger.unsendable > 0 {
+            let named = &self.unsendable[..self.unsendable.len().min(NAMED)];
+            let sentence = format!(
+                "write-back: {} cannot be told to the API, and nothing was sent: {}",
+                counted(ledger.unsendable, "record"),
+                listed(named, ledger.unsendable)
+            );
+            let cause = Cause::Api(ApiCause::WriteBackUnsendable);
+            let records = std::mem::take(&mut self.unsendable);
+            outcome.write_back_failed_for(Exit::Api, cause, &sentence, records);
         }
         if let Some((id, error)) = self.failure() {
             let sentence = format!(

@@ -57,11 +57,12 @@ impl Run<'_> {
         }
         let ledger = delivery.ledger;
         log::info!(
-            "write-back: {} due, {} sent, {} conflicts, {} gone, {} kept",
+            "write-back: {} due, {} sent, {} conflicts, {} gone, {} unsendable, {} kept",
             ledger.due,
             ledger.sent,
             ledger.conflicts,
             ledger.gone,
+            ledger.unsendable,
             ledger.kept
         );
         self.delivery = Some(delivery);
@@ -146,7 +147,7 @@ impl Run<'_> {
             Err(error) => {
                 delivery.store_error.get_or_insert(error);
                 let ledger = &delivery.ledger;
-                due - (ledger.sent + ledger.conflicts + ledger.gone).min(due)
+                due - (ledger.sent + ledger.conflicts + ledger.gone + ledger.unsendable).min(due)
             }
         };
     }

@@ -30,18 +30,25 @@ pub(super) fn acquire(
     who: &str,
 ) -> Result<Asked, StoreError> {
     let (target, own) = (store::log::target(database), lease_name(database, shard));
-    let asked = lease::acquire(connection, database, &own, run_id, who)?;
-    if matches!(asked, Asked::Held(_)) {
+    let names = (target.as_str(), own.as_str());
+    let asked = lease::acquire(connection, database, names, run_id, who)?;
+    let Asked::Granted {
+        took_over,
+        mut holders,
+    } = asked
+    else {
         return Ok(asked);
-    }
+    };
     let until = Instant::now() + YIELDING;
     loop {
-        let Some(holder) = other_holder(connection, database, shard, run_id, &target)? else {
-            return Ok(asked);
+        let Some(holder) = other_holder(connection, database, shard, run_id, holders)? else {
+            let holders = Vec::new();
+            return Ok(Asked::Granted { took_over, holders });
         };
         // Two that begin together see each other, and only the later one gives up. One that was at work before stays.
         if run_id < holder.run_id && Instant::now() < until {
             std::thread::sleep(YIELDING / 10);
+            holders = lease::holders(connection, database, &target)?;
             continue;
         }
         lease::release(connection, database, &own, run_id)?;
@@ -49,23 +56,23 @@ pub(super) fn acquire(
     }
 }
 
-/// A run that is at work, and beside which this one may not run. Removes the leases of runs that have ended.
+/// Of `holders`, a run that is at work, and beside which this one may not run. Removes the leases of runs that have ended.
 fn other_holder(
     connection: &mut Connection,
     database: &Database,
     shard: Option<Shard>,
     run_id: uuid::Uuid,
-    target: &str,
+    holders: Vec<(String, Holder)>,
 ) -> Result<Option<Holder>, StoreError> {
-    let own = lease_name(database, shard);
-    for (name, holder) in lease::holders(connection, database, target)? {
+    let (target, own) = (store::log::target(database), lease_name(database, shard));
+    for (name, holder) in holders {
         let other = name
-            .strip_prefix(target)
+            .strip_prefix(&target)
             .and_then(|rest| rest.strip_prefix(SHARD))
             .and_then(|rest| rest.parse::<Shard>().ok());
         let side_by_side = match (shard, other) {
             (Some(shard), Some(other)) => shard.is_sibling_of(other),
-            _ => other.is_none() && name != *target,
+            _ => other.is_none() && name != target,
         };
         if name == own || side_by_side {
             continue;

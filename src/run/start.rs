@@ -37,7 +37,7 @@ impl Session {
                 return Ok(true);
             };
             match shard::acquire(connection, database, shard, inputs.id, &who) {
-                Ok(Asked::Granted { took_over }) => {
+                Ok(Asked::Granted { took_over, .. }) => {
                     if let Some(before) = took_over {
                         log::warn!(
                             "run {before} ended without giving its lease back; this one takes over"

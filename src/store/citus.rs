@@ -12,6 +12,9 @@ use super::error::StoreError;
 use super::quote_table;
 use crate::config::plan::Database;
 
+/// Its version; no row where it is not installed.
+pub(super) const EXTENSION_SQL: &str =
+    "SELECT extversion::text FROM pg_extension WHERE extname = 'citus'";
 const WHAT: &str = "reading Citus's catalogue";
 /// Where tables of the program's own go that were distributed by mistake.
 const ASIDE: &str = "datasync_aside";
@@ -42,20 +45,15 @@ struct Cluster {
 }
 
 fn extension(conn: &mut Connection) -> Result<Option<String>, StoreError> {
-    conn.query(
-        WHAT,
-        "SELECT extversion::text FROM pg_extension WHERE extname = 'citus'",
-        &[],
-    )?
-    .first()
-    .map(|row| text(row, 0).map(str::to_owned))
-    .transpose()
+    conn.query(WHAT, EXTENSION_SQL, &[])?
+        .first()
+        .map(|row| text(row, 0).map(str::to_owned))
+        .transpose()
 }
 
-/// Whether Citus keeps this (quoted) table elsewhere. Without Citus it does not.
+/// Whether Citus, which is installed, keeps this (quoted) table elsewhere.
 pub(super) fn manages(conn: &mut Connection, table: &str) -> Result<bool, StoreError> {
-    Ok(extension(conn)?.is_some()
-        && !spread(conn, &[(String::new(), table.to_owned())])?.is_empty())
+    Ok(!spread(conn, &[(String::new(), table.to_owned())])?.is_empty())
 }
 
 /// Those of the tables (as shown, quoted) that Citus manages, with their distribution columns.

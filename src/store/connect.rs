@@ -292,6 +292,21 @@ impl Connection {
         self.call(what, async |client| client.execute_typed(sql, params).await)
     }
 
+    /// Several statements in one round trip, each with its rows, in their order. None may depend on what another one answers.
+    /// Outside a transaction each is one of its own, and is done whatever becomes of the others.
+    pub(crate) fn query_together(
+        &mut self,
+        what: &str,
+        work: &[(&str, &[Param<'_>])],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.call(what, async |client| {
+            let work = work
+                .iter()
+                .map(|(sql, params)| client.query_typed(sql, params));
+            join_all(work).await.into_iter().collect()
+        })
+    }
+
     /// Several statements of one transaction in one round trip: the rows that each touched. None may depend on what
     /// another one answers; each sees what those before it did.
     pub(crate) fn execute_together(

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::connect::{Connection, Param};
-use super::error::StoreError;
+use super::error::{Class, StoreError};
 use super::{UNFLUSHED, quote_table};
 use crate::config::plan::Database;
 
@@ -118,75 +119,76 @@ pub fn host_name() -> String {
         .into_owned()
 }
 
+/// How often the lease may change hands while it is asked for, before that is an error.
+const CHANGES: usize = 10;
+
 /// What came of asking for the lease.
 #[derive(Debug)]
 pub enum Asked {
-    /// It is ours; the run that held it before and was gone or had expired, if any.
+    /// It is ours.
     Granted {
+        /// The run that held it before and was gone or had expired, if any.
         took_over: Option<Uuid>,
+        /// Everybody who holds a lease of the same target, whole or of a shard, this run included.
+        holders: Vec<(String, Holder)>,
     },
     Held(Holder),
 }
 
-/// Asks once for the lease of `target`.
+/// Asks once for the lease `name`, which is that of `target` or of one of its shards.
 pub fn acquire(
     connection: &mut Connection,
     db: &Database,
-    target: &str,
+    (target, name): (&str, &str),
     run_id: Uuid,
     who: &str,
 ) -> Result<Asked, StoreError> {
     const WHAT: &str = "asking for the lease";
     let table = quote_table(&db.log_schema, "sync_lease");
     let (process, host) = (Process::own(), host_name());
-    let holder = holder(connection, db, target)?;
-    let took_over = match &holder {
-        Some(holder) if !holder.is_gone() => {
-            return Ok(Asked::Held(holder.clone()));
-        }
-        Some(holder) => Some(holder.run_id),
-        None => None,
-    };
     // Nothing depends on a lease that a crash of the server forgets, together with the connection of its run.
-    // Whoever changed the row since we read it wins: the condition names the run that we saw.
-    let before = took_over.unwrap_or_default();
-    let expiry = EXPIRY.as_secs_f64();
     let sql = format!(
         "INSERT INTO {table} AS held (target, run_id, who, host, process, started_at, heartbeat_at, expires_at, progress) \
              SELECT $1, $2, $3, $4, $5, t.now, t.now, t.now + make_interval(secs => $6), 0 \
              FROM (SELECT clock_timestamp() AS now, {UNFLUSHED}) AS t \
              ON CONFLICT (target) DO UPDATE SET run_id = excluded.run_id, who = excluded.who, host = excluded.host, \
              process = excluded.process, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, \
-             expires_at = excluded.expires_at, progress = excluded.progress WHERE held.run_id = $7"
+             expires_at = excluded.expires_at, progress = excluded.progress WHERE held.run_id = $7 RETURNING 1"
     );
-    let params: [Param<'_>; 7] = [
-        (&target, Type::TEXT),
-        (&run_id, Type::UUID),
-        (&who, Type::TEXT),
-        (&host, Type::TEXT),
-        (&process.0, Type::TEXT),
-        (&expiry, Type::FLOAT8),
-        (&before, Type::UUID),
-    ];
-    let granted = connection.execute(WHAT, &sql, &params)?;
-    if granted == 1 {
-        return Ok(Asked::Granted { took_over });
+    let expiry = EXPIRY.as_secs_f64();
+    let (select, of_target) = (select(db), [(&target as _, Type::TEXT)]);
+    let mut took_over = None;
+    for _ in 0..CHANGES {
+        // Whoever has changed the row since we read it wins: the condition names the run that we saw, at first none.
+        let before: Uuid = took_over.unwrap_or_default();
+        let params: [Param<'_>; 7] = [
+            (&name, Type::TEXT),
+            (&run_id, Type::UUID),
+            (&who, Type::TEXT),
+            (&host, Type::TEXT),
+            (&process.0, Type::TEXT),
+            (&expiry, Type::FLOAT8),
+            (&before, Type::UUID),
+        ];
+        let answers = connection.query_together(WHAT, &[(&sql, &params), (&select, &of_target)])?;
+        let mut answers = answers.into_iter();
+        let granted = answers.next().is_some_and(|rows| !rows.is_empty());
+        let holders = named(&answers.next().unwrap_or_default())?;
+        if granted {
+            return Ok(Asked::Granted { took_over, holders });
+        }
+        // None: it was given back meanwhile.
+        let holder = holders.into_iter().find(|(held, _)| held == name);
+        took_over = match holder {
+            Some((_, holder)) if !holder.is_gone() => return Ok(Asked::Held(holder)),
+            other => other.map(|(_, holder)| holder.run_id),
+        };
     }
-    // Somebody was faster.
-    Ok(match self::holder(connection, db, target)? {
-        Some(holder) => Asked::Held(holder),
-        None => return acquire(connection, db, target, run_id, who),
-    })
-}
-
-/// Who holds the lease of `target`, expired or not.
-pub fn holder(
-    connection: &mut Connection,
-    db: &Database,
-    target: &str,
-) -> Result<Option<Holder>, StoreError> {
-    let mut found = held(connection, db, "target = $1", target)?;
-    Ok(found.pop().map(|(_, holder)| holder))
+    Err(StoreError::new(
+        Class::Transient,
+        "lease",
+        format!("{WHAT}: it has changed hands {CHANGES} times meanwhile"),
+    ))
 }
 
 /// All who hold leases of `target`, whole or of a shard, with the target's name as the lease has it.
@@ -195,23 +197,23 @@ pub fn holders(
     db: &Database,
     target: &str,
 ) -> Result<Vec<(String, Holder)>, StoreError> {
-    let which = "target = $1 OR (starts_with(target, $1) AND substr(target, length($1) + 1, 1) !~ '[[:alnum:]_]')";
-    held(connection, db, which, target)
+    named(&connection.query(READING, &select(db), &[(&target, Type::TEXT)])?)
 }
 
-fn held(
-    connection: &mut Connection,
-    db: &Database,
-    which: &str,
-    target: &str,
-) -> Result<Vec<(String, Holder)>, StoreError> {
-    const WHAT: &str = "reading the lease";
+const READING: &str = "reading the lease";
+
+/// The query of all who hold a lease of the target `$1`, whole or of a shard.
+fn select(db: &Database) -> String {
     let table = quote_table(&db.log_schema, "sync_lease");
-    let sql = format!(
+    format!(
         "SELECT target, run_id, who, host, process, progress, expires_at < clock_timestamp(), \
-         to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM {table} WHERE {which} ORDER BY 1"
-    );
-    let rows = connection.query(WHAT, &sql, &[(&target, Type::TEXT)])?;
+         to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM {table} \
+         WHERE target = $1 OR (starts_with(target, $1) AND substr(target, length($1) + 1, 1) !~ '[[:alnum:]_]') ORDER BY 1"
+    )
+}
+
+/// What [`select`] has answered.
+fn named(rows: &[Row]) -> Result<Vec<(String, Holder)>, StoreError> {
     rows.iter()
         .map(|row| {
             let holder = Holder {
@@ -226,7 +228,7 @@ fn held(
             Ok((row.try_get(0)?, holder))
         })
         .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(|error| StoreError::from_driver(WHAT, &error))
+        .map_err(|error| StoreError::from_driver(READING, &error))
 }
 
 /// Gives the lease back. A lease that is not ours any more stays with its holder.

@@ -117,7 +117,7 @@ impl Run<'_> {
         let Inputs { database, id, .. } = self.inputs;
         let who = incident::who();
         loop {
-            match lease::acquire(connection, database, lease, id, &who)? {
+            match lease::acquire(connection, database, (lease, lease), id, &who)? {
                 Asked::Granted { .. } => return Ok(true),
                 Asked::Held(holder) => log::debug!("run {} is sending", holder.run_id),
             }

@@ -1,11 +1,14 @@
 //! What PostgreSQL's catalogue says of the target: its kind, what acts on its rows, and its columns. Judges nothing.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::answer::value;
 use super::super::column::ColumnType;
 use super::super::connect::Connection;
 use super::super::error::StoreError;
+
+const WHAT: &str = "reading the kind of the table";
 
 /// What the target is, and what acts on the rows that are written.
 pub(super) struct Relation {
@@ -33,7 +36,7 @@ pub(super) enum RelationKind {
 
 /// A trigger's type has bits: 2 for BEFORE, 64 for INSTEAD OF, 4 for INSERT and 16 for UPDATE. A rule on UPDATE counts even
 /// where it is disabled: PostgreSQL refuses an upsert all the same.
-const RELATION_SQL: &str = "
+pub(super) const RELATION_SQL: &str = "
 WITH RECURSIVE family(oid) AS (
     SELECT to_regclass($1)::oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid)
 SELECT c.relkind::text, c.relkind = 'r' AND c.relhassubclass, has_table_privilege(c.oid, 'SELECT'),
@@ -49,8 +52,11 @@ FROM pg_class c WHERE c.oid = to_regclass($1)";
 impl Relation {
     /// None where there is no relation of this (quoted) name.
     pub(super) fn read(conn: &mut Connection, table: &str) -> Result<Option<Self>, StoreError> {
-        const WHAT: &str = "reading the kind of the table";
-        let rows = conn.query(WHAT, RELATION_SQL, &[(&table, Type::TEXT)])?;
+        Self::of(&conn.query(WHAT, RELATION_SQL, &[(&table, Type::TEXT)])?)
+    }
+
+    /// What [`RELATION_SQL`] has answered.
+    pub(super) fn of(rows: &[Row]) -> Result<Option<Self>, StoreError> {
         let Some(row) = rows.first() else {
             return Ok(None);
         };
@@ -96,7 +102,7 @@ pub(super) struct CatalogueColumn {
 }
 
 /// Names of types are qualified here: what `format_type` leaves out depends on the session's `search_path`.
-const COLUMNS_SQL: &str = "
+pub(super) const COLUMNS_SQL: &str = "
 WITH RECURSIVE base(attnum, typid, typmod) AS (
     SELECT attnum, atttypid, atttypmod FROM pg_attribute
     WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
@@ -129,13 +135,9 @@ LEFT JOIN pg_type element ON element.oid = t.typelem AND t.typcategory = 'A'
 JOIN pg_attribute a ON a.attrelid = to_regclass($1) AND a.attnum = b.attnum
 ORDER BY a.attnum";
 
-/// The columns of a (quoted) table, in its order.
-pub(super) fn columns_of(
-    conn: &mut Connection,
-    table: &str,
-) -> Result<Vec<CatalogueColumn>, StoreError> {
+/// The columns of a table, in its order, as [`COLUMNS_SQL`] has answered.
+pub(super) fn columns(rows: &[Row]) -> Result<Vec<CatalogueColumn>, StoreError> {
     const WHAT: &str = "reading the table's columns";
-    let rows = conn.query(WHAT, COLUMNS_SQL, &[(&table, Type::TEXT)])?;
     rows.iter()
         .map(|row| {
             let base: String = row.try_get(7)?;

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::answer::{text, value};
@@ -15,22 +16,27 @@ use super::{Target, trial};
 use crate::config::plan::{Database, KeyChoice, Mapping};
 
 /// A unique index on exactly one column that ON CONFLICT can use, and whether it is the primary key's.
-const UNIQUE_SQL: &str = "
+pub(super) const UNIQUE_SQL: &str = "
 SELECT a.attname::text, bool_and(i.indisprimary) FROM pg_index i
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate
   AND i.indnkeyatts = 1 AND i.indpred IS NULL AND i.indexprs IS NULL GROUP BY 1 ORDER BY 1";
 
+const WHAT: &str = "reading the table's unique keys";
+
 /// A column that is unique by itself.
-struct Unique {
+pub(super) struct Unique {
     name: String,
     primary: bool,
 }
 
 fn unique_columns(conn: &mut Connection, table: &str) -> Result<Vec<Unique>, StoreError> {
-    const WHAT: &str = "reading the table's unique keys";
-    conn.query(WHAT, UNIQUE_SQL, &[(&table, Type::TEXT)])?
-        .iter()
+    unique(&conn.query(WHAT, UNIQUE_SQL, &[(&table, Type::TEXT)])?)
+}
+
+/// What [`UNIQUE_SQL`] has answered.
+pub(super) fn unique(rows: &[Row]) -> Result<Vec<Unique>, StoreError> {
+    rows.iter()
         .map(|row| {
             Ok(Unique {
                 name: value(row, 0, WHAT)?,
@@ -110,11 +116,12 @@ pub(super) fn key_problem(
     target: &Target<'_>,
     mapping: &Mapping,
     kind: RelationKind,
+    unique: Vec<Unique>,
 ) -> Result<Option<SchemaMismatch>, StoreError> {
     let unique = if kind == RelationKind::View {
         unique_through_view(conn, &target.table, mapping)?
     } else {
-        unique_columns(conn, &target.table)?
+        unique
     };
     let (db, shown) = (target.db, &target.shown);
     if mapping.key_choice != KeyChoice::Settled {

@@ -3,13 +3,14 @@
 
 use tokio_postgres::types::Type;
 
-use super::super::answer::{single, text, value};
+use super::super::answer::{single, value};
 use super::super::connect::Connection;
 use super::super::encode::Wire;
 use super::super::error::StoreError;
-use super::super::{own_tables, quote, quote_table};
+use super::super::quote;
 use super::catalogue::{CatalogueColumn, Relation, RelationKind};
-use super::{FILLED, LayoutColumn, SCHEMA_SQL, Target, named};
+use super::survey::LogColumns;
+use super::{FILLED, LayoutColumn, Target, named};
 use crate::config::plan::{Database, Field, Mapping};
 use crate::model::record::Validation;
 
@@ -89,20 +90,14 @@ impl From<StoreError> for SchemaError {
 }
 
 /// An encoding that cannot hold every text.
-pub(super) fn encoding(conn: &mut Connection) -> Result<Option<SchemaMismatch>, StoreError> {
-    let row = single(conn.query(
-        "reading the encoding",
-        "SELECT current_setting('server_encoding')",
-        &[],
-    )?)?;
-    let encoding = text(&row, 0)?;
-    Ok((encoding != "UTF8").then(|| {
+pub(super) fn encoding(encoding: &str) -> Option<SchemaMismatch> {
+    (encoding != "UTF8").then(|| {
         SchemaMismatch::new(
             Part::Tables,
             format!("the database's encoding is {encoding}, which cannot hold every text"),
             "create it anew: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
         )
-    }))
+    })
 }
 
 pub(super) fn missing_target(target: &Target<'_>) -> SchemaMismatch {
@@ -238,66 +233,25 @@ pub(super) fn columns_left_empty(
         .collect()
 }
 
-pub(super) fn missing_tables(
-    conn: &mut Connection,
-    db: &Database,
-) -> Result<Vec<SchemaMismatch>, StoreError> {
-    let names = own_tables(db);
-    let quoted: Vec<String> = names
-        .iter()
-        .map(|name| quote_table(&db.log_schema, name))
-        .collect();
-    let rows = conn.query(
-        "looking for the sync tables",
-        "SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass(u.name) IS NULL ORDER BY 1",
-        &[(&quoted, Type::TEXT_ARRAY)],
-    )?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| row.try_get::<_, i64>(0).ok())
-        .filter_map(|n| names.get(usize::try_from(n - 1).ok()?))
-        .map(|name| {
-            SchemaMismatch::new(
-                Part::Tables,
-                format!("table {}.{name} does not exist", db.log_schema),
-                "type: datasync check-db --apply-schema",
-            )
-        })
-        .collect())
+/// `names` are without their schema.
+pub(super) fn missing_tables<'n>(
+    db: &'n Database,
+    names: &'n [&str],
+) -> impl Iterator<Item = SchemaMismatch> + 'n {
+    names.iter().map(|name| {
+        SchemaMismatch::new(
+            Part::Tables,
+            format!("table {}.{name} does not exist", db.log_schema),
+            "type: datasync check-db --apply-schema",
+        )
+    })
 }
 
 /// Columns the log of runs lacks: a later version of schema.sql has given it some, or it is another table altogether.
-pub(super) fn missing_log_columns(
-    conn: &mut Connection,
-    db: &Database,
-) -> Result<Option<SchemaMismatch>, StoreError> {
-    let first_word = |line: &'static str| line.split_whitespace().next();
-    let own: Vec<&str> = SCHEMA_SQL
-        .lines()
-        .skip_while(|line| *line != "CREATE TABLE IF NOT EXISTS sync_log (")
-        .skip(1)
-        .take_while(|line| *line != ");")
-        .filter_map(first_word)
-        .collect();
-    let later = SCHEMA_SQL
-        .lines()
-        .filter_map(|line| line.strip_prefix("ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS "))
-        .filter_map(first_word);
-    let columns: Vec<&str> = own.iter().copied().chain(later).collect();
-    let table = quote_table(&db.log_schema, &db.log_table);
-    let rows = conn.query(
-        "looking at the log of runs",
-        "SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass($2) IS NOT NULL \
-         AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass($2) AND a.attname = u.name) ORDER BY 1",
-        &[(&columns, Type::TEXT_ARRAY), (&table, Type::TEXT)],
-    )?;
-    let missing: Vec<&str> = rows
-        .iter()
-        .filter_map(|row| row.try_get::<_, i64>(0).ok())
-        .filter_map(|n| columns.get(usize::try_from(n - 1).ok()?).copied())
-        .collect();
-    let foreign = missing.iter().any(|column| own.contains(column));
-    Ok((!missing.is_empty()).then(|| {
+pub(super) fn missing_log_columns(db: &Database, missing: &[&str]) -> Option<SchemaMismatch> {
+    let first = LogColumns::of_schema().first;
+    let foreign = missing.iter().any(|column| first.contains(column));
+    (!missing.is_empty()).then(|| {
         SchemaMismatch::new(
             Part::Tables,
             format!(
@@ -312,7 +266,7 @@ pub(super) fn missing_log_columns(
                 "type: datasync check-db --apply-schema"
             },
         )
-    }))
+    })
 }
 
 pub(super) fn missing_column(

@@ -8,6 +8,7 @@ mod catalogue;
 mod key;
 mod layout;
 mod mismatch;
+mod survey;
 mod trial;
 
 use super::answer::{single, value};
@@ -19,8 +20,9 @@ use super::error::StoreError;
 use super::quote_table;
 use crate::config::plan::{Database, Mapping};
 
-use catalogue::{CatalogueColumn, Relation, RelationKind, columns_of};
+use catalogue::{CatalogueColumn, RelationKind};
 use key::key_problem;
+use survey::Survey;
 
 pub use apply::{SCHEMA_SQL, apply_schema};
 pub use key::settled;
@@ -57,10 +59,14 @@ pub fn inspect(
 ) -> Result<Layout, SchemaError> {
     let target = Target::new(db);
     let mut problems = Vec::new();
-    problems.extend(mismatch::encoding(conn)?);
-    problems.extend(mismatch::missing_tables(conn, db)?);
-    problems.extend(mismatch::missing_log_columns(conn, db)?);
-    let Some(relation) = Relation::read(conn, &target.table)? else {
+    let survey = Survey::take(conn, &target)?;
+    problems.extend(mismatch::encoding(&survey.encoding));
+    problems.extend(mismatch::missing_tables(db, &survey.missing_tables));
+    problems.extend(mismatch::missing_log_columns(
+        db,
+        &survey.missing_log_columns,
+    ));
+    let Some(relation) = survey.relation else {
         return mismatched(problems, mismatch::missing_target(&target));
     };
     if let RelationKind::Other(kind) = relation.kind {
@@ -69,12 +75,13 @@ pub fn inspect(
     let Some(wanted) = Columns::new(mapping) else {
         return mismatched(problems, mismatch::key_without_a_column(mapping));
     };
-    let found = columns_of(conn, &target.table)?;
+    let found = survey.columns;
     let mut columns = mapped_columns(conn, &target, mapping, &wanted, &found, &mut problems)?;
     columns.extend(kept_columns(&target, &found, &mut problems));
     problems.extend(mismatch::filled_columns(&target, &found));
     problems.extend(mismatch::columns_left_empty(&target, &found, &columns));
-    problems.extend(key_problem(conn, &target, mapping, relation.kind)?);
+    let unique = survey.unique;
+    problems.extend(key_problem(conn, &target, mapping, relation.kind, unique)?);
     problems.extend(mismatch::rules(&target, &relation));
     if problems.is_empty() && relation.kind == RelationKind::View {
         problems.extend(trial::problem(
@@ -98,7 +105,7 @@ pub fn inspect(
         version_is_content: mapping.version.is_some(),
         versions_since: None,
         empty: is_empty(conn, &stored)?,
-        distributed: citus::manages(conn, &target.table)?,
+        distributed: survey.has_citus && citus::manages(conn, &target.table)?,
         has_system_columns: relation.kind == RelationKind::Table && relation.is_readable,
         target: target.shown,
         stored,

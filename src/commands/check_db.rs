@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::commands::cli::{CheckDbArgs, Global};
 use crate::config::Needs;
+use crate::config::plan::Database;
 use crate::exit::Exit;
 use crate::model::record::Check;
 use crate::spool;
@@ -22,40 +23,54 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
         },
     )?;
     let database = plan.database()?;
-    let mut not_applied = None;
-    if args.apply_schema {
-        let started = Instant::now();
-        let mut connection = Connection::open(database, database.connection_timeout)?;
-        match store::apply_schema(&mut connection, database) {
-            Ok(()) => {}
-            // The check of privileges below lists what is missing.
-            Err(error) if error.kind() == "privilege" => {
-                not_applied = Some(Check {
-                    name: "apply-schema",
-                    ok: false,
-                    seconds: started.elapsed().as_secs_f64(),
-                    detail: error.what().to_owned(),
-                    hint: Some(
-                        "type the GRANTs of `privileges` below and try again; a table that is there already is changed by its owner: run this as that role"
-                            .to_owned(),
-                    ),
-                });
-            }
-            Err(error) => return Err(error).context("schema.sql could not be applied"),
-        }
-    }
+    let not_applied = if args.apply_schema {
+        apply_schema(database)?
+    } else {
+        None
+    };
     let mut found = store::check(database, &plan.mapping);
     let well = found.checks.iter().all(|check| check.ok);
-    found.checks.splice(0..0, not_applied);
+    let is_locked = not_applied
+        .as_ref()
+        .is_some_and(|(_, is_locked)| *is_locked);
+    found
+        .checks
+        .splice(0..0, not_applied.map(|(check, _)| check));
     found.checks.push(waiting(&plan.state_dir));
     let ok = super::checks::show(global, &found.checks);
     Ok(if ok {
         Exit::Success
-    } else if well || found.misconfigured {
+    } else if !is_locked && (well || found.misconfigured) {
         Exit::Configuration
     } else {
         Exit::Database
     })
+}
+
+/// Creates what is missing. What kept it from that, and whether that is a lock, which somebody gives back.
+fn apply_schema(database: &Database) -> Result<Option<(Check, bool)>> {
+    let started = Instant::now();
+    let mut connection = Connection::open(database, database.connection_timeout)?;
+    let Err(error) = store::apply_schema(&mut connection, database) else {
+        return Ok(None);
+    };
+    let is_locked = error.is_lock_timeout();
+    let hint = if error.kind() == "privilege" {
+        // The check of privileges lists what is missing.
+        "type the GRANTs of `privileges` below and try again; a table that is there already is changed by its owner: run this as that role"
+    } else if is_locked {
+        error.hint()
+    } else {
+        return Err(error).context("schema.sql could not be applied");
+    };
+    let check = Check {
+        name: "apply-schema",
+        ok: false,
+        seconds: started.elapsed().as_secs_f64(),
+        detail: error.what().to_owned(),
+        hint: Some(hint.to_owned()),
+    };
+    Ok(Some((check, is_locked)))
 }
 
 /// The batches that earlier runs left in the spool, and whether the state directory can be written.

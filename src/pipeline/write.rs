@@ -203,14 +203,18 @@ impl<'a> BatchWriter<'a> {
             let again = match error.class() {
                 Class::Transient if error.is_conflict() => tries < CONFLICT_TRIES,
                 Class::Transient => tries < 2,
-                Class::Data | Class::Fatal => false,
+                // The writer goes on with another statement.
+                Class::Data | Class::Fatal => error.is_of_refused_copy() && tries < CONFLICT_TRIES,
             };
             if !again {
                 // Where rows are to blame, other batches may well be taken.
                 if !error.may_be_of_a_row() {
                     self.shared.breaker.failed();
                 }
-                return Some(BatchResult::Refused(batch, Some(first.unwrap_or(error))));
+                return Some(BatchResult::Refused(
+                    batch,
+                    Some(more_telling(first, error)),
+                ));
             }
             self.shared.retries.fetch_add(1, Ordering::Relaxed);
             if error.is_conflict() {
@@ -269,6 +273,13 @@ impl<'a> BatchWriter<'a> {
             }
         }
     }
+}
+
+/// Of the errors of one batch the first is told, unless the last one needs a person: a connection that was ended, and then a
+/// server that takes no writes.
+fn more_telling(first: Option<StoreError>, last: StoreError) -> StoreError {
+    let needs_person = last.class() != Class::Transient || last.kind() == "read_only";
+    first.filter(|_| !needs_person).unwrap_or(last)
 }
 
 /// A circuit breaker: after a few failures in a row nothing is tried for a while. Then one batch is, and its result decides.

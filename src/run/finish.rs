@@ -154,7 +154,9 @@ impl Run<'_> {
         let Inputs {
             plan, database, id, ..
         } = self.inputs;
-        let Some(connection) = self.session.connection.as_mut() else {
+        let connection = self.session.connection.as_mut();
+        // Where the connection has ended, that has been told; the next run trims.
+        let Some(connection) = connection.filter(|connection| !connection.is_dead()) else {
             return;
         };
         if let Err(error) = store::rejections::drop_repeated_notes(connection, database, id) {

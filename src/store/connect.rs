@@ -325,18 +325,33 @@ impl Connection {
 
     /// `COPY … FROM STDIN`: the number of rows it stored. What is prepared for it is closed before the next statement, so
     /// a pooler that hands the session to another client at COMMIT hands over a clean one.
+    ///
+    /// Where PostgreSQL refuses to begin it, the driver sends one message of synchronisation too many, and would take the
+    /// answer to it for that of the next statement: the connection is dead, and the error says so.
     pub(crate) fn copy(
         &mut self,
         what: &str,
         sql: &str,
         pieces: impl Iterator<Item = Bytes>,
     ) -> Result<u64, StoreError> {
-        self.call(what, async |client| {
-            let mut sink = std::pin::pin!(client.copy_in(sql).await?);
+        let mut is_refused = false;
+        let copied = self.call(what, async |client| {
+            let statement = client.prepare(sql).await?;
+            let begun = client.copy_in(&statement).await;
+            is_refused = begun.is_err();
+            let mut sink = std::pin::pin!(begun?);
             for piece in pieces {
                 sink.feed(piece).await?;
             }
             sink.finish().await
+        });
+        self.dead |= is_refused;
+        copied.map_err(|error| {
+            if is_refused {
+                error.of_refused_copy()
+            } else {
+                error
+            }
         })
     }
 

@@ -4,6 +4,7 @@
 mod database;
 mod key;
 mod privileges;
+mod schema_locks;
 mod source;
 mod tables;
 

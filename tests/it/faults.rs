@@ -14,6 +14,7 @@ mod deadlines;
 mod limits;
 mod pagination;
 mod process;
+mod refused_copies;
 mod security;
 mod spool_calls;
 mod threads;

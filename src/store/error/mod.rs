@@ -37,6 +37,8 @@ pub struct StoreError {
     connection_lost: bool,
     /// Other rows than those of the statement may pass: bisection finds out.
     may_be_of_a_row: bool,
+    /// A COPY was refused before it was sent any row: another statement may pass, on another connection.
+    is_of_refused_copy: bool,
 }
 
 /// An error that was raised in a function or trigger.
@@ -60,6 +62,7 @@ impl StoreError {
             raised: None,
             connection_lost: false,
             may_be_of_a_row: false,
+            is_of_refused_copy: false,
         }
     }
 
@@ -83,6 +86,18 @@ impl StoreError {
             ),
         );
         error.connection_lost = true;
+        error
+    }
+
+    /// A table stays locked by others, who are named.
+    pub(crate) fn locked(what: &str, by_whom: &impl fmt::Display) -> Self {
+        const ADVICE: &str = "nothing was changed; end those transactions (pg_terminate_backend), or try again when they are over";
+        let mut error = Self::new(
+            Class::Transient,
+            "lock_timeout",
+            format!("{what}: {by_whom}; {ADVICE}"),
+        );
+        error.advice = ADVICE;
         error
     }
 
@@ -168,6 +183,7 @@ impl StoreError {
             }),
             connection_lost,
             may_be_of_a_row: class == Class::Fatal && !connection_lost && depends_on_rows(sqlstate),
+            is_of_refused_copy: false,
         }
     }
 
@@ -262,6 +278,18 @@ impl StoreError {
     pub(crate) fn of_the_table(mut self) -> Self {
         self.may_be_of_a_row = false;
         self
+    }
+
+    /// The same error of a COPY that was sent no row. The connection is of no more use.
+    pub(crate) fn of_refused_copy(mut self) -> Self {
+        self.is_of_refused_copy = true;
+        self.connection_lost = true;
+        self
+    }
+
+    /// Was a COPY refused before it was sent any row? Another statement may pass, on another connection.
+    pub const fn is_of_refused_copy(&self) -> bool {
+        self.is_of_refused_copy
     }
 
     /// The same error where it was shown that one row raises it.

@@ -7,6 +7,7 @@ mod apply;
 mod catalogue;
 mod key;
 mod layout;
+mod locks;
 mod mismatch;
 mod survey;
 mod trial;

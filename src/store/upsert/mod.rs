@@ -191,7 +191,8 @@ impl Writer {
     /// Writes a sealed batch: one transaction with its rejections and its batch-log row.
     ///
     /// Writing the same batch of the same run again changes nothing and gives the first outcome. After an error nothing
-    /// of it is stored, with one exception: when the answer to COMMIT was lost; [`committed`] tells.
+    /// of it is stored, with one exception: when the answer to COMMIT was lost; [`committed`] tells. After a refused COPY
+    /// ([`StoreError::is_of_refused_copy`]) the batch is to be written once more, over another connection.
     pub fn write(
         &mut self,
         conn: &mut Connection,
@@ -213,10 +214,14 @@ impl Writer {
             && let Err(error) = &outcome
             && copy_is_to_blame(error)
         {
-            conn.roll_back();
             self.form = Form::AllNew;
             self.all_new = 0;
             self.copy_after = self.copy_after.saturating_mul(4);
+            if error.is_of_refused_copy() {
+                // Another statement is tried on another connection.
+                return outcome;
+            }
+            conn.roll_back();
             outcome = self.write_once(conn, batch, false, explain);
         }
         let mut outcome = outcome.or_else(|error| match error.class() {
@@ -541,10 +546,9 @@ impl Writer {
 /// May the same rows pass by another statement? A key is there already, a row is at fault, or COPY is not for this table
 /// (a view, row-level security) or this session (a pooler that mixes up prepared statements).
 fn copy_is_to_blame(error: &StoreError) -> bool {
+    let by_its_form = error.is_of_refused_copy() && error.class() != Class::Transient;
     error.class() == Class::Data
         || error.may_be_of_a_row()
-        || matches!(
-            error.sqlstate(),
-            Some("0A000" | "42809" | "42P05" | "26000")
-        )
+        || by_its_form
+        || matches!(error.sqlstate(), Some("42P05" | "26000"))
 }

@@ -1,0 +1,149 @@
+//! Who holds the lock that a change of the schema waits for. Changes nothing.
+
+use std::fmt;
+
+use tokio_postgres::types::Type;
+
+use super::super::answer::value;
+use super::super::connect::Connection;
+use super::super::error::StoreError;
+use super::super::quote_table;
+use super::apply::{APPLY_LOCK, configured};
+use crate::config::plan::Database;
+
+const WHAT: &str = "looking for the holders of a lock";
+
+/// Those who hold a lock of some modes on some tables or the tables of some indexes (or, where none is named, the turn to
+/// change the schema). A transaction that was prepared has no process.
+const HOLDERS: &str = "
+WITH named AS (SELECT to_regclass(u.name)::oid AS relation FROM unnest($1::text[]) AS u(name))
+SELECT DISTINCT coalesce(l.relation::regclass::text, ''), l.pid, a.application_name, a.usename::text, a.state,
+  extract(epoch FROM clock_timestamp() - a.xact_start)::bigint
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND CASE l.locktype
+    WHEN 'relation' THEN l.mode = ANY($2::text[]) AND l.relation IN (
+      SELECT relation FROM named UNION ALL SELECT i.indrelid FROM pg_index i JOIN named ON named.relation = i.indexrelid)
+    WHEN 'advisory' THEN cardinality($1::text[]) = 0 AND (l.classid::bigint << 32) | l.objid::bigint = $3 AND l.objsubid = 1
+    ELSE false END
+ORDER BY 1, 2 LIMIT 5";
+
+/// Modes of locks on tables, weakest first.
+const MODES: [&str; 8] = [
+    "AccessShareLock",
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+];
+
+/// A lock that a statement waits for: the tables, quoted, and the modes that it does not go with.
+pub(super) struct Wanted {
+    tables: Vec<String>,
+    conflicting: Vec<&'static str>,
+}
+
+impl Wanted {
+    /// The turn of one who changes the schema.
+    pub(super) const fn turn() -> Self {
+        Self {
+            tables: Vec::new(),
+            conflicting: Vec::new(),
+        }
+    }
+
+    /// By a statement of schema.sql: on the tables that it names.
+    pub(super) fn by(db: &Database, statement: &str) -> Self {
+        let words = statement.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        // Some are columns: no table has their names.
+        let names = words.filter(|word| *word == "customers" || word.starts_with("sync_"));
+        let tables = names.map(|name| {
+            let (schema, name) = configured(db, name);
+            quote_table(schema, &name)
+        });
+        let conflicting = if statement.starts_with("ALTER") || statement.starts_with("DROP") {
+            MODES.to_vec()
+        } else if statement.contains("INDEX") {
+            // Those who read, and others who build an index, are not in the way.
+            [2, 3, 5, 6, 7].map(|mode| MODES[mode]).to_vec()
+        } else {
+            vec![MODES[7]]
+        };
+        Self {
+            tables: tables.collect(),
+            conflicting,
+        }
+    }
+}
+
+/// What is locked, and by whom.
+pub(super) struct Blockers {
+    /// Empty: the turn to change the schema.
+    table: String,
+    holders: Vec<String>,
+}
+
+impl fmt::Display for Blockers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, holders } = self;
+        if holders.is_empty() {
+            return f.write_str("a lock was held by a session that has ended meanwhile");
+        }
+        if table.is_empty() {
+            f.write_str("the schema is being changed")?;
+        } else {
+            write!(f, "table {table} is locked")?;
+        }
+        write!(f, " by {}", holders.join(" and by "))
+    }
+}
+
+/// Those who are in the way at this moment.
+pub(super) fn blockers(conn: &mut Connection, wanted: &Wanted) -> Result<Blockers, StoreError> {
+    let rows = conn.query(
+        WHAT,
+        HOLDERS,
+        &[
+            (&wanted.tables, Type::TEXT_ARRAY),
+            (&wanted.conflicting, Type::TEXT_ARRAY),
+            (&APPLY_LOCK, Type::INT8),
+        ],
+    )?;
+    let mut blockers = Blockers {
+        table: String::new(),
+        holders: Vec::new(),
+    };
+    for row in &rows {
+        let table: String = value(row, 0, WHAT)?;
+        if !table.is_empty() {
+            blockers.table = table;
+        }
+        let Some(pid): Option<i32> = value(row, 1, WHAT)? else {
+            blockers
+                .holders
+                .push("a prepared transaction (see pg_prepared_xacts)".to_owned());
+            continue;
+        };
+        let application: Option<String> = value(row, 2, WHAT)?;
+        let user: Option<String> = value(row, 3, WHAT)?;
+        let state: Option<String> = value(row, 4, WHAT)?;
+        let seconds: Option<i64> = value(row, 5, WHAT)?;
+        let mut facts = Vec::new();
+        facts.extend(
+            application
+                .filter(|name| !name.is_empty())
+                .map(|name| format!("application {name}")),
+        );
+        facts.extend(user.map(|user| format!("user {user}")));
+        facts.extend(state);
+        facts.extend(seconds.map(|seconds| format!("its transaction has lasted {seconds} s")));
+        blockers
+            .holders
+            .push(format!("process {pid} ({})", facts.join(", ")));
+    }
+    Ok(blockers)
+}

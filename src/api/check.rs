@@ -97,11 +97,7 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
         checks,
         "authentication",
         started,
-        Ok(if api.token.is_empty() {
-            "no token is needed".to_owned()
-        } else {
-            "the token is accepted".to_owned()
-        }),
+        Ok(client.accepted().to_owned()),
     );
     note(
         checks,

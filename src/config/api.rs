@@ -1,31 +1,20 @@
-//! `mappings.api` without its transforms, `API_BASE_URL` and `API_TOKEN`.
+//! `mappings.api` without its transforms and credentials, and `API_BASE_URL`.
 
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
 
+use super::auth::auth;
 use super::database::is_local;
+use super::endpoint::{self, endpoint};
 use super::pagination::pagination;
-use super::plan::{
-    Api, Backoff, Endpoint, Field, Incremental, Kind, Retry, WriteBack, WriteBackOutcome,
-};
+use super::plan::{Api, Auth, Field, Incremental, Kind, Pagination, WriteBack, WriteBackOutcome};
 use super::problem::Problem;
 use super::reader::Section;
-use super::secret::Secret;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-const ENDPOINT_KEYS: [&str; 7] = [
-    "type",
-    "connector",
-    "path",
-    "method",
-    "headers",
-    "timeout",
-    "retry",
-];
 const FETCH_KEYS: [&str; 7] = [
     "records",
     "pagination",
@@ -41,7 +30,14 @@ const UPDATE_KEYS: [&str; 3] = ["when", "enabled", "if_match"];
 pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
     let section = mappings.section(
         "api",
-        &["type", "connector", "base_url", "endpoints", "transforms"],
+        &[
+            "type",
+            "connector",
+            "base_url",
+            "auth",
+            "endpoints",
+            "transforms",
+        ],
     );
     section.ignore("type", "the source is always a REST API");
     section.ignore("connector", "datasync brings its own");
@@ -50,7 +46,7 @@ pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
 
 /// Where the array of records is in a page. Also used for records that come from a file.
 pub(super) fn records(api: &Section<'_>) -> Option<Vec<String>> {
-    let fetch = endpoints(api).section("fetch", &[&ENDPOINT_KEYS[..], &FETCH_KEYS[..]].concat());
+    let fetch = endpoints(api).section("fetch", &[&endpoint::KEYS[..], &FETCH_KEYS[..]].concat());
     fetch
         .needed(true)
         .json_path("records")
@@ -65,23 +61,22 @@ pub(super) fn api(
     fields: &[Field],
 ) -> Option<Api> {
     let endpoints = endpoints(section);
-    let fetch = endpoints.section("fetch", &[&ENDPOINT_KEYS[..], &FETCH_KEYS[..]].concat());
+    let fetch = endpoints.section("fetch", &[&endpoint::KEYS[..], &FETCH_KEYS[..]].concat());
     let base_url = base_url(section);
-    let token = token(&fetch);
-    let endpoint = endpoint(
-        &fetch,
-        token.as_ref(),
-        max_retries,
-        "/api/v1/data",
-        &[("GET", "GET")],
+    let update_section = update_section(&endpoints);
+    let auth = auth(
+        section,
+        &[&fetch, &update_section][..=usize::from(is_enabled(&update_section))],
     );
+    let endpoint = endpoint(&fetch, max_retries, "/api/v1/data", &[("GET", "GET")]);
     if let Some(base_url) = &base_url {
         refuse_path_twice(&fetch, base_url, &endpoint.path);
     }
-    let update = update(&endpoints, token.as_ref(), max_retries, outgoing);
+    let update = update(&update_section, max_retries, outgoing);
     let params = params(&fetch);
     let incremental = incremental(&fetch, &params, fields);
     let pagination = pagination(&fetch, incremental.as_ref());
+    refuse_key_twice(section, &auth, &params, &pagination, incremental.as_ref());
     let rate = fetch.parse(
         "max_requests_per_second",
         "a number above 0, at most 100000,",
@@ -98,7 +93,7 @@ pub(super) fn api(
             .unwrap_or(100_000),
         max_page_bytes: fetch.size("max_page_bytes", 1 << 10).unwrap_or(32 << 20),
         base_url: base_url?,
-        token: token.unwrap_or_default(),
+        auth,
         fetch: endpoint,
         pagination,
         params,
@@ -173,6 +168,35 @@ fn with_scheme(text: &str) -> Option<String> {
     parse_base_url(&meant).map(|_| meant)
 }
 
+/// Refuses a key in the query whose parameter has another meaning too.
+fn refuse_key_twice(
+    api: &Section<'_>,
+    auth: &Auth,
+    params: &[(String, String)],
+    paging: &Pagination,
+    incremental: Option<&Incremental>,
+) {
+    let Auth::Query { name, .. } = auth else {
+        return;
+    };
+    let by_paging = [
+        &paging.page_param,
+        &paging.size_param,
+        &paging.offset_param,
+        &paging.cursor_param,
+    ];
+    let is_taken = params.iter().any(|(known, _)| known == name)
+        || by_paging.iter().any(|param| param.named() == Some(name))
+        || incremental.is_some_and(|incremental| incremental.param == *name);
+    if is_taken {
+        api.names("auth").wrong(
+            "name",
+            "the parameter of the key is sent with another meaning too",
+            "take it out of `params`, `pagination` or `incremental`, or name another one here",
+        );
+    }
+}
+
 /// Refuses a base address that ends with the path of the endpoint: requests would go to a path that has it twice.
 fn refuse_path_twice(fetch: &Section<'_>, base_url: &Url, path: &str) {
     let base = base_url.path().trim_end_matches('/');
@@ -202,145 +226,6 @@ fn warn_of_clear_text(section: &Section<'_>, url: &Url) {
             Problem::new("the API is reached without TLS: token and records travel in clear text")
                 .hint("use https://"),
         );
-    }
-}
-
-/// The token; missing only when the default header, or a header of the file, wants it.
-fn token(fetch: &Section<'_>) -> Option<Secret> {
-    let context = fetch.context();
-    let needed = fetch.is_needed();
-    let token = context.variable("API_TOKEN", needed);
-    if token.is_none() && !has_authorization(fetch) {
-        context.missing("API_TOKEN", None, needed);
-    }
-    token.map(Secret::new)
-}
-
-fn has_authorization(endpoint: &Section<'_>) -> bool {
-    endpoint
-        .names("headers")
-        .entries()
-        .iter()
-        .any(|entry| entry.key.eq_ignore_ascii_case("authorization"))
-}
-
-fn endpoint(
-    section: &Section<'_>,
-    token: Option<&Secret>,
-    max_retries: Option<u32>,
-    path: &str,
-    methods: &[(&str, &str)],
-) -> Endpoint {
-    for key in ["type", "connector"] {
-        section.ignore(key, "datasync brings its own");
-    }
-    let expected =
-        "a path that starts with `/` and has no `?` or `#` (fixed parameters stand in `params`)";
-    let path = section
-        .parse("path", expected, |text| {
-            (text.starts_with('/')
-                && !text.starts_with("//")
-                && !text.contains(['?', '#'])
-                && !text.contains(char::is_whitespace))
-            .then(|| text.to_owned())
-        })
-        .unwrap_or_else(|| path.to_owned());
-    let method = section
-        .choice("method", methods)
-        .or(methods.first().map(|(_, method)| *method));
-    Endpoint {
-        path,
-        method: method.unwrap_or("GET").to_owned(),
-        headers: headers(section, token),
-        timeout: section
-            .duration("timeout", SECOND / 100, HOUR)
-            .unwrap_or(SECOND * 30),
-        retry: retry(section, max_retries),
-    }
-}
-
-/// The headers of the file, with `Accept: application/json` and the bearer token where it does not say otherwise.
-fn headers(section: &Section<'_>, token: Option<&Secret>) -> Vec<(String, Secret)> {
-    let names = section.names("headers");
-    let mut headers: Vec<(String, Secret)> = Vec::new();
-    for entry in names.entries() {
-        if HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
-            names.wrong_key(
-                entry,
-                format!("`{}` cannot be the name of a header", entry.key),
-                "letters, digits and `-`",
-            );
-            continue;
-        }
-        let Some(value) = names.value(&entry.key) else {
-            continue;
-        };
-        if HeaderValue::from_str(&value.text).is_err() {
-            names.wrong(
-                &entry.key,
-                "the value holds characters that HTTP does not allow in a header",
-                "is there a line break in it, or in a variable it uses?",
-            );
-            continue;
-        }
-        headers.push((entry.key.clone(), Secret::new(value.text)));
-    }
-    let has = |name: &str| {
-        names
-            .entries()
-            .iter()
-            .any(|entry| entry.key.eq_ignore_ascii_case(name))
-    };
-    if !has("accept") {
-        headers.push((
-            "Accept".to_owned(),
-            Secret::new("application/json".to_owned()),
-        ));
-    }
-    if let (Some(token), false) = (token, has("authorization")) {
-        let value = format!("Bearer {}", token.expose());
-        if HeaderValue::from_str(&value).is_err() {
-            section.context().problem_if(
-                section.is_needed(),
-                Problem::new("API_TOKEN holds characters that HTTP does not allow in a header")
-                    .hint("is there a line break in it?"),
-            );
-        }
-        headers.push(("Authorization".to_owned(), Secret::new(value)));
-    }
-    headers
-}
-
-fn retry(section: &Section<'_>, max_retries: Option<u32>) -> Retry {
-    let retry = section.section("retry", &["max_attempts", "backoff", "initial", "max"]);
-    let initial = retry.duration("initial", Duration::from_millis(1), HOUR);
-    let max = retry.duration("max", Duration::from_millis(1), HOUR);
-    if let (Some(initial), Some(max)) = (initial, max)
-        && initial > max
-    {
-        retry.wrong(
-            "initial",
-            "`initial` is longer than `max`",
-            "delays grow from `initial` to `max`",
-        );
-    }
-    let max = max.unwrap_or((SECOND * 30).max(initial.unwrap_or_default()));
-    Retry {
-        max_attempts: retry
-            .number("max_attempts", 0..=20)
-            .or(max_retries)
-            .unwrap_or(3),
-        backoff: retry
-            .choice(
-                "backoff",
-                &[
-                    ("exponential", Backoff::Exponential),
-                    ("fixed", Backoff::Fixed),
-                ],
-            )
-            .unwrap_or(Backoff::Exponential),
-        initial: initial.unwrap_or((SECOND / 2).min(max)),
-        max,
     }
 }
 
@@ -402,18 +287,24 @@ fn params(fetch: &Section<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
+fn update_section<'a>(endpoints: &Section<'a>) -> Section<'a> {
+    let section = endpoints.section("update", &[&endpoint::KEYS[..], &UPDATE_KEYS[..]].concat());
+    let needed = is_enabled(&section) && section.is_needed();
+    section.needed(needed)
+}
+
+fn is_enabled(update: &Section<'_>) -> bool {
+    update.flag("enabled").unwrap_or(false)
+}
+
 /// Write-back, checked even where it is not enabled.
 fn update(
-    endpoints: &Section<'_>,
-    token: Option<&Secret>,
+    section: &Section<'_>,
     max_retries: Option<u32>,
     fields: Vec<(String, String)>,
 ) -> Option<WriteBack> {
-    let section = endpoints.section("update", &[&ENDPOINT_KEYS[..], &UPDATE_KEYS[..]].concat());
-    let enabled = section.flag("enabled").unwrap_or(false);
-    let section = section.clone().needed(enabled && section.is_needed());
     let methods = [("PUT", "PUT"), ("POST", "POST"), ("PATCH", "PATCH")];
-    let endpoint = endpoint(&section, token, max_retries, "/api/v1/data/{id}", &methods);
+    let endpoint = endpoint(section, max_retries, "/api/v1/data/{id}", &methods);
     let outcomes = [
         ("inserted", WriteBackOutcome::Inserted),
         ("updated", WriteBackOutcome::Updated),
@@ -428,13 +319,8 @@ fn update(
         when = vec![WriteBackOutcome::Inserted, WriteBackOutcome::Updated];
     }
     let if_match = section.json_path("if_match");
-    if !enabled {
+    if !is_enabled(section) {
         return None;
-    }
-    if token.is_none() && !has_authorization(&section) {
-        section
-            .context()
-            .missing("API_TOKEN", None, section.is_needed());
     }
     if !endpoint.path.contains("{id}") {
         section.wrong(

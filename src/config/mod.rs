@@ -2,7 +2,8 @@
 //!
 //! The only part of the program that reads the environment. [`load`] collects every mistake before it gives up.
 
-mod api; // mappings.api, API_*
+mod api; // mappings.api, API_BASE_URL
+mod auth; // mappings.api.auth, API_TOKEN
 mod constraints; // types, limits and defaults of one field
 mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database and DB_*
@@ -10,6 +11,7 @@ mod database_url; // DATABASE_URL
 mod decisions; // the file of the decision table, read once
 mod dotenv; // .env files, by dotenvy
 mod drafts; // one mapped field, as the file writes it
+mod endpoint; // path, method, headers, retries
 mod environment; // process environment over .env, NAME_FILE
 mod expansion; // ${NAME} in values
 mod fields; // transforms and validation

@@ -176,6 +176,14 @@ pub(super) fn is_secret_key(key: &str, parent: &str) -> bool {
                 | "cachecontrol"
         );
     }
+    if parent == "auth"
+        && !matches!(
+            name.as_str(),
+            "type" | "scheme" | "name" | "grant" | "scopes"
+        )
+    {
+        return true;
+    }
     if matches!(name.as_str(), "ping" | "pwd") {
         return true;
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use datasync::api::{ApiError, Client, Page, Pages, Stats, Want};
 use datasync::config::plan::{
-    Api, Backoff, CursorIn, Endpoint, PageStyle, Pagination, Param, Retry,
+    Api, Auth, Backoff, Credential, CursorIn, Endpoint, PageStyle, Pagination, Param, Retry,
 };
 use datasync::config::secret::Secret;
 
@@ -23,7 +23,11 @@ use crate::support::http::{Running, TOKEN};
 fn plan(url: &str, style: PageStyle) -> Api {
     Api {
         base_url: url.parse().unwrap(),
-        token: Secret::new(TOKEN.to_owned()),
+        auth: Auth::Header {
+            name: "Authorization".to_owned(),
+            value: Secret::new(format!("Bearer {TOKEN}")),
+            credential: Credential::Token,
+        },
         fetch: Endpoint {
             path: "/api/v1/data".to_owned(),
             method: "GET".to_owned(),

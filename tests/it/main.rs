@@ -8,6 +8,7 @@
 
 mod alerts;
 mod api;
+mod auth;
 mod checks;
 mod citus;
 mod commands;

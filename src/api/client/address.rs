@@ -65,7 +65,8 @@ impl Client {
                 break;
             }
             let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-            let value = if is_number && self.counted.iter().any(|known| *known == name) {
+            let is_key = self.credentials.is_key(&name);
+            let value = if is_number && !is_key && self.counted.iter().any(|known| *known == name) {
                 printable(&value, 20)
             } else {
                 "…".to_owned()

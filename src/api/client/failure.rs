@@ -34,6 +34,7 @@ impl Client {
         let is_used_up = code == 403
             && (headers.contains_key(RETRY_AFTER)
                 || quota.is_some_and(|quota| quota.remaining == 0));
+        let words = self.credentials.words;
         let (kind, what, hint) = match code {
             403 if is_used_up => (
                 Kind::RateLimited,
@@ -47,17 +48,13 @@ impl Client {
             ),
             401 => (
                 Kind::Unauthorized,
-                format!("the API refused the token: {named} from {from}"),
-                "check API_TOKEN: is it complete, current, and meant for this API?",
+                format!("the API refused {}: {named} from {from}", words.refused),
+                words.check,
             ),
             403 => (
                 Kind::Unauthorized,
                 format!("the API does not allow this: {named} from {from}"),
-                if self.method == Method::GET {
-                    "check API_TOKEN: the token is known, but may not read this endpoint"
-                } else {
-                    "check API_TOKEN: the token is known, but may not write to this endpoint"
-                },
+                words.known,
             ),
             404 | 410 => (
                 Kind::Status,
@@ -96,6 +93,18 @@ impl Client {
                 format!("the API answered {named} for {from}"),
                 "check the endpoint's path, parameters and headers in mappings.yaml",
             ),
+        };
+        let hint = match (kind, code) {
+            (Kind::Unauthorized, 403) => format!(
+                "check {hint}, but may not {} this endpoint",
+                if self.method == Method::GET {
+                    "read"
+                } else {
+                    "write to"
+                }
+            ),
+            (Kind::Unauthorized, _) => format!("check {hint}"),
+            _ => hint.to_owned(),
         };
         ApiError::new(kind, what, hint)
             .with_status(code)

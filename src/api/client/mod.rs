@@ -5,6 +5,7 @@
 //! blocks.
 
 mod address;
+mod credentials;
 mod failure;
 mod resolver;
 
@@ -15,8 +16,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    IF_MATCH,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
 };
 use reqwest::{Method, StatusCode, Url};
 use tokio::runtime::Runtime;
@@ -32,6 +32,7 @@ use super::tls;
 use crate::config::plan::{Api, Endpoint, Retry};
 use crate::support::tls::https;
 
+use credentials::Credentials;
 use failure::innermost;
 use resolver::Resolver;
 
@@ -45,6 +46,7 @@ pub struct Client {
     runtime: Option<Runtime>,
     http: reqwest::Client,
     method: Method,
+    credentials: Credentials,
     /// Scheme, host, port and configured path: what a message may show.
     shown: String,
     /// Parameters of paging: their numbers may be shown.
@@ -159,6 +161,7 @@ impl Client {
             runtime: Some(runtime),
             http,
             method,
+            credentials: Credentials::new(&api.auth),
             shown: shown(api, endpoint),
             counted: address::counted(&api.pagination),
             timeout: endpoint.timeout,
@@ -171,6 +174,11 @@ impl Client {
     /// The largest body accepted, after decompression.
     pub(super) const fn max_bytes(&self) -> u64 {
         self.max_bytes
+    }
+
+    /// What can be said of the credentials after an answer that is no refusal.
+    pub(super) const fn accepted(&self) -> &'static str {
+        self.credentials.words.accepted
     }
 
     /// The proxy requests go through, without its credentials.
@@ -293,7 +301,9 @@ impl Client {
 
     async fn once(&self, ask: Ask<'_>, trace: &Trace) -> Result<Answer, ApiError> {
         let method = ask.method.unwrap_or(&self.method);
-        let mut request = self.http.request(method.clone(), ask.url.clone());
+        let mut request = self
+            .http
+            .request(method.clone(), self.credentials.address(ask.url));
         if let Some(body) = ask.body {
             request = request.body(body.to_owned());
         }
@@ -376,18 +386,7 @@ fn headers(api: &Api, endpoint: &Endpoint) -> Result<HeaderMap, ApiError> {
     if endpoint.method != "GET" {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    if !api.token.is_empty() {
-        let bearer = format!("Bearer {}", api.token.expose());
-        let mut value = HeaderValue::from_str(&bearer).map_err(|_| {
-            ApiError::new(
-                Kind::Config,
-                "API_TOKEN holds characters that no header can carry",
-                "check API_TOKEN for line breaks and stray characters",
-            )
-        })?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
+    credentials::add_header(&mut headers, &api.auth)?;
     for (name, secret) in &endpoint.headers {
         let parsed = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| config(format!("`{}` is not a header name", printable(name, 60))))?;

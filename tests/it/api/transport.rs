@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use datasync::api::{Class, Client, Want};
-use datasync::config::plan::PageStyle;
+use datasync::config::plan::{Auth, Credential, PageStyle};
 use datasync::config::secret::Secret;
 
 use super::{error_of, fetch, fetch_with, plan, records};
@@ -374,7 +374,11 @@ fn the_deadline_of_the_run_bounds_tries_and_sleeps() {
 #[test]
 fn a_token_no_header_can_carry_is_said_before_anything_is_sent() {
     let mut api = plan("http://127.0.0.1:1", PageStyle::Page);
-    api.token = Secret::new("first\nsecond".to_owned());
+    api.auth = Auth::Header {
+        name: "Authorization".to_owned(),
+        value: Secret::new("Bearer first\nsecond".to_owned()),
+        credential: Credential::Token,
+    };
     let error = Client::new(&api).unwrap_err();
     assert_eq!(error.kind(), "config");
     assert!(error.to_string().contains("API_TOKEN") && !error.to_string().contains("second"));

@@ -37,13 +37,7 @@ fn the_shipped_file_loads_without_a_warning() {
         .iter()
         .map(|(name, value)| (name.as_str(), value.expose()))
         .collect();
-    assert_eq!(
-        headers,
-        [
-            ("Accept", "application/json"),
-            ("Authorization", "Bearer canary-token")
-        ]
-    );
+    assert_eq!(headers, [("Accept", "application/json")]);
 
     let database = plan.database().unwrap();
     assert_eq!(
@@ -324,11 +318,7 @@ fn write_back_notifications_and_freshness() {
         update.fields[0],
         ("external_id".to_owned(), "customerId".to_owned())
     );
-    assert_eq!(
-        update.endpoint.headers.len(),
-        2,
-        "bearer header and Accept are the default"
-    );
+    assert_eq!(update.endpoint.headers.len(), 1, "Accept is the default");
     assert_eq!(
         plan.mapping.fields[plan.mapping.version.unwrap()].name,
         "sourceUpdatedAt"

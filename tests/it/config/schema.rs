@@ -30,7 +30,9 @@ const IN_A_VARIABLE: [&str; 12] = [
 const IN_THE_TEXT: [&str; 2] = ["duplicate-field", "duplicate-key"];
 
 /// Values of a language of their own: strptime, regular expressions, time zones, units.
-const IN_A_LANGUAGE: [&str; 6] = [
+const IN_A_LANGUAGE: [&str; 8] = [
+    "auth-scheme",
+    "auth-username-with-colon",
     "format-incomplete",
     "pattern",
     "timezone",
@@ -40,7 +42,9 @@ const IN_A_LANGUAGE: [&str; 6] = [
 ];
 
 /// Values that do not go together, and names that something else must have.
-const BETWEEN_VALUES: [&str; 39] = [
+const BETWEEN_VALUES: [&str; 41] = [
+    "auth-header-twice",
+    "auth-query-parameter-twice",
     "column-of-our-own",
     "column-primary-key",
     "column-twice",

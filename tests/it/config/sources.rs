@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use datasync::config::Needs;
-use datasync::config::plan::SslMode;
+use datasync::config::plan::{Auth, SslMode};
 
 use super::{NEITHER, Setting, changed, shipped};
 
@@ -160,7 +160,10 @@ fn secrets_come_from_files_too() {
         .with("API_TOKEN_FILE", token.to_str().unwrap())
         .with("DB_PASSWORD_FILE", password.to_str().unwrap());
     let plan = setting.plan();
-    assert_eq!(plan.api().unwrap().token.expose(), "from-a-file");
+    assert!(matches!(
+        &plan.api().unwrap().auth,
+        Auth::Header { value, .. } if value.expose() == "Bearer from-a-file"
+    ));
     assert_eq!(plan.database().unwrap().password.expose(), "pass word ");
 }
 

@@ -1,0 +1,209 @@
+//! The plan of the source: where it is, how it is asked, how its pages follow each other, and what it is told.
+
+use std::time::Duration;
+
+use super::super::secret::Secret;
+use super::auth::Auth;
+
+/// The source.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Scheme, host, port and optional path prefix, without a trailing slash.
+    pub base_url: reqwest::Url,
+    /// What goes with every request to prove who sends it.
+    pub auth: Auth,
+    /// The endpoint that pages are fetched from.
+    pub fetch: Endpoint,
+    /// Dotted path of the records array; empty = auto (a bare array, or data | items | results | records).
+    pub records: Option<Vec<String>>,
+    /// How pages follow each other.
+    pub pagination: Pagination,
+    /// Hard bound on pages of one run.
+    pub max_pages: u64,
+    /// Page size cap in bytes, after decompression.
+    pub max_page_bytes: u64,
+    /// Fixed query parameters, in file order.
+    pub params: Vec<(String, String)>,
+    /// Asks only for what has changed; none = every run reads everything.
+    pub incremental: Option<Incremental>,
+    /// Bound on requests, all threads together; none = no bound.
+    pub max_requests_per_second: Option<f64>,
+    /// Tells the API what became of its records; none = switched off.
+    pub update: Option<WriteBack>,
+}
+
+/// One endpoint: how a request is made and retried.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Below the base address, with a leading slash; write-back has `{id}` in it.
+    pub path: String,
+    /// `GET`, `PUT`, `POST` or `PATCH`.
+    pub method: String,
+    /// Name and value; a value may hold the token, hence the secret.
+    pub headers: Vec<(String, Secret)>,
+    /// The whole request, body included.
+    pub timeout: Duration,
+    /// How failed requests are repeated.
+    pub retry: Retry,
+}
+
+/// Retries after the first try.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// Requests beyond the first; 0 = none.
+    pub max_attempts: u32,
+    /// How the delay grows.
+    pub backoff: Backoff,
+    /// First delay bound; doubled (exponential) or kept (fixed) afterwards; full jitter below the bound.
+    pub initial: Duration,
+    /// Greatest delay bound, also the cap of Retry-After.
+    pub max: Duration,
+}
+
+/// How the bound of the delay between retries grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    /// It doubles with every retry.
+    Exponential,
+    /// It stays the same.
+    Fixed,
+}
+
+/// How pages follow each other, and how the source says that it has ended.
+#[derive(Clone, Debug)]
+pub struct Pagination {
+    /// Who decides which page comes next.
+    pub style: PageStyle,
+    /// Sends the number of the page.
+    pub page_param: Param,
+    /// Sends the number of records a page.
+    pub size_param: Param,
+    /// Sends the number of records to skip.
+    pub offset_param: Param,
+    /// Sends the cursor of the page before.
+    pub cursor_param: Param,
+    /// Where the address of the next page is in the body.
+    pub next_path: Option<Vec<String>>,
+    /// Where the next cursor is: a path, or the name of a header.
+    pub cursor_path: Option<Vec<String>>,
+    /// In which part of the answer the cursor is.
+    pub cursor_in: CursorIn,
+    /// A flag of the body: true says that there are more pages.
+    pub more_path: Option<Vec<String>>,
+    /// A flag of the body: true says that this page is the last.
+    pub done_path: Option<Vec<String>>,
+    /// Where the body has the number of all records.
+    pub total_path: Option<Vec<String>>,
+    /// The header with the number of all records.
+    pub total_header: Option<String>,
+    /// `total_path: none`: whatever looks like a total counts something else.
+    pub ignore_totals: bool,
+    /// Where the body has the number of all pages.
+    pub pages_path: Option<Vec<String>>,
+    /// The header with the number of all pages.
+    pub pages_header: Option<String>,
+    /// Statuses that say, beyond the last page, that there is nothing.
+    pub end_status: Vec<u16>,
+    /// `end: absent`: a page that names no next page is the last.
+    pub end_absent: bool,
+    /// Records a page (the size asked for).
+    pub size: u32,
+    /// Number of the first page, or first offset; none where `auto` finds it out.
+    pub first: Option<u64>,
+    /// Pages in flight (`page` and `offset` styles).
+    pub concurrency: u32,
+}
+
+/// The name of a request parameter of paging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Param {
+    /// mappings.yaml names it.
+    Named(String),
+    /// The usual name. Style `auto` sends it only when an answer has shown that the API knows it.
+    Usual(&'static str),
+    /// `none`: never sent.
+    Off,
+}
+
+impl Param {
+    /// Its name; none when it is never sent.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Usual(name) => Some(name),
+            Self::Off => None,
+        }
+    }
+
+    /// Its name, where mappings.yaml says it.
+    pub fn named(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Usual(_) | Self::Off => None,
+        }
+    }
+}
+
+/// Where the next cursor is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CursorIn {
+    /// At a path of the body.
+    #[default]
+    Body,
+    /// A field of the last record on the page.
+    LastRecord,
+    /// In a header.
+    Header,
+}
+
+/// How the next page is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageStyle {
+    /// What the first page shows.
+    Auto,
+    /// There is one page.
+    None,
+    /// By its number.
+    Page,
+    /// By the number of records before it.
+    Offset,
+    /// By a value that the page before gives.
+    Cursor,
+    /// By the address that the page before gives.
+    Link,
+}
+
+/// Only what changed since the watermark.
+#[derive(Clone, Debug)]
+pub struct Incremental {
+    /// The request parameter that sends the watermark.
+    pub param: String,
+    /// External field (dotted path) whose greatest value is the watermark.
+    pub field: Vec<String>,
+    /// How far before the watermark a run asks, for records that appear late.
+    pub overlap: Duration,
+}
+
+/// Write-back after commit; present only when enabled.
+#[derive(Clone, Debug)]
+pub struct WriteBack {
+    /// The endpoint that is told.
+    pub endpoint: Endpoint,
+    /// What must have become of a row for the API to be told.
+    pub when: Vec<WriteBackOutcome>,
+    /// External name ← internal field, from the outgoing mapping.
+    pub fields: Vec<(String, String)>,
+    /// External field (dotted path) whose value is sent as If-Match: the record's `ETag` or version.
+    pub if_match: Option<Vec<String>>,
+}
+
+/// What became of a row, as write-back sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteBackOutcome {
+    /// It is new.
+    Inserted,
+    /// Its content has changed.
+    Updated,
+    /// Its content is the same.
+    Unchanged,
+}

@@ -127,6 +127,8 @@ pub enum Output {
     Json,
     /// Workflow annotations with file and line (validate only)
     Github,
+    /// JUnit XML, as continuous integration reads it (validate only)
+    Junit,
 }
 
 #[derive(Debug, Subcommand)]

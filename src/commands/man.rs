@@ -39,12 +39,16 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("NO_COLOR", "no colours"),
 ];
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     (
         "./mappings.yaml",
         "which field becomes which column, and what happens on failure",
     ),
     ("./decisions.dmn.xml", "which records are fit"),
+    (
+        "./decisions.tests.yaml",
+        "tests of that table, which validate runs; not needed",
+    ),
     ("./.env", "variables, where the environment has none"),
     (
         "$XDG_STATE_HOME/datasync",

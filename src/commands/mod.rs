@@ -3,7 +3,6 @@
 
 pub mod cli; // clap types only
 
-mod annotations;
 mod case;
 mod check_api;
 mod check_db;
@@ -18,7 +17,6 @@ mod retry;
 mod schema;
 mod sync;
 mod validate;
-mod verdicts;
 
 use std::io::Write as _;
 

@@ -63,15 +63,16 @@ fn add_env_file(global: &mut Global, matches: &ArgMatches) -> Result<(), String>
     Ok(())
 }
 
-/// `--output github` is for `validate` only, whose findings have a file and a line.
+/// `--output github` and `junit` are for `validate` only, whose findings have a file and a line.
 fn for_this_command(cli: &Cli) -> Result<(), String> {
-    match (cli.global.output, &cli.command) {
-        (Output::Github, Command::Validate(_)) | (Output::Text | Output::Json, _) => Ok(()),
-        (Output::Github, _) => Err(
-            "--output github (or DATASYNC_OUTPUT=github) is for validate only; type text or json"
-                .to_owned(),
-        ),
-    }
+    let form = match (cli.global.output, &cli.command) {
+        (_, Command::Validate(_)) | (Output::Text | Output::Json, _) => return Ok(()),
+        (Output::Github, _) => "github",
+        (Output::Junit, _) => "junit",
+    };
+    Err(format!(
+        "--output {form} (or DATASYNC_OUTPUT={form}) is for validate only; type text or json"
+    ))
 }
 
 /// The value of an option that has a few; the error lists them.

@@ -76,7 +76,7 @@ pub(super) fn show(global: &Global, report: &Report, exit: Exit) -> Result<()> {
         Output::Json => super::print(
             &(serde_json::to_string(report).context("cannot write the report")? + "\n"),
         ),
-        Output::Text | Output::Github => {
+        Output::Text | Output::Github | Output::Junit => {
             let mut text = report.text(exit, global.verbose > 0);
             if let Some(columns) = terminal::columns(std::io::stdout()) {
                 let colors = terminal::colors_wanted(global.no_color);

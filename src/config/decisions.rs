@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::decision_tests::{self, DecisionTests};
+use super::problem::ConfigErrors;
 use crate::support::bounded_read;
 
 /// A file of decisions may be this large (bytes).
@@ -29,6 +31,14 @@ impl DecisionsFile {
     /// Its name for messages.
     pub fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    /// The tests that stand beside it; none where there is no such file.
+    ///
+    /// # Errors
+    /// Every mistake in that file.
+    pub fn tests(&self) -> Result<Option<DecisionTests>, ConfigErrors> {
+        decision_tests::read(&self.path)
     }
 
     /// Its text.

@@ -35,6 +35,15 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
+    /// One without any variable.
+    pub const fn empty() -> Self {
+        Self {
+            process: BTreeMap::new(),
+            file: BTreeMap::new(),
+            file_name: String::new(),
+        }
+    }
+
     /// Takes the process environment as given and adds a `.env`: the file named, which must exist, or `./.env` if it is
     /// there. Parent folders are not searched. Warnings go to `warnings`.
     pub fn read(

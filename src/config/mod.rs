@@ -8,6 +8,7 @@ mod constraints; // types, limits and defaults of one field
 mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database and DB_*
 mod database_url; // DATABASE_URL
+mod decision_tests; // decisions.tests.yaml
 mod decisions; // the file of the decision table, read once
 mod dotenv; // .env files, by dotenvy
 mod drafts; // one mapped field, as the file writes it
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 use crate::support::bounded_read;
 use crate::support::digest::Digest;
 use context::Context;
+pub use decision_tests::{DecisionTest, DecisionTests, Expected, Given};
 pub use decisions::DecisionsFile;
 use environment::Environment;
 pub use problem::{ConfigErrors, Problem};

@@ -56,12 +56,22 @@ impl Node {
 
 /// Reads the tree. `Err` when the text is no YAML or exceeds a bound. Duplicate keys are in the returned list of problems.
 pub(super) fn parse(name: &str, text: &str) -> Result<(Source, Node, Vec<Problem>), Problem> {
+    parse_up_to(MOST_NODES, name, text)
+}
+
+/// The same with another bound on the number of values.
+pub(super) fn parse_up_to(
+    most_nodes: usize,
+    name: &str,
+    text: &str,
+) -> Result<(Source, Node, Vec<Problem>), Problem> {
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
         source: Source::new(name, text),
         anchors: HashMap::new(),
         problems: Vec::new(),
         nodes: 0,
+        most_nodes,
         in_secret: false,
     };
     let root = builder.document()?;
@@ -75,6 +85,7 @@ struct Builder<'input> {
     anchors: HashMap<usize, (Node, usize, usize)>,
     problems: Vec<Problem>,
     nodes: usize,
+    most_nodes: usize,
     /// Whether the value being read is a secret: then an error shows no line.
     in_secret: bool,
 }
@@ -109,7 +120,7 @@ impl<'input> Builder<'input> {
     fn empty(&self) -> Problem {
         Problem::new("is empty")
             .in_file(&self.source.name)
-            .hint("start from the mappings.yaml that ships with datasync")
+            .hint("start from the one that ships with datasync")
     }
 
     fn next(&mut self) -> Result<(Event<'input>, Span), Problem> {
@@ -160,7 +171,7 @@ impl<'input> Builder<'input> {
         if depth > DEEPEST {
             return Err(self.too_deep(span));
         }
-        if before > MOST_NODES {
+        if before > self.most_nodes {
             return Err(self.too_many(span));
         }
         let (anchor, kind, height) = match event {
@@ -207,7 +218,7 @@ impl<'input> Builder<'input> {
                         .problem(span, "this alias refers to a value that contains it"));
                 };
                 self.nodes += size;
-                if self.nodes > MOST_NODES {
+                if self.nodes > self.most_nodes {
                     return Err(self.too_many(span));
                 }
                 if depth + height > DEEPEST {
@@ -294,7 +305,7 @@ impl<'input> Builder<'input> {
     fn too_many(&self, span: Span) -> Problem {
         self.source.problem(
             span,
-            format!("more than {MOST_NODES} values, aliases expanded"),
+            format!("more than {} values, aliases expanded", self.most_nodes),
         )
     }
 }

@@ -16,6 +16,7 @@ pub mod model; // the DMN file as it stands
 mod nearest; // the smallest change that would pass
 pub mod problem; // mistakes and how they are shown
 pub mod program; // the decisions in the order they are computed
+mod reached; // which rules a record reaches
 mod rule_space; // conditions as sets of segments
 pub mod table; // rules and hit policies
 mod verdict; // from a table's outcome to a verdict
@@ -23,9 +24,10 @@ pub mod xml; // XML → elements
 
 pub use self::compiled::{Decision, Scratch};
 pub use self::explain::Explanation;
-pub use self::impact::{Impact, VerdictChange};
+pub use self::impact::{Impact, RuleChange, VerdictChange};
 pub use self::input_variable::{InputVariable, Role, Values};
 pub use self::lint::{Finding, Lint, lint};
 pub use self::nearest::{AsGiven, Change, Changeable, Nearest};
 pub use self::problem::{Check, Problem, Problems, Severity};
+pub use self::reached::TableRule;
 pub use self::verdict::{Rules, Verdict};

@@ -47,6 +47,22 @@ pub enum Severity {
 }
 
 impl Check {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Overlap,
+        Self::Gap,
+        Self::Shadowed,
+        Self::Empty,
+        Self::Type,
+        Self::Ragged,
+        Self::Duplicate,
+        Self::Mergeable,
+        Self::UnknownOutput,
+        Self::Contradiction,
+        Self::Aggregation,
+        Self::Cycle,
+    ];
+
     /// As the JSON output spells it.
     pub const fn name(self) -> &'static str {
         match self {

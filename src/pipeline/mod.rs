@@ -45,7 +45,7 @@ use threads::{Stages, Threads};
 use write::{BatchResult, Shared};
 
 pub use brake::Brake;
-pub use decide::{Decided, Rules, decide};
+pub use decide::{Decided, Refusal, Rules, decide};
 pub use flow::{Braked, ChangeTimes, Counts, Ends, Examples, Flow, PoolFigures, Timings};
 pub use rejected::RejectionLog;
 pub use shape::PageInput;

@@ -167,12 +167,14 @@ impl Compiled {
         let mut cell = Cell::Null;
         match self.convert(value, &mut cell) {
             Ok(()) => Ok(Some(owned(cell))),
-            Err(refusal) => bail!(
-                "its default does not fit: expected {}, found {}",
-                refusal.expected.as_ref().unwrap_or(&self.expected),
-                refusal.problem
-            ),
+            Err(refusal) => bail!("its default does not fit: {}", self.told(&refusal)),
         }
+    }
+
+    /// A refusal in words.
+    pub(super) fn told(&self, refusal: &Refusal) -> String {
+        let expected = refusal.expected.as_ref().unwrap_or(&self.expected);
+        format!("expected {expected}, found {}", refusal.problem)
     }
 
     pub(super) fn limit_length(&mut self, characters: usize) -> anyhow::Result<()> {

@@ -24,6 +24,7 @@
 
 mod email;
 mod field;
+mod given;
 mod json;
 mod number;
 mod outgoing;

@@ -31,7 +31,7 @@ const fn row(command: &'static str, arguments: &'static str, code: i32) -> Row {
     }
 }
 
-const ROWS: [Row; 72] = [
+const ROWS: [Row; 73] = [
     row("sync", "", 0),
     row("sync", "--dry-run", 0),
     row("sync", "--limit 3", 0),
@@ -68,6 +68,7 @@ const ROWS: [Row; 72] = [
     row("validate", "--stored", 0),
     row("validate", "--stored --explain U-1", 0),
     row("validate", "--output github", 0),
+    row("validate", "--output junit", 0),
     row("validate", "--explain U-1", 2),
     row("check-api", "", 0),
     row("check-db", "", 0),

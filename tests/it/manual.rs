@@ -52,23 +52,34 @@ fn holds(finished: &Finished, quoted: &[String]) {
 #[test]
 fn every_sample_of_the_page_on_decisions_is_what_the_program_prints() {
     let samples = samples();
-    let [fit, overlap, gap, explained, impact] = &samples[..] else {
-        panic!("the page has {} samples, and five are known", samples.len());
+    let [fit, overlap, gap, test, explained, impact] = &samples[..] else {
+        panic!("the page has {} samples, and six are known", samples.len());
     };
     let place = Workplace::new();
     let records = "fixtures/customers/customers.ndjson";
     std::fs::create_dir_all(place.path("fixtures/customers")).unwrap();
     std::fs::copy(root().join(records), place.path(records)).unwrap();
 
+    let tests = "decisions.tests.yaml";
+    std::fs::copy(root().join(tests), place.path(tests)).unwrap();
     let finished = run(&place, fit);
     finished.expect(0);
     holds(&finished, &fit[1..]);
+    let shipped = std::fs::read_to_string(place.path("decisions.dmn.xml")).unwrap();
+    let lowered = shipped
+        .replace("&gt;= 80", "&gt;= 70")
+        .replace("[50..80)", "[50..70)");
+    place.write("decisions.dmn.xml", &lowered);
+    let finished = place.run(&["validate"]);
+    finished.expect(2);
+    holds(&finished, test);
+    place.write("decisions.dmn.xml", &shipped);
+    std::fs::remove_file(place.path(tests)).unwrap();
     let finished = run(&place, explained);
     finished.expect(0);
     holds(&finished, &explained[1..]);
 
     // The bound of 50 raised to 51, in both rules that have it.
-    let shipped = std::fs::read_to_string(place.path("decisions.dmn.xml")).unwrap();
     let raised = shipped
         .replace("&lt; 50", "&lt; 51")
         .replace("[50..80)", "[51..80)");

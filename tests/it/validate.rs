@@ -1,6 +1,9 @@
 //! `validate`: the smoke check of a CI, and the answer to "why was this record rejected".
 #![allow(clippy::unwrap_used)]
 
+mod decision_tests;
+mod reports;
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;

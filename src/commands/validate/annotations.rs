@@ -43,6 +43,11 @@ pub(super) fn of_records(level: &str, message: &str) -> String {
     line(level, None, None, None, "records", message)
 }
 
+/// A finding at a line of a file; line 0 is the file as a whole.
+pub(super) fn at(level: &str, file: &str, number: usize, title: &str, message: &str) -> String {
+    line(level, Some(file), Some(number), None, title, message)
+}
+
 /// Why a command ended before it had a result.
 pub(super) fn of_failure(message: &str) -> String {
     line("error", None, None, None, "datasync", message)

@@ -321,7 +321,7 @@ impl Writer {
         let standing = self.begin_and_look(conn, batch, bisect)?;
         let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
         let mut refused = Vec::new();
-        let mut told = NotedRows::default();
+        let mut noted = NotedRows::default();
         let counts = if rows.is_empty() {
             Counts::default()
         } else if bisect {
@@ -331,7 +331,7 @@ impl Writer {
                 conn,
                 0..rows.len(),
                 &mut |conn, range| {
-                    counts.add(self.upsert(conn, batch, &rows[range], &mut told)?);
+                    counts.add(self.upsert(conn, batch, &rows[range], &mut noted)?);
                     Ok(())
                 },
                 &mut refused,
@@ -344,22 +344,22 @@ impl Writer {
                 ..Counts::default()
             };
             if !left.is_empty() {
-                counts.add(self.upsert(conn, batch, &left, &mut told)?);
+                counts.add(self.upsert(conn, batch, &left, &mut noted)?);
             }
             counts
         } else {
-            self.upsert(conn, batch, &rows, &mut told)?
+            self.upsert(conn, batch, &rows, &mut noted)?
         };
         if let Some(outbox) = &self.outbox {
             outbox.enter(
                 conn,
                 batch,
-                told.owed,
+                noted.owed,
                 (&self.target, self.run_id, self.now()),
             )?;
         }
         let mut refused = self.located(conn, batch, refused)?;
-        let skipped = told.skipped.into_iter();
+        let skipped = noted.skipped.into_iter();
         refused.extend(skipped.map(|index| (index, StoreError::skipped())));
         let rejections = Self::rejections_with(batch, &refused);
         let filing = self.filing(conn, batch, &rejections, &refused, &standing)?;
@@ -446,21 +446,21 @@ impl Writer {
         params
     }
 
-    /// Writes some rows, picked by their places in the batch, and has them counted. `told` gains the places of those
+    /// Writes some rows, picked by their places in the batch, and has them counted. `noted` gains the places of those
     /// the API is to be told of, and of those that were skipped.
     fn upsert(
         &self,
         conn: &mut Connection,
         batch: &Batch,
         picks: &[u32],
-        told: &mut NotedRows,
+        noted: &mut NotedRows,
     ) -> Result<Counts, StoreError> {
         let arrays = self.arrays(batch, picks);
         let now = self.now();
         let params = self.params(&arrays, &now);
         let total = picks.len() as u64;
         if let Some(outbox) = &self.outbox {
-            return self.upsert_and_enqueue(conn, outbox, &params, batch, picks, told);
+            return self.upsert_and_enqueue(conn, outbox, &params, batch, picks, noted);
         }
         let found = match (self.form, &self.statements.copy) {
             (Form::Copy, Some(copy)) => {
@@ -486,18 +486,19 @@ impl Writer {
             unchanged: total.saturating_sub(found + count(&row, 3)?),
             superseded: count(&row, 2)?,
         };
-        // What was inserted a moment ago is as it should be, unless a trigger had its way: counted once.
+        // The statement before has inserted some of these rows already. A trigger may have changed them since, so that they
+        // differ from what was sent and are written once more: each of them counts once, as inserted.
         let counted = rest.inserted + rest.updated + rest.unchanged + rest.superseded;
         rest.updated -= (found + counted)
             .saturating_sub(total)
             .min(found)
             .min(rest.updated);
         counts.add(rest);
-        self.complete(conn, batch, picks, &mut counts, told)?;
+        self.complete(conn, batch, picks, &mut counts, noted)?;
         Ok(counts)
     }
 
-    /// Rows that were told neither as written nor as left alone: a trigger skipped them, or somebody else wrote them between
+    /// Rows that were reported neither as written nor as left alone: a trigger skipped them, or somebody else wrote them between
     /// the look and the write.
     fn complete(
         &self,
@@ -505,7 +506,7 @@ impl Writer {
         batch: &Batch,
         picks: &[u32],
         counts: &mut Counts,
-        told: &mut NotedRows,
+        noted: &mut NotedRows,
     ) -> Result<(), StoreError> {
         let total = picks.len() as u64;
         let counted = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
@@ -525,7 +526,7 @@ impl Writer {
             let skipped = self.skipped(conn, batch, picks, total - counted)?;
             let kept = total - written - counts.superseded;
             counts.unchanged = kept.saturating_sub(skipped.len() as u64);
-            told.skipped.extend(skipped);
+            noted.skipped.extend(skipped);
         } else if counted > total {
             return Err(StoreError::new(
                 Class::Fatal,

@@ -10,7 +10,7 @@ use super::super::error::StoreError;
 use super::{WRITING, Writer, count, signed, write_back};
 
 impl Writer {
-    /// Of rows that were not told as written, at most `limit`: those that a trigger skipped, by their places in the batch.
+    /// Of rows that were not reported as written, at most `limit`: those that a trigger skipped, by their places in the batch.
     ///
     /// A row that is stored in another form than it was sent in need not be one of them: a trigger may have changed it, and
     /// the changed row is what is stored already. Such rows are written once more without the comparison, which is rolled

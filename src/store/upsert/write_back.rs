@@ -21,7 +21,7 @@ impl Writer {
         params: &[Param<'_>],
         batch: &Batch,
         picks: &[u32],
-        told: &mut NotedRows,
+        noted: &mut NotedRows,
     ) -> Result<Counts, StoreError> {
         let row = single(conn.query(WHAT, &self.statements.upsert_and_enqueue, params)?)?;
         let mut counts = Counts {
@@ -41,8 +41,8 @@ impl Writer {
             let all = picks.iter().map(|pick| *pick as usize);
             found.extend(all.filter(|index| !moved.contains(index)));
         }
-        self.complete(conn, batch, picks, &mut counts, told)?;
-        told.owed.extend(found);
+        self.complete(conn, batch, picks, &mut counts, noted)?;
+        noted.owed.extend(found);
         Ok(counts)
     }
 
@@ -83,7 +83,7 @@ impl Writer {
     }
 }
 
-/// Indexes into the batch of rows that a statement told by number, from 1.
+/// Indexes into the batch of rows that a statement names by number, from 1.
 fn numbers(
     row: &tokio_postgres::Row,
     place: usize,
@@ -100,7 +100,7 @@ fn numbers(
         .collect())
 }
 
-/// The place in the batch of a row that a statement told by number, from 1.
+/// The place in the batch of a row that a statement names by number, from 1.
 pub(super) fn place(number: u64, picks: &[u32]) -> Result<usize, StoreError> {
     picks
         .get(index(number))

@@ -1,14 +1,16 @@
 //! The SQL of the write path, built once for a table. Everything that is counted is counted by these statements.
 
 mod list;
+mod parts;
 mod rejections;
 
 use tokio_postgres::types::Type;
 
-use super::super::schema::{Layout, LayoutColumn};
-use super::super::{quote, quote_table};
+use super::super::quote_table;
+use super::super::schema::Layout;
 use crate::config::plan::Database;
 pub use list::{Listed, list};
+use parts::Parts;
 pub(in super::super) use rejections::{DIGEST_OF_IDS, RejectionStatements};
 
 /// The statements of one table, built once.
@@ -51,15 +53,17 @@ pub(super) struct IndexScan {
 }
 
 impl IndexScan {
-    fn new(table: &str, key: &LayoutColumn, columns: &str) -> Self {
-        let (not_before, not_after) = (key.operator(">="), key.operator("<="));
-        let (key, cast) = (quote(&key.name), &key.cast);
+    fn new(parts: &Parts<'_>) -> Self {
+        let column = parts.key_column();
+        let (not_before, not_after) = (column.operator(">="), column.operator("<="));
+        let (key, cast) = (&parts.key, &column.cast);
+        let (columns, stored) = (parts.columns(), &parts.layout.stored);
         Self {
             between: format!(
                 "SELECT set_config('datasync.first', $1::{cast}::text, true), set_config('datasync.last', $2::{cast}::text, true)"
             ),
             copy: format!(
-                "COPY (SELECT {columns} FROM {table} WHERE {key} {not_before} current_setting('datasync.first')::{cast} \
+                "COPY (SELECT {columns} FROM {stored} WHERE {key} {not_before} current_setting('datasync.first')::{cast} \
                  AND {key} {not_after} current_setting('datasync.last')::{cast} ORDER BY {key} LIMIT "
             ),
         }
@@ -73,343 +77,295 @@ impl IndexScan {
 
 impl Statements {
     pub(super) fn new(db: &Database, layout: &Layout) -> Self {
-        let table = quote_table(&db.schema, &db.table);
-        let stored_rows = &layout.stored;
-        let key = &layout.columns[layout.key];
-        let key_column = quote(&key.name);
-        let equals = key.operator("=");
-        let width = layout.columns.len();
-        let names: Vec<String> = layout.columns.iter().map(|c| quote(&c.name)).collect();
-        let input: Vec<String> = (0..width).map(|i| format!("c{i}")).collect();
-        let arrays = layout
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, c)| format!("${}::{}[]", i + 1, c.wire().typname()))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let cast = layout
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, c)| c.stored(&format!("u.c{i}")))
-            .collect::<Vec<_>>();
-        let unnest = format!("unnest({arrays}) AS u({})", input.join(", "));
-        let version = layout
-            .columns
-            .iter()
-            .position(|c| c.name == "source_version")
-            .unwrap_or(width - 1);
-        // Without a mapped version the version is the time of fetching, which is no content.
-        let content: Vec<usize> = (0..width)
-            .filter(|i| *i != layout.key && (*i != version || layout.version_is_content))
-            .collect();
-        let differs = |old: &dyn Fn(usize) -> String, new: &dyn Fn(usize) -> String| {
-            if content.is_empty() {
-                return "false".to_owned();
-            }
-            content
-                .iter()
-                .map(|i| {
-                    if *i == version {
-                        // A record without a version says nothing about it.
-                        format!(
-                            "({new} IS NOT NULL AND {} IS DISTINCT FROM {new})",
-                            old(*i),
-                            new = new(*i)
-                        )
-                    } else if layout.columns[*i].compare_as_text {
-                        format!(
-                            "{}::text COLLATE \"C\" IS DISTINCT FROM {}::text COLLATE \"C\"",
-                            old(*i),
-                            new(*i)
-                        )
-                    } else {
-                        format!("{} IS DISTINCT FROM {}", old(*i), new(*i))
-                    }
-                })
-                .collect::<Vec<_>>()
-                .join(" OR ")
-        };
-        let stored = |i: usize| format!("t.{}", names[i]);
-        let version_name = &names[version];
-        // What was stored before the version was mapped is the time of a request, and is compared with no version.
-        let since = layout.versions_since.map_or_else(String::new, |since| {
-            format!(" AND t.\"updated_at\" >= '{since}'::timestamptz")
-        });
-        let newer = |version: &str| format!("(t.{version_name} > {version}{since})");
-        let set = (0..width)
-            .filter(|i| *i != layout.key)
-            .map(|i| {
-                let name = &names[i];
-                if i == version {
-                    format!("{name} = coalesce(EXCLUDED.{name}, t.{name})")
-                } else {
-                    format!("{name} = EXCLUDED.{name}")
-                }
-            })
-            .chain(["sync_id", "updated_at"].map(|name| format!("{0} = EXCLUDED.{0}", quote(name))))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let written = format!("({}, \"sync_id\", \"updated_at\")", names.join(", "));
-        let copy = layout
-            .columns
-            .iter()
-            .all(|column| column.takes_wire && !layout.distributed)
-            .then(|| format!("COPY {table} {written} FROM STDIN (FORMAT binary)"));
-        let walk = copy
-            .is_some()
-            .then(|| IndexScan::new(&layout.stored, key, &names.join(", ")));
-        let into = format!("INSERT INTO {table} AS t {written}");
-        // The guard holds against whoever wrote since the row was looked at.
-        let returning = if layout.has_system_columns {
-            "(t.xmax = 0) AS fresh".to_owned()
-        } else {
-            format!("t.{key_column} AS k, true AS fresh")
-        };
-        let conflict = format!(
-            "ON CONFLICT ({key_column}) DO UPDATE SET {set} \
-             WHERE {} IS NOT TRUE AND ({}) \
-             RETURNING {returning}",
-            newer(&format!("EXCLUDED.{version_name}")),
-            differs(&stored, &|i| format!("EXCLUDED.{}", names[i]))
-        );
-        let (run, now) = (width + 1, width + 2);
-        let all_new = format!(
-            "{into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM {unnest} ON CONFLICT ({key_column}) DO NOTHING",
-            cast.join(", ")
-        );
-        let as_input = cast
-            .iter()
-            .zip(&input)
-            .map(|(cast, name)| format!("{cast} AS {name}"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let (known, known_rows) = known_rows(layout, &names);
-        // Rows that stay as they are go no further than the comparison.
-        let differing = format!(
-            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, {newer} AS late \
-             FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-             WHERE t.{key_column} IS NULL OR {newer} OR {}), \
-             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}) \
-             SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
-             (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
-             count(*) FILTER (WHERE late), count(*) FROM moved",
-            cast[layout.key],
-            differs(&stored, &|i| cast[i].clone()),
-            input.join(", "),
-            newer = newer(&cast[version]),
-        );
-        // Without system columns a row is new if it was not found before.
-        let (is_new, fresh) = if layout.has_system_columns {
-            ("NULL::boolean".to_owned(), "bool_or(fresh)")
-        } else {
-            (
-                format!("t.{key_column} IS NULL"),
-                "CASE WHEN bool_or(fresh) THEN bool_or(is_new) END",
-            )
-        };
-        let differing = if layout.has_system_columns {
-            differing
-        } else {
-            format!(
-                "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, {newer} AS late, {is_new} AS is_new \
-                 FROM {unnest} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-                 WHERE t.{key_column} IS NULL OR {newer} OR {}), \
-                 written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}), \
-                 told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
-                 (SELECT c{} AS k, 1 AS o, late, is_new, NULL::boolean AS fresh FROM moved \
-                 UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e GROUP BY k) \
-                 SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), \
-                 count(o) FROM told",
-                cast[layout.key],
-                differs(&stored, &|i| cast[i].clone()),
-                input.join(", "),
-                layout.key,
-                newer = newer(&cast[version]),
-            )
-        };
-        let judged = format!(
-            "{known}input AS MATERIALIZED (SELECT {} FROM {unnest}), \
-             judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key_column} IS NULL THEN 0 \
-             WHEN {} THEN 3 WHEN {} THEN 1 ELSE 2 END AS fate \
-             FROM input s LEFT JOIN {known_rows} t ON t.{key_column} {equals} s.c{})",
-            as_input,
-            newer(&format!("s.c{version}")),
-            differs(&stored, &|i| format!("s.c{i}")),
-            layout.key
-        );
-        let compare = format!(
-            "WITH {judged} SELECT count(*) FILTER (WHERE fate = 0), count(*) FILTER (WHERE fate = 1), \
-             count(*) FILTER (WHERE fate = 2), count(*) FILTER (WHERE fate = 3) FROM judged"
-        );
-        let differences = format!(
-            "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
-             JOIN {known_rows} t ON t.{key_column} {equals} j.c{key} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}",
-            (0..width)
-                .map(|i| format!("{}::text", stored(i)))
-                .collect::<Vec<_>>()
-                .join(", "),
-            (0..width)
-                .map(|i| format!("j.c{i}::text"))
-                .collect::<Vec<_>>()
-                .join(", "),
-            key = layout.key,
-            limit = "$".to_owned() + &(width + 1).to_string() + "::bigint",
-        );
-        let new_rows = format!(
-            "WITH {judged} SELECT j.c{key}::text, ARRAY[{}]::text[], ARRAY[{}]::text[] FROM judged j \
-             WHERE j.fate = 0 ORDER BY 1 LIMIT ${limit}::bigint",
-            vec!["NULL"; width].join(", "),
-            (0..width)
-                .map(|i| format!("j.c{i}::text"))
-                .collect::<Vec<_>>()
-                .join(", "),
-            key = layout.key,
-            limit = width + 1,
-        );
-        // The same for write-back, which has to know what became of each row: by its number among those that are sent.
-        // Grouping, not a join: it takes the key's own equality and no nested loop.
-        let numbered = format!(
-            "unnest({arrays}) WITH ORDINALITY AS u({}, o)",
-            input.join(", ")
-        );
-        let by_key = if layout.has_system_columns {
-            format!(", t.{key_column} AS k")
-        } else {
-            String::new()
-        };
-        let upsert_and_enqueue = format!(
-            "WITH {known}moved AS MATERIALIZED (SELECT {as_input}, u.o, {newer} AS late, {is_new} AS is_new \
-             FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-             WHERE t.{key_column} IS NULL OR {newer} OR {}), \
-             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM moved WHERE late IS NOT TRUE {conflict}{by_key}), \
-             told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
-             (SELECT c{} AS k, o, late, is_new, NULL::boolean AS fresh FROM moved \
-             UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e \
-             GROUP BY k) \
-             SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), count(o), \
-             array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told",
-            cast[layout.key],
-            differs(&stored, &|i| cast[i].clone()),
-            input.join(", "),
-            layout.key,
-            newer = newer(&cast[version]),
-        );
-        let fates = format!(
-            "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key_column} IS NULL THEN 0 WHEN {} THEN 3 \
-             WHEN {} THEN 1 ELSE 2 END AS fate FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {}) \
-             SELECT o FROM judged WHERE fate = ANY(${}::int[]) ORDER BY o LIMIT ${}::bigint",
-            newer(&cast[version]),
-            differs(&stored, &|i| cast[i].clone()),
-            cast[layout.key],
-            width + 1,
-            width + 2,
-        );
-        let skipped = format!(
-            "WITH {known}judged AS (SELECT u.o, t.{key_column} IS NOT NULL AS stored, t.\"sync_id\" = ${}::uuid AS own \
-             FROM {numbered} LEFT JOIN {known_rows} t ON t.{key_column} {equals} {} \
-             WHERE t.{key_column} IS NULL OR ({} IS NOT TRUE AND ({}))) \
-             SELECT o, stored FROM judged ORDER BY own IS TRUE, stored, o LIMIT ${}::bigint",
-            width + 1,
-            cast[layout.key],
-            newer(&cast[version]),
-            differs(&stored, &|i| cast[i].clone()),
-            width + 2,
-        );
-        let unguarded = format!(
-            "WITH input AS MATERIALIZED (SELECT {as_input}, u.o FROM {numbered}), \
-             written AS ({into} SELECT {}, ${run}::uuid, ${now}::timestamptz FROM input \
-             ON CONFLICT ({key_column}) DO UPDATE SET {set} RETURNING t.{key_column} AS k) \
-             SELECT max(o) FROM (SELECT c{} AS k, o, false AS done FROM input \
-             UNION ALL SELECT k, NULL, true FROM written) e GROUP BY k HAVING bool_or(done) AND max(o) IS NOT NULL",
-            input.join(", "),
-            layout.key,
-        );
-        let superseded = format!(
-            "SELECT count(*) FROM unnest($1::{}[], $2::{}[]) AS u(k, v) \
-             JOIN {stored_rows} t ON t.{key_column} {equals} {} WHERE {}{}",
-            key.wire().typname(),
-            layout.columns[version].wire().typname(),
-            key.stored("u.k"),
-            newer(&layout.columns[version].stored("u.v")),
-            if layout.distributed {
-                format!(
-                    " AND t.{key_column} {equals} ANY($1::{}[]::{}[])",
-                    key.wire().typname(),
-                    key.cast
-                )
-            } else {
-                String::new()
-            }
-        );
-        let lock = |direction: &str| {
-            format!(
-                "SELECT FROM {stored_rows} WHERE {key_column} {equals} ANY($1::{}[]::{}[]) ORDER BY {key_column} {direction} \
-                 FOR NO KEY UPDATE",
-                key.wire().typname(),
-                key.cast
-            )
-        };
-        let conversions = layout
-            .columns
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| column.is_converted())
-            .map(|(place, column)| {
-                let (ty, value) = (column.wire().typname(), column.stored("u.c"));
-                (
-                    place,
-                    format!("SELECT {value} FROM unnest($1::{ty}[]) AS u(c)"),
-                )
-            })
-            .collect();
-        let log = format!(
-            "INSERT INTO {} (run_id, batch, inserted, updated, unchanged, superseded, duplicates, rejected, resolved, committed_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            quote_table(&db.log_schema, "sync_batches")
-        );
+        let parts = Parts::new(db, layout);
+        let is_copied =
+            !layout.distributed && layout.columns.iter().all(|column| column.takes_wire);
         Self {
-            copy,
-            walk,
-            all_new,
-            differing,
-            superseded,
-            lock_ascending: lock("ASC"),
-            lock_descending: lock("DESC"),
-            compare,
-            differences,
-            new_rows,
-            upsert_and_enqueue,
-            fates,
-            skipped,
-            unguarded,
-            conversions,
+            copy: is_copied.then(|| copy(&parts)),
+            walk: is_copied.then(|| IndexScan::new(&parts)),
+            all_new: all_new(&parts),
+            differing: if layout.has_system_columns {
+                differing(&parts)
+            } else {
+                differing_by_key(&parts)
+            },
+            superseded: superseded(&parts),
+            lock_ascending: lock(&parts, "ASC"),
+            lock_descending: lock(&parts, "DESC"),
+            compare: compare(&parts),
+            differences: differences(&parts),
+            new_rows: new_rows(&parts),
+            upsert_and_enqueue: upsert_and_enqueue(&parts),
+            fates: fates(&parts),
+            skipped: skipped(&parts),
+            unguarded: unguarded(&parts),
+            conversions: conversions(layout),
             rejections: RejectionStatements::new(db),
-            log,
-            key_type: key.wire().element(),
+            log: batch_log(db),
+            key_type: parts.key_column().wire().element(),
         }
     }
 }
 
-/// What a batch is compared with: a leading CTE (or nothing) and the relation's name.
-///
-/// Citus answers an outer join with the table by fetching all of it, once a batch, and fails where an INSERT reads from
-/// such a join. So the rows in question are fetched first, by their keys.
-fn known_rows(layout: &Layout, names: &[String]) -> (String, String) {
-    let table = &layout.stored;
-    if !layout.distributed {
-        return (String::new(), table.clone());
+fn copy(parts: &Parts<'_>) -> String {
+    format!(
+        "COPY {} {} FROM STDIN (FORMAT binary)",
+        parts.table,
+        parts.written()
+    )
+}
+
+/// Inserts the rows whose keys are new, and passes over the others.
+fn all_new(parts: &Parts<'_>) -> String {
+    let (insert_into, values, run_and_now) =
+        (parts.insert_into(), parts.converted(), parts.run_and_now());
+    let (sent, key) = (parts.sent(), &parts.key);
+    format!(
+        "{insert_into} SELECT {values}, {run_and_now} FROM {sent} ON CONFLICT ({key}) DO NOTHING"
+    )
+}
+
+/// Writes the rows that are new or differ. Rows that stay as they are go no further than the comparison. Counts those that
+/// were inserted, updated and superseded, and all that did not stay.
+fn differing(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (known, known_rows) = parts.known_rows();
+    let (values, sent, inputs) = (parts.converted_as_inputs(), parts.sent(), parts.inputs());
+    let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
+    let differs = parts.differs_from_sent();
+    let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
+    let on_conflict = parts.on_conflict_update();
+    format!(
+        "WITH {known}moved AS MATERIALIZED (SELECT {values}, {newer} AS late \
+         FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
+         WHERE t.{key} IS NULL OR {newer} OR {differs}), \
+         written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}) \
+         SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
+         (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
+         count(*) FILTER (WHERE late), count(*) FROM moved"
+    )
+}
+
+/// Of a row that was written, by its key: whether it is new. What the INSERT returns tells it where there are system
+/// columns; else a row is new if it was not found before.
+fn freshness(parts: &Parts<'_>) -> (String, &'static str) {
+    if parts.layout.has_system_columns {
+        ("NULL::boolean".to_owned(), "bool_or(fresh)")
+    } else {
+        (
+            format!("t.{} IS NULL", parts.key),
+            "CASE WHEN bool_or(fresh) THEN bool_or(is_new) END",
+        )
     }
-    let key = &layout.columns[layout.key];
-    let cte = format!(
-        "known AS MATERIALIZED (SELECT {}, \"sync_id\", \"updated_at\" FROM {table} WHERE {} {} ANY(${}::{}[]::{}[])), ",
-        names.join(", "),
-        names[layout.key],
-        key.operator("="),
-        layout.key + 1,
-        key.wire().typname(),
-        key.cast
+}
+
+/// The same as [`differing`] for a table of which an INSERT cannot return system columns. Rows that were written are told
+/// by their keys. Grouping, not a join: it takes the key's own equality and no nested loop.
+fn differing_by_key(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (known, known_rows) = parts.known_rows();
+    let (is_new, fresh) = freshness(parts);
+    let (values, sent, inputs) = (parts.converted_as_inputs(), parts.sent(), parts.inputs());
+    let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
+    let (differs, key_place) = (parts.differs_from_sent(), parts.layout.key);
+    let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
+    let on_conflict = parts.on_conflict_update();
+    format!(
+        "WITH {known}moved AS MATERIALIZED (SELECT {values}, {newer} AS late, {is_new} AS is_new \
+         FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
+         WHERE t.{key} IS NULL OR {newer} OR {differs}), \
+         written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}), \
+         told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
+         (SELECT c{key_place} AS k, 1 AS o, late, is_new, NULL::boolean AS fresh FROM moved \
+         UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e GROUP BY k) \
+         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), \
+         count(o) FROM told"
+    )
+}
+
+/// The same for write-back, which has to know what became of each row: by its number among those that are sent.
+fn upsert_and_enqueue(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (known, known_rows) = parts.known_rows();
+    let (is_new, fresh) = freshness(parts);
+    let (values, sent, inputs) = (
+        parts.converted_as_inputs(),
+        parts.sent_numbered(),
+        parts.inputs(),
     );
-    (cte, "known".to_owned())
+    let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
+    let (differs, key_place) = (parts.differs_from_sent(), parts.layout.key);
+    let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
+    let on_conflict = parts.on_conflict_update();
+    let returning_key = if parts.layout.has_system_columns {
+        format!(", t.{key} AS k")
+    } else {
+        String::new()
+    };
+    format!(
+        "WITH {known}moved AS MATERIALIZED (SELECT {values}, u.o, {newer} AS late, {is_new} AS is_new \
+         FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
+         WHERE t.{key} IS NULL OR {newer} OR {differs}), \
+         written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}{returning_key}), \
+         told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
+         (SELECT c{key_place} AS k, o, late, is_new, NULL::boolean AS fresh FROM moved \
+         UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e \
+         GROUP BY k) \
+         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), count(o), \
+         array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told"
+    )
+}
+
+/// The rows of a dry run, each with its fate: 0 would be inserted, 1 updated, 2 stays, 3 is superseded.
+fn judged(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (known, known_rows) = parts.known_rows();
+    let (values, sent, key_place) = (parts.converted_as_inputs(), parts.sent(), parts.layout.key);
+    let differs = parts.differs_from(|place| format!("s.c{place}"));
+    let newer = parts.is_newer_than(&format!("s.c{}", parts.version_place));
+    format!(
+        "{known}input AS MATERIALIZED (SELECT {values} FROM {sent}), \
+         judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key} IS NULL THEN 0 \
+         WHEN {newer} THEN 3 WHEN {differs} THEN 1 ELSE 2 END AS fate \
+         FROM input s LEFT JOIN {known_rows} t ON t.{key} {equals} s.c{key_place})"
+    )
+}
+
+/// Counts the rows of a dry run by their fates.
+fn compare(parts: &Parts<'_>) -> String {
+    let judged = judged(parts);
+    format!(
+        "WITH {judged} SELECT count(*) FILTER (WHERE fate = 0), count(*) FILTER (WHERE fate = 1), \
+         count(*) FILTER (WHERE fate = 2), count(*) FILTER (WHERE fate = 3) FROM judged"
+    )
+}
+
+/// The first rows that would be updated: key, stored texts, new texts.
+fn differences(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (judged, key_place) = (judged(parts), parts.layout.key);
+    let (_, known_rows) = parts.known_rows();
+    let old = parts.each(|place| format!("{}::text", parts.stored(place)));
+    let new = parts.each(|place| format!("j.c{place}::text"));
+    let limit = parts.parameter(1);
+    format!(
+        "WITH {judged} SELECT j.c{key_place}::text, ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM judged j \
+         JOIN {known_rows} t ON t.{key} {equals} j.c{key_place} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}::bigint"
+    )
+}
+
+/// The first rows that would be inserted, in the form of [`differences`].
+fn new_rows(parts: &Parts<'_>) -> String {
+    let (judged, key_place) = (judged(parts), parts.layout.key);
+    let old = parts.each(|_| "NULL".to_owned());
+    let new = parts.each(|place| format!("j.c{place}::text"));
+    let limit = parts.parameter(1);
+    format!(
+        "WITH {judged} SELECT j.c{key_place}::text, ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM judged j \
+         WHERE j.fate = 0 ORDER BY 1 LIMIT {limit}::bigint"
+    )
+}
+
+/// The numbers of the first rows with some fates (see [`judged`]).
+fn fates(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (known, known_rows) = parts.known_rows();
+    let (sent, differs) = (parts.sent_numbered(), parts.differs_from_sent());
+    let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
+    let (wanted, limit) = (parts.parameter(1), parts.parameter(2));
+    format!(
+        "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key} IS NULL THEN 0 WHEN {newer} THEN 3 \
+         WHEN {differs} THEN 1 ELSE 2 END AS fate FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key}) \
+         SELECT o FROM judged WHERE fate = ANY({wanted}::int[]) ORDER BY o LIMIT {limit}::bigint"
+    )
+}
+
+/// The numbers of rows that are not stored as they were sent, and whether another row is stored under their keys.
+fn skipped(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (known, known_rows) = parts.known_rows();
+    let (sent, differs) = (parts.sent_numbered(), parts.differs_from_sent());
+    let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
+    let (run, limit) = (parts.parameter(1), parts.parameter(2));
+    format!(
+        "WITH {known}judged AS (SELECT u.o, t.{key} IS NOT NULL AS stored, t.\"sync_id\" = {run}::uuid AS own \
+         FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
+         WHERE t.{key} IS NULL OR ({newer} IS NOT TRUE AND ({differs}))) \
+         SELECT o, stored FROM judged ORDER BY own IS TRUE, stored, o LIMIT {limit}::bigint"
+    )
+}
+
+/// Writes rows also where nothing changes, and tells the numbers of those that the table takes: to be rolled back.
+fn unguarded(parts: &Parts<'_>) -> String {
+    let (key, set, key_place) = (&parts.key, parts.set(), parts.layout.key);
+    let (values, sent, inputs) = (
+        parts.converted_as_inputs(),
+        parts.sent_numbered(),
+        parts.inputs(),
+    );
+    let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
+    format!(
+        "WITH input AS MATERIALIZED (SELECT {values}, u.o FROM {sent}), \
+         written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM input \
+         ON CONFLICT ({key}) DO UPDATE SET {set} RETURNING t.{key} AS k) \
+         SELECT max(o) FROM (SELECT c{key_place} AS k, o, false AS done FROM input \
+         UNION ALL SELECT k, NULL, true FROM written) e GROUP BY k HAVING bool_or(done) AND max(o) IS NOT NULL"
+    )
+}
+
+/// Counts the rows, by keys and versions, of which a newer version is stored.
+fn superseded(parts: &Parts<'_>) -> String {
+    let Parts { key, equals, .. } = parts;
+    let (key_column, version_column) = (parts.key_column(), parts.version_column());
+    let (key_type, version_type) = (key_column.wire().typname(), version_column.wire().typname());
+    let sent_key = key_column.stored("u.k");
+    let newer = parts.is_newer_than(&version_column.stored("u.v"));
+    let stored = &parts.layout.stored;
+    let by_shard = if parts.layout.distributed {
+        let cast = &key_column.cast;
+        format!(" AND t.{key} {equals} ANY($1::{key_type}[]::{cast}[])")
+    } else {
+        String::new()
+    };
+    format!(
+        "SELECT count(*) FROM unnest($1::{key_type}[], $2::{version_type}[]) AS u(k, v) \
+         JOIN {stored} t ON t.{key} {equals} {sent_key} WHERE {newer}{by_shard}"
+    )
+}
+
+/// Locks the stored rows of some keys in this order.
+fn lock(parts: &Parts<'_>, direction: &str) -> String {
+    let Parts { key, equals, .. } = parts;
+    let column = parts.key_column();
+    let (wire, cast, stored) = (column.wire().typname(), &column.cast, &parts.layout.stored);
+    format!(
+        "SELECT FROM {stored} WHERE {key} {equals} ANY($1::{wire}[]::{cast}[]) ORDER BY {key} {direction} \
+         FOR NO KEY UPDATE"
+    )
+}
+
+/// The conversion of each column that may refuse a value, on its own.
+fn conversions(layout: &Layout) -> Vec<(usize, String)> {
+    layout
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.is_converted())
+        .map(|(place, column)| {
+            let (ty, value) = (column.wire().typname(), column.stored("u.c"));
+            (
+                place,
+                format!("SELECT {value} FROM unnest($1::{ty}[]) AS u(c)"),
+            )
+        })
+        .collect()
+}
+
+/// The row that proves a batch.
+fn batch_log(db: &Database) -> String {
+    format!(
+        "INSERT INTO {} (run_id, batch, inserted, updated, unchanged, superseded, duplicates, rejected, resolved, committed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        quote_table(&db.log_schema, "sync_batches")
+    )
 }

@@ -1,5 +1,5 @@
 //! What `check-api` reports: from the name of the host up to the fields of the first page, each step with its time and a
-//! hint. One request, nothing is changed; it stops where nothing further can be handshake. No step takes longer than the
+//! hint. One request, nothing is changed; it stops at the first step that makes the others impossible. No step takes longer than the
 //! endpoint's timeout.
 
 use std::cell::RefCell;
@@ -19,16 +19,16 @@ use crate::config::plan::{Api, Mapping};
 use crate::model::clock::Micros;
 use crate::model::record::Check;
 
-/// One step may take this long: a check is for people who wait.
+/// One step may take this long: somebody is waiting for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Records of the first page that are looked into.
 const SAMPLE: usize = 100;
-/// Clocks may differ so much before it is worth a word.
+/// Seconds by which the clocks may differ before that is reported.
 const SKEW: f64 = 5.0;
 /// Names of fields are listed up to here.
 const LISTED: usize = 12;
 
-/// Looks at the API from the outside in. `alert`: an answer slower than this is not well.
+/// Tries the steps of a request in their order, from the name of the host to the records. `alert`: an answer slower than this fails the check.
 pub fn check(api: &Api, mapping: &Mapping, alert: Duration) -> Vec<Check> {
     let mut checks = Vec::new();
     look(api, mapping, alert, &mut checks);
@@ -229,7 +229,7 @@ fn resolve(host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>,
     let found = runtime.block_on(async {
         tokio::time::timeout(patience, tokio::net::lookup_host((host, port))).await
     });
-    // A resolver that hangs must not hold us at the end.
+    // A resolver that hangs must not hold up the end of the program.
     runtime.shutdown_background();
     match found {
         Ok(Ok(addresses)) => {
@@ -262,7 +262,7 @@ fn place(kind: &str) -> &'static str {
     }
 }
 
-/// What must have been well for an error of this kind to be met.
+/// The steps that must have worked before an error of this kind can happen.
 fn passed(kind: &str) -> &'static [&'static str] {
     let order: &[&str] = &["http", "authentication", "json", "records", "pagination"];
     match place(kind) {
@@ -417,7 +417,7 @@ fn clock(headers: &HeaderMap, requested_at: Micros, took: Duration) -> Option<Ch
 type Outcome = Result<String, (String, Option<String>)>;
 
 fn said(error: &ApiError) -> (String, Option<String>) {
-    // That this very check should be run helps nobody.
+    // Most hints say to run `datasync check-api`, which is what is running.
     let hint = error
         .hint()
         .replace("run `datasync check-api`; ", "")

@@ -1,4 +1,4 @@
-//! A success that is none: a 2xx whose body carries an error. What it shows of the error is a code or a type, never a
+//! A 2xx whose body carries an error. What it shows of the error is a code or a type, never a
 //! text: that may hold a customer's data.
 
 use serde_json::{Map, Value};

@@ -31,7 +31,7 @@ struct State {
     /// No request starts before this.
     next_start: Instant,
     in_flight: u64,
-    /// Starts and answers in one row: tells what came after what.
+    /// Counts starts and answers together, so that their order is known.
     clock: u64,
     left: Option<Left>,
     width: Width,
@@ -80,7 +80,7 @@ pub(super) enum RequestOutcome {
     SaysNothing,
 }
 
-/// The right to make one request. Dropped without being settled (a stop, a panic), it counts as neither good nor bad.
+/// The right to make one request. If it is dropped without an outcome (a stop, a panic), that says nothing about load.
 #[derive(Debug)]
 pub(super) struct Ticket<'p> {
     pace: &'p Pace,
@@ -187,7 +187,7 @@ impl State {
             return Err(Wait::Until(self.next_start));
         }
         if let Some(left) = &mut self.left
-            // Those in flight may not be in what was told.
+            // The API may not have counted the requests in flight yet.
             && left.requests <= self.in_flight
         {
             if self.in_flight > 0 {
@@ -196,7 +196,7 @@ impl State {
             if now < left.until {
                 return Err(Wait::ForMore(left.until));
             }
-            // How much there is now, one request has to find out.
+            // The limit has been reset: one request finds out how many are left.
             left.requests = 1;
         }
         self.next_start = now + self.interval;
@@ -211,7 +211,7 @@ impl State {
         match quota {
             Some(quota) => self.learn(started, quota, now),
             None => {
-                // It may have been counted all the same. An API that no longer speaks of limits has none to keep.
+                // The API may have counted the request. One that no longer sends these headers has no limit that could be kept.
                 if let Some(left) = &mut self.left {
                     left.requests = left.requests.saturating_sub(1);
                     if now >= left.until && matches!(outcome, RequestOutcome::Answered(_)) {

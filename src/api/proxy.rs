@@ -1,4 +1,5 @@
-//! Names the proxy that requests go through: a stray `HTTP_PROXY` is obeyed silently by every HTTP library.
+//! Names the proxy that requests go through. HTTP libraries obey `HTTP_PROXY` without a word, and a forgotten one is hard to
+//! find.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;

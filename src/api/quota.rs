@@ -12,7 +12,7 @@ use super::retry;
 
 /// A limit that comes back later than this is not waited for: the request is made, and a 429 decides.
 const LONGEST: Duration = Duration::from_hours(1);
-/// From here on a reset is a time and not a span: seconds since 1970, and the same in milliseconds.
+/// Larger numbers are a time and not a span: seconds since 1970, or milliseconds.
 const EPOCH_SECONDS: f64 = 1e9;
 const EPOCH_MILLISECONDS: f64 = 1e11;
 

@@ -27,7 +27,7 @@ fn bound(policy: &Retry, retry: u32) -> Duration {
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More seconds than 64 bits hold is still a wish to wait; the cap decides.
+        // More seconds than 64 bits hold: `retry.max` bounds the wait.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let at = http_date(text)?;

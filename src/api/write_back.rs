@@ -32,10 +32,10 @@ pub struct Sender {
     control: Arc<Control>,
 }
 
-/// What the API made of a message.
+/// What became of a message.
 #[derive(Debug)]
 pub enum Sent {
-    /// It has it now.
+    /// The API has taken it, or has the same content already.
     Done,
     /// The record has changed since it was read, and was left as it is. Names of the fields that differ from the message,
     /// where they could be found out.
@@ -104,7 +104,7 @@ impl Sender {
         };
         match (error.cause(), error.status()) {
             (Kind::Changed, _) => match self.differing(&url, &message.body) {
-                // An earlier try of ours has arrived after all: the version is a new one, the content is the message's.
+                // An earlier try has arrived although its answer did not: the version is new, and the content is that of the message.
                 Some(fields) if fields.is_empty() => Sent::Done,
                 fields => Sent::Conflict(fields.unwrap_or_default()),
             },

@@ -23,9 +23,9 @@ pub(super) struct Words {
     pub refused: &'static str,
     /// What to look at then.
     pub check: &'static str,
-    /// What is right where they are known, but may not do this.
+    /// What is right where the API knows them, but does not allow this request.
     pub known: &'static str,
-    /// What check-api says when all is well.
+    /// What check-api says when they were accepted.
     pub accepted: &'static str,
 }
 

@@ -263,7 +263,7 @@ fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<Kind> {
         return Some(Kind::Tls);
     }
     if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
-        // hyper's own predicate for this comes only with its server half; a test keeps the text honest.
+        // hyper has a predicate for this only in its server half. A test fails if the text ever changes.
         return if hyper.is_parse() && hyper.to_string().contains("too large") {
             Some(Kind::HeadersTooLarge)
         } else if hyper.is_parse() {

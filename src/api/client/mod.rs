@@ -245,7 +245,7 @@ impl Client {
             );
             self.block_on(control.sleep(wait))
                 .map_err(|end| match end.cause() {
-                    // Which trouble ate the time is worth more than that it is gone.
+                    // The failure that used up the time explains more than that the time is over.
                     Kind::Deadline => place(ApiError::new(
                         Kind::Deadline,
                         format!(
@@ -325,7 +325,7 @@ impl Client {
         if !(status.is_success() || (ask.may_be_unchanged && status == StatusCode::NOT_MODIFIED)) {
             return Err(self.refused(ask, status, response.headers()));
         }
-        // The announced length only spares reallocation: it is the server's word.
+        // The announced length may be wrong: it only decides how much is reserved.
         let announced = response.content_length().unwrap_or(0);
         let reserve = announced.min(self.max_bytes).min(1 << 22);
         let mut body = Vec::with_capacity(usize::try_from(reserve).unwrap_or(0));
@@ -378,7 +378,7 @@ fn config(what: String) -> ApiError {
     ApiError::new(Kind::Config, what, "correct mappings.yaml")
 }
 
-/// The configured headers, with the defaults where they are silent.
+/// The configured headers, and the defaults for those that are not configured.
 fn headers(api: &Api, endpoint: &Endpoint) -> Result<HeaderMap, ApiError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));

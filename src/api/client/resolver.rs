@@ -1,4 +1,4 @@
-//! The system's name resolution. It knows nothing of what is done with an address, or said where there is none.
+//! The system's name resolution. It neither connects to an address nor writes a message.
 
 use std::error::Error as StdError;
 

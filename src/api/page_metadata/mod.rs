@@ -371,7 +371,7 @@ impl<'p> PageMetadata<'p> {
         }
     }
 
-    /// Anything with a value whose name sounds like a way to more records.
+    /// Whether anything with a value has a name that may mean more records.
     pub fn hints_at_more(&self) -> bool {
         const WORDS: [&str; 9] = [
             "next", "cursor", "continu", "more", "after", "scroll", "bookmark", "token", "marker",
@@ -546,7 +546,7 @@ fn as_target(value: &Value) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// 0 is where cursors begin: as the next one it says that there is none.
+/// Cursors begin at 0: as the next cursor it means that there is none.
 pub(super) fn as_cursor(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() && text != "0" => Some(text.clone()),

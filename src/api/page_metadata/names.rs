@@ -1,4 +1,4 @@
-//! The names by which APIs tell of their pages, in the body and in headers.
+//! The names that public APIs give to paging information, in the body and in headers.
 //!
 //! Names are compared without case, hyphens, underscores and prefixes such as `@odata.`.
 

@@ -174,7 +174,7 @@ fn after_last_record(parsed: &Parsed, path: &[String]) -> Result<Continuation, A
     }))
 }
 
-/// There is more, and no way to it.
+/// There is more, and nothing names the next page.
 fn no_next(state: &State) -> ApiError {
     let absent = state.seen.absent_text();
     ApiError::new(

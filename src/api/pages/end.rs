@@ -1,4 +1,4 @@
-//! Has the source been read whole? The proofs of it, and the one function that judges them.
+//! Has the source been read whole? The proofs of it, and the one function that decides by them.
 //!
 //! What is noted here comes from all pages, in their order. Nothing else in the program decides that a run is complete.
 
@@ -209,7 +209,7 @@ impl Evidence {
         self.missing().is_some() || too_many
     }
 
-    /// The total was the number of records of its page, on several pages: it is none.
+    /// On several pages the total was the number of records of that page: it does not count the source.
     const fn counts_every_page(&self) -> bool {
         self.totals_count_the_page && self.pages > 1
     }
@@ -235,7 +235,7 @@ impl Evidence {
             .then(|| "records came again on the next page".to_owned())
     }
 
-    /// The one judgement: after all fetching has ended, and only where the sequence has come to its own end.
+    /// Decides whether the source was read whole: after all fetching has ended, and only where the sequence has come to its own end.
     pub fn judge(&self) -> End {
         if let Some(contradiction) = &self.contradicted {
             return End::Guessed(contradiction.clone());

@@ -12,7 +12,7 @@ const MAX_ALIKE_IN_A_ROW: u32 = 3;
 /// Empty pages in a row, each naming a next one, before we call it a loop.
 pub(super) const MAX_EMPTY_IN_A_ROW: u64 = 100;
 
-/// What has been seen; see the file's head.
+/// What has been seen of earlier pages.
 #[derive(Debug, Default)]
 pub(super) struct LoopDetector {
     addresses: HashSet<u64>,
@@ -29,7 +29,7 @@ impl LoopDetector {
         };
     }
 
-    /// More pages in a row were empty than any honest source would send.
+    /// More pages in a row were empty than a source that has an end would send.
     pub(super) const fn is_idle(&self) -> bool {
         self.empty_in_a_row > MAX_EMPTY_IN_A_ROW
     }

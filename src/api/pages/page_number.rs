@@ -108,8 +108,8 @@ impl State {
 }
 
 impl Pages {
-    /// A page of style offset that is shorter than others: was the server unable to give more at once, or is it the last, or
-    /// did it leave out some? Asked for what comes right after its last record, it tells. Where a total is announced, that
+    /// A page of style offset that is shorter than others: the server may have a limit, the page may be the last, or records may be
+    /// missing from it. A request for what comes right after its last record shows which. Where a total is announced, that
     /// counts.
     pub(super) fn look_behind_short_page(
         &self,

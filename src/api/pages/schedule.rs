@@ -5,7 +5,8 @@ use reqwest::Url;
 use super::super::error::{ApiError, Kind};
 use super::{Course, Pages, State};
 
-/// The right to fetch one page. Dropped without being settled (a panic), it ends the sequence: nobody waits for ever.
+/// The right to fetch one page. If it is dropped without an outcome (a panic), the sequence ends, so that no thread waits for
+/// ever.
 pub(super) struct Turn<'p> {
     pages: &'p Pages,
     pub(super) index: u64,
@@ -103,7 +104,7 @@ impl Pages {
             if busy {
                 return Pick::Wait;
             }
-            // All announced pages are here. Are they all that was announced?
+            // All announced pages are here. One more is asked for where their records are not as many as were announced.
             if !state.evidence.wants_another_page() {
                 return Pick::End(true);
             }

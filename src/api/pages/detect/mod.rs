@@ -1,5 +1,5 @@
 //! Style `auto`, after the first page: how does this API page? What the page shows is tried on the second page before it
-//! is believed, and that page is kept for its turn. Where nothing shows, the API is asked whether it pages at all.
+//! is believed, and that page is kept for its turn. Where the page shows nothing, requests in the usual ways find out whether the API pages at all.
 
 mod candidates;
 mod detected;
@@ -34,7 +34,7 @@ enum Second {
     Refused(u16),
 }
 
-/// The first page, as far as it matters here.
+/// What is needed here of the first page.
 struct First<'f> {
     parsed: &'f Parsed,
     count: u64,
@@ -78,7 +78,7 @@ impl Pages {
                 sign: Some(Proof::Empty),
                 ..Detected::default()
             }),
-            // The key was there in an earlier run.
+            // The key that names the next page was there in an earlier run, so that its absence means the end.
             _ if self.next_was_named_before => Ok(Detected {
                 sign: Some(Proof::Marked),
                 ..Detected::default()

@@ -30,6 +30,8 @@ fn field(source: &str, name: &str, kind: Kind) -> Field {
         timezone: None,
         max_length: matches!(kind, Kind::String | Kind::Email).then_some(255),
         trim: false,
+        blank_is_null: false,
+        origin: datasync::config::plan::Origin::Path,
         min: None,
         max: None,
         pattern: None,

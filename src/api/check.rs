@@ -15,7 +15,7 @@ use super::error::{ApiError, printable};
 use super::handshake::shake_hands;
 use super::pages::{Page, Pages, Want};
 use crate::config::path;
-use crate::config::plan::{Api, Mapping};
+use crate::config::plan::{Api, Field, Mapping, Origin};
 use crate::model::clock::Micros;
 use crate::model::record::Check;
 
@@ -311,13 +311,14 @@ fn fields(page: &Page, mapping: &Mapping, if_match: Option<&Vec<String>>) -> Che
     let absent: Vec<_> = mapping
         .fields
         .iter()
-        .filter(|field| !present(&field.source))
+        .filter(|field| field.paths().next().is_some() && !field.paths().any(present))
         .collect();
     let needed = absent.iter().any(|field| field.required);
     let mapped: BTreeSet<&str> = mapping
         .fields
         .iter()
-        .filter_map(|field| field.source.first())
+        .flat_map(Field::paths)
+        .filter_map(<[String]>::first)
         .map(String::as_str)
         .collect();
     let others: BTreeSet<&str> = sample
@@ -334,7 +335,10 @@ fn fields(page: &Page, mapping: &Mapping, if_match: Option<&Vec<String>>) -> Che
     if !absent.is_empty() {
         let names: Vec<String> = absent
             .iter()
-            .map(|field| path::text(&field.source))
+            .map(|field| match field.origin {
+                Origin::Path => path::text(&field.source),
+                _ => field.source.concat(),
+            })
             .collect();
         detail += &format!("; absent: {}", list(names.iter().map(String::as_str)));
     }

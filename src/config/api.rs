@@ -257,7 +257,7 @@ fn incremental(
             "datasync sends it with the watermark: take it out of `params`",
         );
     }
-    if let Some(mapped) = fields.iter().find(|mapped| mapped.source == field)
+    if let Some(mapped) = fields.iter().find(|mapped| mapped.is_at(&field))
         && mapped.kind != Kind::DateTime
     {
         section.wrong(

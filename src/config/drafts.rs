@@ -5,13 +5,13 @@ use rust_decimal::Decimal;
 use super::constraints::{kind, limits};
 use super::database::is_identifier;
 use super::path;
-use super::plan::{Field, Kind};
+use super::plan::{Field, Kind, Origin};
 use super::reader::Section;
 use super::source::Span;
 use super::yaml::{Entry, Kind as NodeKind};
 use crate::support::spelling::nearest;
 
-const LONG_FORM: [&str; 14] = [
+const LONG_FORM: [&str; 19] = [
     "to",
     "type",
     "column",
@@ -26,6 +26,11 @@ const LONG_FORM: [&str; 14] = [
     "pattern",
     "one_of",
     "weight",
+    "empty",
+    "from",
+    "join",
+    "first_of",
+    "value",
 ];
 
 /// A field while its limits are gathered from several places.
@@ -35,8 +40,19 @@ pub(super) struct Draft {
     pub span: Span,
     pub path: String,
     pub kind: Option<Kind>,
+    /// What blank text is; none where the type decides.
+    pub empty: Option<Empty>,
     /// The default as text, and whether the file has it without quotes.
     pub default: Option<(String, bool)>,
+}
+
+/// What empty or blank text of an optional field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Empty {
+    /// A text like any other.
+    Keep,
+    /// Null.
+    Null,
 }
 
 /// All mapped fields. `complete` is false when some could not be read: then no name is reported as unmapped, since one of
@@ -81,19 +97,29 @@ impl Drafts {
 /// One entry of `fields`, in short or long form.
 pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
     let path = fields.path_of(&entry.key);
-    let Some(source) = path::parse(&entry.key) else {
+    let long = matches!(entry.value.kind, NodeKind::Map(_));
+    let section = if long {
+        Section::open(fields.context(), &entry.value, &path, &LONG_FORM, true)
+    } else {
+        fields.clone()
+    };
+    let origin = if long {
+        origin(&section)
+    } else {
+        Some(Origin::Path)
+    };
+    // Of a field that is made of several values or of none the name on the left is no path.
+    let source = match origin {
+        Some(Origin::Path) | None => path::parse(&entry.key),
+        Some(_) => Some(vec![entry.key.clone()]),
+    };
+    let Some(source) = source else {
         fields.wrong_key(
             entry,
             "expected a field, names joined by dots such as `address.country`, or a JSON Pointer such as `/emails/0/value`",
             "no part of a dotted path may be empty; in a JSON Pointer `~` is written `~0`, and `/` in a name `~1`",
         );
         return None;
-    };
-    let long = matches!(entry.value.kind, NodeKind::Map(_));
-    let section = if long {
-        Section::open(fields.context(), &entry.value, &path, &LONG_FORM, true)
-    } else {
-        fields.clone()
     };
     let to = if long { "to" } else { entry.key.as_str() };
     if long && section.entry("to").is_none() {
@@ -107,6 +133,7 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
     let mut draft = Draft {
         field: Field {
             source,
+            origin: origin?,
             column: Some(snake_case(&name)),
             name,
             kind: Kind::String,
@@ -116,6 +143,7 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
             timezone: None,
             max_length: None,
             trim: false,
+            blank_is_null: false,
             min: None,
             max: None,
             pattern: None,
@@ -125,6 +153,7 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
         span: entry.key_span,
         path,
         kind: None,
+        empty: None,
         default: None,
     };
     if !long {
@@ -143,9 +172,19 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
     if let Some(column) = column {
         draft.field.column = column;
     }
+    let is_constant = draft.field.origin == Origin::Constant;
     draft.default = section
-        .value("default")
+        .value(if is_constant { "value" } else { "default" })
         .map(|value| (value.text, value.plain));
+    // YAML reads `empty: null` as nothing.
+    let is_null = section
+        .entry("empty")
+        .is_some_and(|entry| matches!(entry.value.kind, NodeKind::Null));
+    draft.empty = if is_null {
+        Some(Empty::Null)
+    } else {
+        section.choice("empty", &[("keep", Empty::Keep), ("null", Empty::Null)])
+    };
     let field = &mut draft.field;
     field.required = section.flag("required").unwrap_or(false);
     field.trim = section.flag("trim").unwrap_or(false);
@@ -160,7 +199,79 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
         .unwrap_or(Decimal::ONE);
     let limits = limits(&section);
     limits.merge(field, &section);
+    if is_constant {
+        // It says nothing of how complete a record is.
+        field.weight = Decimal::ZERO;
+    }
     Some(draft)
+}
+
+/// What the value of a field in long form is made of; `None` after a mistake.
+fn origin(section: &Section<'_>) -> Option<Origin> {
+    let has = |key: &str| section.entry(key).is_some();
+    let keys = ["from", "first_of", "value"];
+    let mut given = keys.into_iter().filter(|key| has(key));
+    let first = given.next();
+    if let (Some(first), Some(second)) = (first, given.next()) {
+        section.wrong(
+            second,
+            format!("`{first}` and `{second}` both say what the field is made of"),
+            "keep one of them",
+        );
+        return None;
+    }
+    if has("join") && first != Some("from") {
+        section.wrong(
+            "join",
+            "`join` without `from`",
+            "it stands between the texts of `from: [first_name, last_name]`",
+        );
+        return None;
+    }
+    if has("default") && first == Some("value") {
+        section.wrong(
+            "default",
+            "`default` beside `value`",
+            "a field with a `value` has it in every record",
+        );
+        return None;
+    }
+    match first {
+        Some("from") => Some(Origin::Joined {
+            paths: paths(section, "from")?,
+            separator: section
+                .value_or_empty("join")
+                .map_or_else(|| " ".to_owned(), |value| value.text),
+        }),
+        Some("first_of") => paths(section, "first_of").map(Origin::FirstOf),
+        Some(_) => Some(Origin::Constant),
+        None => Some(Origin::Path),
+    }
+}
+
+/// A list of paths with at least one of them.
+fn paths(section: &Section<'_>, key: &str) -> Option<Vec<Vec<String>>> {
+    let values = section.values(key);
+    if values.is_empty() {
+        section.wrong(
+            key,
+            "expected a list of fields",
+            "such as `[first_name, last_name]`",
+        );
+        return None;
+    }
+    let paths: Option<Vec<Vec<String>>> = values
+        .iter()
+        .map(|value| path::parse(value.text.trim()))
+        .collect();
+    if paths.is_none() {
+        section.wrong(
+            key,
+            "expected fields, names joined by dots such as `address.country`, or JSON Pointers such as `/emails/0/value`",
+            "no part of a dotted path may be empty; in a JSON Pointer `~` is written `~0`, and `/` in a name `~1`",
+        );
+    }
+    paths
 }
 
 fn is_internal_name(text: &str) -> bool {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::constraints::{Limits, check_default, check_fit, kind, limits};
 use super::database::Tables;
-use super::drafts::{Draft, Drafts, draft};
-use super::plan::{Kind, Mapping};
+use super::drafts::{Draft, Drafts, Empty, draft};
+use super::plan::{Kind, Mapping, Origin};
 use super::reader::Section;
 use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
 use super::source::Span;
@@ -338,6 +338,8 @@ fn settle(fields: &Section<'_>, draft: &mut Draft) {
         _ => Kind::String,
     };
     draft.field.kind = draft.kind.unwrap_or(of_column);
+    let is_text = matches!(draft.field.kind, Kind::String | Kind::Json);
+    draft.field.blank_is_null = draft.empty.map_or(!is_text, |empty| empty == Empty::Null);
     let wrong = |message: &str, hint: &str| {
         let context = fields.context();
         context.problem(
@@ -349,6 +351,12 @@ fn settle(fields: &Section<'_>, draft: &mut Draft) {
         );
     };
     check_fit(&draft.field, &wrong);
+    if draft.field.kind == Kind::Json && matches!(draft.field.origin, Origin::Joined { .. }) {
+        wrong(
+            &format!("`from` joins texts, and `{}` is json", draft.field.name),
+            "give it another type, or use `first_of`",
+        );
+    }
     if let Some((text, plain)) = &draft.default {
         draft.field.default = check_default(&draft.field, text, *plain, &wrong);
     }

@@ -11,11 +11,15 @@ use rust_decimal::Decimal;
 use super::scan::{Malformed, Scanner, Value, ValueKind};
 use super::text::{is_blank, unescape};
 use super::{Found, Mapped, email, json, number, text, time};
-use crate::config::plan::{Field, Kind};
+use crate::config::plan::{Field, Kind, Origin};
 use crate::model::record::Cell;
 
 /// A field ready to read values.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one option of a field"
+)]
 pub(super) struct Compiled {
     /// Its path at the source, dotted.
     pub(super) source: String,
@@ -25,6 +29,10 @@ pub(super) struct Compiled {
     pub(super) default: Option<Cell<'static>>,
     kind: Reader,
     is_key: bool,
+    /// Blank text is read as null.
+    blank_is_null: bool,
+    /// The default is the value of every record.
+    pub(super) is_constant: bool,
     trim: bool,
     max_length: Option<usize>,
     pub(super) bounds: Option<(Option<Decimal>, Option<Decimal>)>,
@@ -137,6 +145,8 @@ impl Compiled {
             default: None,
             kind,
             is_key,
+            blank_is_null: field.blank_is_null,
+            is_constant: field.origin == Origin::Constant,
             trim: field.trim,
             max_length: field.max_length,
             bounds: (field.min.is_some() || field.max.is_some()).then_some((field.min, field.max)),
@@ -214,13 +224,19 @@ impl Compiled {
             return;
         }
         // Written in place: moving cells about is what costs most here.
-        match self.convert(value, &mut mapped.variables[index]) {
-            Ok(()) => {
-                if self.is_key {
-                    mapped.id = key_text(value.raw, &mapped.variables[index]);
-                }
-                mapped.found[index] = Found::Value;
-            }
+        let outcome = self.convert(value, &mut mapped.variables[index]);
+        if self.is_key && outcome.is_ok() {
+            mapped.id = key_text(value.raw, &mapped.variables[index]);
+        }
+        self.note(index, outcome, mapped);
+    }
+
+    /// Notes what became of the value of field number `index`.
+    pub(super) fn note(&self, index: usize, outcome: Result<(), Refused>, mapped: &mut Mapped<'_>) {
+        match outcome {
+            // Blank text that was read as null.
+            Ok(()) if matches!(mapped.variables[index], Cell::Null) => {}
+            Ok(()) => mapped.found[index] = Found::Value,
             Err(refusal) => {
                 let expected = refusal.expected.unwrap_or_else(|| self.expected.clone());
                 mapped.found[index] = Found::Fault;
@@ -229,11 +245,22 @@ impl Compiled {
         }
     }
 
+    /// Sets the cell from text that is no JSON value by itself.
+    pub(super) fn convert_text<'p>(
+        &self,
+        text: Cow<'p, str>,
+        cell: &mut Cell<'p>,
+    ) -> Result<(), Refused> {
+        self.set_from_text(if self.trim { trimmed(text) } else { text }, cell)
+    }
+
     /// Sets the cell, or leaves it as it is and says why.
     pub(super) fn convert<'p>(&self, value: Value<'p>, cell: &mut Cell<'p>) -> Result<(), Refused> {
         let inside = |raw: &'p str| &raw[1..raw.len() - 1];
         match (value.kind, &self.kind) {
-            (ValueKind::Text | ValueKind::Escaped, Reader::Json) => set_json(value.raw, cell),
+            (ValueKind::Text | ValueKind::Escaped, Reader::Json) => {
+                self.set_json_text(value.raw, cell)
+            }
             (ValueKind::Text, _) if !self.trim => {
                 self.set_from_text(Cow::Borrowed(inside(value.raw)), cell)
             }
@@ -252,9 +279,10 @@ impl Compiled {
     /// A JSON string, without its quotes and escapes.
     fn set_from_text<'p>(&self, text: Cow<'p, str>, cell: &mut Cell<'p>) -> Result<(), Refused> {
         if is_blank(&text) {
-            // Of a required field this means "missing", like null, and no constraint has a say in that. Elsewhere it
-            // is text like any other, and no value of another type.
+            // Of a required field this means "missing", like null, and no constraint has a say in that. Elsewhere it is
+            // null where `empty` says so, and else text like any other, which is no value of another type.
             return match self.kind {
+                _ if self.blank_is_null => Ok(()),
                 Reader::String if self.required => {
                     *cell = Cell::Text(text);
                     Ok(())
@@ -310,8 +338,20 @@ impl Compiled {
                     Err(Refusal::ill_typed("a number that is not whole"))
                 }
             }
+            (Reader::String, ValueKind::Number | ValueKind::Boolean) if !self.is_key => {
+                self.set_text(Cow::Borrowed(raw), cell)
+            }
             (_, kind) => Err(Refusal::ill_typed(kind.as_str())),
         }
+    }
+
+    /// A JSON string for a field of any JSON.
+    fn set_json_text<'p>(&self, raw: &'p str, cell: &mut Cell<'p>) -> Result<(), Refused> {
+        if self.blank_is_null && unescape(&raw[1..raw.len() - 1]).is_ok_and(|text| is_blank(&text))
+        {
+            return Ok(());
+        }
+        set_json(raw, cell)
     }
 
     fn set_text<'p>(&self, text: Cow<'p, str>, cell: &mut Cell<'p>) -> Result<(), Refused> {

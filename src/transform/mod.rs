@@ -8,7 +8,7 @@
 //!
 //! | type | JSON |
 //! |---|---|
-//! | string | text; a number or boolean is ill-typed, except that the key may be a whole number, taken as its digits |
+//! | string | text; a number or boolean as its JSON text, of which the key takes whole numbers only |
 //! | integer | `42`, `42.0`, `4.2e1`, or text that is exactly a JSON number (`"42"`; not `"007"`, `"+1"`, `" 1"`) |
 //! | decimal | a number or text that is exactly one; exact, at most 28 significant digits and 28 decimal places |
 //! | boolean | `true`, `false`, `"true"`, `"false"` |
@@ -20,8 +20,9 @@
 //!
 //! Absent and null are the same: the default when there is one, else null. A required field (the key always is) that
 //! is then null, empty or blank is missing, which the decision judges; anything else wrong is a [`FieldError`]. Empty
-//! text in an optional field of another type than `string` is such an error: it is not quietly taken for null.
+//! or blank text in a field of another type than `string` and `json` is null, unless `empty: keep` makes it such an error.
 
+mod combined;
 mod email;
 mod field;
 mod given;
@@ -40,10 +41,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use crate::config::plan::{Kind, Mapping};
+use crate::config::plan::{Kind, Mapping, Origin};
 use crate::model::clock::Micros;
 use crate::model::record::{Cell, FieldError};
 
+use combined::Combined;
 use field::Compiled;
 use paths::{Keys, Paths};
 use scan::{Value, ValueKind};
@@ -67,6 +69,9 @@ pub const WHOLE_RECORD: &str = "record";
 pub struct Transform {
     paths: Paths,
     fields: Vec<Compiled>,
+    combined: Vec<Combined>,
+    /// How many values the combined fields are made of.
+    parts: usize,
     key: usize,
     version: Option<usize>,
     /// A version later than this is a field error.
@@ -98,6 +103,8 @@ pub struct Mapped<'p> {
     pub changed_at: Option<i64>,
     /// What the source has for each field.
     found: Vec<Found>,
+    /// The values of which combined fields are made.
+    parts: Vec<Option<Value<'p>>>,
     keys: Keys<'p>,
 }
 
@@ -152,6 +159,7 @@ impl Transform {
             "`{HAS_REQUIRED_FIELDS}` is computed: no field can be called so"
         );
         let score = Score::new(mapping)?;
+        let (combined, parts) = combined::of(&mapping.fields);
         let mut extra: Vec<_> = [RECORD_TYPE, QUALITY_SCORE]
             .into_iter()
             .filter(|name| !named(name))
@@ -162,8 +170,10 @@ impl Transform {
             .position(|name| *name == QUALITY_SCORE)
             .map(|at| count + at);
         Ok(Self {
-            paths: Paths::new(mapping.fields.iter().map(|field| field.source.as_slice()))?,
+            paths: Paths::new(numbered_paths(mapping))?,
             fields,
+            parts: parts.len(),
+            combined,
             key: mapping.key,
             version: mapping.version,
             latest_version: i64::MAX,
@@ -180,7 +190,7 @@ impl Transform {
     /// # Errors
     /// When the field is mapped as another type than datetime.
     pub fn watch(&mut self, path: &[String], mapping: &Mapping) -> anyhow::Result<()> {
-        let mapped = mapping.fields.iter().find(|field| field.source == path);
+        let mapped = mapping.fields.iter().find(|field| field.is_at(path));
         let (format, timezone) = match mapped {
             Some(field) => {
                 ensure!(
@@ -193,9 +203,8 @@ impl Transform {
             None => (None, None),
         };
         self.watched = Some(time::Form::new(format, timezone)?);
-        // One more than there are fields.
-        let sources = mapping.fields.iter().map(|field| field.source.as_slice());
-        self.paths = Paths::new(sources.chain([path]))?;
+        let watched = (self.read_values(), path);
+        self.paths = Paths::new(numbered_paths(mapping).chain([watched]))?;
         Ok(())
     }
 
@@ -267,6 +276,7 @@ impl Transform {
             }
             return;
         }
+        self.combine(mapped);
         for (index, field) in self.fields.iter().enumerate() {
             if mapped.found[index] == Found::Nothing
                 && let Some(default) = &field.default
@@ -282,6 +292,19 @@ impl Transform {
             }
         }
         self.conclude(mapped);
+    }
+
+    /// How many values are read from a record: those of fields, and those of which fields are made.
+    fn read_values(&self) -> usize {
+        self.fields.len() + self.parts
+    }
+
+    /// Takes a value that is of no field alone: a part of one, or the time of change.
+    fn read_beyond<'p>(&self, number: usize, value: Value<'p>, mapped: &mut Mapped<'p>) {
+        match mapped.parts.get_mut(number - self.fields.len()) {
+            Some(part) => *part = Some(value),
+            None => mapped.changed_at = self.time_of_change(value),
+        }
     }
 
     fn time_of_change(&self, value: Value<'_>) -> Option<i64> {
@@ -348,6 +371,8 @@ impl Mapped<'_> {
             .resize_with(fields + transform.extra.len(), Cell::default);
         self.found.clear();
         self.found.resize(fields, Found::Nothing);
+        self.parts.clear();
+        self.parts.resize(transform.parts, None);
         self.errors.clear();
         self.missing.clear();
         self.id = None;
@@ -368,6 +393,16 @@ impl Mapped<'_> {
             problem: problem.into(),
         });
     }
+}
+
+/// The paths that are read, each with the number of its field; those of which fields are made come after all fields.
+fn numbered_paths(mapping: &Mapping) -> impl Iterator<Item = (usize, &[String])> {
+    let alone = mapping.fields.iter().enumerate();
+    let alone = alone.filter(|(_, field)| field.origin == Origin::Path);
+    let parts = combined::of(&mapping.fields).1.into_iter();
+    alone
+        .map(|(number, field)| (number, field.source.as_slice()))
+        .chain((mapping.fields.len()..).zip(parts))
 }
 
 /// A cell that lends its text instead of copying it.

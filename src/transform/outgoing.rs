@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{Mapped, Transform};
-use crate::config::plan::{Mapping, WriteBack};
+use crate::config::plan::{Mapping, Origin, WriteBack};
 use crate::model::record::{Cell, Message};
 
 /// The compiled outgoing mapping.
@@ -19,8 +19,8 @@ use crate::model::record::{Cell, Message};
 pub struct Outgoing {
     transform: Transform,
     shape: Body,
-    /// Where the source has the record's id, and its `ETag` or version.
-    id: Vec<String>,
+    /// Where the source has the record's id in one value, and its `ETag` or version.
+    id: Option<Vec<String>>,
     if_match: Option<Vec<String>>,
 }
 
@@ -45,10 +45,11 @@ impl Outgoing {
                 "the outgoing mapping sends `{external}` beside a part or the whole of it"
             );
         }
+        let key = &mapping.fields[mapping.key];
         Ok(Self {
             transform: Transform::new(mapping)?,
             shape: Body::Object(members),
-            id: mapping.fields[mapping.key].source.clone(),
+            id: (key.origin == Origin::Path).then(|| key.source.clone()),
             if_match: update.if_match.clone(),
         })
     }
@@ -59,7 +60,8 @@ impl Outgoing {
         self.transform.apply(raw, &mut mapped);
         let mut body = String::with_capacity(128);
         write(&self.shape, &mapped.variables, &mut body);
-        let given = text_at(raw, &self.id).or_else(|| mapped.id.as_deref().map(str::to_owned));
+        let given = self.id.as_ref().and_then(|path| text_at(raw, path));
+        let given = given.or_else(|| mapped.id.as_deref().map(str::to_owned));
         let version = self.if_match.as_ref().and_then(|path| text_at(raw, path));
         let if_match = version
             .filter(|version| !version.trim().is_empty())

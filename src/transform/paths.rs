@@ -59,10 +59,12 @@ impl Keys<'_> {
 }
 
 impl Paths {
-    /// Compiles the paths of the fields, given in the order of their indexes.
-    pub(super) fn new<'a>(sources: impl Iterator<Item = &'a [String]>) -> anyhow::Result<Self> {
+    /// Compiles the paths of the fields, each with the number of its field.
+    pub(super) fn new<'a>(
+        sources: impl Iterator<Item = (usize, &'a [String])>,
+    ) -> anyhow::Result<Self> {
         let mut root = Branch::default();
-        for (field, source) in sources.enumerate() {
+        for (field, source) in sources {
             ensure!(!source.is_empty(), "a mapped field has no source path");
             let mut branch = &mut root;
             for key in source {
@@ -296,7 +298,7 @@ fn read_edge<'p>(
     for &field in &edge.fields {
         match transform.fields.get(field) {
             Some(compiled) => compiled.read(field, value, mapped),
-            None => mapped.changed_at = transform.time_of_change(value),
+            None => transform.read_beyond(field, value, mapped),
         }
     }
     match (edge.object, value.kind) {
@@ -310,7 +312,7 @@ fn read_edge<'p>(
             walk_list(transform, &mut inside, object, mapped)?;
         }
         // Only the time of change lies below: a record without it has no error.
-        (Some(object), _) if !transform.paths.has_fields(object, transform.fields.len()) => {}
+        (Some(object), _) if !transform.paths.has_fields(object, transform.read_values()) => {}
         (Some(_), other) => mapped.fault(edge.path.clone(), "an object", other.as_str()),
     }
     Ok(())

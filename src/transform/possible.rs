@@ -145,7 +145,10 @@ impl Compiled {
         let (min, max) = self.bounds.unwrap_or_default();
         let whole = self.kind() == Kind::Integer;
         let text = |text: &String| Cell::Text(text.clone().into());
-        let one_of = if self.one_of.is_empty() {
+        let constant = self.default.as_ref().filter(|_| self.is_constant);
+        let one_of = if let Some(constant) = constant {
+            Some(vec![constant.clone()])
+        } else if self.one_of.is_empty() {
             None
         } else if self.numbers.is_empty() {
             Some(self.one_of.iter().map(text).collect())
@@ -159,7 +162,7 @@ impl Compiled {
             one_of,
             computed: Vec::new(),
             examples: self.examples(),
-            null: self.default.is_none() || self.blank_is_null(),
+            null: self.default.is_none(),
         }
     }
 
@@ -195,20 +198,14 @@ impl Compiled {
         texts
     }
 
-    /// Is blank text read as null?
-    fn blank_is_null(&self) -> bool {
-        let mut cell = Cell::Null;
-        let Ok(value) = Scanner::new("\"\"").value() else {
-            return false;
-        };
-        self.convert(value, &mut cell).is_ok() && matches!(cell, Cell::Null)
-    }
-
     /// True when the source can send this value: written as JSON, the field reads it as what it is.
     fn lets_through(&self, cell: &Cell<'_>) -> bool {
         let Some(text) = self.written(cell) else {
             return false;
         };
+        if self.is_constant && self.default.as_ref() != Some(cell) {
+            return false;
+        }
         let mut read = Cell::Null;
         let Ok(value) = Scanner::new(&text).value() else {
             return false;

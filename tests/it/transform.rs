@@ -1,6 +1,7 @@
 //! The mapping applied to records: what every type accepts and refuses, and what follows for the whole record.
 #![allow(clippy::unwrap_used)]
 
+mod combined;
 mod constraints;
 mod properties;
 mod records;
@@ -9,7 +10,7 @@ mod types;
 
 use std::borrow::Cow;
 
-use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, QualityScore};
+use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, Origin, QualityScore};
 use datasync::model::record::{Cell, FieldError};
 use datasync::transform::{Mapped, Transform};
 use rust_decimal::Decimal;
@@ -18,6 +19,7 @@ use rust_decimal::Decimal;
 fn field(source: &str, kind: Kind) -> Field {
     Field {
         source: source.split('.').map(str::to_owned).collect(),
+        origin: Origin::Path,
         name: source.replace('.', "_"),
         column: None,
         kind,
@@ -27,6 +29,7 @@ fn field(source: &str, kind: Kind) -> Field {
         timezone: None,
         max_length: None,
         trim: false,
+        blank_is_null: !matches!(kind, Kind::String | Kind::Json),
         min: None,
         max: None,
         pattern: None,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api;
 use crate::commands::cli::ValidateArgs;
-use crate::config::plan::{KeyChoice, Mapping, Plan};
+use crate::config::plan::{KeyChoice, Mapping, Origin, Plan};
 use crate::decision::{Decision, Impact, Scratch};
 use crate::exit::Misconfigured;
 use crate::model::record::Validation;
@@ -309,6 +309,7 @@ fn as_stored(mapping: &Mapping) -> Mapping {
     let mut mapping = mapping.clone();
     for field in &mut mapping.fields {
         field.source = vec![field.name.clone()];
+        field.origin = Origin::Path;
         field.format = None;
         field.timezone = None;
         field.default = None;

@@ -118,8 +118,11 @@ pub enum KeyChoice {
 /// One mapped field.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Path at the source, one segment a level: `address.country` is two.
+    /// Path at the source, one segment a level: `address.country` is two. Of a field that is made of several values or of
+    /// none, its name on the left in mappings.yaml, by which messages call it.
     pub source: Vec<String>,
+    /// What its value is made of.
+    pub origin: Origin,
     /// Internal name, as decisions see it: `customerId`.
     pub name: String,
     /// Column it is stored in; none for `column: false`.
@@ -138,6 +141,8 @@ pub struct Field {
     pub max_length: Option<usize>,
     /// Strip white space at both ends of text.
     pub trim: bool,
+    /// Empty or blank text is null.
+    pub blank_is_null: bool,
     /// Least number allowed.
     pub min: Option<Decimal>,
     /// Greatest number allowed.
@@ -150,7 +155,40 @@ pub struct Field {
     pub weight: Decimal,
 }
 
+/// What the value of a field is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The value at its path.
+    Path,
+    /// The texts at several paths, with a separator between them.
+    Joined {
+        /// In the order in which they are put together.
+        paths: Vec<Vec<String>>,
+        /// What stands between two of them.
+        separator: String,
+    },
+    /// Of several paths the first with a value that is not blank.
+    FirstOf(Vec<Vec<String>>),
+    /// The default, for every record.
+    Constant,
+}
+
 impl Field {
+    /// Is its value the one at this path?
+    pub fn is_at(&self, path: &[String]) -> bool {
+        self.origin == Origin::Path && self.source == path
+    }
+
+    /// All paths that its value comes from.
+    pub fn paths(&self) -> impl Iterator<Item = &[String]> {
+        let (own, several) = match &self.origin {
+            Origin::Path => (Some(self.source.as_slice()), &[][..]),
+            Origin::Joined { paths, .. } | Origin::FirstOf(paths) => (None, paths.as_slice()),
+            Origin::Constant => (None, &[][..]),
+        };
+        own.into_iter().chain(several.iter().map(Vec::as_slice))
+    }
+
     /// True for what can tell one stored record from another.
     pub const fn can_be_key(&self) -> bool {
         self.column.is_some()

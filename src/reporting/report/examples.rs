@@ -80,11 +80,12 @@ fn rejected_record(input: &ReportInput<'_>, example: &Example) -> Markup {
                 table {
                     tbody {
                         @for field in input.fields {
-                            @let name = field.source.join(".");
-                            @let wrong = example.fields.contains(&name);
-                            tr class=[wrong.then_some("wrong")] {
-                                th scope="row" { @if wrong { "\u{2715} " } (name) }
-                                td { (value_shown(crate::config::path::at(payload, &field.source), input.show_values)) }
+                            @let wrong = example.fields.contains(&field.source.join("."));
+                            @for path in field.paths() {
+                                tr class=[wrong.then_some("wrong")] {
+                                    th scope="row" { @if wrong { "\u{2715} " } (path.join(".")) }
+                                    td { (value_shown(crate::config::path::at(payload, path), input.show_values)) }
+                                }
                             }
                         }
                     }

@@ -23,6 +23,8 @@ fn field(name: &str, kind: Kind) -> Field {
         timezone: None,
         max_length: None,
         trim: false,
+        blank_is_null: false,
+        origin: datasync::config::plan::Origin::Path,
         min: None,
         max: None,
         pattern: None,

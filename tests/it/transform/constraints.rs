@@ -160,10 +160,10 @@ fn a_mapping_that_cannot_work_is_refused_at_once() {
         ),
         (
             Field {
-                default: own("1"),
+                default: own("[1]"),
                 ..text()
             },
-            "its default does not fit: expected text, found a number",
+            "its default does not fit: expected text, found an array",
         ),
         (
             Field {

@@ -95,13 +95,13 @@ fn variables_that_are_no_fields_have_their_own_slots() {
 fn all_errors_of_a_record_are_collected_and_none_holds_a_value() {
     let outcome = outcome(
         &customers(),
-        r#"{"external_id":"C-1","full_name":17171717,"contact_email":"secret-at-nowhere","created_date":"soon-secret",
+        r#"{"external_id":"C-1","full_name":{"secret":17171717},"contact_email":"secret-at-nowhere","created_date":"soon-secret",
             "quality_score":101,"record_type":["secret"],"address":{"country":{"secret":1}}}"#,
     );
     assert_eq!(
         outcome.messages(),
         [
-            "full_name: expected text, found a number",
+            "full_name: expected text, found an object",
             "contact_email: expected e-mail address, found text that is no address",
             "created_date: expected datetime (RFC 3339), found text that is no such time",
             "quality_score: expected decimal from 0 to 100, found a number out of range (above the maximum)",

@@ -23,14 +23,16 @@ fn strings() {
             (r#""\u00e9\u6771\ud83d\ude00!""#, text("é東😀!")),
             (r#""\uD83D\uDE00""#, text("😀")),
             ("null", Cell::Null),
+            ("42", text("42")),
+            ("-1.50", text("-1.50")),
+            ("1e3", text("1e3")),
+            ("true", text("true")),
+            ("false", text("false")),
         ],
     );
     refuses(
         &any,
         &[
-            ("42", "text: a number"),
-            ("4.2", "text: a number"),
-            ("true", "text: a boolean"),
             ("{}", "text: an object"),
             ("[\"a\"]", "text: an array"),
             (r#""a\u0000b""#, "text: text with a NUL character"),
@@ -172,7 +174,6 @@ fn integers() {
             ("\"NaN\"", no_number),
             ("\"1,000\"", no_number),
             ("\"٤٢\"", no_number),
-            ("\"\"", "integer: empty text"),
             ("true", "integer: a boolean"),
             ("[42]", "integer: an array"),
         ],
@@ -220,7 +221,6 @@ fn decimals_are_exact() {
             ("1e99999999999999999999", "decimal: a number out of range"),
             ("\"12 EUR\"", "decimal: text that is no number"),
             ("\"1,5\"", "decimal: text that is no number"),
-            ("\"\"", "decimal: empty text"),
             ("false", "decimal: a boolean"),
             ("{}", "decimal: an object"),
         ],
@@ -252,7 +252,6 @@ fn booleans() {
             ("0", "boolean: a number"),
             ("\"yes\"", "boolean: text"),
             ("\"TRUE\"", "boolean: text"),
-            ("\"\"", "boolean: empty text"),
             ("[]", "boolean: an array"),
         ],
     );
@@ -324,14 +323,7 @@ fn emails() {
             "{address}"
         );
     }
-    refuses(
-        &any,
-        &[
-            ("\"\"", "e-mail address: empty text"),
-            ("\" \"", "e-mail address: empty text"),
-            ("42", "e-mail address: a number"),
-        ],
-    );
+    refuses(&any, &[("42", "e-mail address: a number")]);
 }
 
 #[test]

@@ -86,9 +86,10 @@ impl Prints {
         shared
     }
 
-    /// All of these records are on the other page, too.
+    /// This is the other page again: all of these records are on it, and as many as it has. Some of its records alone show
+    /// that the source moved while it was read: what came in pushed them to the next page.
     pub(super) fn repeats(&self, other: &Self) -> bool {
-        self.len() > 0 && self.shared(other) == self.len()
+        self.len() > 0 && self.len() >= other.len() && self.shared(other) == self.len()
     }
 }
 
@@ -158,7 +159,7 @@ impl Order {
                 0
             };
             let tells = prints.len() > 1 || prints.len() < full || self.alike >= MAX_ALIKE_IN_A_ROW;
-            let repeats = tells && prints.len() > 0 && shared == prints.len();
+            let repeats = tells && prints.repeats(&self.previous);
             told.shifted = tells && shared > 0 && !repeats;
             self.last_count = told.count;
             if told.count > 0 {

@@ -135,6 +135,24 @@ fn a_source_that_moves_is_neither_complete_nor_in_error() {
 }
 
 #[test]
+fn a_part_of_the_page_before_shows_that_the_source_moved() {
+    // The last page is full, and three records that come in before it push its last ones to a page that was not there.
+    for all in [10, 20] {
+        let server = bodies(move |request| {
+            let size = number(request, "page_size");
+            let page = number(request, "page");
+            let had_not_moved = page * size <= all && size == 10;
+            let from = (page - 1) * size + if had_not_moved { 3 } else { 0 };
+            array(all + 3, from, size)
+        });
+        let fetched = style(&server, PageStyle::Page, |_| {});
+        assert!(fetched.errors.is_empty(), "{:?}", fetched.errors);
+        let end = &fetched.stats.end;
+        assert!(matches!(end, End::Moved(_)), "{all} {end:?}");
+    }
+}
+
+#[test]
 fn flags_and_keys_that_say_that_there_is_no_more_are_marks() {
     for (last, more) in [
         (

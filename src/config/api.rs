@@ -10,7 +10,7 @@ use super::endpoint::{self, endpoint};
 use super::pagination::pagination;
 use super::plan::{Api, Auth, Field, Incremental, Kind, Pagination, WriteBack, WriteBackOutcome};
 use super::problem::Problem;
-use super::reader::Section;
+use super::reader::{CONVENTION, Section};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -31,16 +31,16 @@ pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
     let section = mappings.section(
         "api",
         &[
-            "type",
-            "connector",
-            "base_url",
-            "auth",
-            "endpoints",
-            "transforms",
-        ],
+            &["base_url", "auth", "endpoints", "transforms"],
+            &CONVENTION[..],
+        ]
+        .concat(),
     );
     section.ignore("type", "the source is always a REST API");
-    section.ignore("connector", "datasync brings its own");
+    for key in ["connector", "driver"] {
+        section.ignore(key, "datasync brings its own");
+    }
+    section.ignore("operations", endpoint::REQUESTS);
     section
 }
 
@@ -104,7 +104,12 @@ pub(super) fn api(
 }
 
 fn endpoints<'a>(api: &Section<'a>) -> Section<'a> {
-    api.section("endpoints", &["fetch", "update"])
+    let section = api.section(
+        "endpoints",
+        &[&["fetch", "update"], &CONVENTION[..]].concat(),
+    );
+    endpoint::ignore_convention(&section);
+    section
 }
 
 fn base_url(section: &Section<'_>) -> Option<Url> {

@@ -9,14 +9,11 @@ use super::database_url::{
 };
 use super::plan::{Database, SslMode};
 use super::problem::Problem;
-use super::reader::Section;
+use super::reader::{CONVENTION, Section};
 use super::secret::Secret;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
-
-/// Keys of the convention that have no effect below a table.
-const IGNORED_OF_TABLE: [&str; 4] = ["fields", "operations", "type", "connector"];
 
 /// Why the convention's own statements are not used.
 const GENERATED: &str = "statements are generated from the field mapping, and parameterised";
@@ -36,38 +33,29 @@ pub(super) struct Tables {
 pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
     let section = mappings.section(
         "database",
-        &[
-            "type",
-            "connector",
-            "connection",
-            "batch_size",
-            "operations",
-            "tables",
-        ],
+        &[&["connection", "batch_size", "tables"], &CONVENTION[..]].concat(),
     );
     section.ignore("type", "the target is always PostgreSQL");
     section.ignore("connector", "datasync brings its own");
+    section.ignore("driver", "it is always PostgreSQL");
     section.ignore("operations", GENERATED);
     section
 }
 
 pub(super) fn tables(database: &Section<'_>) -> Tables {
-    let tables = database.section("tables", &["customers", "sync_log"]);
+    let tables = database.section(
+        "tables",
+        &[&["customers", "sync_log"], &CONVENTION[..]].concat(),
+    );
+    let keys = |own: &[&'static str]| [own, &["fields"], &CONVENTION[..]].concat();
     let customers = tables.section(
         "customers",
-        &[
-            &["name", "schema", "primary_key", "conflict_key"],
-            &IGNORED_OF_TABLE[..],
-        ]
-        .concat(),
+        &keys(&["name", "schema", "primary_key", "conflict_key"]),
     );
-    let log = tables.section(
-        "sync_log",
-        &[&["name", "schema", "primary_key"], &IGNORED_OF_TABLE[..]].concat(),
-    );
-    for table in [&customers, &log] {
+    let log = tables.section("sync_log", &keys(&["name", "schema", "primary_key"]));
+    for table in [&tables, &customers, &log] {
         table.ignore("operations", GENERATED);
-        for key in ["type", "connector"] {
+        for key in ["type", "connector", "driver"] {
             table.ignore(key, "every table is one of PostgreSQL");
         }
         table.ignore(
@@ -118,8 +106,15 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
             "pool",
             "statement_timeout",
             "lock_timeout",
+            "type",
+            "connector",
+            "operations",
         ],
     );
+    for key in ["type", "connector"] {
+        connection.ignore(key, "it is always one to PostgreSQL");
+    }
+    connection.ignore("operations", GENERATED);
     driver(&connection);
     let url = database_url(&connection);
     // Without a usable DATABASE_URL the single variables are not what is missing.

@@ -12,15 +12,28 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Its keys.
-pub(super) const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 9] = [
     "type",
     "connector",
+    "driver",
+    "operations",
     "path",
     "method",
     "headers",
     "timeout",
     "retry",
 ];
+
+/// Why the convention's own requests are not used.
+pub(super) const REQUESTS: &str = "requests are made from the endpoints `fetch` and `update`";
+
+/// Lists the convention's keys as ignored.
+pub(super) fn ignore_convention(section: &Section<'_>) {
+    for key in ["type", "connector", "driver"] {
+        section.ignore(key, "datasync brings its own");
+    }
+    section.ignore("operations", REQUESTS);
+}
 
 /// One endpoint; `path` and the first of `methods` are the defaults.
 pub(super) fn endpoint(
@@ -29,9 +42,7 @@ pub(super) fn endpoint(
     path: &str,
     methods: &[(&str, &str)],
 ) -> Endpoint {
-    for key in ["type", "connector"] {
-        section.ignore(key, "datasync brings its own");
-    }
+    ignore_convention(section);
     let expected =
         "a path that starts with `/` and has no `?` or `#` (fixed parameters stand in `params`)";
     let path = section

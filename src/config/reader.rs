@@ -16,6 +16,10 @@ use super::values::{parse_duration, parse_share, parse_size, show_duration, show
 use super::yaml::{Entry, Kind, Node};
 use crate::support::spelling::nearest;
 
+/// Keys of the convention that describe what the program brings itself: which connector and driver are used, and with which
+/// statements or requests. They may stand in any mapping that describes a side, an endpoint, the connection or a table.
+pub(super) const CONVENTION: [&str; 4] = ["type", "connector", "driver", "operations"];
+
 /// A single value after `${…}` has been replaced.
 #[derive(Clone, Debug)]
 pub(super) struct Value {

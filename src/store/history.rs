@@ -175,8 +175,10 @@ fn read(
     params: &[Param<'_>],
 ) -> Result<Vec<PastRun>, StoreError> {
     const WHAT: &str = "reading the log of runs";
+    // A table of one's own may have times without a zone: those of the session, as they were written.
     let sql = format!(
-        "SELECT jsonb_strip_nulls(to_jsonb(l))::text FROM {} l WHERE {condition}",
+        "SELECT jsonb_strip_nulls(to_jsonb(l) || jsonb_build_object('started_at', l.started_at::timestamptz, \
+         'completed_at', l.completed_at::timestamptz))::text FROM {} l WHERE {condition}",
         quote_table(&db.log_schema, &db.log_table)
     );
     let mut runs = Vec::new();

@@ -143,7 +143,7 @@ pub fn finish(
          updated = $7, unchanged = $8, superseded = $9, duplicates = $10, rejected = $11, spooled = $12, \
          replayed = $13, flagged = $14, pages = $15, complete = $16, error_message = $17, watermark_after = $18, \
          exit_code = $19::bigint::integer, case_id = $20, api_retries = $21, db_retries = $22, fetch_seconds = $23, \
-         transform_seconds = $24, decide_seconds = $25, write_seconds = $26, write_back = $27::text::json, source_end = $28 WHERE sync_id = $1",
+         transform_seconds = $24, decide_seconds = $25, write_seconds = $26, write_back = $27::text::json, source_end = $28 WHERE sync_id::text = $1::text",
         quote_table(&db.log_schema, &db.log_table)
     );
     let l = &end.ledger;
@@ -197,7 +197,7 @@ pub fn abandon(
 ) -> Result<u64, StoreError> {
     let sql = format!(
         "UPDATE {} SET status = 'ABANDONED', error_message = 'the run ended without a word' \
-         WHERE status = 'RUNNING' AND target = $1 AND shard IS NOT DISTINCT FROM $2 AND sync_id <> $3",
+         WHERE status = 'RUNNING' AND target = $1 AND shard IS NOT DISTINCT FROM $2 AND sync_id::text <> $3::text",
         quote_table(&db.log_schema, &db.log_table)
     );
     conn.execute(
@@ -220,7 +220,7 @@ pub fn previous_complete(
 ) -> Result<Option<PreviousRun>, StoreError> {
     const WHAT: &str = "reading the last complete run";
     let sql = format!(
-        "SELECT records_processed::bigint, started_at::timestamptz, sync_id FROM {} WHERE target = $1 AND shard IS NOT DISTINCT FROM $2 \
+        "SELECT records_processed::bigint, started_at::timestamptz, sync_id::text::uuid FROM {} WHERE target = $1 AND shard IS NOT DISTINCT FROM $2 \
          AND (source_key IS NULL OR source_key = $3) \
          AND complete AND mode = 'full' AND status = 'SUCCESS' ORDER BY started_at DESC, id DESC LIMIT 1",
         quote_table(&db.log_schema, &db.log_table)

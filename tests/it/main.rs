@@ -13,6 +13,7 @@ mod checks;
 mod citus;
 mod commands;
 mod config;
+mod convention;
 mod core_dumps;
 mod crowd;
 mod customers;

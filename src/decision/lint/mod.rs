@@ -8,6 +8,7 @@ mod coverage;
 mod example;
 mod pairs;
 mod record_search;
+mod repair;
 
 use std::fmt;
 
@@ -23,6 +24,8 @@ use super::rule_space::RuleSpace;
 use super::table::{Rule, Table};
 use super::verdict;
 use crate::support::text::clean;
+
+pub use self::repair::Repair;
 
 /// Most findings of one check and severity in one table.
 const MAX_FINDINGS: usize = 100;
@@ -51,6 +54,9 @@ pub struct Finding {
     pub message: String,
     /// What to do.
     pub remedy: String,
+    /// Cells that would end an overlap, the smallest change first; each is enough.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repairs: Vec<Repair>,
 }
 
 /// What the lint found, and where it had to stop.
@@ -217,6 +223,7 @@ fn of_problems(problems: Problems, lint: &mut Lint) -> Result<(), Problems> {
             example: None,
             message,
             remedy: remedy.to_owned(),
+            repairs: Vec::new(),
         });
     }
     Ok(())
@@ -346,6 +353,7 @@ impl<'t> Linter<'t> {
             example,
             message,
             remedy: remedy.to_owned(),
+            repairs: Vec::new(),
         });
         self.findings.last_mut()
     }

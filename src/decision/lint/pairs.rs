@@ -163,30 +163,42 @@ impl Linter<'_> {
                         self.example_of(&values),
                     ),
                 };
-                let (consequence, remedy) = if table.hit == HitPolicy::Unique {
-                    (
+                let repairs = self.repairs(first, second);
+                let (consequence, otherwise) = match (table.hit, repairs.is_empty()) {
+                    (HitPolicy::Unique, false) => (
+                        "UNIQUE allows one, so such a record is refused",
+                        "choose a hit policy that says which wins (FIRST, PRIORITY)",
+                    ),
+                    (HitPolicy::Unique, true) => (
                         "UNIQUE allows one, so such a record is refused",
                         "narrow one of them, or choose a hit policy that says which wins (FIRST, PRIORITY)",
-                    )
-                } else {
-                    (
+                    ),
+                    (_, false) => (
+                        "ANY wants the same outputs, so such a record is refused",
+                        "give both the same outputs, or choose FIRST or PRIORITY",
+                    ),
+                    (_, true) => (
                         "ANY wants the same outputs, so such a record is refused",
                         "give both the same outputs, narrow one of them, or choose FIRST or PRIORITY",
-                    )
+                    ),
                 };
+                let remedy = self.repair_text(&repairs, otherwise);
                 let message = format!(
                     "{} and {} {verb} {region}: {consequence}",
                     self.rule_name(first),
                     self.rule_name(second)
                 );
-                self.find(
+                let found = self.find(
                     Check::Overlap,
                     severity,
                     &[first, second],
                     Some(example),
                     message,
-                    remedy,
+                    &remedy,
                 );
+                if let Some(finding) = found {
+                    finding.repairs = repairs;
+                }
             }
         }
         if more > 0 {

@@ -1,5 +1,6 @@
 //! Writes DMN files for tests: one table in a few lines.
 
+#[derive(Clone)]
 /// A table in a file. Inputs are `name: type`, outputs `name: type`; a rule is `input | input => output | output`,
 /// with an optional `# note` at its end. Extra XML goes where `inputValues` and the like belong (by input index).
 pub struct TableFile {
@@ -56,6 +57,17 @@ impl TableFile {
 
     pub fn rule(mut self, rule: &str) -> Self {
         self.rules.push(rule.to_owned());
+        self
+    }
+
+    /// Another entry for an input of a rule, which is counted from 1.
+    pub fn with_entry(mut self, row: usize, input: &str, entry: &str) -> Self {
+        let named = |(name, ..): &(String, String, String)| name == input;
+        let column = self.inputs.iter().position(named).unwrap();
+        let (inputs, outputs) = self.rules[row - 1].split_once("=>").unwrap();
+        let mut cells: Vec<&str> = inputs.split('|').map(str::trim).collect();
+        cells[column] = entry;
+        self.rules[row - 1] = format!("{} => {}", cells.join(" | "), outputs.trim());
         self
     }
 

@@ -1,7 +1,7 @@
 //! The lint and the explanations know what the mapping lets through: whatever they show is run through mapping and table.
 
 use datasync::config::plan::{Field, KeyChoice, Kind, Mapping, QualityScore};
-use datasync::decision::{Check, Decision, Finding, Lint, Scratch, lint};
+use datasync::decision::{Check, Decision, Finding, InputVariable, Lint, Scratch, lint};
 use datasync::pipeline::Rules;
 use datasync::run::rules::input_variables;
 use datasync::transform::{Mapped, Transform};
@@ -493,11 +493,95 @@ fn random_record(fields: &[Field], random: &mut Rng) -> Map<String, Value> {
     record
 }
 
+/// Each repair of an overlap ends it, for the record shown as for all others, and leaves no record without a rule. Returns how
+/// many there were.
+fn confirm_repairs(
+    seed: u64,
+    table: &TableFile,
+    finding: &Finding,
+    before: &Lint,
+    shown: &Mapped<'_>,
+    variables: &[InputVariable<'_>],
+) -> usize {
+    for repair in &finding.repairs {
+        let table = table
+            .clone()
+            .with_entry(repair.row, &repair.input, &repair.entry);
+        let xml = table.xml();
+        let after = lint(&xml, "t", None, variables)
+            .unwrap_or_else(|problems| panic!("seed {seed}: {repair:?}: {problems}"));
+        let again = |other: &&Finding| other.check == Check::Overlap && other.rows == finding.rows;
+        assert!(
+            !after.findings.iter().any(|other| again(&other)),
+            "seed {seed}: {repair:?} does not end {finding}\n{xml}"
+        );
+        assert!(
+            !gaps(before).is_empty() || gaps(&after).is_empty(),
+            "seed {seed}: {repair:?} leaves {:?}\n{xml}",
+            gaps(&after)
+        );
+        let decision = Decision::compile(&xml, "t", None, variables).unwrap();
+        let mut scratch = Scratch::default();
+        let verdict = decision.decide(&shown.variables, &mut scratch);
+        let rules = verdict.rules.as_slice();
+        assert!(
+            rules.contains(&repair.decides.as_str()) && !rules.contains(&repair.rule.as_str()),
+            "seed {seed}: {verdict:?} after {repair:?}\n{xml}"
+        );
+    }
+    finding.repairs.len()
+}
+
+#[test]
+fn the_smallest_change_that_ends_an_overlap_is_told_for_either_rule() {
+    let lint = look(vec![whole()], &numbers(&["< 50", "[45..80)", ">= 80"]));
+    let overlaps = |finding: &&Finding| finding.check == Check::Overlap;
+    let found: Vec<&Finding> = lint.findings.iter().filter(overlaps).collect();
+    assert_eq!(found.len(), 1, "{lint:#?}");
+    let told: Vec<_> = found[0]
+        .repairs
+        .iter()
+        .map(|repair| (repair.row, repair.entry.as_str(), repair.decides.as_str()))
+        .collect();
+    assert_eq!(told, [(2, "[50..80)", "R1"), (1, "< 45", "R2")]);
+    assert!(
+        found[0].remedy.starts_with("write `[50..80)` for `n` in rule 2 (R2), so that rule 1 (R1) decides such records; or write `< 45`"),
+        "{}",
+        found[0]
+    );
+    // A rule for one type beside a rule for all.
+    let types = TableFile::deciding("UNIQUE")
+        .input("t: string")
+        .verdict("-", "VALID")
+        .verdict("\"lead\"", "WARNING");
+    let lint = look(vec![field("t", Kind::String)], &types);
+    let found: Vec<&Finding> = lint.findings.iter().filter(overlaps).collect();
+    let [repair] = &found[0].repairs[..] else {
+        panic!("{lint:#?}");
+    };
+    assert_eq!((repair.row, repair.entry.as_str()), (1, "not(\"lead\")"));
+    // Where each cut would leave records without a rule there is none.
+    let crossing = TableFile::deciding("UNIQUE")
+        .input("n: number")
+        .input("m: number")
+        .verdict("[0..10] | [0..10]", "VALID")
+        .verdict("[5..15] | [5..15]", "WARNING");
+    let m = Field {
+        name: "m".to_owned(),
+        source: vec!["m".to_owned()],
+        ..whole()
+    };
+    let lint = look(vec![whole(), m], &crossing);
+    let found: Vec<&Finding> = lint.findings.iter().filter(overlaps).collect();
+    assert!(found[0].repairs.is_empty(), "{lint:#?}");
+    assert!(found[0].remedy.starts_with("narrow one of them"));
+}
+
 #[test]
 fn every_gap_overlap_and_suggestion_is_confirmed_by_mapping_and_table() {
-    let (mut found, mut suggested) = (0, 0);
+    let (mut found, mut suggested, mut repaired) = (0, 0, 0);
     let mut seed = 0;
-    while found < 6_000 || suggested < 4_000 {
+    while found < 6_000 || suggested < 4_000 || repaired < 1_000 {
         seed += 1;
         let mut random = Rng::with_seed(seed);
         let fields = random_fields(&mut random);
@@ -543,6 +627,7 @@ fn every_gap_overlap_and_suggestion_is_confirmed_by_mapping_and_table() {
                 "seed {seed}: {raw} is {verdict:?}, not {finding}\n{xml}"
             );
             found += 1;
+            repaired += confirm_repairs(seed, &table, finding, &lint, &mapped, &variables);
         }
         for _ in 0..5 {
             let record = random_record(&fields[1..], &mut random);

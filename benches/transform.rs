@@ -59,6 +59,7 @@ fn customers() -> Mapping {
         key: 0,
         key_choice: KeyChoice::Settled,
         version: None,
+        version_max_ahead: Duration::from_hours(24),
         quality_score: QualityScore {
             field: Some(4),
             fallback_completeness: true,

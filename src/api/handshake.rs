@@ -113,7 +113,7 @@ fn protocol(
 ) -> Result<String, Failure> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Failure::new(format!("{} is no name for TLS", printable(host, 120))))?;
-    let mut config = tls::client(verifier).map_err(|error| Failure::tls(&error))?;
+    let mut config = tls::client(verifier, None).map_err(|error| Failure::tls(&error))?;
     config.alpn_protocols = tls::http_protocols();
     let mut connection =
         ClientConnection::new(Arc::new(config), name).map_err(|error| Failure::tls(&error))?;

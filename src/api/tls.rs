@@ -25,6 +25,9 @@ pub(super) const fn hint(fault: Fault) -> &'static str {
         Fault::UnknownIssuer => {
             "the certificate's issuer is not trusted here: if it is your own authority, install it or name its file in SSL_CERT_FILE"
         }
+        Fault::ClientRefused => {
+            "the API demands a client certificate, which datasync shows to the database alone; let a proxy show it"
+        }
         Fault::Other => "check scheme and port in API_BASE_URL, and the API's TLS settings",
     }
 }

@@ -9,7 +9,7 @@ use crate::commands::cli::Cli;
 use crate::exit::Exit;
 
 /// Variables, and what they are for.
-const ENVIRONMENT: [(&str, &str); 9] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
     (
         "API_BASE_URL, API_TOKEN",
         "where records come from, and the bearer token",
@@ -22,6 +22,10 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     (
         "DB_SSLMODE, DB_SSLROOTCERT",
         "as in libpq; verify-full unless set, and prefer on loopback",
+    ),
+    (
+        "DB_SSLCERT, DB_SSLKEY",
+        "client certificate and its key, where the server demands one: PEM files",
     ),
     (
         "NAME_FILE",

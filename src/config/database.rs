@@ -1,12 +1,10 @@
 //! `mappings.database` and the `DB_*` variables.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::database_url::{
-    DatabaseUrl, ONE_HOST, SSL_MODES, Unusable, database_url, parse_ssl_mode,
-};
+use super::database_tls::tls;
+use super::database_url::{DatabaseUrl, ONE_HOST, Unusable, database_url};
 use super::plan::{Database, SslMode};
 use super::problem::Problem;
 use super::reader::{CONVENTION, Section};
@@ -103,6 +101,8 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
             "password",
             "ssl_mode",
             "ssl_root_cert",
+            "ssl_cert",
+            "ssl_key",
             "pool",
             "statement_timeout",
             "lock_timeout",
@@ -147,13 +147,7 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         .and_then(|url| password(&connection, url.as_ref()));
     let url = url.unwrap_or_default();
     let port = port(&connection, url.as_ref());
-    let ssl_mode = ssl_mode(&connection, url.as_ref());
-    let ssl_root_cert = connection
-        .context()
-        .variable("DB_SSLROOTCERT", connection.is_needed())
-        .or_else(|| url.as_ref().and_then(|url| url.ssl_root_cert.clone()))
-        .or_else(|| connection.text("ssl_root_cert"));
-    let (ssl_mode, ssl_root_cert) = settle_root_cert(&connection, ssl_mode, ssl_root_cert);
+    let tls = tls(&connection, url.as_ref());
     let pool = connection.section(
         "pool",
         &["min_connections", "max_connections", "connection_timeout"],
@@ -182,8 +176,15 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         .unwrap_or(SECOND * 10);
     let batch_size = section.number("batch_size", 1..=50_000).unwrap_or(5_000);
     let host = host?;
+    if tls.client_certificate.is_some() && is_socket(&host) {
+        connection.context().problem_if(
+            connection.is_needed(),
+            Problem::new("a client certificate cannot be shown on a Unix socket, which has no TLS")
+                .hint("leave DB_SSLCERT and DB_SSLKEY out, or let DB_HOST be a name or an address"),
+        );
+    }
     Some(Database {
-        ssl_mode: ssl_mode.unwrap_or(if is_local(&host) {
+        ssl_mode: tls.mode.unwrap_or(if is_local(&host) {
             SslMode::Prefer
         } else {
             SslMode::VerifyFull
@@ -193,7 +194,8 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         name: name?,
         user: user?,
         password: password?,
-        ssl_root_cert,
+        ssl_root_cert: tls.root_cert,
+        client_certificate: tls.client_certificate,
         min_connections,
         max_connections,
         connection_timeout,
@@ -234,7 +236,7 @@ fn setting(
             );
             return None;
         }
-        if variable == "DB_HOST" && value.contains(',') {
+        if key == "host" && value.contains(',') {
             context.problem_if(
                 needed,
                 Problem::new("DB_HOST names more than one host").hint(ONE_HOST),
@@ -247,9 +249,14 @@ fn setting(
         context.missing(variable, None, needed);
         return None;
     }
-    connection.parse(key, "text without control characters", |text| {
+    let value = connection.parse(key, "text without control characters", |text| {
         (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
-    })
+    })?;
+    if key == "host" && value.contains(',') {
+        connection.wrong(key, "more than one host is named", ONE_HOST);
+        return None;
+    }
+    Some(value)
 }
 
 /// May be empty (trust and peer authentication), but somebody must have said so.
@@ -272,25 +279,6 @@ fn password(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<Secre
         );
     }
     Some(Secret::new(password))
-}
-
-/// `system` stands for the certificates that this machine trusts, and for `verify-full`, as in libpq.
-fn settle_root_cert(
-    connection: &Section<'_>,
-    ssl_mode: Option<SslMode>,
-    ssl_root_cert: Option<String>,
-) -> (Option<SslMode>, Option<PathBuf>) {
-    if ssl_root_cert.as_deref() != Some("system") {
-        return (ssl_mode, ssl_root_cert.map(PathBuf::from));
-    }
-    if ssl_mode.is_some_and(|mode| mode != SslMode::VerifyFull) {
-        connection.context().problem_if(
-            connection.is_needed(),
-            Problem::new("the root certificate `system` goes with the sslmode verify-full alone")
-                .hint("set DB_SSLMODE=verify-full, or name a file in DB_SSLROOTCERT"),
-        );
-    }
-    (Some(SslMode::VerifyFull), None)
 }
 
 fn port(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> u16 {
@@ -319,27 +307,14 @@ fn port(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> u16 {
     }
 }
 
-fn ssl_mode(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<SslMode> {
-    let context = connection.context();
-    let needed = connection.is_needed();
-    if let Some(text) = context.variable("DB_SSLMODE", needed) {
-        return parse_ssl_mode(text.trim()).or_else(|| {
-            context.problem_if(
-                needed,
-                Problem::new(
-                    "DB_SSLMODE: expected disable, prefer, require, verify-ca or verify-full",
-                ),
-            );
-            None
-        });
-    }
-    url.and_then(|url| url.ssl_mode)
-        .or_else(|| connection.choice("ssl_mode", &SSL_MODES))
+/// The folder of a Unix socket, or a name in the abstract namespace.
+fn is_socket(host: &str) -> bool {
+    host.starts_with(['/', '@'])
 }
 
 /// True where nobody can listen in: a Unix socket or the loopback interface.
 pub(super) fn is_local(host: &str) -> bool {
-    host.starts_with(['/', '@'])
+    is_socket(host)
         || host == "localhost"
         || host.ends_with(".localhost")
         || host

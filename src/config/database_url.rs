@@ -38,6 +38,8 @@ pub(super) struct DatabaseUrl {
     pub password: Secret,
     pub ssl_mode: Option<SslMode>,
     pub ssl_root_cert: Option<String>,
+    pub ssl_cert: Option<String>,
+    pub ssl_key: Option<String>,
     pub connect_timeout: Option<Duration>,
 }
 
@@ -90,7 +92,8 @@ fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
     {
         return Err("a `/` in the user name or the password has to be written %2F".to_owned());
     }
-    let (mut ssl_mode, mut ssl_root_cert, mut connect_timeout) = (None, None, None);
+    let (mut ssl_mode, mut connect_timeout) = (None, None);
+    let (mut ssl_root_cert, mut ssl_cert, mut ssl_key) = (None, None, None);
     let mut kept = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -105,6 +108,8 @@ fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
         match name {
             "sslmode" => ssl_mode = Some(parse_ssl_mode(&decoded()?).ok_or("unknown sslmode")?),
             "sslrootcert" => ssl_root_cert = Some(decoded()?),
+            "sslcert" => ssl_cert = Some(decoded()?),
+            "sslkey" => ssl_key = Some(decoded()?),
             "connect_timeout" => {
                 let seconds: u64 = decoded()?
                     .parse()
@@ -156,6 +161,8 @@ fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
         password: Secret::new(password),
         ssl_mode,
         ssl_root_cert,
+        ssl_cert,
+        ssl_key,
         connect_timeout,
     })
 }
@@ -163,8 +170,8 @@ fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
 /// Why a parameter of the URL, or this value of it, is refused.
 fn refusal(name: &str) -> String {
     let instead = match name {
-        "sslcert" | "sslkey" | "sslpassword" => {
-            "datasync logs in by a password; client certificates are not supported"
+        "sslpassword" => {
+            "let sslkey name a key that is not encrypted, and that its owner alone can read"
         }
         "channel_binding" => "datasync prefers it, and can neither require nor forbid it",
         "options" => "datasync sets what it needs in each transaction",
@@ -198,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_url_is_read_whole() {
-        let text = "postgresql://sync%40app:p%24a%20ss@db.example.com:6543/crm?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=7&channel_binding=prefer&target_session_attrs=read-write";
+        let text = "postgresql://sync%40app:p%24a%20ss@db.example.com:6543/crm?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&sslcert=%2Fetc%2Fus.pem&sslkey=%2Fetc%2Fus.key&connect_timeout=7&channel_binding=prefer&target_session_attrs=read-write";
         let url = parse_url(text).unwrap();
         assert_eq!(
             (url.host.as_str(), url.port, url.name.as_str()),
@@ -210,6 +217,10 @@ mod tests {
         );
         assert_eq!(url.ssl_mode, Some(SslMode::VerifyFull));
         assert_eq!(url.ssl_root_cert.as_deref(), Some("/etc/ca.pem"));
+        assert_eq!(
+            (url.ssl_cert.as_deref(), url.ssl_key.as_deref()),
+            (Some("/etc/us.pem"), Some("/etc/us.key"))
+        );
         assert_eq!(url.connect_timeout, Some(Duration::from_secs(7)));
     }
 
@@ -240,8 +251,7 @@ mod tests {
     #[test]
     fn a_parameter_that_would_be_dropped_is_refused_by_name() {
         for (pair, name) in [
-            ("sslcert=%2Fetc%2Fclient.pem", "sslcert"),
-            ("sslkey=%2Fetc%2Fclient.key", "sslkey"),
+            ("sslpassword=hunter2", "sslpassword"),
             ("channel_binding=require", "channel_binding"),
             ("options=-c%20search_path%3Dx", "options"),
             ("application_name=crm", "application_name"),

@@ -7,7 +7,9 @@ use super::database::Tables;
 use super::drafts::{Draft, Drafts, Empty, draft};
 use super::plan::{Kind, Mapping, Origin};
 use super::reader::Section;
-use super::roles::{conflict_key, quality_score, version_field, write_back_fields};
+use super::roles::{
+    conflict_key, quality_score, version_field, version_max_ahead, write_back_fields,
+};
 use super::source::Span;
 use super::yaml::{Entry, Kind as NodeKind};
 use crate::support::spelling::nearest;
@@ -22,7 +24,12 @@ const OWN_COLUMNS: [&str; 5] = [
 ];
 
 /// Keys of `validation` that are no schemas.
-const RESERVED: [&str; 3] = ["decision", "quality_score", "version_field"];
+const RESERVED: [&str; 4] = [
+    "decision",
+    "quality_score",
+    "version_field",
+    "version_max_ahead",
+];
 
 /// What the mapping of the file comes to.
 pub(super) struct Fields {
@@ -78,6 +85,7 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
     }
     let key = conflict_key(api, tables, &mut drafts, root);
     let version = version_field(&validation, &drafts);
+    let version_max_ahead = version_max_ahead(&validation);
     let quality_score = quality_score(&validation, &drafts);
     let outgoing = outgoing
         .map(|fields| write_back_fields(&fields, &drafts))
@@ -90,6 +98,7 @@ pub(super) fn fields(root: &Section<'_>, api: &Section<'_>, tables: &Tables) -> 
             key,
             key_choice,
             version,
+            version_max_ahead,
             quality_score,
         },
         outgoing,

@@ -7,6 +7,7 @@ mod auth; // mappings.api.auth, API_TOKEN
 mod constraints; // types, limits and defaults of one field
 mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database and DB_*
+mod database_tls; // DB_SSL*
 mod database_url; // DATABASE_URL
 mod decision_tests; // decisions.tests.yaml
 mod decisions; // the file of the decision table, read once
@@ -40,6 +41,7 @@ pub use decisions::DecisionsFile;
 use environment::Environment;
 pub use problem::{ConfigErrors, Problem};
 use reader::Section;
+pub(crate) use values::show_duration;
 pub use values::{parse_duration, parse_share, parse_size};
 
 /// Where the files are, by flags and by `DATASYNC_*` of the process environment (clap has merged them). `None`: `.env`

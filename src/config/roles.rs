@@ -1,11 +1,15 @@
 //! Fields with a special use: the conflict key, the freshness guard, the quality score, and what is written back.
 
+use std::time::Duration;
+
 use super::database::Tables;
 use super::drafts::Drafts;
 use super::plan::{Field, KeyChoice, Kind, QualityScore};
 use super::problem::Problem;
 use super::reader::Section;
 use crate::support::spelling::nearest;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// The field that feeds the conflict key, and how it was found.
 pub(super) fn conflict_key(
@@ -116,6 +120,17 @@ pub(super) fn version_field(validation: &Section<'_>, drafts: &Drafts) -> Option
         );
     }
     Some(index)
+}
+
+/// How far a version may be ahead of PostgreSQL's clock: a later one would keep its row as it is for good.
+pub(super) fn version_max_ahead(validation: &Section<'_>) -> Duration {
+    const KEY: &str = "version_max_ahead";
+    if validation.entry("version_field").is_none() {
+        validation.ignore(KEY, "`version_field` is not set");
+    }
+    validation
+        .duration(KEY, Duration::ZERO, DAY * 36_500)
+        .unwrap_or(DAY)
 }
 
 /// The field that holds the quality score, and whether a score is computed where it is empty.

@@ -71,7 +71,7 @@ pub(super) fn show_size(bytes: u64) -> String {
 }
 
 /// A duration as [`parse_duration`] reads it.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     for (unit, length) in [
         ("d", 86_400_000),

@@ -6,9 +6,9 @@
 use tokio_postgres::types::Type;
 
 use super::answer::{count, single, text, value};
-use super::check::finding::{Found, bad};
 use super::connect::Connection;
 use super::error::StoreError;
+use super::finding::{Found, bad};
 use super::quote_table;
 use crate::config::plan::Database;
 
@@ -200,7 +200,7 @@ fn findings(cluster: &Cluster, shown: &str, key: &str) -> Found {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::finding::Failure;
+    use super::super::finding::Failure;
     use super::*;
 
     fn table(name: &str, column: Option<&str>) -> Spread {

@@ -170,7 +170,7 @@ impl Connection {
                     format!("{what}: the system gives no resources for a connection: {error}"),
                 )
             })?;
-        let connector = tls::connector(db.ssl_mode, db.ssl_root_cert.as_deref())?;
+        let connector = tls::connector(db)?;
         let connected = runtime.block_on(within(limit, give_up, async {
             let encrypted = config.connect(connector.clone()).await;
             let failed = match encrypted {

@@ -14,6 +14,7 @@ pub mod connect; // one connection, one deadline
 pub mod customers; // stored records, read back
 mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
+mod finding; // what one step of a check found
 pub mod history; // past runs, read back
 mod jsonb; // JSON text as PostgreSQL prints it
 pub mod lease; // one run at a time for one target

@@ -4,24 +4,21 @@
 //! same but goes on in plain text where the server offers no TLS, TLS fails or is not let in (see `connect`), `verify-ca`
 //! checks the chain, `verify-full` the name as well.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{Class, StoreError};
-use crate::config::plan::SslMode;
-use crate::support::tls::{self, Accept, Verifier};
+use crate::config::plan::{Database, SslMode};
+use crate::support::tls::{self, Accept, Identity, Verifier};
 
 fn broken(message: String) -> StoreError {
     StoreError::new(Class::Fatal, "tls", message)
 }
 
-/// The connector of a mode; `Disable` never uses it.
-pub(super) fn connector(
-    mode: SslMode,
-    root_cert: Option<&Path>,
-) -> Result<MakeRustlsConnect, StoreError> {
+/// The connector of a database; the mode `Disable` never uses it.
+pub(super) fn connector(db: &Database) -> Result<MakeRustlsConnect, StoreError> {
+    let (mode, root_cert) = (db.ssl_mode, db.ssl_root_cert.as_deref());
     let accept = match (mode, root_cert) {
         (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => Accept::Any,
         (SslMode::Require, Some(_)) | (SslMode::VerifyCa, _) => Accept::Chain,
@@ -46,7 +43,21 @@ pub(super) fn connector(
             format!("DB_SSLROOTCERT cannot be used: {error}")
         })
     })?;
-    let config = tls::client(Arc::new(verifier))
-        .map_err(|error| broken(format!("TLS cannot be set up: {error}")))?;
+    let identity = match &db.client_certificate {
+        Some(files) if mode != SslMode::Disable => {
+            Some(Identity::read(&files.certificate, &files.key).map_err(broken)?)
+        }
+        _ => None,
+    };
+    let config = tls::client(Arc::new(verifier), identity).map_err(|error| {
+        broken(match (&error, &db.client_certificate) {
+            (rustls::Error::InconsistentKeys(_), Some(files)) => format!(
+                "the key {} (DB_SSLKEY) is not that of the client certificate {} (DB_SSLCERT)",
+                files.key.display(),
+                files.certificate.display()
+            ),
+            _ => format!("TLS cannot be set up: {error}"),
+        })
+    })?;
     Ok(MakeRustlsConnect::new(config))
 }

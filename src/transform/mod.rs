@@ -42,6 +42,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::config::plan::{Kind, Mapping, Origin};
+use crate::config::show_duration;
 use crate::model::clock::Micros;
 use crate::model::record::{Cell, FieldError};
 
@@ -55,8 +56,6 @@ pub use outgoing::Outgoing;
 pub use possible::PossibleValues;
 
 /// Names of the input variables that are not fields.
-/// How far a version may be ahead.
-const AHEAD: Duration = Duration::from_hours(24);
 const RECORD_TYPE: &str = "recordType";
 const QUALITY_SCORE: &str = "qualityScore";
 const HAS_REQUIRED_FIELDS: &str = "hasRequiredFields";
@@ -74,7 +73,8 @@ pub struct Transform {
     parts: usize,
     key: usize,
     version: Option<usize>,
-    /// A version later than this is a field error.
+    /// How far a version may be ahead of PostgreSQL's clock; one later than `latest_version` is a field error.
+    version_max_ahead: Duration,
     latest_version: i64,
     score: Score,
     /// Facts beyond the fields, in slot order.
@@ -176,6 +176,7 @@ impl Transform {
             combined,
             key: mapping.key,
             version: mapping.version,
+            version_max_ahead: mapping.version_max_ahead,
             latest_version: i64::MAX,
             score,
             extra,
@@ -226,9 +227,9 @@ impl Transform {
         mapped.version.map(Micros)
     }
 
-    /// Refuses records whose version is more than a day ahead of `now`: nothing that comes later would ever replace them.
+    /// Refuses records whose version is too far ahead of `now`: nothing that comes later would ever replace them.
     pub fn refuse_versions_ahead_of(&mut self, now: Micros) {
-        self.latest_version = now.after(AHEAD).0;
+        self.latest_version = now.after(self.version_max_ahead).0;
     }
 
     /// Names of the input variables, in slot order: every internal field name, then `recordType` and `qualityScore` where no
@@ -331,7 +332,11 @@ impl Transform {
         if let Some(field) = self.version.map(|index| &self.fields[index])
             && mapped.version.is_some_and(|at| at > self.latest_version)
         {
-            mapped.fault(field.source.clone(), "a time at most a day ahead of PostgreSQL's clock, since `version_field` says which data is newer", "a later time");
+            let expected = format!(
+                "a time at most {} ahead of PostgreSQL's clock (`version_max_ahead`), since `version_field` says which data is newer",
+                show_duration(self.version_max_ahead)
+            );
+            mapped.fault(field.source.clone(), expected, "a later time");
         }
         if let Some(field) = self.score.field
             && matches!(mapped.variables[field], Cell::Null)

@@ -1,6 +1,7 @@
 //! The write path against a real PostgreSQL: what its tests have in common.
 #![allow(clippy::unwrap_used)]
 
+mod client_certificates;
 mod column_types;
 mod connections;
 mod counts;
@@ -51,6 +52,7 @@ fn plan_of(database: &Database) -> plan::Database {
         password: Secret::new(database.password.clone()),
         ssl_mode: SslMode::Prefer,
         ssl_root_cert: None,
+        client_certificate: None,
         min_connections: 2,
         max_connections: 10,
         connection_timeout: LIMIT,
@@ -93,6 +95,7 @@ fn mapping_of(fields: Vec<Field>, version: Option<usize>) -> Mapping {
         key: 0,
         key_choice: KeyChoice::Settled,
         version,
+        version_max_ahead: Duration::from_hours(24),
         quality_score: QualityScore {
             field: None,
             fallback_completeness: true,

@@ -47,6 +47,7 @@ fn mapping(fields: impl IntoIterator<Item = Field>) -> Mapping {
         key: 0,
         key_choice: KeyChoice::Settled,
         version: None,
+        version_max_ahead: std::time::Duration::from_hours(24),
         quality_score: QualityScore {
             field: None,
             fallback_completeness: true,
@@ -88,6 +89,7 @@ fn customers() -> Mapping {
         key: 0,
         key_choice: KeyChoice::Settled,
         version: Some(3),
+        version_max_ahead: std::time::Duration::from_hours(24),
         quality_score: QualityScore {
             field: Some(4),
             fallback_completeness: true,

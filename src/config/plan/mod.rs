@@ -88,6 +88,8 @@ pub struct Mapping {
     pub key_choice: KeyChoice,
     /// Index into `fields` of the freshness guard (`version_field`), a datetime.
     pub version: Option<usize>,
+    /// How far a version may be ahead of PostgreSQL's clock.
+    pub version_max_ahead: Duration,
     /// Where the quality score comes from.
     pub quality_score: QualityScore,
 }
@@ -246,6 +248,8 @@ pub struct Database {
     pub ssl_mode: SslMode,
     /// Certificates to trust instead of the system's.
     pub ssl_root_cert: Option<PathBuf>,
+    /// What the server is shown of the role that logs in.
+    pub client_certificate: Option<ClientCertificate>,
     /// Connections at the start of a run.
     pub min_connections: u32,
     /// Connections at most, while batches wait.
@@ -268,6 +272,15 @@ pub struct Database {
     pub log_table: String,
     /// What must have become of a row for the API to be told of it; empty = write-back is off.
     pub write_back: Vec<WriteBackOutcome>,
+}
+
+/// Files of a certificate and of its private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// PEM, with those of its issuers after it.
+    pub certificate: PathBuf,
+    /// PEM, not encrypted.
+    pub key: PathBuf,
 }
 
 /// libpq's meaning of each.

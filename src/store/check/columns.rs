@@ -2,9 +2,9 @@
 //! values PostgreSQL has to convert.
 
 use super::super::encode::Wire;
+use super::super::finding::{Found, bad, well};
 use super::super::schema::{Layout, LayoutColumn};
 use super::super::{quote, quote_table};
-use super::finding::{Found, bad, well};
 use crate::config::plan::{Database, Field, Kind, Mapping};
 
 /// A text that the mapping lets pass must fit into its column.

@@ -2,7 +2,6 @@
 //! detail and hint. Changes nothing.
 
 mod columns;
-pub(super) mod finding;
 mod privileges;
 mod table;
 
@@ -11,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::answer::{count, signed, single, text};
 use super::connect::{Connection, is_socket};
+use super::finding::{Failure, Found, bad, well};
 use super::schema::{self, Part, SchemaError, SchemaMismatch};
 use super::{lease, log};
 use crate::config::plan::{Database, Mapping, SslMode};
 use crate::model::record::Check;
-use finding::{Failure, Found, bad, well};
 
 /// Everything that was looked at.
 #[derive(Clone, Debug, Default)]
@@ -295,11 +294,18 @@ fn encryption(db: &Database, conn: &mut Connection) -> Found {
         "SELECT coalesce((SELECT CASE WHEN ssl THEN version || ' ' || cipher END FROM pg_stat_ssl \
          WHERE pid = pg_backend_pid()), 'none')",
     )?;
-    well(if used == "none" {
-        "not encrypted: the server offers no TLS, or none that works from here".to_owned()
-    } else {
-        format!("{used}, {verified}")
-    })
+    if used == "none" {
+        return well("not encrypted: the server offers no TLS, or none that works from here");
+    }
+    if db.client_certificate.is_none() {
+        return well(format!("{used}, {verified}"));
+    }
+    let shown = ask(
+        conn,
+        "SELECT coalesce((SELECT 'client certificate ' || client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()), \
+         'the server does not ask for the client certificate')",
+    )?;
+    well(format!("{used}, {verified}, {shown}"))
 }
 
 fn version(conn: &mut Connection) -> Found {

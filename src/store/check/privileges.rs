@@ -6,8 +6,8 @@ use super::super::answer::{text, value};
 use super::super::batch::KEPT;
 use super::super::connect::Connection;
 use super::super::error::StoreError;
+use super::super::finding::{Found, bad, well};
 use super::super::{own_tables, quote, quote_table};
-use super::finding::{Found, bad, well};
 use crate::config::plan::{Database, Mapping};
 
 const WHAT: &str = "reading privileges";

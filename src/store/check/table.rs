@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::super::answer::text;
 use super::super::connect::Connection;
-use super::finding::{Found, well};
+use super::super::finding::{Found, well};
 use crate::config::plan::{Database, Mapping};
 
 /// Triggers on rows or statements, policies that hold for this role, and columns that are filled by their defaults.

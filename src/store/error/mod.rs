@@ -17,6 +17,8 @@ use class::{classify_pooler, depends_on_rows, is_of_pooler};
 use context::{Context, function_of};
 use words::{hint, refusal, tls_hint};
 
+use crate::support::tls::{self, Fault};
+
 /// Kind of the error, and reason of the rejection, of a row that a trigger skipped.
 pub(crate) const SKIPPED: &str = "database_skipped";
 
@@ -141,6 +143,11 @@ impl StoreError {
         } else {
             classify(sqlstate)
         };
+        let advice = if kind == "authentication" && sqlstate == "28000" {
+            hint("not_let_in")
+        } else {
+            hint(kind)
+        };
         let context = db.where_();
         let function = context.and_then(function_of);
         let message = if class == Class::Data {
@@ -159,7 +166,7 @@ impl StoreError {
                     .filter(|part| !part.is_empty())
                     .collect::<Vec<_>>()
                     .join(" "),
-                hint(kind)
+                advice
             )
         };
         let fatal = matches!(
@@ -172,7 +179,7 @@ impl StoreError {
             kind,
             sqlstate: Some(sqlstate.into()),
             message: message.into_boxed_str(),
-            advice: hint(kind),
+            advice,
             constraint: db.constraint().map(Box::from),
             column: db.column().map(Box::from),
             raised: context.map(|context| {
@@ -191,7 +198,8 @@ impl StoreError {
         let text = error.to_string();
         let cause = error.source();
         let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
-        let (class, kind) = if text.contains("TLS") {
+        let is_refused = tls::error_in(error).map(Fault::of) == Some(Fault::ClientRefused);
+        let (class, kind) = if text.contains("TLS") || is_refused {
             (Class::Fatal, "tls")
         } else if text.contains("authentication") || text.contains("invalid configuration") {
             (Class::Fatal, "authentication")

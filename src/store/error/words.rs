@@ -69,13 +69,16 @@ pub(super) fn hint(kind: &str) -> &'static str {
         "read_only" => "it may be a replica: let DB_HOST point at the primary",
         "no_such_database" => "check DB_NAME",
         "authentication" => "check DB_USER, DB_PASSWORD and the server's pg_hba.conf",
+        "not_let_in" => {
+            "pg_hba.conf of the server does not let this role in from here, or demands a client certificate of its name (DB_SSLCERT, DB_SSLKEY)"
+        }
         "privilege" => "run `datasync check-db`: it prints the GRANT to type",
         "schema_mismatch" => {
             "run `datasync check-db`, and `datasync check-db --apply-schema` to create what is missing"
         }
         "name_resolution" => "check DB_HOST",
         "unreachable" => "check DB_HOST and DB_PORT, and that the server is running",
-        "tls" => "check DB_SSLMODE and DB_SSLROOTCERT",
+        "tls" => "check DB_SSLMODE, DB_SSLROOTCERT and, where the server demands it, DB_SSLCERT",
         "deadline" => "give the run more time (--deadline)",
         "timeout" => "the server is too busy, stopped, or no longer reachable",
         "pool_exhausted" => {
@@ -114,6 +117,9 @@ pub(super) fn tls_hint(error: &tokio_postgres::Error) -> &'static str {
         }
         Some(Fault::UnknownIssuer) => {
             "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
+        }
+        Some(Fault::ClientRefused) => {
+            "the server does not accept the client certificate (DB_SSLCERT): its ssl_ca_file has to hold the issuer's, and the certificate has to be valid today"
         }
         Some(Fault::Other) | None => hint("tls"),
     }

@@ -1,9 +1,5 @@
 //! `schema.sql` under the names of the configuration: what is missing is created, what is there stays.
-//!
-//! The file is plain SQL that psql runs as it is. Here its words `customers` and `sync_log…` are exchanged for the
-//! configured names, quoted, so that tables which only happen to be called so are not touched.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -13,19 +9,12 @@ use tokio_postgres::types::Type;
 use super::super::answer::value;
 use super::super::connect::Connection;
 use super::super::error::StoreError;
-use super::super::{quote, quote_table};
-use super::locks::{Wanted, blockers};
+use super::super::quote;
+use super::locks::{APPLY_LOCK, Wanted, blockers};
+use super::names::{SCHEMA_SQL, configured, under_names_of};
 use crate::config::plan::Database;
 
-/// The tables the program brings along.
-pub const SCHEMA_SQL: &str = include_str!("../../../schema.sql");
-
 const WHAT: &str = "applying the schema";
-/// Any two processes that apply the schema at once take turns.
-pub(super) const APPLY_LOCK: i64 = 0x6461_7461_7379_6e63;
-/// PostgreSQL cuts off what is longer.
-const LONGEST_NAME: usize = 63;
-
 /// A lock on a table that is in use makes everybody queue who comes later: each wait for one is short.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s';";
 const TRIES: u32 = 5;
@@ -231,43 +220,6 @@ impl<'a> About<'a> {
     }
 }
 
-/// Schema and name of what schema.sql calls so.
-pub(super) fn configured<'a>(db: &'a Database, name: &'a str) -> (&'a str, Cow<'a, str>) {
-    match (name, name.strip_prefix("sync_log_")) {
-        ("customers", _) => (&db.schema, Cow::Borrowed(&db.table)),
-        ("sync_log", _) => (&db.log_schema, Cow::Borrowed(&db.log_table)),
-        (_, Some(suffix)) => (
-            &db.log_schema,
-            Cow::Owned(index_name(&db.log_table, suffix)),
-        ),
-        _ => (&db.log_schema, Cow::Borrowed(name)),
-    }
-}
-
-/// A statement of schema.sql under the configured names.
-fn under_names_of(db: &Database, statement: &str) -> String {
-    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let renamed = |word: &str| match (word, word.strip_prefix("sync_log_")) {
-        ("customers", _) => quote_table(&db.schema, &db.table),
-        ("sync_log", _) => quote(&db.log_table),
-        (_, Some(suffix)) => quote(&index_name(&db.log_table, suffix)),
-        _ => word.to_owned(),
-    };
-    let mut sql = String::with_capacity(statement.len());
-    for piece in statement.split_inclusive(|c| !of_name(c)) {
-        let word = piece.trim_end_matches(|c| !of_name(c));
-        sql.push_str(&renamed(word));
-        sql.push_str(&piece[word.len()..]);
-    }
-    sql
-}
-
-/// The name of an index: the table's, as much of it as fits, and what the index is for.
-fn index_name(table: &str, suffix: &str) -> String {
-    let room = LONGEST_NAME - suffix.len() - 1;
-    format!("{}_{suffix}", &table[..table.floor_char_boundary(room)])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,18 +229,5 @@ mod tests {
         for statement in statements() {
             assert!(!About::of(statement).relation.is_empty(), "{statement}");
         }
-    }
-
-    #[test]
-    fn an_index_of_a_table_with_a_long_name_keeps_what_tells_it_apart() {
-        assert_eq!(
-            index_name("sync_log", "sync_id_key"),
-            "sync_log_sync_id_key"
-        );
-        let long = index_name(&"ä".repeat(31), "sync_id_key");
-        assert!(
-            long.len() <= LONGEST_NAME && long.ends_with("ä_sync_id_key"),
-            "{long}"
-        );
     }
 }

@@ -8,10 +8,12 @@ use super::super::answer::value;
 use super::super::connect::Connection;
 use super::super::error::StoreError;
 use super::super::quote_table;
-use super::apply::{APPLY_LOCK, configured};
+use super::names::configured;
 use crate::config::plan::Database;
 
 const WHAT: &str = "looking for the holders of a lock";
+/// Any two processes that apply the schema at once take turns.
+pub(super) const APPLY_LOCK: i64 = 0x6461_7461_7379_6e63;
 
 /// Those who hold a lock of some modes on some tables or the tables of some indexes (or, where none is named, the turn to
 /// change the schema). A transaction that was prepared has no process.

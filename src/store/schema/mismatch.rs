@@ -9,7 +9,7 @@ use super::super::encode::Wire;
 use super::super::error::StoreError;
 use super::super::quote;
 use super::catalogue::{CatalogueColumn, Relation, RelationKind};
-use super::survey::LogColumns;
+use super::names::LogColumns;
 use super::{FILLED, LayoutColumn, Target, named};
 use crate::config::plan::{Database, Field, Mapping};
 use crate::model::record::Validation;

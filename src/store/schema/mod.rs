@@ -9,6 +9,7 @@ mod key;
 mod layout;
 mod locks;
 mod mismatch;
+mod names;
 mod survey;
 mod trial;
 
@@ -25,10 +26,11 @@ use catalogue::{CatalogueColumn, RelationKind};
 use key::key_problem;
 use survey::Survey;
 
-pub use apply::{SCHEMA_SQL, apply_schema};
+pub use apply::apply_schema;
 pub use key::settled;
 pub use layout::{Layout, LayoutColumn};
 pub use mismatch::{Part, SchemaError, SchemaMismatch};
+pub use names::SCHEMA_SQL;
 
 /// Columns that are filled by every statement that writes a row.
 const FILLED: [(&str, &str); 2] = [("sync_id", "uuid"), ("updated_at", "timestamptz")];

@@ -11,7 +11,8 @@ use super::super::error::StoreError;
 use super::super::{own_tables, quote_table};
 use super::catalogue::{CatalogueColumn, Relation};
 use super::key::Unique;
-use super::{SCHEMA_SQL, Target, catalogue, key};
+use super::names::LogColumns;
+use super::{Target, catalogue, key};
 
 const WHAT: &str = "looking at the tables";
 
@@ -90,35 +91,4 @@ fn picked<'n>(rows: &[Row], names: &[&'n str]) -> Result<Vec<&'n str>, StoreErro
         found.extend(index.and_then(|index| names.get(index)));
     }
     Ok(found)
-}
-
-/// The columns of the log of runs, as schema.sql has them.
-pub(super) struct LogColumns {
-    /// Those it was first created with.
-    pub(super) first: Vec<&'static str>,
-    /// Those that later versions have added.
-    later: Vec<&'static str>,
-}
-
-impl LogColumns {
-    pub(super) fn of_schema() -> Self {
-        let first_word = |line: &'static str| line.split_whitespace().next();
-        let first = SCHEMA_SQL
-            .lines()
-            .skip_while(|line| *line != "CREATE TABLE IF NOT EXISTS sync_log (")
-            .skip(1)
-            .take_while(|line| *line != ");")
-            .filter_map(first_word)
-            .collect();
-        let later = SCHEMA_SQL
-            .lines()
-            .filter_map(|line| line.strip_prefix("ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS "))
-            .filter_map(first_word)
-            .collect();
-        Self { first, later }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &'static str> {
-        self.first.iter().chain(&self.later).copied()
-    }
 }

@@ -11,10 +11,22 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
+use crate::support::bounded_read;
+
+/// No file of certificates is larger: that of a whole system has some 250 KiB.
+const LARGEST: u64 = 16 << 20;
+
+/// The bytes of a file of certificates or of a key, or why they cannot be had.
+pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    bounded_read::read(path, LARGEST)
+        .map_err(|error| error.to_string())?
+        .ok_or_else(|| "it is larger than 16 MiB".to_owned())
+}
+
 /// The certificates in a PEM file, at least one, or why they cannot be had.
 pub fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let certificates = CertificateDer::pem_slice_iter(&read_bounded(path)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.to_string())?;
     if certificates.is_empty() {
         return Err("it holds no certificate".to_owned());

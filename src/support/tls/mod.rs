@@ -2,6 +2,7 @@
 //! provider (ring) and decides whether a server's certificate is accepted. Knows nothing of what is said over a connection.
 
 mod certificate;
+mod identity;
 
 use std::error::Error as StdError;
 use std::io;
@@ -13,10 +14,12 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 
 pub use certificate::{Description, read_pem};
+pub use identity::Identity;
 
 /// The provider of all cryptography in TLS.
 fn provider() -> Arc<CryptoProvider> {
@@ -24,20 +27,26 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
 }
 
-/// The settings of a client that accepts what `verifier` accepts.
-pub fn client(verifier: Arc<Verifier>) -> Result<ClientConfig, rustls::Error> {
-    Ok(ClientConfig::builder_with_provider(provider())
+/// The settings of a client that accepts what `verifier` accepts, and shows its identity to a server that asks for it.
+pub fn client(
+    verifier: Arc<Verifier>,
+    identity: Option<Identity>,
+) -> Result<ClientConfig, rustls::Error> {
+    let client = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
+        .with_custom_certificate_verifier(verifier);
+    match identity {
+        Some(Identity { chain, key }) => client.with_client_auth_cert(chain, key),
+        None => Ok(client.with_no_client_auth()),
+    }
 }
 
 /// The settings of an HTTP client. `is_https` false: plain http, for which no certificate is loaded, since loading those of
 /// the machine takes longer than a page.
 pub fn https(is_https: bool) -> Result<ClientConfig, rustls::Error> {
     let mut config = if is_https {
-        client(Arc::new(Verifier::of_this_machine()?))?
+        client(Arc::new(Verifier::of_this_machine()?), None)?
     } else {
         ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
@@ -185,13 +194,19 @@ pub enum Fault {
     NotYetValid,
     WrongName,
     UnknownIssuer,
+    /// The server does not accept what it was shown of this client, or wants to be shown something.
+    ClientRefused,
     Other,
 }
 
 impl Fault {
     pub fn of(error: &rustls::Error) -> Self {
-        let rustls::Error::InvalidCertificate(error) = error else {
-            return Self::Other;
+        let error = match error {
+            rustls::Error::InvalidCertificate(error) => error,
+            rustls::Error::AlertReceived(alert) if is_about_certificate(*alert) => {
+                return Self::ClientRefused;
+            }
+            _ => return Self::Other,
         };
         match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
@@ -207,6 +222,21 @@ impl Fault {
             _ => Self::Other,
         }
     }
+}
+
+const fn is_about_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+    )
 }
 
 /// The error of TLS in a chain of causes.

@@ -323,6 +323,7 @@ fn write_back_notifications_and_freshness() {
         plan.mapping.fields[plan.mapping.version.unwrap()].name,
         "sourceUpdatedAt"
     );
+    assert_eq!(plan.mapping.version_max_ahead, Duration::from_hours(24));
     let incremental = plan.api().unwrap().incremental.as_ref().unwrap();
     assert_eq!(
         (incremental.param.as_str(), incremental.overlap),

@@ -269,6 +269,9 @@ fn the_root_certificate_system_is_that_of_the_machine_and_verifies_in_full() {
         (database.ssl_mode, &database.ssl_root_cert),
         (SslMode::VerifyFull, &None)
     );
+    let said = [("# ssl_mode: verify-full", "ssl_root_cert: system #")];
+    let plan = changed(&said).plan();
+    assert_eq!(plan.database().unwrap().ssl_mode, SslMode::VerifyFull);
     let weaker = shipped()
         .with("DB_SSLROOTCERT", "system")
         .with("DB_SSLMODE", "require");
@@ -279,10 +282,61 @@ fn the_root_certificate_system_is_that_of_the_machine_and_verifies_in_full() {
 fn what_would_be_dropped_of_a_connection_is_refused() {
     let hosts = shipped().with("DB_HOST", "a.example,b.example");
     assert!(hosts.message().contains("more than one host"));
+    let message = changed(&[("host: ${DB_HOST}", "host: a.example,b.example")])
+        .without(&["DB_HOST"])
+        .message();
+    assert!(
+        message.contains("host: a.example,b.example")
+            && message.contains("more than one host is named"),
+        "{message}"
+    );
+    for (variables, shown) in [
+        (&[("DB_SSLCERT", "/c.pem")][..], "DB_SSLKEY"),
+        (&[("DB_SSLKEY", "/c.key")], "DB_SSLCERT"),
+        (
+            &[
+                ("DB_SSLCERT", "/c.pem"),
+                ("DB_SSLKEY", "/c.key"),
+                ("DB_SSLMODE", "disable"),
+            ],
+            "cannot be shown with the sslmode disable",
+        ),
+        (
+            &[
+                ("DB_SSLCERT", "/c.pem"),
+                ("DB_SSLKEY", "/c.key"),
+                ("DB_HOST", "/run/postgresql"),
+            ],
+            "has no TLS",
+        ),
+    ] {
+        let setting = variables.iter().fold(shipped(), |setting, (name, value)| {
+            setting.with(name, value)
+        });
+        let message = setting.message();
+        assert!(message.contains(shown), "{message}");
+    }
     let all = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
     for (url, shown) in [
         ("postgres://u:p@a,b/d", "more than one host"),
         ("postgres://u:p@h/d?options=-c%20x", "`options`"),
+        (
+            "postgres://u:p@h/d?sslmode=require&sslcert=%2Fc.pem",
+            "DB_SSLKEY",
+        ),
+        ("postgres://u:p@h/d?sslpassword=hunter2", "`sslpassword`"),
+        (
+            "postgres://u:p@h/d?channel_binding=require",
+            "`channel_binding`",
+        ),
+        (
+            "postgres://u:p@h/d?target_session_attrs=standby",
+            "`target_session_attrs`",
+        ),
+        (
+            "postgres://u:p@h/d?application_name=crm",
+            "`application_name`",
+        ),
         ("postgres://u:p@hunter2@h/d", "%40"),
     ] {
         let message = shipped().without(&all).with("DATABASE_URL", url).message();

@@ -43,6 +43,7 @@ fn mapping(fields: Vec<Field>) -> Mapping {
         key: 0,
         key_choice: KeyChoice::Settled,
         version: None,
+        version_max_ahead: std::time::Duration::from_hours(24),
         quality_score: QualityScore {
             field: score,
             fallback_completeness: true,

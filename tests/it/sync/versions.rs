@@ -12,6 +12,16 @@ fn run(database: &Database, name: &str, version: &str) -> (i32, Value) {
 }
 
 fn run_with(database: &Database, name: &str, version: &str, is_mapped: bool) -> (i32, Value) {
+    run_changed(database, name, version, is_mapped, &|_| {})
+}
+
+fn run_changed(
+    database: &Database,
+    name: &str,
+    version: &str,
+    is_mapped: bool,
+    change: &dyn Fn(&Workplace),
+) -> (i32, Value) {
     let record = format!(
         r#"{{"external_id":"V-1","full_name":"{name}","contact_email":"v@example.com","quality_score":90,"record_type":"lead","updated_date":{version}}}"#
     );
@@ -26,6 +36,7 @@ fn run_with(database: &Database, name: &str, version: &str, is_mapped: bool) -> 
         "rejection_rate: 20%",
         "rejection_rate: 100%",
     );
+    change(&place);
     let (finished, report) = place.sync(&[]);
     (finished.code, report["ledger"].clone())
 }
@@ -67,9 +78,42 @@ fn a_version_far_in_the_future_is_a_field_error_and_does_not_make_a_row_stale_fo
     expect(&database, "Ann", "\"2020-01-01T00:00:00Z\"", "inserted");
     expect(&database, "Bo", "\"2999-01-01T00:00:00Z\"", "rejected");
     let message = database.one("SELECT message FROM sync_rejections");
-    assert!(message.contains("a day ahead"), "{message}");
+    assert!(message.contains("at most 1d ahead"), "{message}");
     expect(&database, "Cy", "\"2021-01-01T00:00:00Z\"", "updated");
     assert_eq!(stored(&database), "Cy 2021");
+}
+
+#[test]
+fn how_far_a_version_may_be_ahead_is_a_setting() {
+    let database = Database::new();
+    let in_an_hour = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let version = format!("\"{in_an_hour:.0}\"");
+    let ahead = |limit: &'static str| {
+        move |place: &Workplace| {
+            let keys = format!("version_field: sourceUpdatedAt\n  version_max_ahead: {limit} #");
+            place.edit("mappings.yaml", "version_field: sourceUpdatedAt", &keys);
+        }
+    };
+    let (code, ledger) = run_changed(&database, "Ann", &version, true, &ahead("30m"));
+    assert_eq!(
+        (code, &ledger["rejected"]),
+        (0, &Value::from(1)),
+        "{ledger}"
+    );
+    let message = database.one("SELECT message FROM sync_rejections");
+    assert!(
+        message.contains("at most 30m ahead") && message.contains("version_max_ahead"),
+        "{message}"
+    );
+    let (code, ledger) = run_changed(&database, "Ann", &version, true, &ahead("2h"));
+    assert_eq!(
+        (code, &ledger["inserted"]),
+        (0, &Value::from(1)),
+        "{ledger}"
+    );
+    let far = "\"2099-01-01T00:00:00Z\"";
+    let (code, ledger) = run_changed(&database, "Bo", far, true, &ahead("36500d"));
+    assert_eq!((code, &ledger["updated"]), (0, &Value::from(1)), "{ledger}");
 }
 
 /// The rows hold times of requests, which are later than any version of the source.

@@ -1,26 +1,26 @@
-//! What one step of `check-db` found.
+//! What one step of `check-db`, or a look at a part of the database, found.
 
-use super::super::error::StoreError;
+use super::error::StoreError;
 
 /// Detail and maybe a hint, of a step that is well or of one that failed.
-pub(in super::super) type Found = Result<(String, Option<String>), Failure>;
+pub(super) type Found = Result<(String, Option<String>), Failure>;
 
 /// Detail and maybe a hint of a step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Failure {
-    pub(in super::super) detail: String,
-    pub(in super::super) hint: Option<String>,
+pub(super) struct Failure {
+    pub(super) detail: String,
+    pub(super) hint: Option<String>,
     /// The database did not answer as it should: nothing that a change of tables, privileges or mapping would mend.
     pub(super) is_of_database: bool,
 }
 
 /// Found in order, with nothing to add.
 #[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
-pub(in super::super) fn well(detail: impl Into<String>) -> Found {
+pub(super) fn well(detail: impl Into<String>) -> Found {
     Ok((detail.into(), None))
 }
 
-pub(in super::super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
+pub(super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
     Err(Failure {
         detail: detail.into(),
         hint: Some(hint.into()),

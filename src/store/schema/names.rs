@@ -1,0 +1,101 @@
+//! What the names of `schema.sql` stand for, and which columns it gives the log of runs.
+//!
+//! The file is plain SQL that psql runs as it is. Here its words `customers` and `sync_log…` are exchanged for the
+//! configured names, quoted, so that tables which only happen to be called so are not touched.
+
+use std::borrow::Cow;
+
+use super::super::{quote, quote_table};
+use crate::config::plan::Database;
+
+/// The tables the program brings along.
+pub const SCHEMA_SQL: &str = include_str!("../../../schema.sql");
+
+/// PostgreSQL cuts off what is longer.
+const LONGEST_NAME: usize = 63;
+
+/// The columns of the log of runs, as schema.sql has them.
+pub(super) struct LogColumns {
+    /// Those it was first created with.
+    pub(super) first: Vec<&'static str>,
+    /// Those that later versions have added.
+    later: Vec<&'static str>,
+}
+
+impl LogColumns {
+    pub(super) fn of_schema() -> Self {
+        let first_word = |line: &'static str| line.split_whitespace().next();
+        let first = SCHEMA_SQL
+            .lines()
+            .skip_while(|line| *line != "CREATE TABLE IF NOT EXISTS sync_log (")
+            .skip(1)
+            .take_while(|line| *line != ");")
+            .filter_map(first_word)
+            .collect();
+        let later = SCHEMA_SQL
+            .lines()
+            .filter_map(|line| line.strip_prefix("ALTER TABLE sync_log ADD COLUMN IF NOT EXISTS "))
+            .filter_map(first_word)
+            .collect();
+        Self { first, later }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {
+        self.first.iter().chain(&self.later).copied()
+    }
+}
+
+/// Schema and name of what schema.sql calls so.
+pub(super) fn configured<'a>(db: &'a Database, name: &'a str) -> (&'a str, Cow<'a, str>) {
+    match (name, name.strip_prefix("sync_log_")) {
+        ("customers", _) => (&db.schema, Cow::Borrowed(&db.table)),
+        ("sync_log", _) => (&db.log_schema, Cow::Borrowed(&db.log_table)),
+        (_, Some(suffix)) => (
+            &db.log_schema,
+            Cow::Owned(index_name(&db.log_table, suffix)),
+        ),
+        _ => (&db.log_schema, Cow::Borrowed(name)),
+    }
+}
+
+/// A statement of schema.sql under the configured names.
+pub(super) fn under_names_of(db: &Database, statement: &str) -> String {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let renamed = |word: &str| match (word, word.strip_prefix("sync_log_")) {
+        ("customers", _) => quote_table(&db.schema, &db.table),
+        ("sync_log", _) => quote(&db.log_table),
+        (_, Some(suffix)) => quote(&index_name(&db.log_table, suffix)),
+        _ => word.to_owned(),
+    };
+    let mut sql = String::with_capacity(statement.len());
+    for piece in statement.split_inclusive(|c| !of_name(c)) {
+        let word = piece.trim_end_matches(|c| !of_name(c));
+        sql.push_str(&renamed(word));
+        sql.push_str(&piece[word.len()..]);
+    }
+    sql
+}
+
+/// The name of an index: the table's, as much of it as fits, and what the index is for.
+fn index_name(table: &str, suffix: &str) -> String {
+    let room = LONGEST_NAME - suffix.len() - 1;
+    format!("{}_{suffix}", &table[..table.floor_char_boundary(room)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_of_a_table_with_a_long_name_keeps_what_tells_it_apart() {
+        assert_eq!(
+            index_name("sync_log", "sync_id_key"),
+            "sync_log_sync_id_key"
+        );
+        let long = index_name(&"ä".repeat(31), "sync_id_key");
+        assert!(
+            long.len() <= LONGEST_NAME && long.ends_with("ä_sync_id_key"),
+            "{long}"
+        );
+    }
+}

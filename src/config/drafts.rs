@@ -126,7 +126,7 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
         section.absent_key("to", "the internal name, such as `to: customerId`");
         return None;
     }
-    let expected = "an internal name of letters, digits and `_`, such as `customerId`,";
+    let expected = "an internal name of letters, digits and `_`, such as `customerId`, or of several such words, such as `Credit Score`,";
     let name = section.parse(to, expected, |text| {
         is_internal_name(text).then(|| text.to_owned())
     })?;
@@ -156,6 +156,16 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
         empty: None,
         default: None,
     };
+    if draft.field.name.contains(' ') && section.entry("column").is_none_or(|_| !long) {
+        section.wrong(
+            to,
+            format!(
+                "`{}` has a space, and no column is called so",
+                draft.field.name
+            ),
+            "say its column: `{ to: …, column: credit_score }`, or `column: false`",
+        );
+    }
     if !long {
         return Some(draft);
     }
@@ -274,9 +284,12 @@ fn paths(section: &Section<'_>, key: &str) -> Option<Vec<Vec<String>>> {
     paths
 }
 
+/// Words of letters, digits and `_`, with one space between them.
 fn is_internal_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+        && text
+            .split(' ')
+            .all(|word| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_'))
 }
 
 /// `customerId` → `customer_id`, `HTTPStatus` → `http_status`.

@@ -321,13 +321,12 @@ fn item_definition(element: &Element) -> ItemDefinition {
 fn decision(element: &Element, language: Option<&str>) -> DecisionModel {
     let variable = element.first("variable");
     let mut requires = Vec::new();
-    for kind in ["informationRequirement", "knowledgeRequirement"] {
-        for requirement in element.all(kind) {
-            for target in requirement.children.iter().filter(|target| target.dmn) {
-                if let Some(href) = target.attribute("href") {
-                    let id = href.rsplit('#').next().unwrap_or(href);
-                    requires.push((id.to_owned(), target.line));
-                }
+    // What a `knowledgeRequirement` names is refused where it is called, and nowhere else.
+    for requirement in element.all("informationRequirement") {
+        for target in requirement.children.iter().filter(|target| target.dmn) {
+            if let Some(href) = target.attribute("href") {
+                let id = href.rsplit('#').next().unwrap_or(href);
+                requires.push((id.to_owned(), target.line));
             }
         }
     }
@@ -403,6 +402,17 @@ fn logic(child: &Element, language: Option<&str>) -> Logic {
                 .map(|item| logic(item, language))
                 .collect(),
         ),
+        "invocation" => {
+            let called = child.first("literalExpression");
+            let called = called.and_then(|called| called.first("text"));
+            Logic::Unsupported(
+                called.and_then(own_text).map_or_else(
+                    || "invocation".to_owned(),
+                    |name| format!("invocation of {name}"),
+                ),
+                child.line,
+            )
+        }
         other => Logic::Unsupported(other.to_owned(), child.line),
     }
 }

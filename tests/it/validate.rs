@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod decision_tests;
+mod names;
 mod reports;
 
 use std::time::{Duration, Instant};

@@ -35,7 +35,7 @@ pub enum Expr {
     /// `a in (…)`
     In(Box<Expr>, Vec<Test>),
     /// `a instance of number`
-    InstanceOf(Box<Expr>, Kind),
+    InstanceOf(Box<Expr>, TypeName),
     /// `[a, b]`
     List(Vec<Expr>),
     /// `{a: 1, b: a + 1}`: name, slot that later entries see, value.
@@ -50,6 +50,38 @@ pub enum Expr {
     Quantified(bool, Vec<Iteration>, Box<Expr>),
     /// A built-in function.
     Call(&'static Function, Vec<Expr>),
+}
+
+/// A type as `instance of` names it.
+#[derive(Clone, Debug)]
+pub enum TypeName {
+    /// `number`; also `list`, whatever its items are.
+    Kind(Kind),
+    /// `list<number>`
+    List(Box<TypeName>),
+    /// `range<number>`
+    Range(Box<TypeName>),
+    /// `context<name: string, age: number>`: other entries may be there, too.
+    Context(Vec<(Arc<str>, TypeName)>),
+}
+
+impl TypeName {
+    /// Is the value of this type? Null is of none, but may be an item, an entry or an end.
+    pub fn has(&self, value: &Value) -> bool {
+        let inside = |name: &Self, value: &Value| value.is_null() || name.has(value);
+        match (self, value) {
+            (_, Value::Null) => false,
+            (Self::Kind(kind), value) => *kind == Kind::Any || value.kind() == *kind,
+            (Self::List(item), Value::List(items)) => items.iter().all(|value| inside(item, value)),
+            (Self::Range(end), Value::Range(range)) => {
+                inside(end, &range.low) && inside(end, &range.high)
+            }
+            (Self::Context(entries), value @ Value::Context(_)) => entries
+                .iter()
+                .all(|(key, name)| value.entry(key).is_some_and(|entry| inside(name, entry))),
+            _ => false,
+        }
+    }
 }
 
 /// One `name in list` of a `for`, `some` or `every`.

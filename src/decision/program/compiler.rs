@@ -26,6 +26,8 @@ pub(super) struct Compiler<'m> {
     pub(super) inputs_by_id: HashMap<&'m str, usize>,
     /// Names of parts that are more than one plain word, of the whole file.
     pub(super) members: Arc<[String]>,
+    /// What a text may name and this program does not know: functions of the file, and imports.
+    foreign: Arc<[(String, &'static str)]>,
 }
 
 /// Calls a visitor for every call of a function.
@@ -87,6 +89,11 @@ impl<'m> Compiler<'m> {
                 .filter_map(|(index, input)| Some((input.id.as_deref()?, index)))
                 .collect(),
             members: Arc::from(members),
+            foreign: model
+                .foreign
+                .iter()
+                .map(|(_, name, kind)| (name.clone(), *kind))
+                .collect(),
         }
     }
 
@@ -279,6 +286,7 @@ impl<'m> Compiler<'m> {
             }
         }
         scope.set_members(Arc::clone(&self.members));
+        scope.set_foreign(Arc::clone(&self.foreign));
         scope.next_slot = self.next_slot;
         scope
     }
@@ -451,8 +459,12 @@ impl<'m> Compiler<'m> {
                 Some(NodeLogic::List(compiled))
             }
             Logic::Unsupported(name, line) => {
+                let (element, called) = match name.split_once(" of ") {
+                    Some((element, called)) => (element, format!(" (here of `{called}`)")),
+                    None => (name.as_str(), String::new()),
+                };
                 let message = format!(
-                    "<{name}> is not supported: write it as a decision table or a literal expression"
+                    "<{element}> is not supported{called}: write it as a decision table or a literal expression"
                 );
                 self.problem(place, *line, message);
                 None

@@ -42,7 +42,8 @@ const IN_A_LANGUAGE: [&str; 8] = [
 ];
 
 /// Values that do not go together, and names that something else must have.
-const BETWEEN_VALUES: [&str; 42] = [
+const BETWEEN_VALUES: [&str; 43] = [
+    "field-name-without-column",
     "field-value-of-another-type",
     "auth-header-twice",
     "auth-query-parameter-twice",

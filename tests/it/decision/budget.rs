@@ -86,6 +86,24 @@ fn a_loop_over_too_long_a_range_is_a_rejection_that_says_so() {
 }
 
 #[test]
+fn what_is_too_large_for_a_function_is_a_rejection_that_says_so() {
+    for (input, first) in [
+        ("count(distinct values(LAST))", "for i in 1..20000 return i"),
+        ("count(union(LAST, LAST))", "for i in 1..20000 return i"),
+        (
+            "string length(replace(string(LAST), \"[0-9]\", string(LAST)))",
+            "for i in 1..2000 return i",
+        ),
+    ] {
+        assert_eq!(
+            decide(input, first, str::to_owned, 1),
+            "work_limit",
+            "{input}"
+        );
+    }
+}
+
+#[test]
 fn loops_over_loops_are_given_up() {
     for body in [
         "count(for i in 1..1000, j in 1..1000, k in 1..1000 return i)",

@@ -432,3 +432,142 @@ fn strict_reading_refuses_what_would_silently_be_null() {
         assert!(message.contains(part), "{text}: {message}");
     }
 }
+
+#[test]
+fn instance_of_looks_into_lists_contexts_and_ranges() {
+    check(&[
+        ("[1, 2] instance of list<number>", "true"),
+        ("[1, \"2\"] instance of list<number>", "false"),
+        ("[1, null] instance of list<number>", "true"),
+        ("[] instance of list<string>", "true"),
+        ("null instance of list<Any>", "false"),
+        ("1 instance of list<number>", "false"),
+        ("[[1], [2]] instance of list<list<number>>", "true"),
+        (
+            "[[1], [\"a\"]] instance of list < list < number > >",
+            "false",
+        ),
+        ("{a: 1, b: \"x\"} instance of context<a: number>", "true"),
+        (
+            "{a: 1, b: \"x\"} instance of context<a: number, b: number>",
+            "false",
+        ),
+        ("{b: 1} instance of context<a: number>", "false"),
+        ("{a: [1]} instance of context<a: list<number>>", "true"),
+        ("[1..2] instance of range<number>", "true"),
+        ("[1..2] instance of range<string>", "false"),
+        ("[1, \"2\"] instance of list", "true"),
+        ("(1 instance of number) and true", "true"),
+    ]);
+    for text in [
+        "1 instance of list<",
+        "1 instance of list<number",
+        "1 instance of function<> -> Any",
+        "1 instance of tNumbers",
+    ] {
+        assert!(scope().expression(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn functions_that_need_no_function_as_an_argument() {
+    check(&[
+        ("sort([3, 1, 2])", "[1, 2, 3]"),
+        ("sort([\"b\", \"a\"])", "[\"a\", \"b\"]"),
+        (
+            "sort([@\"2026-02-01\", @\"2026-01-01\"])[1] = @\"2026-01-01\"",
+            "true",
+        ),
+        ("sort([1, \"a\"])", "null"),
+        ("sort([1, null])", "null"),
+        ("sort([])", "[]"),
+        ("list replace([1, 2, 3], 2, 9)", "[1, 9, 3]"),
+        ("list replace([1, 2, 3], -1, 9)", "[1, 2, 9]"),
+        ("list replace([1], 2, 9)", "null"),
+        (
+            "list replace(list: [1], position: 1, newItem: [2])",
+            "[[2]]",
+        ),
+        ("range(\"[1..5)\") = [1..5)", "true"),
+        ("3 in range(\"(1..3)\")", "false"),
+        (
+            "range(\"[@\\\"2026-01-01\\\"..@\\\"2026-01-31\\\"]\").end = @\"2026-01-31\"",
+            "true",
+        ),
+        ("range(\"[5..1]\")", "null"),
+        ("range(\"[1..a]\")", "null"),
+        ("range(\"5\")", "null"),
+        (
+            "context([{key: \"a\", value: 1}, {key: \"b\", value: null}])",
+            "{a: 1, b: null}",
+        ),
+        ("context({key: \"a\", value: 1})", "{a: 1}"),
+        (
+            "context([{key: \"a\", value: 1}, {key: \"a\", value: 2}])",
+            "null",
+        ),
+        ("context([{key: \"a\"}])", "null"),
+        ("context put({a: 1}, \"b\", 2)", "{a: 1, b: 2}"),
+        ("context put({a: 1}, \"a\", 2)", "{a: 2}"),
+        ("context put({a: {b: 1}}, [\"a\", \"b\"], 2)", "{a: {b: 2}}"),
+        ("context put({a: 1}, [], 2)", "null"),
+        ("context put(null, \"a\", 2)", "null"),
+        ("context merge([{a: 1, b: 1}, {b: 2}])", "{a: 1, b: 2}"),
+        ("context merge([{a: 1}, 5])", "null"),
+    ]);
+    let refused = scope()
+        .expression("sort([1, 2], function(x, y) x > y)")
+        .unwrap_err();
+    assert!(
+        refused
+            .message
+            .contains("functions as values are not supported"),
+        "{}",
+        refused.message
+    );
+}
+
+#[test]
+fn how_points_and_intervals_lie_to_one_another() {
+    check(&[
+        ("before(1, 10)", "true"),
+        ("before(1, [1..10])", "false"),
+        ("before(1, (1..10])", "true"),
+        ("before([1..10), 10)", "true"),
+        ("before([1..10], [10..20])", "false"),
+        ("after(12, [2..5])", "true"),
+        ("after((5..10], 5)", "true"),
+        ("meets([1..5], [5..10])", "true"),
+        ("meets([1..5), [5..10])", "false"),
+        ("met by([5..10], [1..5])", "true"),
+        ("overlaps([1..5], [3..8])", "true"),
+        ("overlaps([1..5), [5..8])", "false"),
+        ("overlaps before([1..5], [3..8])", "true"),
+        ("overlaps before([1..8], [3..5])", "false"),
+        ("overlaps after([3..8], [1..5])", "true"),
+        ("overlaps after((1..5], [1..5])", "true"),
+        ("finishes(10, [1..10])", "true"),
+        ("finishes([5..10], [1..10])", "true"),
+        ("finished by([1..10), [5..10))", "true"),
+        ("includes([1..10], 5)", "true"),
+        ("includes([1..10), [1..10])", "false"),
+        ("during([2..3], [1..10])", "true"),
+        ("during(10, [1..10))", "false"),
+        ("starts(1, [1..10])", "true"),
+        ("starts([1..5), [1..5))", "true"),
+        ("started by([1..10], [1..5])", "true"),
+        ("coincides([1..5], [1..5])", "true"),
+        ("coincides([1..5), [1..5])", "false"),
+        ("coincides(3, 3)", "true"),
+        (
+            "before(@\"2026-01-01\", [@\"2026-02-01\"..@\"2026-03-01\"])",
+            "true",
+        ),
+        ("during(point: 5, range: [1..10])", "true"),
+        // What cannot be compared, has no end, or is a point where an interval is wanted.
+        ("before(1, \"a\")", "null"),
+        ("before(1, null)", "null"),
+        ("meets(1, [1..2])", "null"),
+        ("overlaps([1..5], (> 3))", "null"),
+    ]);
+}

@@ -447,3 +447,68 @@ fn a_complete_record_that_lacks_a_required_fact_is_no_overlap() {
         );
     }
 }
+
+#[test]
+fn a_business_knowledge_model_is_refused_by_name_where_it_is_called_and_nowhere_else() {
+    let with = |foreign: &str, requires: &str, input: &str, cell: &str| {
+        TableFile::deciding("UNIQUE")
+            .input(input)
+            .verdict(cell, "VALID")
+            .xml()
+            .replace(
+                "<decision id=\"table\" name=\"Table\">",
+                &format!("{foreign}<decision id=\"table\" name=\"Table\">{requires}"),
+            )
+    };
+    let model = "<businessKnowledgeModel id=\"b\" name=\"Risk Level\"><encapsulatedLogic><formalParameter name=\"x\"/>\
+                 <literalExpression><text>x + 1</text></literalExpression></encapsulatedLogic></businessKnowledgeModel>";
+    let requires = "<knowledgeRequirement><requiredKnowledge href=\"#b\"/></knowledgeRequirement>";
+    for requires in ["", requires] {
+        let unused = with(model, requires, "qualityScore: number", ">= 0");
+        assert!(Decision::compile(&unused, "t", None, VARIABLES).is_ok());
+        for (input, cell) in [
+            ("Risk Level(qualityScore): number", ">= 0"),
+            ("qualityScore: number", ">= Risk Level(5)"),
+            ("qualityScore: number", "? > 0 and Risk  Level (?) > 1"),
+        ] {
+            let used = with(model, requires, input, cell);
+            let refused = Decision::compile(&used, "t", None, VARIABLES)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                refused.contains("`Risk Level` is a business knowledge model: these are not supported; write it as a decision"),
+                "{refused}"
+            );
+        }
+    }
+    let service = "<decisionService id=\"s\" name=\"Scoring\"/>";
+    let used = with(service, "", "Scoring(1): number", ">= 0");
+    let refused = Decision::compile(&used, "t", None, VARIABLES)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("`Scoring` is a decision service"),
+        "{refused}"
+    );
+    let import = "<import name=\"other\" namespace=\"x\" importType=\"y\"/>";
+    let used = with(import, "", "other.Rate(1): number", ">= 0");
+    let refused = Decision::compile(&used, "t", None, VARIABLES)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("`other` is another file: imports are not supported"),
+        "{refused}"
+    );
+    let invoked = with("", "", "qualityScore: number", ">= 0").replace(
+        "<decision id=\"table\" name=\"Table\">",
+        &format!("{model}<decision id=\"i\" name=\"i\"><invocation><literalExpression><text>Risk Level</text></literalExpression></invocation></decision>\
+                  <decision id=\"table\" name=\"Table\"><informationRequirement><requiredDecision href=\"#i\"/></informationRequirement>"),
+    );
+    let refused = Decision::compile(&invoked, "t", Some("Table"), VARIABLES)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("<invocation> is not supported (here of `Risk Level`)"),
+        "{refused}"
+    );
+}

@@ -157,9 +157,11 @@ fn what_the_tck_runner_cannot_read_or_find_is_a_failure() {
         (&good, &cases[..cases.len() / 2], (0, 1, 0)),
         (&good, &cases.replace("m.dmn", "other.dmn"), (0, 1, 0)),
         (&good, &cases.replace("\"Table\"", "\"Tabel\""), (0, 1, 0)),
-        // Out of scope: what is no decision, what requires one, and what is no table.
+        // A business knowledge model that is required and not called is none of the table's business.
+        (&table(requires, "5"), &cases, (1, 0, 0)),
+        // Out of scope: what is no decision, what calls such a model, and what is no table.
         (&good, &cases.replace("\"Table\"", "\"Known\""), (0, 0, 1)),
-        (&table(requires, "5"), &cases, (0, 0, 1)),
+        (&table(requires, "Known(1)"), &cases, (0, 0, 1)),
         (
             &format!(
                 "{HEAD}<decision name=\"Table\"><literalExpression><text>5</text></literalExpression></decision></definitions>"

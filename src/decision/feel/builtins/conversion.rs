@@ -1,13 +1,17 @@
 //! Functions that make one type from another: dates, times, durations, numbers.
 
+use std::cmp::Ordering;
+
 use jiff::civil;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::integer;
+use crate::decision::feel::ast::Expr;
 use crate::decision::feel::duration::{ParsedDuration, parse_duration};
+use crate::decision::feel::parse::Scope;
 use crate::decision::feel::temporal::{self, DateTime, Time, Zone};
-use crate::decision::feel::value::Value;
+use crate::decision::feel::value::{Value, order};
 
 /// `@"…"`: whatever temporal value the text is.
 pub fn temporal_literal(text: &str) -> Value {
@@ -21,6 +25,25 @@ pub fn temporal_literal(text: &str) -> Value {
         return Value::Time(time);
     }
     duration(&[Value::text(text)])
+}
+
+/// `range("[1..5)")`: an interval whose ends are literals.
+pub(super) fn range(arguments: &[Value]) -> Value {
+    let Value::Text(text) = &arguments[0] else {
+        return Value::Null;
+    };
+    let Ok(Expr::Const(Value::Range(range))) = Scope::new(true).expression(text) else {
+        return Value::Null;
+    };
+    // `date("…")` is a literal, `date(string("…"))` is none.
+    let ends = text.trim_start().get(1..).unwrap_or_default();
+    let mut outside = ends.split('"').step_by(2);
+    let is_nested = |part: &str| part.trim_end().ends_with('(') && part.matches('(').count() > 1;
+    let upwards = order(&range.low, &range.high).is_none_or(Ordering::is_le);
+    if !upwards || outside.any(is_nested) {
+        return Value::Null;
+    }
+    Value::Range(range)
 }
 
 pub(super) fn date(arguments: &[Value]) -> Value {

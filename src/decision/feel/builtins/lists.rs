@@ -189,6 +189,33 @@ pub(super) fn remove(arguments: &[Value]) -> Value {
     })
 }
 
+pub(super) fn replace_item(arguments: &[Value]) -> Value {
+    on_list(arguments, |items| {
+        position(items.len(), &arguments[1]).map_or(Value::Null, |index| {
+            let mut items = items.to_vec();
+            items[index] = arguments[2].clone();
+            Value::list(items)
+        })
+    })
+}
+
+/// Upwards; null where two values have no order.
+pub(super) fn sort(arguments: &[Value]) -> Value {
+    on_list(arguments, |items| {
+        let kind = items.first().map(Value::kind);
+        // Values of one ordered type always have an order.
+        if !items
+            .iter()
+            .all(|item| Some(item.kind()) == kind && item.kind().is_ordered())
+        {
+            return Value::Null;
+        }
+        let mut items = items.to_vec();
+        items.sort_by(|a, b| order(a, b).unwrap_or(std::cmp::Ordering::Equal));
+        Value::list(items)
+    })
+}
+
 /// Most values that are compared each with each.
 const MOST_DISTINCT: usize = 5_000;
 

@@ -1,6 +1,8 @@
 //! The built-in functions. A call that fits no meaning is null, as the standard has it.
 
+mod contexts;
 mod conversion;
+mod intervals;
 mod lists;
 mod text;
 
@@ -8,12 +10,13 @@ use jiff::civil;
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, MathematicalOps, RoundingStrategy};
 
+use self::contexts::{context, context_merge, context_put};
 pub use self::conversion::temporal_literal;
-use self::conversion::{date, date_and_time, duration, months_between, number, time};
+use self::conversion::{date, date_and_time, duration, months_between, number, range, time};
 pub use self::lists::sum;
 use self::lists::{
     distinct, extreme, flatten, get_entries, insert_before, junction, listed, mean, median, mode,
-    reduce, remove, spread, stddev, sublist,
+    reduce, remove, replace_item, sort, spread, stddev, sublist,
 };
 pub use self::text::wrong_pattern;
 use self::text::{matches, replace, split, string_join, substring};
@@ -88,6 +91,8 @@ static FUNCTIONS: &[Function] = functions! {
     "union" ("list*") -> List = |a| distinct(a.iter().flat_map(listed));
     "insert before" ("list", "position", "newItem") -> List = insert_before;
     "remove" ("list", "position") -> List = remove;
+    "list replace" ("list", "position|match", "newItem") -> List = replace_item;
+    "sort" ("list") -> List = sort;
     "reverse" ("list") -> List = |a| on_list(a, |items| Value::list(items.iter().rev().cloned().collect()));
     "index of" ("list", "match") -> List = |a| on_list(a, |items| Value::list(
         items.iter().enumerate().filter(|(_, item)| equal(item, &a[1]) == Some(true)).map(|(i, _)| Value::integer(to_i64(i + 1))).collect()));
@@ -124,6 +129,25 @@ static FUNCTIONS: &[Function] = functions! {
     // Contexts.
     "get value" ("m", "key") -> Any = |a| match &a[1] { Value::Text(key) => a[0].entry(key).cloned().unwrap_or_default(), _ => Value::Null };
     "get entries" ("m") -> List = get_entries;
+    "context" ("entries") -> Context = context;
+    "context put" ("context", "key|keys", "value") -> Context = context_put;
+    "context merge" ("contexts") -> Context = context_merge;
+    // Intervals.
+    "range" ("from") -> Range = range;
+    "before" ("point1|range1|point|range", "point2|range2|range|point") -> Boolean = intervals::before;
+    "after" ("point1|range1|point|range", "point2|range2|range|point") -> Boolean = intervals::after;
+    "meets" ("range1", "range2") -> Boolean = intervals::meets;
+    "met by" ("range1", "range2") -> Boolean = intervals::met_by;
+    "overlaps" ("range1", "range2") -> Boolean = intervals::overlaps;
+    "overlaps before" ("range1", "range2") -> Boolean = intervals::overlaps_before;
+    "overlaps after" ("range1", "range2") -> Boolean = intervals::overlaps_after;
+    "includes" ("range|range1", "point|range2") -> Boolean = intervals::includes;
+    "during" ("point|range1", "range|range2") -> Boolean = intervals::during;
+    "starts" ("point|range1", "range|range2") -> Boolean = intervals::starts;
+    "started by" ("range|range1", "point|range2") -> Boolean = intervals::started_by;
+    "finishes" ("point|range1", "range|range2") -> Boolean = intervals::finishes;
+    "finished by" ("range|range1", "point|range2") -> Boolean = intervals::finished_by;
+    "coincides" ("point1|range1", "point2|range2") -> Boolean = intervals::coincides;
 };
 
 /// The longest built-in name at the head of the text, by `measure(text, name)`.
@@ -151,6 +175,16 @@ impl Function {
     /// Does it write a literal, so that a null result is a mistake?
     pub fn is_literal(&self) -> bool {
         matches!(self.name, "date" | "time" | "date and time" | "duration")
+    }
+
+    /// Is this null result one of arguments that are too large, not of arguments that fit no meaning?
+    pub fn gave_up(&self, arguments: &[Value]) -> bool {
+        match self.name {
+            "distinct values" => !arguments[0].is_null(),
+            "union" => true,
+            "replace" => text::is_too_long(arguments),
+            _ => false,
+        }
     }
 
     /// Puts arguments into the order of the parameters.

@@ -159,6 +159,15 @@ pub(super) fn matches(arguments: &[Value]) -> Value {
 /// The longest text that `replace` may come to, bytes.
 const LONGEST: usize = 16 << 20;
 
+/// May the result of `replace` be too long? The replacement may be put in between any two characters, and quote all of them.
+pub(super) fn is_too_long(arguments: &[Value]) -> bool {
+    let length = |value: &Value| match single(value) {
+        Value::Text(text) => text.len(),
+        _ => 0,
+    };
+    (length(&arguments[0]) + 1).saturating_mul(length(&arguments[2]) + 1) > LONGEST
+}
+
 pub(super) fn replace(arguments: &[Value]) -> Value {
     let Value::Text(replacement) = &arguments[2] else {
         return Value::Null;
@@ -167,8 +176,7 @@ pub(super) fn replace(arguments: &[Value]) -> Value {
         let Some(regex) = regex(&arguments[1], &arguments[3]) else {
             return Value::Null;
         };
-        // It may be put in between any two characters, and quote all of them.
-        if (text.len() + 1).saturating_mul(replacement.len() + 1) > LONGEST {
+        if is_too_long(arguments) {
             return Value::Null;
         }
         // `$1a` means group 1 and an `a`; the regex library would read it as the group named `1a`.

@@ -123,10 +123,13 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
             let value = evaluate(value, frame);
             Value::from_truth(holds_any(tests, &value, frame))
         }
-        Expr::InstanceOf(inner, kind) => {
-            use super::value::Kind;
+        Expr::InstanceOf(inner, name) => {
             let value = evaluate(inner, frame);
-            Value::Boolean(!value.is_null() && (*kind == Kind::Any || value.kind() == *kind))
+            if frame.looks_at(&value) {
+                Value::Boolean(name.has(&value))
+            } else {
+                Value::Null
+            }
         }
         Expr::List(items) => {
             let list = Value::list(items.iter().map(|item| evaluate(item, frame)).collect());
@@ -205,7 +208,11 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
             if !values.iter().all(|value| frame.looks_at(value)) {
                 return Value::Null;
             }
-            frame.keep((function.body)(&values))
+            let result = (function.body)(&values);
+            if result.is_null() && function.gave_up(&values) {
+                frame.exhaust();
+            }
+            frame.keep(result)
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct FeelError {
 pub struct Scope {
     names: Vec<(String, usize)>,
     members: Arc<[String]>,
+    /// Functions that the file defines, and imports: using one is refused by its name.
+    foreign: Arc<[(String, &'static str)]>,
     /// Slots from here on are free for local names.
     pub next_slot: usize,
     /// Refuse literals that cannot be computed (`date("2026-02-30")`) instead of taking them as null.
@@ -62,6 +64,11 @@ impl Scope {
     /// Makes the names of parts known, so that they may hold spaces.
     pub fn set_members(&mut self, members: Arc<[String]>) {
         self.members = members;
+    }
+
+    /// Makes functions known that the file defines, and imports, each with what it is (`business knowledge model`, `import`).
+    pub fn set_foreign(&mut self, foreign: Arc<[(String, &'static str)]>) {
+        self.foreign = foreign;
     }
 
     /// The slot of a name.

@@ -30,6 +30,7 @@ const KEYWORDS: &[&str] = &[
 
 impl Parser<'_, '_> {
     pub(super) fn named(&mut self) -> Parsed<Expr> {
+        self.refuse_foreign()?;
         // A function is a known name followed by `(`.
         if let Some((length, function)) = builtins::longest_match(self.rest(), name_length) {
             let start = self.at;
@@ -97,6 +98,34 @@ impl Parser<'_, '_> {
         self.fail(format!(
             "there is no input or decision named `{word}`{hint}"
         ))
+    }
+
+    /// Refuses the call of a function that the file defines, and whatever an import brings.
+    fn refuse_foreign(&mut self) -> Parsed<()> {
+        let rest = self.rest();
+        let is_used = |name: &str, kind: &str| {
+            let length = name_length(rest, name)?;
+            let follows = if kind == "import" { '.' } else { '(' };
+            rest[length..]
+                .trim_start()
+                .starts_with(follows)
+                .then_some(length)
+        };
+        let used = self
+            .scope
+            .foreign
+            .iter()
+            .filter_map(|(name, kind)| Some((is_used(name, kind)?, name, *kind)))
+            .max_by_key(|(length, ..)| *length);
+        match used {
+            None => Ok(()),
+            Some((_, name, "import")) => self.fail(format!(
+                "`{name}` is another file: imports are not supported; copy it into this file"
+            )),
+            Some((_, name, kind)) => self.fail(format!(
+                "`{name}` is a {kind}: these are not supported; write it as a decision"
+            )),
+        }
     }
 
     fn known_name(&self) -> Option<(usize, usize)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::{identifier_length, name_length};
 use super::{MAX_DEPTH, Parsed, Parser};
-use crate::decision::feel::ast::{Arithmetic, Comparison, Expr};
+use crate::decision::feel::ast::{Arithmetic, Comparison, Expr, TypeName};
 use crate::decision::feel::eval;
 use crate::decision::feel::value::Kind;
 
@@ -99,9 +99,9 @@ impl<'t> Parser<'t, '_> {
         }
         if self.word("instance") {
             self.need_word("of")?;
-            let kind = self.type_name()?;
+            let name = self.type_name()?;
             self.grow(below)?;
-            return self.fold(Expr::InstanceOf(Box::new(left), kind));
+            return self.fold(Expr::InstanceOf(Box::new(left), name));
         }
         if self.word("in") {
             let tests = self.in_tests()?;
@@ -125,7 +125,14 @@ impl<'t> Parser<'t, '_> {
         self.expected("a comparison")
     }
 
-    fn type_name(&mut self) -> Parsed<Kind> {
+    fn type_name(&mut self) -> Parsed<TypeName> {
+        self.enter()?;
+        let name = self.type_name_inner();
+        self.depth -= 1;
+        name
+    }
+
+    fn type_name_inner(&mut self) -> Parsed<TypeName> {
         for name in [
             "date and time",
             "days and time duration",
@@ -140,23 +147,47 @@ impl<'t> Parser<'t, '_> {
             "context",
             "range",
         ] {
-            if let Some(length) = name_length(self.rest_after_space(), name) {
-                self.at += length;
-                if self.take("<") {
-                    let close = self.rest().find('>');
-                    match close {
-                        Some(end) => self.at += end + 1,
-                        None => return self.expected("`>`"),
-                    }
-                }
-                return Ok(if name == "range" {
-                    Kind::Range
-                } else {
-                    Kind::of_type_ref(name).unwrap_or(Kind::Any)
-                });
+            let Some(length) = name_length(self.rest_after_space(), name) else {
+                continue;
+            };
+            self.at += length;
+            if matches!(name, "list" | "range" | "context") && self.take("<") {
+                let inside = match name {
+                    "list" => TypeName::List(Box::new(self.type_name()?)),
+                    "range" => TypeName::Range(Box::new(self.type_name()?)),
+                    _ => TypeName::Context(self.entry_types()?),
+                };
+                self.need(">")?;
+                return Ok(inside);
+            }
+            return Ok(TypeName::Kind(if name == "range" {
+                Kind::Range
+            } else {
+                Kind::of_type_ref(name).unwrap_or(Kind::Any)
+            }));
+        }
+        if self.peek_word("function") {
+            return self.fail("functions as values are not supported: write the rule as a table");
+        }
+        self.expected("a type: number, string, boolean, date, time, date and time, list<number>, …")
+    }
+
+    /// `name: string, age: number`
+    fn entry_types(&mut self) -> Parsed<Vec<(Arc<str>, TypeName)>> {
+        let mut entries = Vec::new();
+        self.skip_space();
+        if self.peek(">") {
+            return Ok(entries);
+        }
+        loop {
+            self.skip_space();
+            let key = self.member_name()?;
+            self.need(":")?;
+            entries.push((Arc::from(key), self.type_name()?));
+            if !self.take(",") {
+                return Ok(entries);
             }
         }
-        self.expected("a type: number, string, boolean, date, time, date and time, …")
     }
 
     fn rest_after_space(&mut self) -> &'t str {

@@ -5,8 +5,10 @@
 
 pub mod commands; // what can be typed, and one file a subcommand
 
-pub mod pipeline;
-pub mod run; // one run, from the first look at the database to its end // threads and channels: where the stages meet
+pub mod pipeline; // threads and channels: where the stages meet
+pub mod run; // one run, from the first look at the database to its end
+
+pub mod draft; // a first mapping, from the first page of a source
 
 pub mod reporting; // what a run leaves behind: report, metrics, case, alert
 

@@ -133,6 +133,8 @@ pub enum Output {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a mappings.yaml to begin with: the shipped one, or one drafted from the first page of an API
+    Init(InitArgs),
     /// Replay the spool, fetch, transform, decide, write, report
     Sync(SyncArgs),
     /// Check mappings.yaml and the decision table, and show the verdict on given records; writes nothing
@@ -187,6 +189,23 @@ pub struct SyncArgs {
     pub shard: Option<crate::model::shard::Shard>,
     #[command(flatten)]
     pub page: PageArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Address of the endpoint that lists the records: its first page is fetched, and the mapping drafted from it
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    #[arg(
+        long,
+        help = "How requests prove who sends them: bearer, basic, none, header=NAME or query=NAME; the secret is in API_TOKEN, or in API_USER and API_PASSWORD (default: bearer where API_TOKEN is set, else none)",
+        value_name = "FORM",
+        requires = "url"
+    )]
+    pub auth: Option<crate::draft::Credentials>,
+    /// Where the records are on a page, where that is not found: data.items, /data/0/items
+    #[arg(long, value_name = "PATH", requires = "url")]
+    pub records: Option<String>,
 }
 
 #[derive(Debug, Args, Default)]

@@ -9,6 +9,7 @@ mod check_db;
 mod checks;
 mod completions;
 mod history;
+mod init;
 mod man;
 mod observability;
 mod options;
@@ -41,6 +42,7 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Retry(args) => retry::run(global, args),
         Command::Case(command) => case::run(global, command),
         Command::History(args) => history::run(global, args),
+        Command::Init(args) => init::run(global, args),
         Command::Completions { shell } => completions::run(*shell),
         Command::Man => man::run(),
         Command::Schema => schema::run(),

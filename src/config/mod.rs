@@ -50,6 +50,8 @@ pub use values::{parse_duration, parse_share, parse_size};
 pub struct Sources {
     /// Default `mappings.yaml`.
     pub mappings: Option<PathBuf>,
+    /// Text in place of that file's: a draft that is not written yet.
+    pub mappings_text: Option<String>,
     /// Default `decisions.dmn.xml`, here or else beside the mappings file.
     pub decisions: Option<PathBuf>,
     /// Default `.env`, where it exists; one that is named must exist.
@@ -111,7 +113,10 @@ pub fn load_with(
     )?;
     let state_dir = state_dir(&environment, sources.state_dir.as_ref());
     let name = mappings_file.display().to_string();
-    let text = read_mappings(&mappings_file, &name)?;
+    let text = match &sources.mappings_text {
+        Some(text) => text.clone(),
+        None => read_mappings(&mappings_file, &name)?,
+    };
     let decisions_file = DecisionsFile::read(&decisions_file);
     let config_hash = config_hash(&text, &decisions_file);
     let (source, tree, problems) = yaml::parse(&name, &text)?;
@@ -175,6 +180,15 @@ pub fn early(env_file: Option<&Path>) -> Vec<(&'static str, String)> {
     };
     let value = |name: &'static str| Some((name, environment.only_in_file(name)?.to_owned()));
     EARLY.into_iter().filter_map(value).collect()
+}
+
+/// Whether a variable has a value, in the process environment or in `.env`. A file that cannot be read has none; [`load`]
+/// reports it.
+pub fn is_set(name: &str, env_file: Option<&Path>) -> bool {
+    let in_process = std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    in_process
+        || Environment::read(std::env::vars_os(), env_file, &mut Vec::new())
+            .is_ok_and(|environment| environment.filled(name).is_ok_and(|value| value.is_some()))
 }
 
 /// A pipe (`--env-file <(…)`) can be read once only: that is left to [`load`].

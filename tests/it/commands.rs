@@ -31,7 +31,15 @@ const fn row(command: &'static str, arguments: &'static str, code: i32) -> Row {
     }
 }
 
-const ROWS: [Row; 73] = [
+const ROWS: [Row; 77] = [
+    row("init", "", 0),
+    row("init", "--url http://127.0.0.1:1/data", 2),
+    row(
+        "init",
+        "--url http://127.0.0.1:1/data?token=x --mappings new.yaml --auth none --records data",
+        2,
+    ),
+    row("init", "--url http://127.0.0.1:1/data --auth other", 2),
     row("sync", "", 0),
     row("sync", "--dry-run", 0),
     row("sync", "--limit 3", 0),

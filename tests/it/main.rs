@@ -26,6 +26,7 @@ mod faults;
 mod history;
 mod house;
 mod incidents;
+mod init;
 mod logs;
 mod manual;
 mod memory;

@@ -128,6 +128,60 @@ fn the_lines_of_the_documentation_read_a_source_whole() {
     assert!(unproven.is_empty(), "no lines read all of {unproven:?}");
 }
 
+/// `datasync init --url` for every shape: what it drafts reads the source whole, or does not claim that it does.
+#[test]
+fn a_drafted_mapping_reads_what_auto_reads() {
+    for_all(|shape| {
+        let size = if shape.default_size > 1000 {
+            20
+        } else {
+            shape.default_size
+        };
+        let all = 3 * size + 7;
+        let server = shape.serve(all).start();
+        let place = crate::support::Workplace::new();
+        let url = format!("{}{}", server.url(), shape.path);
+        let arguments = [
+            "init",
+            "--url",
+            &url,
+            "--mappings",
+            "drafted.yaml",
+            "--output",
+            "json",
+        ];
+        let records = ["--records", shape.records];
+        let records = if shape.records.is_empty() {
+            &[][..]
+        } else {
+            &records
+        };
+        let finished = place.run(&[&arguments[..], records].concat());
+        let here = format!("{}: {}{}", shape.name, finished.stdout, finished.stderr);
+        if finished.code != 0 {
+            let is_unsure = shape.auto[3].contains('-');
+            return if is_unsure { Vec::new() } else { vec![here] };
+        }
+        let text = std::fs::read_to_string(place.path("drafted.yaml")).unwrap();
+        let reading = read(&plan(server.url(), &text));
+        let mut wrong = Vec::new();
+        if reading.is_complete() && reading.distinct() != shape.texts(all) {
+            wrong.push(format!(
+                "{here}: complete with {} of {all} records\n{text}",
+                reading.records.len()
+            ));
+        }
+        if !reading.is_complete() && !shape.auto[3].contains('-') {
+            wrong.push(format!("{here}: {}\n{text}", reading.why_not));
+        }
+        let draft = &finished.json()["draft"];
+        if draft["key"].is_null() || draft["fit"] != draft["records"] {
+            wrong.push(format!("{here}\n{text}"));
+        }
+        wrong
+    });
+}
+
 /// What `auto` makes of a source, in the words of docs/sources.md.
 fn told(shape: &Shape) -> &'static str {
     let is_unsure = |class: usize| shape.auto[class].contains('-');

@@ -193,10 +193,13 @@ impl<'p> PageMetadata<'p> {
             .or_else(|| self.flag(&DONE).map(|done| !done.value))
     }
 
-    /// The line that names the flag, for mappings.yaml.
+    /// The line that names the flag, for mappings.yaml, which can name only one in the body.
     pub fn more_line(&self) -> Option<String> {
-        let more = self.flag(&HAS_MORE).map(|found| found.place.line("more"));
-        more.or_else(|| self.flag(&DONE).map(|found| found.place.line("done")))
+        [("more", self.flag(&HAS_MORE)), ("done", self.flag(&DONE))]
+            .into_iter()
+            .find_map(|(name, found)| Some((name, found?.place)))
+            .filter(|(_, place)| matches!(place, Place::Body(_)))
+            .map(|(name, place)| place.line(name))
     }
 
     /// What the page says of the next one.

@@ -291,6 +291,11 @@ impl Pages {
         &self.control
     }
 
+    /// Where the records of the first page were, when no place is configured.
+    pub(super) fn records_at(&self) -> Option<&[String]> {
+        self.found_at.get().map(Vec::as_slice)
+    }
+
     /// Records in all pages together, as soon as a page has said so.
     pub fn announced_total(&self) -> Option<u64> {
         self.lock().announced_total

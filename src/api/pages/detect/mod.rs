@@ -118,7 +118,10 @@ impl Pages {
         match &found.value {
             Next::Link(_) => {
                 let mut lines = vec!["style: link".to_owned()];
-                if let Place::Body(_) = found.place {
+                // Links in a list may have other places on other pages; they are found by their relation.
+                if let Place::Body(path) = &found.place
+                    && path.iter().all(|name| name.parse::<usize>().is_err())
+                {
                     lines.push(found.place.line("next"));
                 }
                 lines.push("size_param: none".to_owned());

@@ -5,17 +5,22 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::auth::auth;
+use super::body::body;
 use super::database::is_local;
 use super::endpoint::{self, endpoint};
 use super::pagination::pagination;
-use super::plan::{Api, Auth, Field, Incremental, Kind, Pagination, WriteBack, WriteBackOutcome};
+use super::plan::{
+    Api, Auth, Field, Incremental, Kind, Pagination, SinceFormat, WriteBack, WriteBackOutcome,
+};
 use super::problem::Problem;
 use super::reader::{CONVENTION, Section};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-const FETCH_KEYS: [&str; 7] = [
+const FETCH_KEYS: [&str; 9] = [
+    "body",
+    "rate_limited_status",
     "records",
     "pagination",
     "incremental",
@@ -68,7 +73,12 @@ pub(super) fn api(
         section,
         &[&fetch, &update_section][..=usize::from(is_enabled(&update_section))],
     );
-    let endpoint = endpoint(&fetch, max_retries, "/api/v1/data", &[("GET", "GET")]);
+    let endpoint = endpoint(
+        &fetch,
+        max_retries,
+        "/api/v1/data",
+        &[("GET", "GET"), ("POST", "POST")],
+    );
     if let Some(base_url) = &base_url {
         refuse_path_twice(&fetch, base_url, &endpoint.path);
     }
@@ -76,6 +86,17 @@ pub(super) fn api(
     let params = params(&fetch);
     let incremental = incremental(&fetch, &params, fields);
     let pagination = pagination(&fetch, incremental.as_ref());
+    let body = body(&fetch);
+    for (key, section) in [("body", &fetch), ("params_in", &fetch.names("pagination"))] {
+        let is_there = section.entry(key).is_some() && (key == "body" || pagination.in_body);
+        if is_there && endpoint.method != "POST" {
+            section.wrong(
+                key,
+                "a GET has no body",
+                "write `method: POST` at the endpoint",
+            );
+        }
+    }
     refuse_key_twice(section, &auth, &params, &pagination, incremental.as_ref());
     let rate = fetch.parse(
         "max_requests_per_second",
@@ -94,6 +115,8 @@ pub(super) fn api(
         max_page_bytes: fetch.size("max_page_bytes", 1 << 10).unwrap_or(32 << 20),
         base_url: base_url?,
         auth,
+        body,
+        rate_limited_status: rate_limited_status(&fetch),
         fetch: endpoint,
         pagination,
         params,
@@ -239,7 +262,10 @@ fn incremental(
     params: &[(String, String)],
     fields: &[Field],
 ) -> Option<Incremental> {
-    let section = fetch.section("incremental", &["param", "field", "overlap"]);
+    let section = fetch.section(
+        "incremental",
+        &["param", "field", "overlap", "format", "template"],
+    );
     if !section.is_present() {
         return None;
     }
@@ -255,7 +281,8 @@ fn incremental(
         .duration("overlap", Duration::ZERO, HOUR * 24 * 366)
         .unwrap_or(SECOND * 300);
     let (param, field) = (section.text("param")?, section.json_path("field")?);
-    if params.iter().any(|(name, _)| *name == param) {
+    let is_in_body = fetch.names("pagination").is_word("params_in", "body");
+    if !is_in_body && params.iter().any(|(name, _)| *name == param) {
         section.wrong(
             "param",
             "`params` sets this parameter too",
@@ -271,11 +298,60 @@ fn incremental(
             "give it `type: datetime`, with the `format` and `timezone` of its times where they are not RFC 3339",
         );
     }
+    let (format, template) = since(&section);
     Some(Incremental {
         param,
         field,
         overlap,
+        format,
+        template,
     })
+}
+
+/// How the time of the watermark is written and sent.
+fn since(section: &Section<'_>) -> (SinceFormat, String) {
+    let expected = "`rfc3339`, `epoch_seconds`, `epoch_milliseconds`, or strftime's letters for a whole time such as `%Y-%m-%d %H:%M:%S`,";
+    let format = section.parse("format", expected, |text| match text {
+        "rfc3339" => Some(SinceFormat::Rfc3339),
+        "epoch_seconds" => Some(SinceFormat::EpochSeconds),
+        "epoch_milliseconds" => Some(SinceFormat::EpochMilliseconds),
+        text => writes_a_time(text).then(|| SinceFormat::Pattern(text.to_owned())),
+    });
+    let template = section.parse(
+        "template",
+        "text with one `{}`, such as `gte.{}`,",
+        |text| (text.matches("{}").count() == 1).then(|| text.to_owned()),
+    );
+    (
+        format.unwrap_or(SinceFormat::Rfc3339),
+        template.unwrap_or_else(|| "{}".to_owned()),
+    )
+}
+
+/// Can a time be written by these letters?
+fn writes_a_time(format: &str) -> bool {
+    let moment = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+    format.contains('%') && jiff::fmt::strtime::format(format, &moment).is_ok()
+}
+
+/// Statuses that ask to slow down. 401 and 407 are about credentials.
+fn rate_limited_status(fetch: &Section<'_>) -> Vec<u16> {
+    let fits = |status: &u16| (400..=599).contains(status) && ![401, 407].contains(status);
+    fetch
+        .values("rate_limited_status")
+        .iter()
+        .filter_map(|value| {
+            let status = value.text.trim().parse::<u16>().ok().filter(fits);
+            if status.is_none() {
+                fetch.wrong(
+                    "rate_limited_status",
+                    "expected statuses from 400 to 599 that ask to slow down",
+                    "401 and 407 are about credentials, and 429 counts anyway",
+                );
+            }
+            status
+        })
+        .collect()
 }
 
 fn params(fetch: &Section<'_>) -> Vec<(String, String)> {

@@ -4,6 +4,7 @@
 
 mod api; // mappings.api, API_BASE_URL
 mod auth; // mappings.api.auth, API_TOKEN
+mod body; // the body of a request
 mod constraints; // types, limits and defaults of one field
 mod context; // the file, the environment, the collected mistakes
 mod database; // mappings.database and DB_*

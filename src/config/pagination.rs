@@ -3,7 +3,8 @@
 use super::plan::{CursorIn, Incremental, PageStyle, Pagination, Param};
 use super::reader::Section;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
+    "params_in",
     "style",
     "page_param",
     "size_param",
@@ -46,6 +47,9 @@ pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>)
     let first = section.number("first", 0..=u64::from(u32::MAX));
     let pagination = Pagination {
         style,
+        in_body: section
+            .choice("params_in", &[("query", false), ("body", true)])
+            .unwrap_or(false),
         page_param: param(&section, "page_param", "page"),
         size_param: param(
             &section,
@@ -80,8 +84,22 @@ pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>)
         concurrency: section.number("concurrency", 1..=32).unwrap_or(4),
     };
     refuse_contradictions(&section, &pagination);
+    if pagination.in_body {
+        check_paths(fetch, &section, incremental);
+    }
     refuse_parameters_sent_twice(fetch, &section, &pagination, incremental);
     pagination
+}
+
+/// Parameters that go into the body are paths.
+fn check_paths(fetch: &Section<'_>, section: &Section<'_>, incremental: Option<&Incremental>) {
+    for key in ["page_param", "size_param", "offset_param", "cursor_param"] {
+        // `none` is a path too.
+        section.json_path(key);
+    }
+    if incremental.is_some() {
+        fetch.names("incremental").json_path("param");
+    }
 }
 
 /// Lists keys that the style does not use as ignored; otherwise they would have no effect without a word.
@@ -228,8 +246,12 @@ fn refuse_parameters_sent_twice(
     })
     .collect();
     let params = fetch.names("params");
+    let in_query = |name: &str| {
+        let mut entries = params.entries().iter();
+        entries.find(|entry| !paging.in_body && entry.key == name)
+    };
     for (at, (key, name)) in sent.iter().enumerate() {
-        if let Some(entry) = params.entries().iter().find(|entry| entry.key == *name) {
+        if let Some(entry) = in_query(name) {
             let hint = if *key == "size_param" {
                 format!(
                     "set `pagination.size` instead, or write `size_param: none`, and take `{name}` out of one of the two"

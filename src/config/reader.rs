@@ -203,6 +203,13 @@ impl<'a> Section<'a> {
             })
     }
 
+    /// True when the value is this word, as it stands in the file.
+    pub fn is_word(&self, key: &str, word: &str) -> bool {
+        self.entry(key).is_some_and(
+            |entry| matches!(&entry.value.kind, Kind::Scalar { text, .. } if text.trim() == word),
+        )
+    }
+
     /// Records a mistake at the value of a key.
     pub fn wrong(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.context.problem(

@@ -40,6 +40,8 @@ fn plan(url: &str, style: PageStyle) -> Api {
                 max: Duration::from_millis(300),
             },
         },
+        body: None,
+        rate_limited_status: Vec::new(),
         records: None,
         pagination: pagination(style),
         max_pages: 10_000,
@@ -55,6 +57,7 @@ fn pagination(style: PageStyle) -> Pagination {
     let offset = style == PageStyle::Offset;
     let size = if offset { "limit" } else { "page_size" };
     Pagination {
+        in_body: false,
         style,
         page_param: Param::Usual("page"),
         size_param: Param::Named(size.to_owned()),

@@ -8,6 +8,7 @@ mod business;
 mod frameworks;
 mod headers;
 mod platforms;
+mod post;
 mod random;
 mod reading;
 mod services;

@@ -4,6 +4,7 @@
 use reqwest::Url;
 
 use super::super::error::printable;
+use super::super::pages::parameters;
 use super::{Ask, Client};
 use crate::config::plan::Pagination;
 
@@ -74,6 +75,18 @@ impl Client {
             text.push_str(&printable(&name, 40));
             text.push('=');
             text.push_str(&value);
+        }
+        let mut join = " with ";
+        for (name, value) in parameters(url) {
+            let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+            let is_shown = is_number && self.counted.contains(&name);
+            text += join;
+            join = ", ";
+            text += &format!(
+                "{} = {}",
+                printable(&name, 40),
+                if is_shown { value.as_str() } else { "…" }
+            );
         }
         text
     }

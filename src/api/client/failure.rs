@@ -36,6 +36,11 @@ impl Client {
                 || quota.is_some_and(|quota| quota.remaining == 0));
         let words = self.credentials.words;
         let (kind, what, hint) = match code {
+            _ if code == 429 || self.rate_limited.contains(&code) => (
+                Kind::RateLimited,
+                format!("the API asks to slow down: {named} from {from}"),
+                "lower pagination.concurrency or set max_requests_per_second",
+            ),
             403 if is_used_up => (
                 Kind::RateLimited,
                 format!("the API's rate limit is used up: {named} from {from}"),
@@ -65,11 +70,6 @@ impl Client {
                 Kind::Status,
                 format!("the proxy answered {named} for {from}"),
                 "check the credentials in HTTP_PROXY / HTTPS_PROXY, or set NO_PROXY",
-            ),
-            429 => (
-                Kind::RateLimited,
-                format!("the API asks to slow down: {named} from {from}"),
-                "lower pagination.concurrency or set max_requests_per_second",
             ),
             300..=399 => {
                 let (target, is_here) = self.target(ask, headers);

@@ -51,6 +51,8 @@ pub struct Client {
     shown: String,
     /// Parameters of paging: their numbers may be shown.
     counted: Vec<String>,
+    /// Statuses that ask to slow down, beside 429.
+    rate_limited: Vec<u16>,
     timeout: Duration,
     retry: Retry,
     max_bytes: u64,
@@ -164,6 +166,7 @@ impl Client {
             credentials: Credentials::new(&api.auth),
             shown: shown(api, endpoint),
             counted: address::counted(&api.pagination),
+            rate_limited: api.rate_limited_status.clone(),
             timeout: endpoint.timeout,
             retry: endpoint.retry.clone(),
             max_bytes: api.max_page_bytes.min(u64::from(u32::MAX)),

@@ -1,13 +1,17 @@
 //! Addresses of pages: what they share, and where a next link may lead. Which page is asked for is decided elsewhere.
 
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
 use reqwest::Url;
 
 use super::super::error::{ApiError, Kind, printable};
 use super::Pages;
-use crate::config::plan::{Api, PageStyle, Pagination};
+use super::request_body::RequestBody;
+use crate::config::plan::{Api, Incremental, PageStyle, Pagination, SinceFormat};
 
 /// Address of the endpoint with everything that is the same for all pages.
-pub(super) fn base(api: &Api, since: Option<&str>) -> Result<Url, ApiError> {
+pub(super) fn base(api: &Api, body: &RequestBody, since: Option<&str>) -> Result<Url, ApiError> {
     let text = format!(
         "{}/{}",
         api.base_url.as_str().trim_end_matches('/'),
@@ -21,29 +25,47 @@ pub(super) fn base(api: &Api, since: Option<&str>) -> Result<Url, ApiError> {
         )
     })?;
     for (name, value) in &api.params {
-        set(&mut url, name, value);
+        url.query_pairs_mut().append_pair(name, value);
     }
     if let (Some(incremental), Some(since)) = (&api.incremental, since) {
-        set(&mut url, &incremental.param, since);
+        body.set(&mut url, &incremental.param, &written(incremental, since)?);
     }
     Ok(url)
 }
 
 /// The endpoint, asked for pages of the configured size. Style `auto` asks for none that mappings.yaml does not name.
-pub(super) fn sized(base: &Url, paging: &Pagination) -> Url {
+pub(super) fn sized(base: &Url, paging: &Pagination, body: &RequestBody) -> Url {
     let mut url = base.clone();
     let param = match paging.style {
         PageStyle::Auto => paging.size_param.named(),
         _ => paging.size_param.name(),
     };
     if let Some(param) = param {
-        set(&mut url, param, &paging.size.to_string());
+        body.set(&mut url, param, &paging.size.to_string());
     }
     url
 }
 
-pub(super) fn set(url: &mut Url, name: &str, value: &str) {
-    url.query_pairs_mut().append_pair(name, value);
+/// The time of the watermark as the API wants it.
+fn written(incremental: &Incremental, since: &str) -> Result<String, ApiError> {
+    let config = |what: &str| {
+        ApiError::new(
+            Kind::Config,
+            what,
+            "correct `incremental.format` in mappings.yaml",
+        )
+    };
+    let at: Timestamp = since
+        .parse()
+        .map_err(|error| config(&format!("the watermark is no time: {error}")))?;
+    let text = match &incremental.format {
+        SinceFormat::Rfc3339 => since.to_owned(),
+        SinceFormat::EpochSeconds => at.as_second().to_string(),
+        SinceFormat::EpochMilliseconds => at.as_millisecond().to_string(),
+        SinceFormat::Pattern(format) => strtime::format(format, &at.to_zoned(TimeZone::UTC))
+            .map_err(|error| config(&format!("the watermark cannot be written so: {error}")))?,
+    };
+    Ok(incremental.template.replacen("{}", &text, 1))
 }
 
 impl Pages {
@@ -60,8 +82,8 @@ impl Pages {
     /// The first page with this parameter more.
     pub(super) fn with(&self, name: &str, value: &str) -> Url {
         let mut url = self.base.clone();
-        set(&mut url, name, value);
-        sized(&url, &self.paging)
+        self.body.set(&mut url, name, value);
+        sized(&url, &self.paging, &self.body)
     }
 
     /// A next link in any form of RFC 3986, allowed only to the configured origin.

@@ -12,6 +12,7 @@ mod end;
 mod loop_detector;
 mod page;
 mod page_number;
+mod request_body;
 mod schedule;
 mod stats;
 mod unproven;
@@ -37,6 +38,8 @@ use end::{Evidence, PageStatement};
 use loop_detector::{LoopDetector, Noted, Order, Prints};
 use page::{Parsed, nothing, page};
 use page_number::Behind;
+use request_body::RequestBody;
+pub(super) use request_body::parameters;
 use unproven::Seen;
 
 pub use end::{End, Proof};
@@ -69,6 +72,7 @@ pub struct Pages {
     next_was_named_before: bool,
     /// Endpoint with fixed parameters and watermark, before any paging parameter.
     base: Url,
+    body: RequestBody,
     /// `if_match` of write-back: some record of the first page must have it.
     version_path: Option<Vec<String>>,
     control: Arc<Control>,
@@ -140,13 +144,14 @@ impl Pages {
             deadline,
             next_was_named,
         } = want;
-        let base = base(api, since.as_deref())?;
+        let body = RequestBody::new(api)?;
+        let base = base(api, &body, since.as_deref())?;
         let mut paging = api.pagination.clone();
         paging.concurrency = paging.concurrency.max(1);
         paging.size = paging.size.max(1);
         let first_page = match paging.style {
             PageStyle::None => base.clone(),
-            _ => sized(&base, &paging),
+            _ => sized(&base, &paging, &body),
         };
         let numbered = |param: &str, offset: bool| Course::Numbered {
             param: param.to_owned(),
@@ -217,6 +222,7 @@ impl Pages {
                 .and_then(|update| update.if_match.clone()),
             paging,
             base,
+            body,
         })
     }
 
@@ -269,8 +275,10 @@ impl Pages {
         look: impl Fn(&Answer),
     ) -> Result<Done<Parsed>, ApiError> {
         let full = self.lock().full;
+        let body = self.body.of(url);
         let ask = Ask {
             may_be_unchanged: index == 0 && self.is_incremental,
+            body: body.as_deref(),
             ..Ask::page(url, index + 1)
         };
         client.call(ask, &self.control, |answer| {

@@ -142,7 +142,8 @@ impl Pages {
                 return Ok(Parsed::without_array(headers, page.beside, text));
             }
         };
-        if let Some(error) = error.filter(|_| (records.len() as u64) < full) {
+        let is_short = (records.len() as u64) < full;
+        if let Some(error) = error.filter(|_| is_short || self.body.is_graphql()) {
             return Err(error);
         }
         if records.is_empty()

@@ -5,7 +5,6 @@ use reqwest::Url;
 use super::super::client::{Client, Done};
 use super::super::error::{ApiError, Kind, printable};
 use super::super::page_metadata::{Continuation, PageMetadata, Way};
-use super::address::set;
 use super::end::Proof;
 use super::loop_detector::MAX_EMPTY_IN_A_ROW;
 use super::page::Parsed;
@@ -191,8 +190,8 @@ impl Pages {
         let understood = match (self.paging.size_param.name(), second) {
             (Some(size), Some(second)) => {
                 let mut url = self.base.clone();
-                set(&mut url, &param, &number.to_string());
-                set(&mut url, size, "1");
+                self.body.set(&mut url, &param, &number.to_string());
+                self.body.set(&mut url, size, "1");
                 let answer = self.ask(client, &url, 1, |_| {});
                 answer.is_ok_and(|answer| answer.value.prints.first == Some(second))
             }

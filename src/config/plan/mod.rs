@@ -18,8 +18,8 @@ use super::secret::Secret;
 
 pub use auth::{Auth, Credential};
 pub use source::{
-    Api, Backoff, CursorIn, Endpoint, Incremental, PageStyle, Pagination, Param, Retry, WriteBack,
-    WriteBackOutcome,
+    Api, Backoff, CursorIn, Endpoint, Incremental, PageStyle, Pagination, Param, Retry,
+    SinceFormat, WriteBack, WriteBackOutcome,
 };
 
 /// The whole configuration after flags, environment, `.env` and `mappings.yaml` have been merged.

@@ -14,6 +14,8 @@ pub struct Api {
     pub auth: Auth,
     /// The endpoint that pages are fetched from.
     pub fetch: Endpoint,
+    /// JSON that is sent with every request for a page; it may hold a secret.
+    pub body: Option<Secret>,
     /// Dotted path of the records array; empty = auto (a bare array, or data | items | results | records).
     pub records: Option<Vec<String>>,
     /// How pages follow each other.
@@ -22,6 +24,8 @@ pub struct Api {
     pub max_pages: u64,
     /// Page size cap in bytes, after decompression.
     pub max_page_bytes: u64,
+    /// Statuses that ask to slow down, beside 429.
+    pub rate_limited_status: Vec<u16>,
     /// Fixed query parameters, in file order.
     pub params: Vec<(String, String)>,
     /// Asks only for what has changed; none = every run reads everything.
@@ -74,6 +78,8 @@ pub enum Backoff {
 pub struct Pagination {
     /// Who decides which page comes next.
     pub style: PageStyle,
+    /// `params_in: body`: parameters of paging are paths into the body of the request.
+    pub in_body: bool,
     /// Sends the number of the page.
     pub page_param: Param,
     /// Sends the number of records a page.
@@ -182,6 +188,23 @@ pub struct Incremental {
     pub field: Vec<String>,
     /// How far before the watermark a run asks, for records that appear late.
     pub overlap: Duration,
+    /// How the time is written.
+    pub format: SinceFormat,
+    /// What is sent: `{}` stands for the time.
+    pub template: String,
+}
+
+/// How the time of the watermark is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinceFormat {
+    /// `2026-01-31T08:30:00Z`.
+    Rfc3339,
+    /// Seconds since 1970.
+    EpochSeconds,
+    /// Milliseconds since 1970.
+    EpochMilliseconds,
+    /// By strftime's letters, in UTC.
+    Pattern(String),
 }
 
 /// Write-back after commit; present only when enabled.

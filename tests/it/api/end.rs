@@ -526,6 +526,8 @@ fn a_304_and_a_204_on_an_incremental_run_are_nothing_new() {
         for style in [PageStyle::Page, PageStyle::Auto, PageStyle::Link] {
             let mut api = plan(server.url(), style);
             api.incremental = Some(Incremental {
+                format: datasync::config::plan::SinceFormat::Rfc3339,
+                template: "{}".to_owned(),
                 param: "since".to_owned(),
                 field: vec!["updated".to_owned()],
                 overlap: std::time::Duration::ZERO,

@@ -179,6 +179,8 @@ fn parameters_watermark_and_headers_travel_with_every_request() {
     let mut api = plan(server.url(), PageStyle::Cursor);
     api.params = vec![("sort".to_owned(), "a b&c".to_owned())];
     api.incremental = Some(Incremental {
+        format: datasync::config::plan::SinceFormat::Rfc3339,
+        template: "{}".to_owned(),
         param: "updated_since".to_owned(),
         field: vec!["updated_date".to_owned()],
         overlap: Duration::ZERO,

@@ -9,7 +9,6 @@ use reqwest::Url;
 use super::super::client::{Client, Done};
 use super::super::error::{ApiError, Class, Kind};
 use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, Way, as_cursor};
-use super::address::set;
 use super::end::Proof;
 use super::page::{Nothing, Parsed};
 use super::{Course, Pages};
@@ -399,10 +398,10 @@ impl Pages {
     fn usual_ways_at_once(&self, first: &First<'_>) -> Url {
         let mut url = self.with("page", "2");
         for name in ["_page", "pageNumber", "pagination[page]", "page[number]"] {
-            set(&mut url, name, "2");
+            self.body.set(&mut url, name, "2");
         }
         for name in OFFSET_PARAMS {
-            set(&mut url, name, &first.count.to_string());
+            self.body.set(&mut url, name, &first.count.to_string());
         }
         let last = first.parsed.last_record();
         let id = last
@@ -410,7 +409,7 @@ impl Pages {
             .and_then(|record| as_cursor(record.get("id")?));
         if let Some(id) = id {
             for name in AFTER_PARAMS {
-                set(&mut url, name, &id);
+                self.body.set(&mut url, name, &id);
             }
         }
         url

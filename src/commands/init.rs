@@ -81,13 +81,10 @@ pub(super) fn run(global: &Global, args: &InitArgs) -> Result<Exit> {
         .clone()
         .unwrap_or_else(|| mappings.with_file_name("decisions.dmn.xml"));
     files.write(&decisions, SHIPPED_DECISIONS)?;
-    if drafted.is_none() {
-        // The tests give records as the shipped mapping reads them.
-        files.write(
-            &decisions.with_file_name("decisions.tests.yaml"),
-            SHIPPED_TESTS,
-        )?;
-    }
+    files.write(
+        &decisions.with_file_name("decisions.tests.yaml"),
+        SHIPPED_TESTS,
+    )?;
     files.write(&mappings.with_file_name(".env.example"), SHIPPED_VARIABLES)?;
     show(global, &files, drafted.as_ref());
     Ok(Exit::Success)

@@ -11,6 +11,7 @@ mod platforms;
 mod post;
 mod random;
 mod reading;
+mod recipes;
 mod services;
 mod shape;
 mod standards;

@@ -30,7 +30,7 @@ fn the_shipped_tests_pass_and_reach_every_rule() {
     let tests = tests_of(&place, 0);
     assert_eq!(
         (&tests["total"], &tests["failed"]),
-        (&json!(10), &json!(0)),
+        (&json!(7), &json!(0)),
         "{tests}"
     );
     assert_eq!(
@@ -51,15 +51,15 @@ fn a_test_that_fails_is_exit_2_with_its_line_and_the_whole_verdict() {
     place
         .run(&["validate"])
         .expect(2)
-        .says("decisions.tests.yaml:12: error[test] just below 80 is for a person to look at: expected validationResult WARNING, found VALID;")
+        .says("decisions.tests.yaml:10: error[test] just below 80 is for a person to look at: expected validationResult WARNING, found VALID;")
         .says("the verdict: VALID, PROCESS by Rule_Good")
-        .says("decisions.tests.yaml: 10 tests, 1 failed; they reach 5 of 5 rules");
+        .says("decisions.tests.yaml: 7 tests, 1 failed; they reach 5 of 5 rules");
     let failures = tests_of(&place, 2)["failures"].clone();
-    assert_eq!(failures[0]["line"], 12, "{failures}");
+    assert_eq!(failures[0]["line"], 10, "{failures}");
     place
         .run(&["validate", "--output", "github"])
         .expect(2)
-        .says("::error file=decisions.tests.yaml,line=12,title=test::just below 80");
+        .says("::error file=decisions.tests.yaml,line=10,title=test::just below 80");
     // A run does not read the tests: it decides by the table as it is.
     place.run(&["sync"]).expect(2).says("API_BASE_URL");
 }
@@ -186,13 +186,13 @@ fn a_mistake_in_the_tests_is_told_like_one_in_the_mapping() {
     let place = shipped();
     place.edit(
         TESTS,
-        "expect: { rule: Rule_Good }",
-        "expects: { rule: Rule_Good }",
+        "expect: { validationResult: VALID, rule: Rule_Good }",
+        "expects: { validationResult: VALID, rule: Rule_Good }",
     );
     place
         .run(&["validate"])
         .expect(2)
-        .says("decisions.tests.yaml:11:5: unknown key `expects`")
+        .says("decisions.tests.yaml:24:5: unknown key `expects`")
         .says("did you mean `expect`?");
     let finished = place.run(&["validate", "--output", "json"]);
     finished.expect(2);
@@ -200,7 +200,7 @@ fn a_mistake_in_the_tests_is_told_like_one_in_the_mapping() {
     place
         .run(&["validate", "--output", "github"])
         .expect(2)
-        .says("::error file=decisions.tests.yaml,line=11");
+        .says("::error file=decisions.tests.yaml,line=24");
     std::fs::write(place.path(TESTS), b"tests: \xe9").unwrap();
     place
         .run(&["validate"])

@@ -1,0 +1,238 @@
+//! The recipes in examples/sources: each is run as it stands against a server that answers as the product does, with its
+//! credentials, its names and its types, down to the table.
+
+use serde_json::{Value, json};
+
+use super::shape::Shape;
+use super::shapes;
+use crate::support::Workplace;
+use crate::support::http::Request;
+use crate::support::postgres::Database;
+
+/// A recipe, and the source it is for.
+struct Recipe {
+    /// `stripe` is examples/sources/stripe.yaml.
+    name: &'static str,
+    /// The source as it pages; see docs/sources.md.
+    shape: &'static str,
+    path: &'static str,
+    record: fn(usize) -> Value,
+    /// Variables that the recipe names.
+    variables: &'static [(&'static str, &'static str)],
+    /// A header that every request has.
+    header: (&'static str, &'static str),
+    /// The row of record 2: key, name, email, type and when it was created.
+    stored: &'static str,
+}
+
+const SECRET: &str = "canary-secret-7f";
+
+const RECIPES: [Recipe; 7] = [
+    Recipe {
+        name: "stripe",
+        shape: "Stripe",
+        path: "/v1/customers",
+        record: |number| {
+            json!({
+                "id": format!("cus_{number:014}"), "object": "customer", "name": "Ada Lovelace",
+                "email": format!("ada{number}@example.com"), "created": 1_700_000_000 + number, "delinquent": false,
+                "address": { "country": "GB" }, "metadata": {}, "balance": 0,
+            })
+        },
+        variables: &[("API_TOKEN", SECRET)],
+        header: ("authorization", "Bearer canary-secret-7f"),
+        stored: "cus_00000000000002|Ada Lovelace|ada2@example.com|customer|2023-11-14 22:13:22",
+    },
+    Recipe {
+        name: "hubspot",
+        shape: "HubSpot",
+        path: "/crm/v3/objects/contacts",
+        record: |number| {
+            json!({
+                "id": number.to_string(),
+                "properties": {
+                    "firstname": "Ada", "lastname": if number == 2 { Value::Null } else { json!("Lovelace") },
+                    "email": format!("ada{number}@example.com"), "lifecyclestage": "customer",
+                },
+                "createdAt": "2024-01-31T10:00:00.123Z", "updatedAt": "2024-02-01T10:00:00.000Z", "archived": false,
+            })
+        },
+        variables: &[("API_TOKEN", SECRET)],
+        header: ("authorization", "Bearer canary-secret-7f"),
+        stored: "2|Ada|ada2@example.com|customer|2024-01-31 10:00:00.123",
+    },
+    Recipe {
+        name: "shopify",
+        shape: "Shopify",
+        path: "/admin/api/2025-07/customers.json",
+        record: |number| {
+            json!({
+                "id": 207_119_551_u64 + number as u64, "first_name": "Ada", "last_name": "Lovelace", "phone": null,
+                "email": if number == 2 { json!("") } else { json!(format!("ada{number}@example.com")) },
+                "default_address": { "phone": "555-625-1199" },
+                "created_at": "2024-01-31T05:00:00-05:00", "updated_at": "2024-02-01T05:00:00-05:00",
+            })
+        },
+        variables: &[("API_TOKEN", SECRET)],
+        header: ("x-shopify-access-token", SECRET),
+        stored: "207119553|Ada Lovelace||customer|2024-01-31 10:00:00",
+    },
+    Recipe {
+        name: "zendesk",
+        shape: "Zendesk, cursors",
+        path: "/api/v2/users",
+        record: |number| {
+            json!({
+                "id": 35_436 + number, "name": "Ada Lovelace", "email": format!("ada{number}@example.com"), "role": "end-user",
+                "suspended": false, "created_at": "2024-01-31T10:00:00Z", "updated_at": "2024-02-01T10:00:00Z",
+            })
+        },
+        variables: &[
+            ("ZENDESK_USER", "anna@example.com/token"),
+            ("ZENDESK_TOKEN", SECRET),
+        ],
+        header: (
+            "authorization",
+            "Basic YW5uYUBleGFtcGxlLmNvbS90b2tlbjpjYW5hcnktc2VjcmV0LTdm",
+        ),
+        stored: "35438|Ada Lovelace|ada2@example.com|end-user|2024-01-31 10:00:00",
+    },
+    Recipe {
+        name: "woocommerce",
+        shape: "WooCommerce",
+        path: "/wp-json/wc/v3/customers",
+        record: |number| {
+            json!({
+                "id": number, "date_created_gmt": "2024-01-31T10:00:00", "date_modified_gmt": if number == 3 { Value::Null } else { json!("2024-02-01T10:00:00") },
+                "email": format!("ada{number}@example.com"), "first_name": "Ada", "last_name": "Lovelace", "role": "customer",
+                "username": "ada", "billing": { "phone": "" },
+            })
+        },
+        variables: &[("WC_KEY", "ck_1"), ("WC_SECRET", SECRET)],
+        header: ("authorization", "Basic Y2tfMTpjYW5hcnktc2VjcmV0LTdm"),
+        stored: "2|Ada Lovelace|ada2@example.com|customer|2024-01-31 10:00:00",
+    },
+    Recipe {
+        name: "django-rest-framework",
+        shape: "Django REST framework, PageNumberPagination",
+        path: "/api/customers/",
+        record: |number| {
+            json!({
+                "id": number, "name": "Ada Lovelace", "email": format!("ada{number}@example.com"), "kind": "lead",
+                "created_at": "2024-01-31T10:00:00.123456Z", "updated_at": "2024-02-01T11:00:00+01:00",
+            })
+        },
+        variables: &[("API_TOKEN", SECRET)],
+        header: ("authorization", "Token canary-secret-7f"),
+        stored: "2|Ada Lovelace|ada2@example.com|lead|2024-01-31 10:00:00.123456",
+    },
+    Recipe {
+        name: "spring",
+        shape: "Spring Data, Page",
+        path: "/customers",
+        record: |number| {
+            json!({
+                "id": number, "fullName": "Ada Lovelace", "email": format!("ada{number}@example.com"), "type": "customer",
+                "createdAt": "2024-01-31T10:00:00Z", "updatedAt": "2024-02-01T10:00:00.5Z",
+            })
+        },
+        variables: &[("API_TOKEN", SECRET)],
+        header: ("authorization", "Bearer canary-secret-7f"),
+        stored: "2|Ada Lovelace|ada2@example.com|customer|2024-01-31 10:00:00",
+    },
+];
+
+fn file(name: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("examples/sources").join(format!("{name}.yaml"));
+    std::fs::read_to_string(file).unwrap()
+}
+
+impl Recipe {
+    /// The source, with the records and the path of this recipe.
+    fn shape(&self) -> Shape {
+        let shape = shapes().into_iter().find(|shape| shape.name == self.shape);
+        Shape {
+            path: self.path,
+            record: self.record,
+            ..shape.unwrap()
+        }
+    }
+
+    fn place(&self, url: &str, database: &Database) -> Workplace {
+        let place = Workplace::new()
+            .env("API_BASE_URL", url)
+            .with_database(database);
+        place.write("mappings.yaml", &file(self.name));
+        self.variables
+            .iter()
+            .fold(place, |place, (name, value)| place.env(name, *value))
+    }
+
+    fn run(&self) {
+        let shape = self.shape();
+        // More than two pages of every recipe, and fewer than a page.
+        for all in [520, 3] {
+            let api = shape.serve(all).start();
+            let database = Database::new();
+            let place = self.place(api.url(), &database);
+            place.run(&["check-db", "--apply-schema"]).expect(0);
+            place.run(&["check-api"]).expect(0);
+            let (finished, report) = place.sync(&[]);
+            finished.expect(0);
+            assert_eq!(report["ledger"]["inserted"], all, "{}: {report}", self.name);
+            assert_eq!(report["complete"], true, "{}: {report}", self.name);
+            let (finished, report) = place.sync(&[]);
+            finished.expect(0);
+            assert_eq!(
+                report["ledger"]["unchanged"], all,
+                "{}: {report}",
+                self.name
+            );
+            let row = "SELECT concat_ws('|', customer_id, customer_name, coalesce(email, ''), record_type, \
+                 created_at AT TIME ZONE 'UTC') FROM customers WHERE id = 2 OR customer_id = split_part($$STORED$$, '|', 1)";
+            let stored = database.list(&row.replace("STORED", self.stored));
+            assert!(
+                stored.iter().any(|row| row == self.stored),
+                "{}: {stored:?}",
+                self.name
+            );
+            let has_header = |request: &Request| {
+                request.headers.get(self.header.0).map(String::as_str) == Some(self.header.1)
+            };
+            assert!(api.requests().iter().all(has_header), "{}", self.name);
+        }
+    }
+}
+
+#[test]
+fn each_recipe_reads_a_source_of_its_kind_into_the_table() {
+    std::thread::scope(|scope| {
+        for recipe in &RECIPES {
+            scope.spawn(|| recipe.run());
+        }
+    });
+}
+
+#[test]
+fn every_recipe_is_tested_and_in_the_documentation() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/sources.md")).unwrap();
+    let mut files: Vec<String> = std::fs::read_dir(root.join("examples/sources"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let mut tested: Vec<String> = RECIPES
+        .iter()
+        .map(|recipe| format!("{}.yaml", recipe.name))
+        .collect();
+    tested.sort();
+    assert_eq!(files, tested);
+    for file in files {
+        assert!(
+            document.contains(&format!("(../examples/sources/{file})")),
+            "{file}"
+        );
+    }
+}

@@ -6,15 +6,14 @@ use serde_json::{Value, json};
 use super::shape::Shape;
 use super::shapes;
 use crate::support::Workplace;
-use crate::support::http::Request;
+use crate::support::http::{Reply, Request, Server};
 use crate::support::postgres::Database;
 
 /// A recipe, and the source it is for.
 struct Recipe {
     /// `stripe` is examples/sources/stripe.yaml.
     name: &'static str,
-    /// The source as it pages; see docs/sources.md.
-    shape: &'static str,
+    source: Source,
     path: &'static str,
     record: fn(usize) -> Value,
     /// Variables that the recipe names.
@@ -25,12 +24,20 @@ struct Recipe {
     stored: &'static str,
 }
 
+/// How the source answers.
+enum Source {
+    /// As this shape in docs/sources.md.
+    Shape(&'static str),
+    /// By this body to a request, with so many records in all.
+    Body(fn(&Request, usize, fn(usize) -> Value) -> Value),
+}
+
 const SECRET: &str = "canary-secret-7f";
 
-const RECIPES: [Recipe; 7] = [
+const RECIPES: [Recipe; 8] = [
     Recipe {
         name: "stripe",
-        shape: "Stripe",
+        source: Source::Shape("Stripe"),
         path: "/v1/customers",
         record: |number| {
             json!({
@@ -45,7 +52,7 @@ const RECIPES: [Recipe; 7] = [
     },
     Recipe {
         name: "hubspot",
-        shape: "HubSpot",
+        source: Source::Shape("HubSpot"),
         path: "/crm/v3/objects/contacts",
         record: |number| {
             json!({
@@ -63,7 +70,7 @@ const RECIPES: [Recipe; 7] = [
     },
     Recipe {
         name: "shopify",
-        shape: "Shopify",
+        source: Source::Shape("Shopify"),
         path: "/admin/api/2025-07/customers.json",
         record: |number| {
             json!({
@@ -79,7 +86,7 @@ const RECIPES: [Recipe; 7] = [
     },
     Recipe {
         name: "zendesk",
-        shape: "Zendesk, cursors",
+        source: Source::Shape("Zendesk, cursors"),
         path: "/api/v2/users",
         record: |number| {
             json!({
@@ -99,7 +106,7 @@ const RECIPES: [Recipe; 7] = [
     },
     Recipe {
         name: "woocommerce",
-        shape: "WooCommerce",
+        source: Source::Shape("WooCommerce"),
         path: "/wp-json/wc/v3/customers",
         record: |number| {
             json!({
@@ -114,7 +121,7 @@ const RECIPES: [Recipe; 7] = [
     },
     Recipe {
         name: "django-rest-framework",
-        shape: "Django REST framework, PageNumberPagination",
+        source: Source::Shape("Django REST framework, PageNumberPagination"),
         path: "/api/customers/",
         record: |number| {
             json!({
@@ -128,7 +135,7 @@ const RECIPES: [Recipe; 7] = [
     },
     Recipe {
         name: "spring",
-        shape: "Spring Data, Page",
+        source: Source::Shape("Spring Data, Page"),
         path: "/customers",
         record: |number| {
             json!({
@@ -140,7 +147,40 @@ const RECIPES: [Recipe; 7] = [
         header: ("authorization", "Bearer canary-secret-7f"),
         stored: "2|Ada Lovelace|ada2@example.com|customer|2024-01-31 10:00:00",
     },
+    Recipe {
+        name: "graphql",
+        source: Source::Body(connection),
+        path: "/graphql",
+        record: |number| {
+            json!({
+                "id": format!("gid://shop/Customer/{number}"), "name": "Ada Lovelace",
+                "email": format!("ada{number}@example.com"),
+                "createdAt": "2024-01-31T10:00:00Z", "updatedAt": "2024-02-01T10:00:00Z",
+            })
+        },
+        variables: &[("API_TOKEN", SECRET)],
+        header: ("authorization", "Bearer canary-secret-7f"),
+        stored: "gid://shop/Customer/2|Ada Lovelace|ada2@example.com|customer|2024-01-31 10:00:00",
+    },
 ];
+
+/// A connection of GraphQL, which pages by the variables of its query.
+fn connection(request: &Request, all: usize, record: fn(usize) -> Value) -> Value {
+    let asked: Value = serde_json::from_str(&request.body).unwrap();
+    let query = asked["query"].as_str().unwrap_or_default();
+    assert!(
+        query.contains("customers(first: $first, after: $after)"),
+        "{query}"
+    );
+    let from = asked["variables"]["after"]
+        .as_str()
+        .map_or(0, |after| after.parse().unwrap());
+    let size = usize::try_from(asked["variables"]["first"].as_u64().unwrap()).unwrap();
+    let to = all.min(from + size);
+    let nodes: Vec<Value> = (from + 1..=to).map(record).collect();
+    let page = json!({ "hasNextPage": to < all, "endCursor": to.to_string() });
+    json!({ "data": { "customers": { "nodes": nodes, "pageInfo": page } } })
+}
 
 fn file(name: &str) -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -150,12 +190,23 @@ fn file(name: &str) -> String {
 
 impl Recipe {
     /// The source, with the records and the path of this recipe.
-    fn shape(&self) -> Shape {
-        let shape = shapes().into_iter().find(|shape| shape.name == self.shape);
-        Shape {
-            path: self.path,
-            record: self.record,
-            ..shape.unwrap()
+    fn serve(&self, all: usize) -> Server {
+        let record = self.record;
+        match self.source {
+            Source::Shape(name) => {
+                let shape = shapes().into_iter().find(|shape| shape.name == name);
+                let shape = Shape {
+                    path: self.path,
+                    record,
+                    ..shape.unwrap()
+                };
+                shape.serve(all)
+            }
+            Source::Body(body) => Server::new().path(self.path).script(move |request| {
+                let json = vec![("Content-Type", "application/json".to_owned())];
+                let text = body(request, all, record).to_string();
+                Some(Reply::Instead(200, json, text))
+            }),
         }
     }
 
@@ -170,10 +221,9 @@ impl Recipe {
     }
 
     fn run(&self) {
-        let shape = self.shape();
         // More than two pages of every recipe, and fewer than a page.
         for all in [520, 3] {
-            let api = shape.serve(all).start();
+            let api = self.serve(all).start();
             let database = Database::new();
             let place = self.place(api.url(), &database);
             place.run(&["check-db", "--apply-schema"]).expect(0);

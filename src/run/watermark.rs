@@ -15,6 +15,7 @@ use super::request::{Inputs, Purpose};
 use super::{Run, shard};
 use crate::api::{Pages, Want};
 use crate::config::plan::{Api, Database};
+use crate::config::secret::Secret;
 use crate::exit::Misconfigured;
 use crate::model::clock::Micros;
 use crate::pipeline::{Brake, ChangeTimes, Flow};
@@ -95,19 +96,24 @@ impl Mark {
     }
 }
 
-/// Tells a source from others that feed the same table: the host and the path of the API, and the fixed parameters, of which some
-/// may be secret, so that only a hash is shown. A source that moves to another port is the same.
-pub fn source_key(api: &Api) -> String {
-    let host = api.base_url.host_str().unwrap_or_default();
+/// What is asked of the endpoint beside its address: the fixed parameters and the body. Some of it may be secret.
+fn asked(api: &Api) -> impl Iterator<Item = &str> {
     let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
-    let parts = [host, api.base_url.path(), &api.fetch.path].into_iter();
-    short_hash(parts.chain(of_params.map(String::as_str)))
+    let body = api.body.as_ref().map(Secret::expose);
+    of_params.map(String::as_str).chain(body)
 }
 
-/// Another field, parameter or path is another watermark. Fixed parameters may be secret: only their hash is shown.
+/// Tells a source from others that feed the same table: the host and the path of the API, and what is asked of it. Only a hash
+/// is shown. A source that moves to another port is the same.
+pub fn source_key(api: &Api) -> String {
+    let host = api.base_url.host_str().unwrap_or_default();
+    let parts = [host, api.base_url.path(), &api.fetch.path].into_iter();
+    short_hash(parts.chain(asked(api)))
+}
+
+/// Another field, parameter, body or path is another watermark. Only a hash of them is shown.
 fn name(api: &Api) -> Option<String> {
     let incremental = api.incremental.as_ref()?;
-    let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
     let host = api.base_url.host_str().unwrap_or_default();
     let parts = [
         host,
@@ -119,19 +125,15 @@ fn name(api: &Api) -> Option<String> {
     Some(format!(
         "watermark {} {}",
         incremental.field.join("."),
-        short_hash(parts.chain(of_params.map(String::as_str)))
+        short_hash(parts.chain(asked(api)))
     ))
 }
 
 /// Where it is noted that pages of a source name the next one: another address or way of paging is another source.
 fn next_pages_name(api: &Api) -> String {
     let paging = format!("{:?}", api.pagination);
-    let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
     let parts = [api.base_url.as_str(), &api.fetch.path, &paging].into_iter();
-    format!(
-        "next_pages {}",
-        short_hash(parts.chain(of_params.map(String::as_str)))
-    )
+    format!("next_pages {}", short_hash(parts.chain(asked(api))))
 }
 
 fn short_hash<'a>(parts: impl Iterator<Item = &'a str>) -> String {
@@ -367,4 +369,43 @@ fn moment(stored: &str, name: &str) -> Result<Micros, Misconfigured> {
                 "`{name}` in sync_state is not a time such as 2026-01-31T00:00:00Z: correct it, or run `datasync sync --full`"
             ))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Needs, Sources, load_with};
+
+    /// The key of a source with these lines below `fetch`.
+    fn key(lines: &str) -> String {
+        let text = format!(
+            "version: 1.0\nmappings:\n  api:\n    base_url: https://api.example.com\n    auth: {{ type: none }}\n    endpoints:\n      \
+             fetch:\n{lines}    transforms:\n      incoming:\n        - type: field_mapping\n          fields: {{ id: customerId }}\n"
+        );
+        let sources = Sources {
+            mappings_text: Some(text),
+            state_dir: Some(".".into()),
+            ..Sources::default()
+        };
+        let needs = Needs {
+            api: true,
+            database: false,
+        };
+        let plan = load_with(&sources, needs, []).unwrap_or_else(|errors| panic!("{errors}"));
+        source_key(plan.api().unwrap_or_else(|errors| panic!("{errors}")))
+    }
+
+    #[test]
+    fn what_is_asked_of_an_endpoint_tells_its_sources_apart() {
+        let keys = [
+            "        path: /search\n",
+            "        path: /search\n        params: { region: eu }\n",
+            "        path: /search\n        method: POST\n        body: { region: eu }\n",
+            "        path: /search\n        method: POST\n        body: { region: us }\n",
+        ]
+        .map(key);
+        for (at, one) in keys.iter().enumerate() {
+            assert!(!keys[at + 1..].contains(one), "{keys:?}");
+        }
+    }
 }

@@ -24,12 +24,15 @@ struct Recipe {
     stored: &'static str,
 }
 
+/// The body of the answer to a request, of a source with so many records.
+type Answer = fn(&Request, usize, fn(usize) -> Value) -> Value;
+
 /// How the source answers.
 enum Source {
     /// As this shape in docs/sources.md.
     Shape(&'static str),
     /// By this body to a request, with so many records in all.
-    Body(fn(&Request, usize, fn(usize) -> Value) -> Value),
+    Body(Answer),
 }
 
 const SECRET: &str = "canary-secret-7f";

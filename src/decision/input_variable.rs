@@ -24,6 +24,20 @@ pub struct InputVariable<'n> {
     pub role: Role,
     /// The values that records can bring.
     pub values: Values,
+    /// On one variable: tells whether one record can bring several values, each by the slot of its variable.
+    pub together: Option<Together>,
+}
+
+/// Tells whether one record can bring these values of input variables.
+#[derive(Clone)]
+pub struct Together(pub Arc<CheckOfSeveral>);
+
+type CheckOfSeveral = dyn Fn(&[(usize, Cell<'_>)]) -> bool + Send + Sync;
+
+impl fmt::Debug for Together {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Together")
+    }
 }
 
 /// How an input variable depends on others.
@@ -156,6 +170,7 @@ impl<'n> From<&'n str> for InputVariable<'n> {
             kind: Kind::Any,
             role: Role::Free,
             values: Values::default(),
+            together: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::config::plan::{self, Api, Mapping, Plan};
 use crate::decision::feel::value::{Kind, Value};
-use crate::decision::{self, Decision, InputVariable, Role, Severity, Values};
+use crate::decision::{self, Decision, InputVariable, Role, Severity, Together, Values};
 use crate::exit::Misconfigured;
 use crate::model::clock::Micros;
 use crate::model::record::Cell;
@@ -119,6 +119,10 @@ pub fn input_variables(transform: &Transform) -> Vec<InputVariable<'_>> {
                 _ => Role::Free,
             },
             values: values(transform, slot),
+            together: (slot == last).then(|| {
+                let check = transform.record_check();
+                Together(Arc::new(move |wanted| check.can_bring(wanted)))
+            }),
         })
         .collect()
 }
@@ -137,6 +141,7 @@ fn values(transform: &Transform, slot: usize) -> Values {
             .examples
             .iter()
             .map(|text| Value::text(text))
+            .chain(possible.default.as_ref().map(Value::of_cell))
             .collect(),
         nullable: Some(possible.null),
         check: transform.checker(slot).map(|check| Arc::new(check) as _),

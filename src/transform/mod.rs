@@ -35,6 +35,7 @@ mod scan;
 mod score;
 mod text;
 mod time;
+mod together;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -54,6 +55,7 @@ use score::Score;
 
 pub use outgoing::Outgoing;
 pub use possible::PossibleValues;
+pub use together::RecordCheck;
 
 /// Names of the input variables that are not fields.
 const RECORD_TYPE: &str = "recordType";

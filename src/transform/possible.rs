@@ -33,6 +33,8 @@ pub struct PossibleValues {
     pub computed: Vec<Cell<'static>>,
     /// Some texts of the form that the field asks for.
     pub examples: Vec<String>,
+    /// What it is where the source has none.
+    pub default: Option<Cell<'static>>,
     /// Can it be null?
     pub null: bool,
 }
@@ -141,7 +143,7 @@ impl Mapped<'_> {
 }
 
 impl Compiled {
-    fn possible_values(&self) -> PossibleValues {
+    pub(super) fn possible_values(&self) -> PossibleValues {
         let (min, max) = self.bounds.unwrap_or_default();
         let whole = self.kind() == Kind::Integer;
         let text = |text: &String| Cell::Text(text.clone().into());
@@ -162,6 +164,7 @@ impl Compiled {
             one_of,
             computed: Vec::new(),
             examples: self.examples(),
+            default: self.default.clone(),
             null: self.default.is_none(),
         }
     }
@@ -199,7 +202,7 @@ impl Compiled {
     }
 
     /// True when the source can send this value: written as JSON, the field reads it as what it is.
-    fn lets_through(&self, cell: &Cell<'_>) -> bool {
+    pub(super) fn lets_through(&self, cell: &Cell<'_>) -> bool {
         let Some(text) = self.written(cell) else {
             return false;
         };

@@ -12,7 +12,7 @@ use crate::config::plan::{Kind, Mapping};
 use crate::model::record::Cell;
 
 /// Where a record's score comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Score {
     /// The field that holds it, if any.
     pub(super) field: Option<usize>,

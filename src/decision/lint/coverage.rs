@@ -169,7 +169,7 @@ impl Linter<'_> {
                 continue;
             };
             let Some(example) = self.uncovered_record(&region, &mut search) else {
-                unproven += usize::from(!free);
+                unproven += usize::from(!free || search.left_out);
                 continue;
             };
             listed += 1;

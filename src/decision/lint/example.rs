@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Linter;
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::{self, Frame};
-use crate::decision::feel::value::{Kind, Value};
+use crate::decision::feel::value::Value;
 
 impl Linter<'_> {
     /// The segments that all these rules accept, by group; none where a cell is unknown or nothing is accepted by all.
@@ -113,11 +113,7 @@ impl Linter<'_> {
         values
             .iter()
             .enumerate()
-            .filter(|(group, _)| {
-                self.rule_space.dimensions[*group]
-                    .as_ref()
-                    .is_some_and(|dimension| dimension.kind != Kind::Any)
-            })
+            .filter(|(group, _)| self.is_tested(*group))
             .map(|(group, value)| {
                 (
                     self.column_name(group).to_owned(),

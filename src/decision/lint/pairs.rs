@@ -155,8 +155,10 @@ impl Linter<'_> {
                     Some(record) if free => ("both match", Severity::Error, record),
                     Some(record) => ("both match the record shown, of", Severity::Error, record),
                     // No such record comes through the mapping, or none was found in time.
-                    None if free && !search.is_spent() => continue,
-                    None if free => ("both match", Severity::Error, self.example_of(&values)),
+                    None if free && !search.is_spent() && !search.left_out => continue,
+                    None if free && search.is_spent() => {
+                        ("both match", Severity::Error, self.example_of(&values))
+                    }
                     None => (
                         "may both match",
                         Severity::Warning,

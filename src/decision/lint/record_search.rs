@@ -7,7 +7,7 @@
 use super::Linter;
 use crate::decision::bits::Bits;
 use crate::decision::computed_values;
-use crate::decision::feel::ast::Expr;
+use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::eval::{self, Frame};
 use crate::decision::feel::value::{Kind, Value, equal};
 use crate::decision::input_variable::Role;
@@ -17,6 +17,9 @@ use crate::decision::table::Outcome;
 
 /// Most records that are tried for one finding.
 const MAX_TRIES: u64 = 200;
+
+/// Most records that are looked at for one finding; most of them cannot occur where a score is computed.
+const MAX_LOOKS: u64 = 20_000;
 
 /// Most values that are tried for one input variable.
 const MAX_VALUES: usize = 40;
@@ -34,6 +37,8 @@ pub(super) struct RecordSearch {
     /// What the decision on one record costs.
     cost: usize,
     steps: usize,
+    /// Has the last search left out records that it could have tried?
+    pub(super) left_out: bool,
 }
 
 /// A record after the table has seen it.
@@ -154,6 +159,7 @@ impl Linter<'_> {
             pools: pools.collect(),
             cost,
             steps: 0,
+            left_out: false,
         }
     }
 
@@ -175,14 +181,21 @@ impl Linter<'_> {
             })
             .collect();
         self.keep_consistent(&mut pools);
+        if self.is_free() {
+            self.keep_different(&mut pools);
+        }
         let total = pools.iter().fold(1_u64, |total, (_, pool)| {
             total.saturating_mul(pool.len() as u64)
         });
-        for number in 0..total.min(MAX_TRIES) {
-            if search.is_spent() {
+        let looks = total.min(MAX_LOOKS);
+        let mut tries = 0;
+        search.left_out = looks < total;
+        for number in 0..looks {
+            if search.is_spent() || tries == MAX_TRIES {
+                search.left_out = true;
                 return None;
             }
-            search.steps += search.cost;
+            search.steps += 1;
             // All of them when they are few, else some from everywhere.
             let mut pick = number.wrapping_mul(1_000_003) % total;
             let mut record = Vec::new();
@@ -192,7 +205,12 @@ impl Linter<'_> {
                 record.push((*slot, &pool[index]));
                 pick /= size;
             }
-            if self.can_occur(&record) && self.decides(&record, shows) {
+            if !self.can_occur(&record) {
+                continue;
+            }
+            tries += 1;
+            search.steps += search.cost;
+            if self.decides(&record, shows) {
                 let shown = record
                     .into_iter()
                     .filter(|(slot, _)| self.is_worth_showing(*slot));
@@ -209,10 +227,18 @@ impl Linter<'_> {
     /// A variable that no cell says anything of is left out of examples.
     fn is_worth_showing(&self, slot: usize) -> bool {
         let group = (0..self.groups.len()).find(|group| self.variable_of(*group) == Some(slot));
-        group.is_none_or(|group| {
-            let dimension = self.rule_space.dimensions[group].as_ref();
-            dimension.is_some_and(|dimension| dimension.kind != Kind::Any)
-        })
+        group.is_none_or(|group| self.is_tested(group))
+    }
+
+    /// Is the type of the column known, or does a cell say anything of it?
+    pub(super) fn is_tested(&self, group: usize) -> bool {
+        let dimension = self.rule_space.dimensions[group].as_ref();
+        let mut columns = self.groups[group].iter();
+        dimension.is_some_and(|dimension| dimension.kind != Kind::Any)
+            || columns.any(|column| {
+                let mut rules = self.table.rules.iter();
+                rules.any(|rule| !matches!(rule.tests[*column].as_slice(), [Test::Any]))
+            })
     }
 
     /// Leaves out values that cannot go together: required fields of records that are certainly complete.
@@ -238,8 +264,37 @@ impl Linter<'_> {
         }
     }
 
-    /// Do the required fields and the variable that says whether they are complete fit together?
+    /// Where columns are combined freely, all values of a region are treated alike by the table. Only what makes a difference
+    /// to other variables is kept: a value, none, a default, and every score that can be computed.
+    fn keep_different(&self, pools: &mut [(usize, Vec<Value>)]) {
+        for (slot, pool) in pools {
+            let variable = &self.variables[*slot];
+            let values = &variable.values;
+            let is_score = variable.kind == Kind::Number
+                && (values.one_of.is_some() || !values.also.is_empty());
+            if is_score || variable.role == Role::Complete {
+                continue;
+            }
+            let mut is_first = true;
+            pool.retain(|value| {
+                let is_example = |known: &Value| equal(known, value) == Some(true);
+                value.is_blank()
+                    || std::mem::take(&mut is_first)
+                    || values.examples.iter().any(is_example)
+            });
+        }
+    }
+
+    /// Can one record bring these values: do the required fields, the variable that says whether they are complete, and a
+    /// computed score fit together?
     fn can_occur(&self, record: &[(usize, &Value)]) -> bool {
+        let together = self.variables.iter().find_map(|one| one.together.as_ref());
+        if let Some(together) = together {
+            let cells = record
+                .iter()
+                .filter_map(|(slot, value)| Some((*slot, value.to_cell()?)));
+            return (together.0)(&cells.collect::<Vec<_>>());
+        }
         let role = |slot: &usize| self.variables[*slot].role;
         let lacks_one = record
             .iter()
@@ -288,6 +343,18 @@ impl Linter<'_> {
             .into_iter()
             .filter_map(|segment| dimension.sample(segment))
             .collect();
+        // Where only some values are possible, another one of the same segment may go with the rest of the record.
+        for value in dimension.values.candidates() {
+            let is_new = |known: &Value| equal(known, &value) != Some(true);
+            let within = dimension.segment_of(&value);
+            if within.is_some_and(|segment| set.contains(segment))
+                && dimension.values.allow(&value)
+                && values.iter().all(is_new)
+                && values.len() < MAX_VALUES
+            {
+                values.push(value);
+            }
+        }
         if dimension.kind == Kind::Boolean {
             values.sort_by_key(|value| match value {
                 Value::Boolean(true) => 0,

@@ -187,6 +187,40 @@ fn a_count_is_a_whole_number_from_0_on_and_an_aggregate_of_nothing_is_null() {
 }
 
 #[test]
+fn a_computed_score_and_the_fields_it_is_made_of_give_no_gap_that_cannot_occur() {
+    let table = |low: &str, high: &str| {
+        TableFile::deciding("UNIQUE")
+            .input("a: string")
+            .input("qualityScore: number")
+            .verdict(&format!("null | {low}"), "INVALID")
+            .verdict(&format!("not(null) | {high}"), "VALID")
+    };
+    let fields = || {
+        ["a", "b", "c"]
+            .map(|name| field(name, Kind::String))
+            .to_vec()
+    };
+    // Without a, at most three of four fields are there; with it, at least one is.
+    let lint = look(fields(), &table("< 100", ">= 25"));
+    assert!(
+        lint.findings.is_empty() && lint.notes.is_empty(),
+        "{lint:#?}"
+    );
+    let lint = look(fields(), &table("< 75", ">= 25"));
+    let found = gaps(&lint);
+    assert_eq!(found.len(), 1, "{lint:#?}");
+    let example = found[0].example.as_ref().unwrap();
+    assert_eq!(
+        (&example["a"], &example["qualityScore"]),
+        (&Value::Null, &json!(75))
+    );
+    // A score of the source can be anything.
+    let mut scored = fields();
+    scored.push(field("qualityScore", Kind::Decimal));
+    assert!(!gaps(&look(scored, &table("< 100", ">= 25"))).is_empty());
+}
+
+#[test]
 fn inputs_that_depend_on_each_other_give_no_example_that_contradicts_itself() {
     let table = TableFile::deciding("UNIQUE")
         .input("n: number")
@@ -336,21 +370,17 @@ fn record_with(
     fields: &[Field],
     example: &Map<String, Value>,
 ) -> Option<String> {
-    let free: Vec<&Field> = fields
-        .iter()
-        .filter(|field| !example.contains_key(&field.name))
-        .collect();
-    for present in 0..1_u32 << free.len() {
+    for present in 0..1_u32 << fields.len() {
         let mut record = Map::new();
-        for (name, value) in example {
-            if fields.iter().any(|field| field.name == *name) {
-                record.insert(name.clone(), value.clone());
+        for (index, field) in fields.iter().enumerate() {
+            if present & (1 << index) == 0 {
+                continue;
             }
-        }
-        for (index, field) in free.iter().enumerate() {
-            if present & (1 << index) != 0 {
-                record.insert(field.name.clone(), some_value(field));
-            }
+            let value = example.get(&field.name).cloned();
+            record.insert(
+                field.name.clone(),
+                value.unwrap_or_else(|| some_value(field)),
+            );
         }
         let raw = Value::Object(record).to_string();
         let mut mapped = Mapped::new();
@@ -398,6 +428,17 @@ fn random_fields(random: &mut Rng) -> Vec<Field> {
         field("flag", Kind::Boolean),
         field("day", Kind::Date),
     ];
+    // A score of its own, or one that is only computed.
+    if random.bool() {
+        fields.push(Field {
+            min: Some(Decimal::ZERO),
+            max: Some(Decimal::ONE_HUNDRED),
+            ..field(
+                "qualityScore",
+                [Kind::Integer, Kind::Decimal][random.usize(..2)],
+            )
+        });
+    }
     match random.u8(..4) {
         0 => {
             fields[0].min = Some(random.i64(-10..40).into());
@@ -466,6 +507,11 @@ fn random_table(fields: &[Field], hit: &str, random: &mut Rng) -> TableFile {
         .map(|field| (field.name.as_str(), field.kind))
         .collect();
     columns.push(("hasRequiredFields", Kind::Boolean));
+    columns.push(("qualityScore", Kind::Decimal));
+    columns.dedup_by_key(|(name, _)| *name);
+    if fields.iter().any(|field| field.name == "qualityScore") {
+        columns.pop();
+    }
     random.shuffle(&mut columns);
     columns.truncate(random.usize(1..=3));
     let mut table = TableFile::deciding(hit);

@@ -163,7 +163,7 @@ pub struct Case {
     /// Tables and shards for which a run has failed for this cause, and none has succeeded since.
     #[serde(default)]
     pub scopes: BTreeSet<Scope>,
-    /// Records that a person has to settle, each with the reason; at most [`RECORDS`].
+    /// Records that a person has to settle, each with the reason; at most 1,000.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub records: BTreeSet<String>,
 }

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::error::{ApiError, printable};
 use super::handshake::shake_hands;
 use super::pages::{Page, Pages, Want};
+use super::token::Tokens;
 use crate::config::path;
 use crate::config::plan::{Api, Field, Mapping, Origin};
 use crate::model::clock::Micros;
@@ -61,6 +62,9 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
         }
     }
 
+    if let Some(tokens) = pages.control().tokens() {
+        token(tokens, api, checks)?;
+    }
     let started = Instant::now();
     let (page, headers) = match pages.probe(&client) {
         Ok(answer) => answer,
@@ -135,6 +139,30 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
     let requested_at = Micros::local().before(page.requested.elapsed());
     checks.extend(clock(&headers, requested_at, took));
     Some(())
+}
+
+/// The access token of OAuth 2, from a server of its own.
+fn token(tokens: &Tokens, api: &Api, checks: &mut Vec<Check>) -> Option<()> {
+    let started = Instant::now();
+    let outcome = tokens.current();
+    let host = api
+        .auth
+        .oauth2()
+        .and_then(|oauth| oauth.token_url.host_str())
+        .unwrap_or_default();
+    let is_well = outcome.is_ok();
+    let outcome = match outcome {
+        Ok(_) => Ok(match tokens.valid_for() {
+            Some(life) => format!(
+                "{host} issued an access token that is valid for {} s",
+                life.as_secs_f64().round()
+            ),
+            None => format!("{host} issued an access token, and does not say how long it is valid"),
+        }),
+        Err(error) => Err(said(&error)),
+    };
+    note(checks, "token", started, outcome);
+    is_well.then_some(())
 }
 
 fn host(api: &Api) -> &str {
@@ -253,6 +281,7 @@ fn place(kind: &str) -> &'static str {
         "dns" => "dns",
         "refused" | "unreachable" | "connection" => "tcp",
         "tls" => "tls",
+        "token" => "token",
         "unauthorized" => "authentication",
         "not_json" | "empty" | "not_utf8" | "too_deep" | "duplicate_key" | "truncated"
         | "encoding" | "too_large" => "json",

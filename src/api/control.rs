@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::error::{ApiError, Kind};
 use super::pace::{Pace, Ticket, Wait};
+use super::token::Tokens;
 use crate::support::histogram::Histogram;
 
 /// Shared limits and counters; see the file's head.
@@ -20,6 +21,8 @@ pub(super) struct Control {
     deadline: Option<Instant>,
     pace: Pace,
     traffic: Mutex<Traffic>,
+    /// Where requests carry a token of OAuth 2.
+    tokens: Option<Box<Tokens>>,
 }
 
 /// Counters of requests.
@@ -42,7 +45,18 @@ impl Control {
             deadline,
             pace,
             traffic: Mutex::default(),
+            tokens: None,
         }
+    }
+
+    /// The same for requests that carry these tokens.
+    pub fn with_tokens(mut self, tokens: Option<Tokens>) -> Self {
+        self.tokens = tokens.map(Box::new);
+        self
+    }
+
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_deref()
     }
 
     /// Ends every sleep and every exchange at once.
@@ -50,6 +64,9 @@ impl Control {
         self.stopped.store(true, Ordering::SeqCst);
         self.wake.notify_waiters();
         self.pace.wake();
+        if let Some(tokens) = &self.tokens {
+            tokens.stop();
+        }
     }
 
     pub fn is_stopped(&self) -> bool {

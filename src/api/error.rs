@@ -42,6 +42,8 @@ pub enum Kind {
     Connection,
     /// 401, or a 403 that is no rate limit.
     Unauthorized,
+    /// The token endpoint gives no token.
+    Token,
     /// 3xx.
     Redirect,
     /// 412: the record is no longer the one that was read.
@@ -98,6 +100,7 @@ impl Kind {
             Self::HeadersTooLarge => "headers_too_large",
             Self::Connection => "connection",
             Self::Unauthorized => "unauthorized",
+            Self::Token => "token",
             Self::Redirect => "redirect",
             Self::Changed => "changed",
             Self::RateLimited => "rate_limited",
@@ -159,6 +162,7 @@ pub const fn class_of(kind: Kind, status: Option<u16>) -> Class {
         | Kind::NoNext => Class::Data,
         Kind::Tls
         | Kind::Unauthorized
+        | Kind::Token
         | Kind::Redirect
         | Kind::Changed
         | Kind::Deadline
@@ -181,6 +185,8 @@ pub struct ApiError {
     hint: String,
     /// What the server asked us to wait, when it did.
     retry_after: Option<Duration>,
+    /// It is about the token endpoint, not about the API.
+    is_of_token: bool,
 }
 
 impl ApiError {
@@ -193,7 +199,14 @@ impl ApiError {
             what: what.into(),
             hint: hint.into(),
             retry_after: None,
+            is_of_token: false,
         }
+    }
+
+    /// It happened at the token endpoint of OAuth 2. The end of a run is nobody's failure.
+    pub(super) const fn of_token_endpoint(mut self) -> Self {
+        self.is_of_token = !matches!(self.kind, Kind::Stopped | Kind::Deadline);
+        self
     }
 
     pub(super) const fn with_status(mut self, status: u16) -> Self {
@@ -236,9 +249,13 @@ impl ApiError {
         class_of(self.kind, self.status)
     }
 
-    /// The cause as one word.
+    /// The cause as one word; of the token endpoint there is one cause.
     pub const fn kind(&self) -> &'static str {
-        self.kind.as_str()
+        if self.is_of_token {
+            Kind::Token.as_str()
+        } else {
+            self.kind.as_str()
+        }
     }
 
     pub(super) const fn cause(&self) -> Kind {

@@ -21,6 +21,7 @@ mod quota;
 mod record_array;
 mod retry;
 mod tls;
+mod token;
 mod write_back;
 
 pub use check::check;

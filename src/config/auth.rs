@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::oauth::{self, oauth2};
 use super::plan::{Auth, Credential};
 use super::problem::Problem;
 use super::reader::Section;
@@ -16,10 +17,12 @@ enum Form {
     Basic,
     Header,
     Query,
+    OAuth2,
     None,
 }
 
-const FORMS: [(&str, Form); 5] = [
+const FORMS: [(&str, Form); 6] = [
+    ("oauth2", Form::OAuth2),
     ("bearer", Form::Bearer),
     ("basic", Form::Basic),
     ("header", Form::Header),
@@ -34,17 +37,29 @@ impl Form {
             Self::Basic => "basic",
             Self::Header => "header",
             Self::Query => "query",
+            Self::OAuth2 => "oauth2",
             Self::None => "none",
         }
     }
 
-    /// Its keys. All but `scheme` must be there.
+    /// Its keys.
     const fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Bearer => &["type", "scheme"],
             Self::Basic => &["type", "username", "password"],
             Self::Header | Self::Query => &["type", "name", "value"],
+            Self::OAuth2 => &oauth::KEYS,
             Self::None => &["type"],
+        }
+    }
+
+    /// Those of its keys that must be there.
+    const fn needed(self) -> &'static [&'static str] {
+        match self {
+            Self::Basic => &["username", "password"],
+            Self::Header | Self::Query => &["name", "value"],
+            Self::OAuth2 => &["token_url", "client_id"],
+            Self::Bearer | Self::None => &[],
         }
     }
 }
@@ -56,15 +71,18 @@ pub(super) fn auth(api: &Section<'_>, endpoints: &[&Section<'_>]) -> Auth {
         return by_default(endpoints);
     }
     if any.entry("type").is_none() {
-        any.absent_key("type", "one of bearer, basic, header, query and none");
+        any.absent_key(
+            "type",
+            "one of bearer, basic, header, query, oauth2 and none",
+        );
         return Auth::None;
     }
     let Some(form) = any.choice("type", &FORMS) else {
         return Auth::None;
     };
     let section = api.section("auth", form.keys());
-    for key in form.keys() {
-        if *key != "scheme" && section.entry(key).is_none() {
+    for key in form.needed() {
+        if section.entry(key).is_none() {
             section.absent_key(key, format!("`type: {}` needs it", form.name()));
         }
     }
@@ -73,6 +91,7 @@ pub(super) fn auth(api: &Section<'_>, endpoints: &[&Section<'_>]) -> Auth {
         Form::Basic => basic(&section),
         Form::Header => header(&section),
         Form::Query => query(&section),
+        Form::OAuth2 => oauth2(&section).map(|oauth| Auth::OAuth2(Box::new(oauth))),
         Form::None => None,
     }
     .unwrap_or(Auth::None);
@@ -126,7 +145,7 @@ fn bearer(section: &Section<'_>) -> Option<Auth> {
 }
 
 /// The word before a token: `Bearer`, unless the file has another.
-fn scheme(section: &Section<'_>) -> Option<String> {
+pub(super) fn scheme(section: &Section<'_>) -> Option<String> {
     if section.entry("scheme").is_none() {
         return Some("Bearer".to_owned());
     }

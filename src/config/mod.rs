@@ -18,6 +18,7 @@ mod endpoint; // path, method, headers, retries
 mod environment; // process environment over .env, NAME_FILE
 mod expansion; // ${NAME} in values
 mod fields; // transforms and validation
+mod oauth; // mappings.api.auth with type oauth2
 mod operations; // error_handling, alerts, brakes, notifications, …
 mod pagination; // how pages follow each other
 pub mod path; // paths into JSON
@@ -135,7 +136,14 @@ pub fn load_with(
     let Some(plan) = plan else {
         return Err(Problem::new("has no usable mapping").in_file(name).into());
     };
+    let api = plan.api.map(|mut api| {
+        if let plan::Auth::OAuth2(oauth) = &mut api.auth {
+            oauth.state_dir.clone_from(&state_dir);
+        }
+        api
+    });
     Ok(plan::Plan {
+        api,
         state_dir,
         config_hash,
         warnings,

@@ -179,7 +179,14 @@ pub(super) fn is_secret_key(key: &str, parent: &str) -> bool {
     if parent == "auth"
         && !matches!(
             name.as_str(),
-            "type" | "scheme" | "name" | "grant" | "scopes"
+            "type"
+                | "scheme"
+                | "name"
+                | "grant"
+                | "scopes"
+                | "audience"
+                | "tokenurl"
+                | "credentialsin"
         )
     {
         return true;

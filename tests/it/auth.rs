@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod forms;
+mod oauth;
+mod rotation;
 
 use crate::support::Workplace;
 use crate::support::http::Running;

@@ -34,7 +34,7 @@ impl Credentials {
         Self {
             query: match auth {
                 Auth::Query { name, value } => Some((name.clone(), value.clone())),
-                Auth::Header { .. } | Auth::None => None,
+                Auth::Header { .. } | Auth::OAuth2(_) | Auth::None => None,
             },
             words: Words::of(auth),
         }
@@ -96,6 +96,12 @@ impl Words {
                 check: "`value` of mappings.api.auth and the variable it uses: is it complete, current, and meant for this API?",
                 known: "`value` of mappings.api.auth: the key is known",
                 accepted: "the key is accepted",
+            },
+            Auth::OAuth2(_) => Self {
+                refused: "the access token, also a new one",
+                check: "`scopes` and `audience` of mappings.api.auth: is the token meant for this API?",
+                known: "`scopes` of mappings.api.auth: the token is known",
+                accepted: "the access token is accepted",
             },
             Auth::None => Self {
                 refused: "a request without credentials of `auth`",

@@ -237,7 +237,7 @@ impl Client {
 }
 
 /// Finds the cause in the chain of an error by type.
-fn kind_of(error: &reqwest::Error) -> Kind {
+pub(in super::super) fn kind_of(error: &reqwest::Error) -> Kind {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     let mut found = Kind::Connection;
     while let Some(error) = cause {

@@ -5,46 +5,41 @@
 //! blocks.
 
 mod address;
+mod connection;
 mod credentials;
 mod failure;
 mod resolver;
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    IF_MATCH,
 };
 use reqwest::{Method, StatusCode, Url};
-use tokio::runtime::Runtime;
 
 use super::body;
-use super::control::{self, Control};
+use super::control::Control;
 use super::error::{ApiError, Class, Kind, printable};
 use super::pace::RequestOutcome;
 use super::proxy;
 use super::quota::{self, Quota};
 use super::retry;
-use super::tls;
+use super::token::{Bearer, Tokens};
 use crate::config::plan::{Api, Endpoint, Retry};
-use crate::support::tls::https;
 
+pub(super) use connection::Connection;
 use credentials::Credentials;
-use failure::innermost;
-use resolver::Resolver;
+pub(super) use failure::kind_of;
 
 /// Bound of name resolution + TCP + TLS, within the bound of the whole request.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One connection's worth of client; see the file's head.
 #[derive(Debug)]
 pub struct Client {
-    /// Taken only by `drop`.
-    runtime: Option<Runtime>,
-    http: reqwest::Client,
+    connection: Connection,
     method: Method,
     credentials: Credentials,
     /// Scheme, host, port and configured path: what a message may show.
@@ -131,37 +126,9 @@ impl Client {
     pub(super) fn for_endpoint(api: &Api, endpoint: &Endpoint) -> Result<Self, ApiError> {
         let method = Method::from_bytes(endpoint.method.as_bytes())
             .map_err(|_| config(format!("`{}` is not an HTTP method", endpoint.method)))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                let what = format!("no event loop for HTTP: {error}");
-                let hint =
-                    "raise the limits on open files (`ulimit -n`) and processes (`ulimit -u`)";
-                ApiError::new(Kind::Config, what, hint)
-            })?;
-        let tls = https(api.base_url.scheme() == "https").map_err(|error| tls::setup(&error))?;
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers(api, endpoint)?)
-            .redirect(reqwest::redirect::Policy::none())
-            // `class_of` alone decides on retries.
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT.min(endpoint.timeout))
-            .pool_max_idle_per_host(1)
-            .dns_resolver(Resolver)
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|error| {
-                config(format!(
-                    "the HTTP client cannot be set up: {}",
-                    innermost(&error)
-                ))
-            })?;
+        let connection = Connection::new(&api.base_url, endpoint.timeout, headers(api, endpoint)?)?;
         Ok(Self {
-            runtime: Some(runtime),
-            http,
+            connection,
             method,
             credentials: Credentials::new(&api.auth),
             shown: shown(api, endpoint),
@@ -203,13 +170,19 @@ impl Client {
             None => error,
         };
         let mut tries = 0;
+        let mut refused = false;
         loop {
+            let bearer = control
+                .tokens()
+                .map(Tokens::current)
+                .transpose()
+                .map_err(|error| place(error.of_token_endpoint()))?;
             let ticket = self
                 .block_on(control.admit())
                 .map_err(|error| place(error).after(tries))?;
             let requested = Instant::now();
             let trace = Trace::default();
-            let (outcome, took) = self.exchange(ask, control, &trace);
+            let (outcome, took) = self.exchange(ask, bearer.as_ref(), control, &trace);
             ticket.settle(request_outcome(&outcome, took), trace.quota.get());
             tries += 1;
             log::trace!(
@@ -223,6 +196,18 @@ impl Client {
                         .map_or_else(|| error.kind().to_owned(), |status| status.to_string()),
                 }
             );
+            if let (Err(error), Some(tokens), Some(bearer), false) =
+                (&outcome, control.tokens(), &bearer, refused)
+                && error.status() == Some(401)
+            {
+                // It may have expired before its time: once, with another one, the request is repeated.
+                refused = true;
+                tries -= 1;
+                tokens
+                    .after_refusal(bearer)
+                    .map_err(|error| place(error.of_token_endpoint()))?;
+                continue;
+            }
             let error = match outcome.and_then(&read) {
                 Ok(value) => {
                     return Ok(Done {
@@ -268,31 +253,16 @@ impl Client {
     fn exchange(
         &self,
         ask: Ask<'_>,
+        bearer: Option<&Bearer>,
         control: &Control,
         trace: &Trace,
     ) -> (Result<Answer, ApiError>, Duration) {
-        let left = control.left().unwrap_or(Duration::MAX);
-        let limit = self.timeout.min(left);
         let started = Instant::now();
-        let outcome = self.block_on(async {
-            let mut work = pin!(tokio::time::timeout(limit, self.once(ask, trace)));
-            let mut stop = pin!(control.stopped());
-            poll_fn(|context| {
-                if stop.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Err(control::stopped()));
-                }
-                work.as_mut().poll(context).map(|done| {
-                    done.unwrap_or_else(|_| {
-                        Err(if left < self.timeout {
-                            control::out_of_time()
-                        } else {
-                            self.timed_out(ask, trace.reached.get())
-                        })
-                    })
-                })
-            })
-            .await
-        });
+        let outcome =
+            self.connection
+                .within(control, self.timeout, self.once(ask, bearer, trace), || {
+                    self.timed_out(ask, trace.reached.get())
+                });
         let took = started.elapsed();
         let bytes = match trace.reached.get() {
             Reached::Nothing => 0,
@@ -302,11 +272,20 @@ impl Client {
         (outcome, took)
     }
 
-    async fn once(&self, ask: Ask<'_>, trace: &Trace) -> Result<Answer, ApiError> {
+    async fn once(
+        &self,
+        ask: Ask<'_>,
+        bearer: Option<&Bearer>,
+        trace: &Trace,
+    ) -> Result<Answer, ApiError> {
         let method = ask.method.unwrap_or(&self.method);
         let mut request = self
+            .connection
             .http
             .request(method.clone(), self.credentials.address(ask.url));
+        if let Some(bearer) = bearer {
+            request = request.header(AUTHORIZATION, bearer.header.clone());
+        }
         if let Some(body) = ask.body {
             request = request.body(body.to_owned());
         }
@@ -352,19 +331,7 @@ impl Client {
     }
 
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        match &self.runtime {
-            Some(runtime) => runtime.block_on(future),
-            None => unreachable!("the runtime is taken only by drop"),
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // A name resolution that hangs in the C library must not hold up the end of the run.
-            runtime.shutdown_background();
-        }
+        self.connection.block_on(future)
     }
 }
 

@@ -30,6 +30,7 @@ use super::error::{ApiError, Kind};
 use super::pace::Pace;
 use super::page_metadata::{PageMetadata, Way};
 use super::retry;
+use super::token::Tokens;
 use crate::config::plan::{Api, CursorIn, PageStyle, Pagination};
 
 use address::{base, sized};
@@ -206,10 +207,13 @@ impl Pages {
                 first_asked_at: None,
             }),
             changed: Condvar::new(),
-            control: Arc::new(Control::new(
-                deadline,
-                Pace::new(api.max_requests_per_second, paging.concurrency),
-            )),
+            control: Arc::new(
+                Control::new(
+                    deadline,
+                    Pace::new(api.max_requests_per_second, paging.concurrency),
+                )
+                .with_tokens(Tokens::new(api, deadline)),
+            ),
             records_path: api.records.clone().filter(|path| !path.is_empty()),
             found_at: OnceLock::new(),
             page_cap: api.max_pages,

@@ -16,7 +16,7 @@ use super::decisions::DecisionsFile;
 use super::problem::Problem;
 use super::secret::Secret;
 
-pub use auth::{Auth, Credential};
+pub use auth::{Auth, Credential, Grant, OAuth2};
 pub use source::{
     Api, Backoff, CursorIn, Endpoint, Incremental, PageStyle, Pagination, Param, Retry,
     SinceFormat, WriteBack, WriteBackOutcome,

@@ -1,0 +1,224 @@
+//! The access token of OAuth 2: one for all threads of a run, fetched when the first request needs it, renewed before it
+//! expires and once after the API has refused it. It is never stored.
+//!
+//! One thread asks for it while the others wait, or go on with the token at hand as long as that is valid. Times are those of
+//! the monotonic clock, counted from the request: neither the clock of this machine nor that of the server matters.
+
+mod answer;
+mod endpoint;
+mod rotation;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderValue;
+
+use super::control::Control;
+use super::error::ApiError;
+use super::pace::Pace;
+use crate::config::plan::{Api, OAuth2, Retry};
+
+use answer::Issued;
+
+/// A token is renewed so long before it expires, at most: a request that begins with it should also end with it.
+const EARLY: Duration = Duration::from_mins(1);
+/// A shorter life is not believed before the API has refused the token.
+const SHORTEST: Duration = Duration::from_secs(10);
+/// After an early renewal has failed, the next one waits so long.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The token of a run; see the file's head.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    oauth: OAuth2,
+    timeout: Duration,
+    retry: Retry,
+    /// Deadline and stop of the run; the pace of the API is not that of its token endpoint.
+    control: Control,
+    state: Mutex<State>,
+    /// Held by the thread that asks for a token.
+    renewal: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// How many tokens there have been.
+    number: u64,
+    /// Why there will be none: whoever asks later need not try.
+    failed: Option<ApiError>,
+}
+
+#[derive(Debug)]
+struct Held {
+    header: HeaderValue,
+    renew_at: Option<Instant>,
+    expires_at: Option<Instant>,
+}
+
+/// The token as a request carries it.
+#[derive(Clone, Debug)]
+pub(super) struct Bearer {
+    pub header: HeaderValue,
+    /// Which of the run's tokens it is.
+    number: u64,
+}
+
+impl Tokens {
+    /// None where `auth` is no OAuth 2.
+    pub fn new(api: &Api, deadline: Option<Instant>) -> Option<Self> {
+        Some(Self {
+            oauth: api.auth.oauth2()?.clone(),
+            timeout: api.fetch.timeout,
+            retry: api.fetch.retry.clone(),
+            control: Control::new(deadline, Pace::new(None, 1)),
+            state: Mutex::default(),
+            renewal: Mutex::default(),
+        })
+    }
+
+    /// Ends every wait and every exchange at once.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// The token for a request that begins now.
+    pub fn current(&self) -> Result<Bearer, ApiError> {
+        match self.look(Instant::now())? {
+            Look::Fresh(bearer) => Ok(bearer),
+            Look::Old(bearer) => {
+                // Somebody else may be at it: then the one at hand will do.
+                let Ok(_renewal) = self.renewal.try_lock() else {
+                    return Ok(bearer);
+                };
+                match self.look(Instant::now())? {
+                    Look::Fresh(bearer) => Ok(bearer),
+                    _ => self.renew_early(bearer),
+                }
+            }
+            Look::None => {
+                let _renewal = self.wait_for_renewal();
+                match self.look(Instant::now())? {
+                    Look::Fresh(bearer) | Look::Old(bearer) => Ok(bearer),
+                    Look::None => self.renew().inspect_err(|error| self.give_up(error)),
+                }
+            }
+        }
+    }
+
+    /// Another token than the one that the API has refused.
+    pub fn after_refusal(&self, refused: &Bearer) -> Result<Bearer, ApiError> {
+        let _renewal = self.wait_for_renewal();
+        {
+            let mut state = self.lock();
+            if state.number == refused.number {
+                state.held = None;
+            }
+        }
+        match self.look(Instant::now())? {
+            Look::Fresh(bearer) | Look::Old(bearer) => Ok(bearer),
+            Look::None => {
+                log::info!("the API refused the access token: asking for another one");
+                self.renew().inspect_err(|error| self.give_up(error))
+            }
+        }
+    }
+
+    /// How long the token at hand is valid, by the word of its server.
+    pub fn valid_for(&self) -> Option<Duration> {
+        let expires_at = self.lock().held.as_ref()?.expires_at?;
+        Some(expires_at.saturating_duration_since(Instant::now()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_renewal(&self) -> MutexGuard<'_, ()> {
+        self.renewal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self, now: Instant) -> Result<Look, ApiError> {
+        let state = self.lock();
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        Ok(match &state.held {
+            Some(held) if !is_over(held.expires_at) => {
+                let bearer = Bearer {
+                    header: held.header.clone(),
+                    number: state.number,
+                };
+                if is_over(held.renew_at) {
+                    Look::Old(bearer)
+                } else {
+                    Look::Fresh(bearer)
+                }
+            }
+            _ => Look::None,
+        })
+    }
+
+    /// A token before the one at hand has expired; where there is none to be had, that one still serves.
+    fn renew_early(&self, at_hand: Bearer) -> Result<Bearer, ApiError> {
+        let error = match self.renew() {
+            Ok(bearer) => return Ok(bearer),
+            Err(error) => error,
+        };
+        let mut state = self.lock();
+        let now = Instant::now();
+        match &mut state.held {
+            Some(held) if held.expires_at.is_none_or(|at| at > now) => {
+                held.renew_at = Some(now + PAUSE);
+                log::warn!("{error}; the token at hand is still valid");
+                Ok(at_hand)
+            }
+            _ => {
+                state.failed = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn renew(&self) -> Result<Bearer, ApiError> {
+        let asked = Instant::now();
+        let issued = self.ask()?;
+        let held = Held::new(&self.oauth, &issued, asked)?;
+        let mut state = self.lock();
+        state.number += 1;
+        let bearer = Bearer {
+            header: held.header.clone(),
+            number: state.number,
+        };
+        state.held = Some(held);
+        Ok(bearer)
+    }
+
+    fn give_up(&self, error: &ApiError) {
+        self.lock().failed = Some(error.clone());
+    }
+}
+
+/// What is at hand.
+enum Look {
+    Fresh(Bearer),
+    /// Valid, and due for renewal.
+    Old(Bearer),
+    None,
+}
+
+impl Held {
+    fn new(oauth: &OAuth2, issued: &Issued, asked: Instant) -> Result<Self, ApiError> {
+        let text = format!("{} {}", oauth.scheme, issued.access_token.expose());
+        let mut header = HeaderValue::from_str(&text).map_err(|_| answer::no_token())?;
+        header.set_sensitive(true);
+        // A life that is no time, or shorter than a few requests, is a mistake of the server: the API will say when it is over.
+        let life = issued.expires_in.filter(|life| *life > SHORTEST);
+        Ok(Self {
+            header,
+            renew_at: life.map(|life| asked + life.saturating_sub(EARLY.min(life / 10))),
+            expires_at: life.map(|life| asked + life),
+        })
+    }
+}

@@ -24,6 +24,15 @@ struct Recipe {
     stored: &'static str,
 }
 
+/// Where recipes with OAuth 2 get their access tokens in a test.
+const TOKEN_PATH: &str = "/token";
+
+fn token() -> Reply {
+    let json = vec![("Content-Type", "application/json".to_owned())];
+    let text = json!({ "access_token": SECRET, "token_type": "Bearer", "expires_in": 3600 });
+    Reply::Instead(200, json, text.to_string())
+}
+
 /// The body of the answer to a request, of a source with so many records.
 type Answer = fn(&Request, usize, fn(usize) -> Value) -> Value;
 
@@ -37,7 +46,45 @@ enum Source {
 
 const SECRET: &str = "canary-secret-7f";
 
-const RECIPES: [Recipe; 8] = [
+const RECIPES: [Recipe; 10] = [
+    Recipe {
+        name: "salesforce",
+        source: Source::Shape("Salesforce"),
+        path: "/services/data/v62.0/query",
+        record: |number| {
+            json!({
+                "attributes": { "type": "Contact" }, "Id": format!("003{number:015}"), "Name": "Ada Lovelace",
+                "Email": format!("ada{number}@example.com"), "LeadSource": null,
+                "CreatedDate": "2024-01-31T10:00:00.000+0000", "SystemModstamp": "2024-02-01T10:00:00.000+0000",
+            })
+        },
+        variables: &[
+            ("SF_TOKEN_URL", "{origin}/token"),
+            ("SF_CLIENT_ID", "app"),
+            ("SF_CLIENT_SECRET", "canary-client"),
+        ],
+        header: ("authorization", "Bearer canary-secret-7f"),
+        stored: "003000000000000002|Ada Lovelace|ada2@example.com|contact|2024-01-31 10:00:00",
+    },
+    Recipe {
+        name: "microsoft-graph",
+        source: Source::Shape("Microsoft Graph"),
+        path: "/v1.0/users",
+        record: |number| {
+            json!({
+                "id": format!("6f9619ff-8b86-d011-b42d-{number:012}"), "displayName": "Ada Lovelace", "mail": null,
+                "otherMails": [format!("ada{number}@example.com")], "userType": "Member",
+                "createdDateTime": "2024-01-31T10:00:00Z",
+            })
+        },
+        variables: &[
+            ("GRAPH_TOKEN_URL", "{origin}/token"),
+            ("GRAPH_CLIENT_ID", "app"),
+            ("GRAPH_CLIENT_SECRET", "canary-client"),
+        ],
+        header: ("authorization", "Bearer canary-secret-7f"),
+        stored: "6f9619ff-8b86-d011-b42d-000000000002|Ada Lovelace|ada2@example.com|Member|2024-01-31 10:00:00",
+    },
     Recipe {
         name: "stripe",
         source: Source::Shape("Stripe"),
@@ -203,7 +250,10 @@ impl Recipe {
                     record,
                     ..shape.unwrap()
                 };
-                shape.serve(all)
+                Server::new().script(move |request| {
+                    let token = (request.path == TOKEN_PATH).then(token);
+                    Some(token.unwrap_or_else(|| shape.reply(request, all)))
+                })
             }
             Source::Body(body) => Server::new().path(self.path).script(move |request| {
                 let json = vec![("Content-Type", "application/json".to_owned())];
@@ -218,9 +268,9 @@ impl Recipe {
             .env("API_BASE_URL", url)
             .with_database(database);
         place.write("mappings.yaml", &file(self.name));
-        self.variables
-            .iter()
-            .fold(place, |place, (name, value)| place.env(name, *value))
+        self.variables.iter().fold(place, |place, (name, value)| {
+            place.env(name, value.replace("{origin}", url))
+        })
     }
 
     fn run(&self) {
@@ -251,7 +301,8 @@ impl Recipe {
                 self.name
             );
             let has_header = |request: &Request| {
-                request.headers.get(self.header.0).map(String::as_str) == Some(self.header.1)
+                request.path == TOKEN_PATH
+                    || request.headers.get(self.header.0).map(String::as_str) == Some(self.header.1)
             };
             assert!(api.requests().iter().all(has_header), "{}", self.name);
         }

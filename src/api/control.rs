@@ -179,11 +179,11 @@ impl Control {
     }
 }
 
-pub(super) fn stopped() -> ApiError {
+pub(crate) fn stopped() -> ApiError {
     ApiError::new(Kind::Stopped, "the run was told to stop", "")
 }
 
-pub(super) fn out_of_time() -> ApiError {
+pub(crate) fn out_of_time() -> ApiError {
     ApiError::new(
         Kind::Deadline,
         "the deadline of the run is over",

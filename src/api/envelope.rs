@@ -24,6 +24,9 @@ const RECORD_KEYS: [&str; 4] = ["data", "items", "results", "records"];
 
 /// A value beside the records that is longer says nothing about paging: it is skipped unparsed.
 const LONGEST_BESIDE: usize = 16 << 10;
+/// Records of a page. A page of so many is a source that does not page, or no list of records at all: each takes a place in
+/// memory, whatever it holds.
+const MOST_RECORDS: usize = 1 << 22;
 /// All values beside the records together.
 const MOST_BESIDE: usize = 256 << 10;
 
@@ -55,12 +58,13 @@ pub(super) fn read(
     path: Option<&[String]>,
     may_be_empty: bool,
 ) -> Result<Envelope, ApiError> {
-    let envelope = cut(text, path)?;
+    let cut = |path| cut_up_to(text, path, MOST_RECORDS);
+    let envelope = cut(path)?;
     if path.is_some() || matches!(envelope.records, Records::Found { .. }) {
         return Ok(envelope);
     }
     match record_array::find(text, may_be_empty) {
-        record_array::Choice::One(path) => cut(text, Some(&path)),
+        record_array::Choice::One(path) => cut(Some(&path)),
         record_array::Choice::None => Ok(envelope),
         record_array::Choice::Several(paths) => {
             let places: Vec<String> = paths.iter().map(|path| path::text(path)).collect();
@@ -83,9 +87,15 @@ pub(super) fn read(
     }
 }
 
-/// The same, without looking for arrays of other names.
+/// The same, however many records there are, without looking for arrays of other names.
 pub(super) fn cut(text: &str, path: Option<&[String]>) -> Result<Envelope, ApiError> {
+    cut_up_to(text, path, usize::MAX)
+}
+
+fn cut_up_to(text: &str, path: Option<&[String]>, most: usize) -> Result<Envelope, ApiError> {
     let mut state = State {
+        room: most,
+        too_many: false,
         base: text.as_ptr() as usize,
         too_deep: false,
         duplicate: None,
@@ -109,6 +119,13 @@ pub(super) fn cut(text: &str, path: Option<&[String]>) -> Result<Envelope, ApiEr
             Kind::DuplicateKey,
             format!("the page has the key `{key}` twice"),
             "nothing says which of the two counts; the API has to be corrected",
+        ));
+    }
+    if state.too_many {
+        return Err(ApiError::new(
+            Kind::TooLarge,
+            format!("the page has more than {most} records"),
+            "ask for smaller pages: pagination.size in mappings.yaml",
         ));
     }
     if state.too_deep {
@@ -186,6 +203,10 @@ enum Place<'p> {
 
 struct State {
     base: usize,
+    /// Records that may still come.
+    room: usize,
+    /// More have come.
+    too_many: bool,
     too_deep: bool,
     duplicate: Option<String>,
     /// The first few keys of the outermost object, for the message when there are no records.
@@ -224,6 +245,11 @@ impl<'de> Visitor<'de> for Look<'_, '_> {
         }
         let mut records = Vec::new();
         while let Some(raw) = array.next_element::<&RawValue>()? {
+            if records.len() >= self.state.room {
+                self.state.too_many = true;
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                break;
+            }
             let text = raw.get();
             self.state.too_deep |= is_deeper(text, MAX_DEPTH);
             let start = text.as_ptr() as usize - self.state.base;

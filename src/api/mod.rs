@@ -26,6 +26,7 @@ mod write_back;
 
 pub use check::check;
 pub use client::Client;
+pub(crate) use control::{out_of_time, stopped};
 pub use error::{ApiError, Class};
 pub use first_page::{FirstPage, first_page};
 pub use input::split_records;

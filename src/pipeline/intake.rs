@@ -2,11 +2,14 @@
 //!
 //! Starts no thread. Knows nothing of writers.
 
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::shape::{InOrder, LONGEST_WAIT, ShapeStats, Shaper};
 use super::{Event, Feed, Limits, PageInput};
-use crate::api::{ApiError, Client};
+use crate::api::{self, ApiError, Client};
 
 /// Where the shaping thread takes pages from, and returns the permit of each.
 pub(super) struct PagesOut {
@@ -75,12 +78,13 @@ pub(super) fn shape_all(
     mut shaper: Shaper<'_>,
     PagesOut { pages, permits }: &PagesOut,
     events: &Sender<Event<'_>>,
-    limits: &Limits<'_>,
+    (limits, is_fetched): (&Limits<'_>, bool),
 ) -> ShapeStats {
     let mut order = InOrder::new(0);
     let mut intake = Intake {
         left: limits.records.unwrap_or(u64::MAX),
         failed: false,
+        is_fetched,
         limits,
         events,
     };
@@ -111,6 +115,8 @@ struct Intake<'a, 'e> {
     /// Records that may still come.
     left: u64,
     failed: bool,
+    /// From the API, which can be asked again.
+    is_fetched: bool,
     limits: &'a Limits<'a>,
     events: &'a Sender<Event<'e>>,
 }
@@ -139,12 +145,30 @@ impl<'e> Intake<'_, 'e> {
             .records
             .truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.left -= input.records.len() as u64;
-        let own = shaper.add(&input, self.limits.shard);
+        let (own, is_whole) = shaper.add(&input, self.limits.shard, || self.is_over());
+        if !is_whole {
+            // The next run fetches the page again.
+            let stopped = self.limits.stop.load(Ordering::Relaxed);
+            self.end(Event::FetchFailed(if stopped {
+                api::stopped()
+            } else {
+                api::out_of_time()
+            }));
+        }
         if let Some(stop) = shaper.check_rejections(brake) {
             self.end(Event::Braked(stop));
         }
         // The calling thread listens until this one has ended.
         self.events.send(Event::Shaped(own)).unwrap_or_default();
+    }
+
+    /// Pages are not to be shaped to their end. What is at hand is: a spool file is removed as a whole.
+    fn is_over(&self) -> bool {
+        let is_late = || {
+            let deadline = self.limits.deadline;
+            deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        };
+        self.is_fetched && (self.limits.stop.load(Ordering::Relaxed) || is_late())
     }
 
     /// No further page is shaped.

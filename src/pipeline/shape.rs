@@ -28,6 +28,8 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Rows of the first batch; each next one is twice as large, up to the batch size, so that writers start early and not all
 /// at once.
 const FIRST_BATCH: usize = 500;
+/// After so many records of one page it is asked whether the run is over.
+const LOOK_UP: usize = 4_096;
 /// One record in so many is timed: reading the clock for each would cost as much as deciding it.
 const TIMED: u64 = 32;
 
@@ -158,12 +160,23 @@ impl<'a> Shaper<'a> {
         brake.on_rejections(self.refused, self.decided)
     }
 
-    /// Shapes a whole input and sends what is full. Returns how many of its records are the shard's.
-    pub(super) fn add(&mut self, input: &PageInput, shard: Option<Shard>) -> u64 {
+    /// Shapes an input and sends what is full. Returns how many of its records are the shard's, and whether it was shaped whole:
+    /// of a page with very many records the rest is left where the run `is_over`.
+    pub(super) fn add(
+        &mut self,
+        input: &PageInput,
+        shard: Option<Shard>,
+        is_over: impl Fn() -> bool,
+    ) -> (u64, bool) {
         let before = self.decided;
         let mut foreign = 0;
         let mut shaped = Mapped::new();
-        for range in &input.records {
+        let mut is_whole = true;
+        for (place, range) in input.records.iter().enumerate() {
+            if place > 0 && place.is_multiple_of(LOOK_UP) && is_over() {
+                is_whole = false;
+                break;
+            }
             let raw = &input.text[range.start as usize..range.end as usize];
             let timed = self.sequence.is_multiple_of(TIMED);
             let start = timed.then(Instant::now);
@@ -188,7 +201,7 @@ impl<'a> Shaper<'a> {
         if let Some(open) = self.open.as_mut() {
             open.batch.carry(foreign);
         }
-        self.decided - before
+        (self.decided - before, is_whole)
     }
 
     /// Decides one transformed record and puts it where it belongs.

@@ -128,6 +128,7 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
         let events = self.stages.events.clone();
         let (queue, rules, limits) = (self.stages.queue, self.stages.rules, self.stages.limits);
         let target = self.stages.target;
+        let is_fetched = matches!(self.stages.feed, Feed::Api { .. });
         let work = move || {
             let _end = EndOnDrop(events.clone());
             let _close = CloseOnDrop(queue);
@@ -137,7 +138,7 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
             if let Task::Compare { differences } = target.task {
                 shaper.show_verdicts(differences);
             }
-            shape_all(shaper, &pages_out, &events, limits)
+            shape_all(shaper, &pages_out, &events, (limits, is_fetched))
         };
         match spawn(self.scope, "shape", work) {
             Ok(thread) => {

@@ -13,6 +13,7 @@ mod database_content;
 mod deadlines;
 mod limits;
 mod pagination;
+mod pooler;
 mod process;
 mod refused_copies;
 mod security;

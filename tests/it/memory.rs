@@ -133,3 +133,65 @@ fn ten_times_the_records_take_no_more_memory() {
         "{large} KiB for 200,000 records, {small} KiB for 20,000"
     );
 }
+
+/// What a page of 32 MiB may take beside itself, KiB.
+const BESIDE_A_PAGE: u64 = 64 << 10;
+
+/// Records that are as small as JSON can be: their number is bounded, or the time they take, and in any case their memory.
+#[test]
+fn a_page_of_millions_of_tiny_records_takes_little_more_memory_than_its_text() {
+    const LARGEST: usize = 32 << 20;
+    let database = Database::new();
+    let peak_of_page = |page: String, code: i32, says: &str| {
+        let api = Server::new()
+            .script(move |_| {
+                let json = vec![("Content-Type", "application/json".to_owned())];
+                Some(Reply::Instead(200, json, page.clone()))
+            })
+            .start();
+        let place = Workplace::connected(api.url(), &database);
+        place.edit("mappings.yaml", "style: page ", "style: none ");
+        place.edit("mappings.yaml", "timeout: 30s ", "timeout: 120s ");
+        let begun = std::time::Instant::now();
+        let mut child = place.start(&["sync", "--output", "json", "--deadline", "10s"]);
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            peak = peak.max(high_water(child.id()).unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let finished = finish(child);
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            begun.elapsed()
+        );
+        finished.expect(code).says(says);
+        assert_balanced(&finished.json());
+        peak
+    };
+    let array = |record: &str, count: usize| format!("[{}]", vec![record; count].join(","));
+    let usual = peak_of_page(array("{}", 10), 5, "rejected");
+    if usual == 0 {
+        return not_run("the peak of memory, needs VmHWM in /proc");
+    }
+    for (record, count, code, says) in [
+        ("1", LARGEST / 2 - 10, 3, "more than 4194304 records"),
+        ("{}", LARGEST / 3 - 10, 3, "more than 4194304 records"),
+        ("{}", 4_100_000, 3, "the deadline of the run is over"),
+        ("[1,1]", LARGEST / 6 - 10, 3, "more than 4194304 records"),
+        (
+            "[1,1,1,1]",
+            LARGEST / 10 - 10,
+            3,
+            "the deadline of the run is over",
+        ),
+    ] {
+        let page = array(record, count);
+        let text = page.len() as u64 >> 10;
+        let peak = peak_of_page(page, code, says);
+        assert!(
+            peak < usual + text + BESIDE_A_PAGE,
+            "{peak} KiB for a page of {text} KiB with {count} times {record}; {usual} KiB for a small one"
+        );
+    }
+}

@@ -8,6 +8,8 @@
 //! `DATASYNC_SCHEDULES` says how many (300 in `make test`, 10,000 in `make soak`), `DATASYNC_SEED` repeats one.
 #![allow(clippy::unwrap_used)]
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -42,10 +42,15 @@ impl LoopDetector {
     }
 }
 
+/// Hashes of so many records of a page are kept: of a larger page the smallest ones, which are chosen alike on every page.
+const MOST_PRINTS: usize = 1 << 16;
+
 /// The records of a page by their hashes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prints {
     sorted: Vec<u64>,
+    /// Records, also those whose hashes are not kept.
+    count: u64,
     /// Of the first two, in the order of the page.
     pub first: Option<u64>,
     pub second: Option<u64>,
@@ -53,29 +58,35 @@ pub(super) struct Prints {
 
 impl Prints {
     pub(super) fn of(text: &str, records: &[Range<u32>]) -> Self {
-        let mut sorted: Vec<u64> = records
-            .iter()
-            .map(|range| {
-                let record = text
-                    .as_bytes()
-                    .get(range.start as usize..range.end as usize);
-                print(record.unwrap_or_default())
-            })
-            .collect();
-        let (first, second) = (sorted.first().copied(), sorted.get(1).copied());
+        let print_of = |range: &Range<u32>| {
+            let record = text
+                .as_bytes()
+                .get(range.start as usize..range.end as usize);
+            print(record.unwrap_or_default())
+        };
+        let mut sorted: Vec<u64> = Vec::with_capacity(records.len().min(2 * MOST_PRINTS));
+        for range in records {
+            if sorted.len() == 2 * MOST_PRINTS {
+                sorted.select_nth_unstable(MOST_PRINTS);
+                sorted.truncate(MOST_PRINTS);
+            }
+            sorted.push(print_of(range));
+        }
         sorted.sort_unstable();
+        sorted.truncate(MOST_PRINTS);
         Self {
             sorted,
-            first,
-            second,
+            count: records.len() as u64,
+            first: records.first().map(print_of),
+            second: records.get(1).map(print_of),
         }
     }
 
-    pub(super) fn len(&self) -> u64 {
-        self.sorted.len() as u64
+    pub(super) const fn len(&self) -> u64 {
+        self.count
     }
 
-    /// How many of these records are on the other page, too.
+    /// How many of these records are on the other page, too; of a page whose hashes are not all kept, how many of those.
     pub(super) fn shared(&self, other: &Self) -> u64 {
         let mut theirs = other.sorted.iter().peekable();
         let mut shared = 0;
@@ -83,7 +94,11 @@ impl Prints {
             while theirs.next_if(|their| *their < print).is_some() {}
             shared += u64::from(theirs.peek() == Some(&print));
         }
-        shared
+        if shared == self.sorted.len() as u64 {
+            self.count
+        } else {
+            shared
+        }
     }
 
     /// This is the other page again: all of these records are on it, and as many as it has. Some of its records alone show

@@ -79,7 +79,12 @@ fn tls_that_fails_is_told_with_the_reason() {
     let root = place.path("root.pem").display().to_string();
     let place = place.env("DB_SSLROOTCERT", root);
     let result = check_db(&place, 4);
-    last_failed(&result, "tls", "db.example", "DB_HOST");
+    last_failed(
+        &result,
+        "tls",
+        "db.example",
+        "let DB_HOST be a name that the certificate is for: names count in its subject alternative name (SAN)",
+    );
     let place = place.env("DB_SSLMODE", "verify-ca");
     let result = check_db(&place, 0);
     assert!(

@@ -20,7 +20,12 @@ fn settings_of_the_session_change_no_value_and_no_count() {
         "CREATE EXTENSION citext; ALTER TABLE customers ALTER customer_id TYPE citext, ALTER quality_score TYPE integer, \
            ALTER created_at TYPE timestamp, ALTER updated_at TYPE timestamp, ADD birthday date",
     );
-    for setting in [
+    // By the database, and by the role in it.
+    let set_by = |place: usize| match place % 2 {
+        0 => format!("ALTER DATABASE {}", database.name),
+        _ => format!("ALTER ROLE CURRENT_USER IN DATABASE {}", database.name),
+    };
+    for (place, setting) in [
         "TimeZone = 'Asia/Kolkata'",
         "DateStyle = 'SQL, DMY'",
         "IntervalStyle = 'sql_standard'",
@@ -28,8 +33,11 @@ fn settings_of_the_session_change_no_value_and_no_count() {
         "extra_float_digits = -15",
         "default_transaction_isolation = 'serializable'",
         "search_path = 'pg_catalog'",
-    ] {
-        database.run(&format!("ALTER DATABASE {} SET {setting}", database.name));
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        database.run(&format!("{} SET {setting}", set_by(place)));
     }
     let api = Server::new().records((0..300).map(record)).start();
     let place = Workplace::connected(api.url(), &database);

@@ -30,10 +30,10 @@ test: requirements lint ## Run every check and test, on the optimised program; i
 		PATH="$$PG_BIN:$$PATH" && $(RELEASE) && $(SHIPPED) $(CARGO) test --locked && \
 		if bouncer_found; then $(SHIPPED) TEST_PGBOUNCER=1 $(CARGO) test --locked --test it -- $(NO_DATABASE); fi
 
-soak: requirements ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules, read 50,000 random sources (an hour)
+soak: requirements ## Kill the program 200 times and at every call of the spool, play 10,000 random schedules, read 50,000 random sources, confirm 10,000 findings on tables (an hour)
 	. scripts/postgres.sh && pg_require && strace_offer && PATH="$$PG_BIN:$$PATH" && $(RELEASE) && \
-		$(SHIPPED) DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 DATASYNC_ROUNDS=600 DATASYNC_CALLS=all DATASYNC_SOURCES=50000 \
-		$(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving:: sources::random:: && \
+		$(SHIPPED) DATASYNC_KILLS=200 DATASYNC_SCHEDULES=10000 DATASYNC_ROUNDS=600 DATASYNC_CALLS=all DATASYNC_SOURCES=50000 DATASYNC_FINDINGS=10000 \
+		$(CARGO) test --locked --test it -- --nocapture soak:: simulation:: spool_calls:: moving:: sources::random:: mapped_random:: && \
 		$(CARGO) test --locked --test it
 
 # Memory that is lost for good is an error, as is every access that is not allowed. A leak can only grow where there is one,

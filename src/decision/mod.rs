@@ -8,6 +8,7 @@ mod compiled; // a decision that is ready to decide
 mod computed_values; // what required decisions can come to
 mod explain; // why a record got its verdict
 pub mod feel; // the expression language of DMN
+mod filling; // suggestions that fill in what is missing
 mod impact; // what a changed file would change
 mod index; // finds the rule without trying each
 mod input_variable; // what records can bring

@@ -170,7 +170,8 @@ impl Decision {
                 .into_iter()
                 .take(MAX_TRIES)
                 .find_map(|candidate| self.tried(seen, &candidate.changes, wanted))
-                .or_else(|| self.nearest_by_trying(seen, wanted));
+                .or_else(|| self.nearest_by_trying(seen, wanted))
+                .or_else(|| self.nearest_by_filling(seen, wanted));
             found.extend(proposal);
         }
         found
@@ -234,7 +235,7 @@ impl Decision {
     }
 
     /// The proposal, if the changed record gets the wanted verdict.
-    fn proposal(
+    pub(super) fn proposal(
         &self,
         seen: &Seen<'_>,
         changes: Vec<(usize, Change)>,

@@ -115,6 +115,10 @@ impl Transform {
             };
             changed.variables[*slot] = cell.clone();
         }
+        // Without its key a record is not written, whatever is decided.
+        if changed.variables[self.key].is_blank() {
+            return None;
+        }
         for (index, field) in self.fields.iter().enumerate() {
             if field.required && changed.variables[index].is_blank() {
                 changed.missing.push(u16::try_from(index).ok()?);

@@ -9,6 +9,7 @@ mod hostile;
 mod kept;
 mod lint;
 mod mapped;
+mod mapped_random;
 mod pitfalls;
 mod properties;
 mod tables;

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::record_search::{Example, RecordSearch};
-use super::{Linter, MAX_WORK};
+use super::{EVERY_RECORD, Linter, MAX_WORK};
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::Frame;
 use crate::decision::problem::{Check, Severity};
 use crate::decision::rule_space::{Dimension, RuleSpace};
 use crate::decision::table::{HitPolicy, Outcome};
+use crate::support::text::counted;
 
 /// Most gaps that are listed.
 const MAX_GAPS: usize = 20;
@@ -173,10 +174,10 @@ impl Linter<'_> {
                 continue;
             };
             listed += 1;
-            let message = format!(
-                "no rule covers {}",
-                self.region_text_within(&region, &within)
-            );
+            let message = match self.region_text_within(&region, &within) {
+                text if text == EVERY_RECORD => "no rule covers any record".to_owned(),
+                text => format!("no rule covers {text}"),
+            };
             self.find(
                 Check::Gap,
                 Severity::Warning,
@@ -188,8 +189,10 @@ impl Linter<'_> {
         }
         if unproven > 0 {
             self.notes.push(format!(
-                "\"{}\": {unproven} gaps are possible by the cells alone, and no record was found that falls into them",
-                self.name
+                "\"{}\": {} possible by the cells alone, and no record was found that falls into {}",
+                self.name,
+                counted(unproven as u64, "gap is", "gaps are"),
+                if unproven == 1 { "it" } else { "them" }
             ));
         }
         self.null_gaps(&within, &mut cover, &mut search);
@@ -208,10 +211,13 @@ impl Linter<'_> {
                 continue;
             };
             let null = dimension.null();
-            if dimension.values.nullable != Some(true)
-                || !dimension.possible.contains(null)
-                || within[group].contains(null)
-            {
+            // Whether a computed input comes to null is found by a record that the mapping lets through.
+            let can_be_null = dimension.values.nullable.unwrap_or_else(|| {
+                let mut variables = self.variables.iter();
+                self.variable_of(group).is_none()
+                    && variables.all(|variable| variable.values.nullable.is_some())
+            });
+            if !can_be_null || !dimension.possible.contains(null) || within[group].contains(null) {
                 continue;
             }
             let mut region = within.to_vec();

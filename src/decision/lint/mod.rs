@@ -30,6 +30,9 @@ pub use self::repair::Repair;
 /// Most findings of one check and severity in one table.
 const MAX_FINDINGS: usize = 100;
 
+/// A region without a limit, in words.
+const EVERY_RECORD: &str = "every record";
+
 /// Work that one search may do, in words of a bitset.
 const MAX_WORK: u64 = 40_000_000;
 
@@ -403,7 +406,7 @@ impl<'t> Linter<'t> {
             })
             .collect();
         if parts.is_empty() {
-            "every record".to_owned()
+            EVERY_RECORD.to_owned()
         } else {
             format!("records with {}", parts.join(" and "))
         }

@@ -237,7 +237,7 @@ fn reach(api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<TcpSt
 /// The handshake, and the certificate that was shown.
 fn secure(stream: TcpStream, api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<()> {
     let started = Instant::now();
-    let handshake = shake_hands(stream, host(api), patience);
+    let handshake = shake_hands(stream, host(api), &api.tls, patience);
     checks.push(Check {
         name: "tls",
         ok: handshake.ok,

@@ -10,8 +10,9 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
 use super::error::printable;
-use super::tls::hint;
-use crate::support::tls::{self, Description, Fault, Verifier};
+use super::tls::{hint, identity, verifier};
+use crate::config::plan::ApiTls;
+use crate::support::tls::{self, Description, Fault, Identity, Verifier};
 
 /// A certificate that ends sooner than this is mentioned.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
@@ -28,12 +29,18 @@ pub(super) struct Handshake {
 }
 
 /// Shakes hands as a client of `host` would, within `limit`.
-pub(super) fn shake_hands(stream: TcpStream, host: &str, limit: Duration) -> Handshake {
-    let verifier = match Verifier::of_this_machine() {
-        Ok(verifier) => Arc::new(verifier),
-        Err(error) => return failed(Failure::tls(&error), None),
+pub(super) fn shake_hands(
+    stream: TcpStream,
+    host: &str,
+    files: &ApiTls,
+    limit: Duration,
+) -> Handshake {
+    let both = verifier(files).and_then(|verifier| Ok((verifier, identity(files)?)));
+    let (verifier, identity) = match both {
+        Ok((verifier, identity)) => (Arc::new(verifier), identity),
+        Err(error) => return failed(Failure::new(error.what()), None),
     };
-    let outcome = protocol(stream, host, limit, Arc::clone(&verifier));
+    let outcome = protocol(stream, host, limit, Arc::clone(&verifier), identity);
     let certificate = verifier.shown();
     let described = certificate.as_ref().map(describe);
     let protocol = match outcome {
@@ -110,10 +117,11 @@ fn protocol(
     host: &str,
     limit: Duration,
     verifier: Arc<Verifier>,
+    identity: Option<Identity>,
 ) -> Result<String, Failure> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Failure::new(format!("{} is no name for TLS", printable(host, 120))))?;
-    let mut config = tls::client(verifier, None).map_err(|error| Failure::tls(&error))?;
+    let mut config = tls::client(verifier, identity).map_err(|error| Failure::tls(&error))?;
     config.alpn_protocols = tls::http_protocols();
     let mut connection =
         ClientConnection::new(Arc::new(config), name).map_err(|error| Failure::tls(&error))?;

@@ -13,6 +13,7 @@ mod error_body;
 mod first_page;
 mod handshake;
 mod input;
+mod lines;
 mod pace;
 mod page_metadata;
 mod pages;

@@ -1,7 +1,65 @@
 //! What is said when there is no secure connection to the API.
 
+use rustls::ClientConfig;
+
 use super::error::{ApiError, Kind};
-use crate::support::tls::Fault;
+use crate::config::plan::ApiTls;
+use crate::support::tls::{Accept, Fault, Identity, Verifier, https_with, read_pem};
+
+/// Whose certificates are accepted: of the authorities of `tls.ca`, else of those of this machine.
+pub(super) fn verifier(files: &ApiTls) -> Result<Verifier, ApiError> {
+    let Some(ca) = &files.ca else {
+        return Verifier::of_this_machine().map_err(|error| setup(&error));
+    };
+    let roots = read_pem(ca).map_err(|why| {
+        unusable(format!(
+            "the certificates of {} cannot be read: {why}",
+            ca.display()
+        ))
+    })?;
+    Verifier::new(Accept::Name, roots).map_err(|error| {
+        unusable(format!(
+            "the certificates of {} cannot be used: {error}",
+            ca.display()
+        ))
+    })
+}
+
+/// What is shown to an API that asks who is there.
+pub(super) fn identity(files: &ApiTls) -> Result<Option<Identity>, ApiError> {
+    files
+        .client
+        .as_ref()
+        .map(|client| {
+            Identity::read(&client.certificate, &client.key).map_err(|why| {
+                // The files are named by another setting here.
+                unusable(why.replace(" (DB_SSLCERT)", "").replace(" (DB_SSLKEY)", ""))
+            })
+        })
+        .transpose()
+}
+
+/// The settings of connections to the API.
+pub(super) fn settings(files: &ApiTls, is_https: bool) -> Result<ClientConfig, ApiError> {
+    let verifier = is_https.then(|| verifier(files)).transpose()?;
+    let identity = if is_https { identity(files)? } else { None };
+    https_with(verifier, identity).map_err(|error| match (&error, &files.client) {
+        (rustls::Error::InconsistentKeys(_), Some(client)) => unusable(format!(
+            "the key {} is not that of the certificate {}",
+            client.key.display(),
+            client.certificate.display()
+        )),
+        _ => setup(&error),
+    })
+}
+
+fn unusable(what: String) -> ApiError {
+    ApiError::new(
+        Kind::Tls,
+        what,
+        "check `client_certificate`, `client_key` and `ca` of mappings.api.tls",
+    )
+}
 
 /// TLS could not even be set up.
 pub(super) fn setup(error: &rustls::Error) -> ApiError {

@@ -1,6 +1,6 @@
 //! `mappings.api` without its transforms and credentials, and `API_BASE_URL`.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use reqwest::Url;
 
@@ -8,17 +8,18 @@ use super::auth::auth;
 use super::body::body;
 use super::database::is_local;
 use super::endpoint::{self, endpoint};
+use super::incremental::incremental;
 use super::pagination::pagination;
 use super::plan::{
-    Api, Auth, Field, Incremental, Kind, Pagination, SinceFormat, WriteBack, WriteBackOutcome,
+    Api, ApiTls, Auth, ClientCertificate, Endpoint, Field, Incremental, PageFormat, Pagination,
+    WriteBack, WriteBackOutcome,
 };
 use super::problem::Problem;
 use super::reader::{CONVENTION, Section};
+use super::secret::Secret;
 
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_hours(1);
-
-const FETCH_KEYS: [&str; 9] = [
+const FETCH_KEYS: [&str; 10] = [
+    "format",
     "body",
     "rate_limited_status",
     "records",
@@ -36,7 +37,7 @@ pub(super) fn section<'a>(mappings: &Section<'a>) -> Section<'a> {
     let section = mappings.section(
         "api",
         &[
-            &["base_url", "auth", "endpoints", "transforms"],
+            &["base_url", "auth", "tls", "endpoints", "transforms"],
             &CONVENTION[..],
         ]
         .concat(),
@@ -73,7 +74,7 @@ pub(super) fn api(
         section,
         &[&fetch, &update_section][..=usize::from(is_enabled(&update_section))],
     );
-    let endpoint = endpoint(
+    let mut endpoint = endpoint(
         &fetch,
         max_retries,
         "/api/v1/data",
@@ -87,6 +88,7 @@ pub(super) fn api(
     let incremental = incremental(&fetch, &params, fields);
     let pagination = pagination(&fetch, incremental.as_ref());
     let body = body(&fetch);
+    let format = format(&fetch, &mut endpoint);
     for (key, section) in [("body", &fetch), ("params_in", &fetch.names("pagination"))] {
         let is_there = section.entry(key).is_some() && (key == "body" || pagination.in_body);
         if is_there && endpoint.method != "POST" {
@@ -115,6 +117,8 @@ pub(super) fn api(
         max_page_bytes: fetch.size("max_page_bytes", 1 << 10).unwrap_or(32 << 20),
         base_url: base_url?,
         auth,
+        tls: api_tls(section),
+        format,
         body,
         rate_limited_status: rate_limited_status(&fetch),
         fetch: endpoint,
@@ -257,81 +261,58 @@ fn warn_of_clear_text(section: &Section<'_>, url: &Url) {
     }
 }
 
-fn incremental(
-    fetch: &Section<'_>,
-    params: &[(String, String)],
-    fields: &[Field],
-) -> Option<Incremental> {
-    let section = fetch.section(
-        "incremental",
-        &["param", "field", "overlap", "format", "template"],
-    );
-    if !section.is_present() {
-        return None;
+/// How records stand in a page; lines are asked for where the file has no `Accept` of its own.
+fn format(fetch: &Section<'_>, endpoint: &mut Endpoint) -> PageFormat {
+    const LINES: &str = "application/x-ndjson, application/jsonl;q=0.9, application/json;q=0.5";
+    let formats = [("json", PageFormat::Json), ("ndjson", PageFormat::Ndjson)];
+    let format = fetch.choice("format", &formats).unwrap_or(PageFormat::Json);
+    if format == PageFormat::Json {
+        return format;
     }
-    for key in ["param", "field"] {
-        if section.entry(key).is_none() {
+    if fetch.entry("records").is_some() {
+        fetch.wrong(
+            "records",
+            "`format: ndjson` has no array: each line is a record",
+            "take `records` out",
+        );
+    }
+    let is_own = |name: &str| {
+        let headers = fetch.names("headers");
+        let mut entries = headers.entries().iter();
+        entries.any(|entry| entry.key.eq_ignore_ascii_case(name))
+    };
+    if !is_own("accept") {
+        for (name, value) in &mut endpoint.headers {
+            if name == "Accept" {
+                *value = Secret::new(LINES.to_owned());
+            }
+        }
+    }
+    format
+}
+
+/// The files of TLS. A certificate goes with its key.
+fn api_tls(api: &Section<'_>) -> ApiTls {
+    let section = api.section("tls", &["client_certificate", "client_key", "ca"]);
+    let file = |key: &str| section.text(key).map(PathBuf::from);
+    let (certificate, key) = (file("client_certificate"), file("client_key"));
+    for (given, missing) in [
+        ("client_certificate", "client_key"),
+        ("client_key", "client_certificate"),
+    ] {
+        if section.entry(given).is_some() && section.entry(missing).is_none() {
             section.absent_key(
-                key,
-                "for example `{ param: updated_since, field: updated_date }`",
+                missing,
+                format!("`{given}` needs it: the certificate and its private key go together"),
             );
         }
     }
-    let overlap = section
-        .duration("overlap", Duration::ZERO, HOUR * 24 * 366)
-        .unwrap_or(SECOND * 300);
-    let (param, field) = (section.text("param")?, section.json_path("field")?);
-    let is_in_body = fetch.names("pagination").is_word("params_in", "body");
-    if !is_in_body && params.iter().any(|(name, _)| *name == param) {
-        section.wrong(
-            "param",
-            "`params` sets this parameter too",
-            "datasync sends it with the watermark: take it out of `params`",
-        );
+    ApiTls {
+        client: certificate
+            .zip(key)
+            .map(|(certificate, key)| ClientCertificate { certificate, key }),
+        ca: file("ca"),
     }
-    if let Some(mapped) = fields.iter().find(|mapped| mapped.is_at(&field))
-        && mapped.kind != Kind::DateTime
-    {
-        section.wrong(
-            "field",
-            format!("the field is mapped to `{}`, which is no datetime", mapped.name),
-            "give it `type: datetime`, with the `format` and `timezone` of its times where they are not RFC 3339",
-        );
-    }
-    let (format, template) = since(&section);
-    Some(Incremental {
-        param,
-        field,
-        overlap,
-        format,
-        template,
-    })
-}
-
-/// How the time of the watermark is written and sent.
-fn since(section: &Section<'_>) -> (SinceFormat, String) {
-    let expected = "`rfc3339`, `epoch_seconds`, `epoch_milliseconds`, or strftime's letters for a whole time such as `%Y-%m-%d %H:%M:%S`,";
-    let format = section.parse("format", expected, |text| match text {
-        "rfc3339" => Some(SinceFormat::Rfc3339),
-        "epoch_seconds" => Some(SinceFormat::EpochSeconds),
-        "epoch_milliseconds" => Some(SinceFormat::EpochMilliseconds),
-        text => writes_a_time(text).then(|| SinceFormat::Pattern(text.to_owned())),
-    });
-    let template = section.parse(
-        "template",
-        "text with one `{}`, such as `gte.{}`,",
-        |text| (text.matches("{}").count() == 1).then(|| text.to_owned()),
-    );
-    (
-        format.unwrap_or(SinceFormat::Rfc3339),
-        template.unwrap_or_else(|| "{}".to_owned()),
-    )
-}
-
-/// Can a time be written by these letters?
-fn writes_a_time(format: &str) -> bool {
-    let moment = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
-    format.contains('%') && jiff::fmt::strtime::format(format, &moment).is_ok()
 }
 
 /// Statuses that ask to slow down. 401 and 407 are about credentials.

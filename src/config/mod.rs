@@ -18,6 +18,7 @@ mod endpoint; // path, method, headers, retries
 mod environment; // process environment over .env, NAME_FILE
 mod expansion; // ${NAME} in values
 mod fields; // transforms and validation
+mod incremental; // what changed since the watermark
 mod oauth; // mappings.api.auth with type oauth2
 mod operations; // error_handling, alerts, brakes, notifications, …
 mod pagination; // how pages follow each other

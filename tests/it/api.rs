@@ -40,6 +40,8 @@ fn plan(url: &str, style: PageStyle) -> Api {
                 max: Duration::from_millis(300),
             },
         },
+        tls: datasync::config::plan::ApiTls::default(),
+        format: datasync::config::plan::PageFormat::Json,
         body: None,
         rate_limited_status: Vec::new(),
         records: None,

@@ -1,6 +1,7 @@
 //! Authentication: each form end to end, and where its secrets must not be.
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
 mod forms;
 mod oauth;
 mod rotation;

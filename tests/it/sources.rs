@@ -7,6 +7,7 @@
 mod business;
 mod frameworks;
 mod headers;
+mod lines;
 mod platforms;
 mod post;
 mod random;

@@ -16,7 +16,7 @@ use super::super::tls;
 use super::failure::innermost;
 use super::resolver::Resolver;
 use super::{CONNECT_TIMEOUT, config};
-use crate::support::tls::https;
+use crate::config::plan::ApiTls;
 
 /// See the file's head.
 #[derive(Debug)]
@@ -28,7 +28,13 @@ pub(in super::super) struct Connection {
 
 impl Connection {
     /// For addresses with the scheme of this one. `headers` go with every request.
-    pub fn new(url: &Url, timeout: Duration, headers: HeaderMap) -> Result<Self, ApiError> {
+    /// `files`: those of TLS.
+    pub fn new(
+        url: &Url,
+        files: &ApiTls,
+        timeout: Duration,
+        headers: HeaderMap,
+    ) -> Result<Self, ApiError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -38,7 +44,7 @@ impl Connection {
                     "raise the limits on open files (`ulimit -n`) and processes (`ulimit -u`)";
                 ApiError::new(Kind::Config, what, hint)
             })?;
-        let tls = https(url.scheme() == "https").map_err(|error| tls::setup(&error))?;
+        let tls = tls::settings(files, url.scheme() == "https")?;
         let http = reqwest::Client::builder()
             .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)

@@ -126,7 +126,12 @@ impl Client {
     pub(super) fn for_endpoint(api: &Api, endpoint: &Endpoint) -> Result<Self, ApiError> {
         let method = Method::from_bytes(endpoint.method.as_bytes())
             .map_err(|_| config(format!("`{}` is not an HTTP method", endpoint.method)))?;
-        let connection = Connection::new(&api.base_url, endpoint.timeout, headers(api, endpoint)?)?;
+        let connection = Connection::new(
+            &api.base_url,
+            &api.tls,
+            endpoint.timeout,
+            headers(api, endpoint)?,
+        )?;
         Ok(Self {
             connection,
             method,

@@ -31,7 +31,7 @@ use super::pace::Pace;
 use super::page_metadata::{PageMetadata, Way};
 use super::retry;
 use super::token::Tokens;
-use crate::config::plan::{Api, CursorIn, PageStyle, Pagination};
+use crate::config::plan::{Api, CursorIn, PageFormat, PageStyle, Pagination};
 
 use address::{base, sized};
 use detect::Detected;
@@ -64,6 +64,7 @@ pub struct Want {
 #[derive(Debug)]
 pub struct Pages {
     paging: Pagination,
+    format: PageFormat,
     records_path: Option<Vec<String>>,
     /// Where the records of the first page were, when nothing is configured.
     found_at: OnceLock<Vec<String>>,
@@ -214,6 +215,7 @@ impl Pages {
                 )
                 .with_tokens(Tokens::new(api, deadline)),
             ),
+            format: api.format,
             records_path: api.records.clone().filter(|path| !path.is_empty()),
             found_at: OnceLock::new(),
             page_cap: api.max_pages,

@@ -13,9 +13,11 @@ use super::super::client::Answer;
 use super::super::envelope::{self, Records};
 use super::super::error::{ApiError, Kind};
 use super::super::error_body;
+use super::super::lines;
 use super::super::page_metadata::PageMetadata;
 use super::Pages;
 use super::loop_detector::Prints;
+use crate::config::plan::PageFormat;
 
 /// One page, cut into records.
 #[derive(Clone, Debug)]
@@ -87,6 +89,24 @@ impl Parsed {
         }
     }
 
+    /// A page of lines. One without any is a page without records.
+    fn of_lines(headers: HeaderMap, body: Vec<u8>, max: u64) -> Result<Self, ApiError> {
+        let text = match body::text(&headers, body, max) {
+            Err(error) if error.cause() == Kind::Empty => String::new(),
+            text => text?,
+        };
+        let records = lines::records(&text)?;
+        Ok(Self {
+            prints: Prints::of(&text, &records),
+            nothing: records.is_empty().then_some(Nothing::Array),
+            text,
+            records,
+            headers,
+            beside: Value::Null,
+            at: Vec::new(),
+        })
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.records.len() as u64
     }
@@ -118,6 +138,9 @@ impl Pages {
             return Ok(Parsed::without_array(headers, Value::Null, String::new()));
         }
         let length = body.len() as u64;
+        if self.format == PageFormat::Ndjson {
+            return Parsed::of_lines(headers, body, max);
+        }
         let text = body::text(&headers, body, max)?;
         let path = self
             .records_path

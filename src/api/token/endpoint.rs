@@ -23,7 +23,12 @@ const LARGEST: usize = 1 << 20;
 impl Tokens {
     /// Asks for a token; tried again while the failure may pass.
     pub(super) fn ask(&self) -> Result<Issued, ApiError> {
-        let connection = Connection::new(&self.oauth.token_url, self.timeout, HeaderMap::new())?;
+        let connection = Connection::new(
+            &self.oauth.token_url,
+            &self.tls,
+            self.timeout,
+            HeaderMap::new(),
+        )?;
         let Grant::RefreshToken(first) = &self.oauth.grant else {
             return self.ask_with(&connection, None);
         };

@@ -16,7 +16,7 @@ use reqwest::header::HeaderValue;
 use super::control::Control;
 use super::error::ApiError;
 use super::pace::Pace;
-use crate::config::plan::{Api, OAuth2, Retry};
+use crate::config::plan::{Api, ApiTls, OAuth2, Retry};
 
 use answer::Issued;
 
@@ -31,6 +31,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Tokens {
     oauth: OAuth2,
+    /// The files of TLS, where the token endpoint is of the API's own origin.
+    tls: ApiTls,
     timeout: Duration,
     retry: Retry,
     /// Deadline and stop of the run; the pace of the API is not that of its token endpoint.
@@ -67,8 +69,15 @@ pub(super) struct Bearer {
 impl Tokens {
     /// None where `auth` is no OAuth 2.
     pub fn new(api: &Api, deadline: Option<Instant>) -> Option<Self> {
+        let oauth = api.auth.oauth2()?.clone();
+        let is_own = oauth.token_url.origin() == api.base_url.origin();
         Some(Self {
-            oauth: api.auth.oauth2()?.clone(),
+            tls: if is_own {
+                api.tls.clone()
+            } else {
+                ApiTls::default()
+            },
+            oauth,
             timeout: api.fetch.timeout,
             retry: api.fetch.retry.clone(),
             control: Control::new(deadline, Pace::new(None, 1)),

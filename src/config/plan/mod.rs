@@ -18,8 +18,8 @@ use super::secret::Secret;
 
 pub use auth::{Auth, Credential, Grant, OAuth2};
 pub use source::{
-    Api, Backoff, CursorIn, Endpoint, Incremental, PageStyle, Pagination, Param, Retry,
-    SinceFormat, WriteBack, WriteBackOutcome,
+    Api, ApiTls, Backoff, CursorIn, Endpoint, Incremental, PageFormat, PageStyle, Pagination,
+    Param, Retry, SinceFormat, WriteBack, WriteBackOutcome,
 };
 
 /// The whole configuration after flags, environment, `.env` and `mappings.yaml` have been merged.

@@ -1,8 +1,10 @@
 //! The plan of the source: where it is, how it is asked, how its pages follow each other, and what it is told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::secret::Secret;
+use super::ClientCertificate;
 use super::auth::Auth;
 
 /// The source.
@@ -12,10 +14,14 @@ pub struct Api {
     pub base_url: reqwest::Url,
     /// What goes with every request to prove who sends it.
     pub auth: Auth,
+    /// The files of TLS to it.
+    pub tls: ApiTls,
     /// The endpoint that pages are fetched from.
     pub fetch: Endpoint,
     /// JSON that is sent with every request for a page; it may hold a secret.
     pub body: Option<Secret>,
+    /// How records stand in a page.
+    pub format: PageFormat,
     /// Dotted path of the records array; empty = auto (a bare array, or data | items | results | records).
     pub records: Option<Vec<String>>,
     /// How pages follow each other.
@@ -34,6 +40,15 @@ pub struct Api {
     pub max_requests_per_second: Option<f64>,
     /// Tells the API what became of its records; none = switched off.
     pub update: Option<WriteBack>,
+}
+
+/// Files of TLS to the API; they are read when the first connection is set up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiTls {
+    /// What the program shows the API.
+    pub client: Option<ClientCertificate>,
+    /// The authorities to trust instead of those of this machine.
+    pub ca: Option<PathBuf>,
 }
 
 /// One endpoint: how a request is made and retried.
@@ -71,6 +86,15 @@ pub enum Backoff {
     Exponential,
     /// It stays the same.
     Fixed,
+}
+
+/// How records stand in a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageFormat {
+    /// In an array of one JSON value.
+    Json,
+    /// One a line.
+    Ndjson,
 }
 
 /// How pages follow each other, and how the source says that it has ended.

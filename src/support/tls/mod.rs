@@ -45,8 +45,17 @@ pub fn client(
 /// The settings of an HTTP client. `is_https` false: plain http, for which no certificate is loaded, since loading those of
 /// the machine takes longer than a page.
 pub fn https(is_https: bool) -> Result<ClientConfig, rustls::Error> {
-    let mut config = if is_https {
-        client(Arc::new(Verifier::of_this_machine()?), None)?
+    let verifier = is_https.then(Verifier::of_this_machine).transpose()?;
+    https_with(verifier, None)
+}
+
+/// The same with authorities of one's own, and an identity. Without a verifier: plain http.
+pub fn https_with(
+    verifier: Option<Verifier>,
+    identity: Option<Identity>,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut config = if let Some(verifier) = verifier {
+        client(Arc::new(verifier), identity)?
     } else {
         ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?

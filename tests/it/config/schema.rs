@@ -44,6 +44,7 @@ const IN_A_LANGUAGE: &[&str] = &[
 
 /// Values that do not go together, and names that something else must have.
 const BETWEEN_VALUES: &[&str] = &[
+    "records-of-lines",
     "oauth-header-twice",
     "oauth-token-url",
     "field-name-without-column",

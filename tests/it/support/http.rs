@@ -264,6 +264,32 @@ impl Server {
         (self, certificate.pem())
     }
 
+    /// The same for clients only that show a certificate of this authority.
+    pub fn tls_for_clients_of(
+        mut self,
+        authority: rustls_pki_types::CertificateDer<'static>,
+    ) -> (Self, String) {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key =
+            rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority).unwrap();
+        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            Arc::clone(&provider),
+        );
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients.build().unwrap())
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        self.tls = Some(Arc::new(config));
+        (self, made.cert.pem())
+    }
+
     /// Listens on a free port of 127.0.0.1.
     pub fn start(self) -> Running {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

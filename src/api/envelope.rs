@@ -58,7 +58,7 @@ pub(super) fn read(
     path: Option<&[String]>,
     may_be_empty: bool,
 ) -> Result<Envelope, ApiError> {
-    let cut = |path| cut_up_to(text, path, MOST_RECORDS);
+    let cut = |path: Option<&[String]>| cut_up_to(text, path, MOST_RECORDS);
     let envelope = cut(path)?;
     if path.is_some() || matches!(envelope.records, Records::Found { .. }) {
         return Ok(envelope);

@@ -26,7 +26,7 @@ const RECORD_KEYS: [&str; 4] = ["data", "items", "results", "records"];
 const LONGEST_BESIDE: usize = 16 << 10;
 /// Records of a page. A page of so many is a source that does not page, or no list of records at all: each takes a place in
 /// memory, whatever it holds.
-const MOST_RECORDS: usize = 1 << 22;
+pub(super) const MOST_RECORDS: usize = 1 << 22;
 /// All values beside the records together.
 const MOST_BESIDE: usize = 256 << 10;
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
+use super::envelope::MOST_RECORDS;
 use super::error::{ApiError, Kind};
 
 /// Where the records are. A line that is no JSON makes the page an error: a transfer that was cut short ends so.
@@ -19,6 +20,13 @@ pub(super) fn records(text: &str) -> Result<Vec<Range<u32>>, ApiError> {
         }
         if let Err(error) = serde_json::from_str::<IgnoredAny>(record) {
             return Err(no_record(number + 1, error.is_eof()));
+        }
+        if ranges.len() == MOST_RECORDS {
+            return Err(ApiError::new(
+                Kind::TooLarge,
+                format!("the page has more than {MOST_RECORDS} records"),
+                "ask for smaller pages (pagination.size)",
+            ));
         }
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         ranges.push(place(from)..place(from + record.len()));

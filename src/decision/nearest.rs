@@ -245,7 +245,7 @@ impl Decision {
             .iter()
             .map(|(slot, change)| Some((*slot, change.to.to_cell()?)))
             .collect::<Option<_>>()?;
-        let changed = seen.record.with_changes(&cells)?;
+        let changed = (!cells.is_empty()).then(|| seen.record.with_changes(&cells))??;
         let mut scratch = Scratch::default();
         let verdict = self.decide_by_table(&changed, &mut scratch);
         if verdict.validation != wanted || !verdict.passes() {

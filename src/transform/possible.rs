@@ -97,8 +97,9 @@ impl Transform {
         if let Some(field) = self.score.field
             && changed.found[field] == Found::Nothing
         {
-            // It was computed, and may change with the others.
-            changed.variables[field] = Cell::Null;
+            // It is its default, or was computed and may change with the others.
+            let default = self.fields[field].default.clone();
+            changed.variables[field] = default.unwrap_or_default();
         }
         for (slot, cell) in changes {
             let field = self.fields.get(*slot)?;

@@ -150,7 +150,7 @@ impl fmt::Display for Busy {
         write!(
             f,
             "another run is writing to {target}: started by {who} on {host} at {since}, {} so far; \
-             nothing was touched. `--wait 5m` waits for it",
+             nothing was touched. `sync --wait 5m` waits for it",
             counted(*progress, "record", "records")
         )
     }

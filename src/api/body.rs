@@ -5,7 +5,29 @@ use std::io::{ErrorKind, Read};
 use flate2::bufread::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
-use super::error::{ApiError, Kind, printable};
+use super::error::{ApiError, Kind};
+
+/// Encodings and content types that messages name.
+const ENCODINGS: [&str; 5] = ["br", "deflate", "zstd", "compress", "lz4"];
+const TYPES: [&str; 17] = [
+    "application/json",
+    "application/hal+json",
+    "application/ld+json",
+    "application/problem+json",
+    "application/vnd.api+json",
+    "application/x-ndjson",
+    "application/javascript",
+    "application/octet-stream",
+    "application/xml",
+    "application/xhtml+xml",
+    "application/zip",
+    "application/pdf",
+    "text/csv",
+    "text/html",
+    "text/json",
+    "text/plain",
+    "text/xml",
+];
 
 /// Decodes a body; never holds more than `max` bytes of its decoded form.
 pub(super) fn text(headers: &HeaderMap, body: Vec<u8>, max: u64) -> Result<String, ApiError> {
@@ -20,7 +42,7 @@ pub(super) fn text(headers: &HeaderMap, body: Vec<u8>, max: u64) -> Result<Strin
                 Kind::Encoding,
                 format!(
                     "the page is encoded as {}, but only gzip was asked for",
-                    printable(other, 20)
+                    known(other, &ENCODINGS, "something unusual")
                 ),
                 "a proxy between here and the API may be rewriting answers",
             ));
@@ -107,12 +129,16 @@ pub(super) fn content_type(headers: &HeaderMap) -> String {
     headers.get(CONTENT_TYPE).map_or_else(
         || "no content type".to_owned(),
         |value| {
-            format!(
-                "content type {}",
-                printable(&String::from_utf8_lossy(value.as_bytes()), 60)
-            )
+            let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+            let essence = text.split(';').next().unwrap_or_default().trim();
+            format!("content type {}", known(essence, &TYPES, "unusual"))
         },
     )
+}
+
+/// The text where it is one of these. Of what a peer sends nothing else is shown.
+fn known<'t>(text: &'t str, known: &[&str], else_: &'t str) -> &'t str {
+    if known.contains(&text) { text } else { else_ }
 }
 
 /// Bytes for people.

@@ -15,6 +15,7 @@ use super::error::{ApiError, printable};
 use super::handshake::shake_hands;
 use super::pages::{Page, Pages, Want};
 use super::token::Tokens;
+use super::vocabulary;
 use crate::config::path;
 use crate::config::plan::{Api, Field, Mapping, Origin};
 use crate::model::clock::Micros;
@@ -29,14 +30,39 @@ const SKEW: f64 = 5.0;
 /// Names of fields are listed up to here.
 const LISTED: usize = 12;
 
-/// Tries the steps of a request in their order, from the name of the host to the records. `alert`: an answer slower than this fails the check.
-pub fn check(api: &Api, mapping: &Mapping, alert: Duration) -> Vec<Check> {
+/// Where names that the API uses may be shown: an object can be keyed by addresses of customers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody who has typed `check-api` and looks at the terminal.
+    Asking,
+    /// A case, a log or an alert.
+    Anyone,
+}
+
+impl Reader {
+    fn may_see(self, name: &str) -> bool {
+        match self {
+            Self::Asking => vocabulary::is_like_a_field(name),
+            Self::Anyone => vocabulary::is_plain(name),
+        }
+    }
+}
+
+/// Tries the steps of a request in their order, from the name of the host to the records. `alert`: an answer slower than this
+/// fails the check.
+pub fn check(api: &Api, mapping: &Mapping, alert: Duration, reader: Reader) -> Vec<Check> {
     let mut checks = Vec::new();
-    look(api, mapping, alert, &mut checks);
+    look(api, mapping, alert, reader, &mut checks);
     checks
 }
 
-fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) -> Option<()> {
+fn look(
+    api: &Api,
+    mapping: &Mapping,
+    alert: Duration,
+    reader: Reader,
+    checks: &mut Vec<Check>,
+) -> Option<()> {
     let mut hasty = api.clone();
     hasty.fetch.retry.max_attempts = 0;
     hasty.fetch.timeout = hasty.fetch.timeout.min(PATIENCE);
@@ -47,7 +73,7 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
     {
         Ok(ready) => ready,
         Err(error) => {
-            note(checks, "request", started, Err(said(&error)));
+            note(checks, "request", started, Err(said(&error, reader)));
             return None;
         }
     };
@@ -72,7 +98,7 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
             for name in passed(error.kind()) {
                 note(checks, name, started, Ok("well".to_owned()));
             }
-            let (mut detail, hint) = said(&error);
+            let (mut detail, hint) = said(&error, reader);
             if let Some(wait) = error.retry_after() {
                 detail += &format!("; it asks to wait {} s", wait.as_secs());
             }
@@ -131,10 +157,11 @@ fn look(api: &Api, mapping: &Mapping, alert: Duration, checks: &mut Vec<Check>) 
             &page,
             mapping,
             update.and_then(|update| update.if_match.as_ref()),
+            reader,
         ));
     }
-    checks.push(pagination(&pages, &page, started));
-    checks.extend(rate_limit(&headers));
+    checks.push(pagination(&pages, &page, started, reader));
+    checks.extend(rate_limit(&headers, reader));
     checks.push(latency(took, alert));
     let requested_at = Micros::local().before(page.requested.elapsed());
     checks.extend(clock(&headers, requested_at, took));
@@ -159,7 +186,7 @@ fn token(tokens: &Tokens, api: &Api, checks: &mut Vec<Check>) -> Option<()> {
             ),
             None => format!("{host} issued an access token, and does not say how long it is valid"),
         }),
-        Err(error) => Err(said(&error)),
+        Err(error) => Err(said(&error, Reader::Anyone)),
     };
     note(checks, "token", started, outcome);
     is_well.then_some(())
@@ -302,7 +329,7 @@ fn passed(kind: &str) -> &'static [&'static str] {
 }
 
 /// How the API pages, what will prove its end, and the lines that say so.
-fn pagination(pages: &Pages, page: &Page, started: Instant) -> Check {
+fn pagination(pages: &Pages, page: &Page, started: Instant, reader: Reader) -> Check {
     let outlook = pages.outlook();
     let stats = pages.stats();
     let mut detail = stats.style.unwrap_or("one page").to_owned();
@@ -312,16 +339,25 @@ fn pagination(pages: &Pages, page: &Page, started: Instant) -> Check {
     let outcome = match outlook {
         Ok(end) => {
             detail += &format!("; {end}");
-            if !stats.lines.is_empty() {
+            let lines: Vec<&str> = stats
+                .lines
+                .iter()
+                .map(String::as_str)
+                .filter(|line| {
+                    line.split(": ")
+                        .all(|part| reader.may_see(part) || part.parse::<u64>().is_ok())
+                })
+                .collect();
+            if !lines.is_empty() {
                 detail += &format!(
                     "; in mappings.yaml: pagination: {{ {} }}",
-                    printable(&stats.lines.join(", "), 300)
+                    printable(&lines.join(", "), 300)
                 );
             }
             Ok(detail)
         }
         Err(error) => {
-            let (what, hint) = said(&error);
+            let (what, hint) = said(&error, reader);
             Err((format!("{detail}; {what}"), hint))
         }
     };
@@ -329,7 +365,7 @@ fn pagination(pages: &Pages, page: &Page, started: Instant) -> Check {
 }
 
 /// Are the mapped fields there, and which are mapped by nobody?
-fn fields(page: &Page, mapping: &Mapping, if_match: Option<&Vec<String>>) -> Check {
+fn fields(page: &Page, mapping: &Mapping, if_match: Option<&Vec<String>>, reader: Reader) -> Check {
     let started = Instant::now();
     let sample: Vec<Value> = page
         .iter()
@@ -372,7 +408,14 @@ fn fields(page: &Page, mapping: &Mapping, if_match: Option<&Vec<String>>) -> Che
         detail += &format!("; absent: {}", list(names.iter().map(String::as_str)));
     }
     if !others.is_empty() {
-        detail += &format!("; mapped by nobody: {}", list(others.iter().copied()));
+        let others: Vec<String> = others.iter().map(|&name| name.to_owned()).collect();
+        let more = others.len().saturating_sub(LISTED);
+        let first = &others[..others.len() - more];
+        let mut names = vocabulary::listed(first, |name| reader.may_see(name));
+        if more > 0 {
+            names += &format!(" and {more} more");
+        }
+        detail += &format!("; mapped by nobody: {names}");
     }
     let version = if_match.filter(|path| !sample.is_empty() && !present(path));
     let outcome = if let Some(version) = version {
@@ -401,15 +444,23 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// What the API says of its limits, when it does.
-fn rate_limit(headers: &HeaderMap) -> Option<Check> {
+fn rate_limit(headers: &HeaderMap, reader: Reader) -> Option<Check> {
     let said: Vec<String> = headers
         .iter()
         .filter(|(name, _)| name.as_str().contains("ratelimit") || name.as_str() == "retry-after")
         .map(|(name, value)| {
-            format!(
-                "{name}: {}",
-                printable(&String::from_utf8_lossy(value.as_bytes()), 60)
-            )
+            let value = String::from_utf8_lossy(value.as_bytes());
+            // `"default";q=100;w=60`: words of the API's own are names, like keys of a page.
+            let is_shown = value
+                .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '@')
+                .filter(|word| word.len() > 1 && word.parse::<u64>().is_err())
+                .all(|word| word == "default" || reader.may_see(word));
+            let value = if is_shown {
+                printable(&value, 60)
+            } else {
+                "…".to_owned()
+            };
+            format!("{name}: {value}")
         })
         .collect();
     (!said.is_empty()).then(|| finished("rate-limit", Instant::now(), Ok(said.join(", "))))
@@ -449,17 +500,17 @@ fn clock(headers: &HeaderMap, requested_at: Micros, took: Duration) -> Option<Ch
 
 type Outcome = Result<String, (String, Option<String>)>;
 
-fn said(error: &ApiError) -> (String, Option<String>) {
+fn said(error: &ApiError, reader: Reader) -> (String, Option<String>) {
+    let (what, hint) = match reader {
+        Reader::Asking => error.with_names(),
+        Reader::Anyone => (error.what(), error.hint()),
+    };
     // Most hints say to run `datasync check-api`, which is what is running.
-    let hint = error
-        .hint()
+    let hint = hint
         .replace("run `datasync check-api`; ", "")
         .replace("run `datasync check-api`, and ", "")
         .replace("run `datasync check-api`", "look at the API's log");
-    (
-        error.what().to_owned(),
-        Some(hint).filter(|hint| !hint.is_empty()),
-    )
+    (what.to_owned(), Some(hint).filter(|hint| !hint.is_empty()))
 }
 
 fn note(checks: &mut Vec<Check>, name: &'static str, started: Instant, outcome: Outcome) {

@@ -11,8 +11,9 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::error::{ApiError, Kind, printable};
+use super::error::{ApiError, Kind};
 use super::record_array;
+use super::vocabulary;
 use crate::config::path;
 
 /// Deepest nesting of a record, and of what stands beside the records; databases and most readers of JSON stop somewhere
@@ -68,16 +69,25 @@ pub(super) fn read(
         record_array::Choice::None => Ok(envelope),
         record_array::Choice::Several(paths) => {
             let places: Vec<String> = paths.iter().map(|path| path::text(path)).collect();
+            let what = |is_shown: fn(&str) -> bool| {
+                let places = vocabulary::listed(&places, is_shown);
+                format!("the page has several arrays that may be the records: {places}")
+            };
+            let hint = |is_shown: fn(&str) -> bool| {
+                let example = places.iter().find(|place| is_shown(place));
+                example.map_or_else(
+                    || "run `datasync check-api`; write the right one at the endpoint in mappings.yaml (`records`)".to_owned(),
+                    |place| format!("write the right one at the endpoint in mappings.yaml, for example `records: {place}`"),
+                )
+            };
             let error = ApiError::new(
                 Kind::NoRecords,
-                format!(
-                    "the page has several arrays that may be the records: {}",
-                    printable(&places.join(", "), 200)
-                ),
-                format!(
-                    "write the right one at the endpoint in mappings.yaml, for example `records: {}`",
-                    printable(&places[0], 80)
-                ),
+                what(vocabulary::is_plain),
+                hint(vocabulary::is_plain),
+            )
+            .naming(
+                what(vocabulary::is_like_a_field),
+                hint(vocabulary::is_like_a_field),
             );
             Ok(Envelope {
                 records: Records::Missing(error),
@@ -115,11 +125,18 @@ fn cut_up_to(text: &str, path: Option<&[String]>, most: usize) -> Result<Envelop
     .and_then(|found| json.end().map(|()| found))
     .map_err(|error| not_json(text, &error))?;
     if let Some(key) = state.duplicate {
-        return Err(ApiError::new(
-            Kind::DuplicateKey,
-            format!("the page has the key `{key}` twice"),
-            "nothing says which of the two counts; the API has to be corrected",
-        ));
+        let what = |is_shown: fn(&str) -> bool| {
+            if is_shown(&key) {
+                format!("the page has the key `{key}` twice")
+            } else {
+                "the page has a key twice".to_owned()
+            }
+        };
+        let hint = "nothing says which of the two counts; the API has to be corrected";
+        return Err(
+            ApiError::new(Kind::DuplicateKey, what(vocabulary::is_plain), hint)
+                .naming(what(vocabulary::is_like_a_field), hint),
+        );
     }
     if state.too_many {
         return Err(ApiError::new(
@@ -152,16 +169,20 @@ fn no_records(path: Option<&[String]>, what: &str, keys: &[String]) -> ApiError 
         || "as a bare array, or under data, items, results or records".to_owned(),
         |path| format!("at `{}`", path::text(path)),
     );
-    let there = if keys.is_empty() {
-        String::new()
-    } else {
-        format!(" (the page has the keys {})", keys.join(", "))
+    let text = |is_shown: fn(&str) -> bool| {
+        let there = if keys.is_empty() {
+            String::new()
+        } else {
+            format!(
+                " (keys of the page: {})",
+                vocabulary::listed(keys, is_shown)
+            )
+        };
+        format!("no records in the page: expected an array {place}, found {what}{there}")
     };
-    ApiError::new(
-        Kind::NoRecords,
-        format!("no records in the page: expected an array {place}, found {what}{there}"),
-        "set `records` of the endpoint in mappings.yaml to where the array is; an API that has nothing to tell sends an empty array",
-    )
+    let hint = "set `records` of the endpoint in mappings.yaml to where the array is; an API that has nothing to tell sends an empty array";
+    ApiError::new(Kind::NoRecords, text(vocabulary::is_plain), hint)
+        .naming(text(vocabulary::is_like_a_field), hint)
 }
 
 fn not_json(text: &str, error: &serde_json::Error) -> ApiError {
@@ -298,10 +319,10 @@ impl<'de> Visitor<'de> for Look<'_, '_> {
                 }
             }
             if outermost && state.seen_keys.len() < 6 {
-                state.seen_keys.push(printable(&key, 40));
+                state.seen_keys.push(key.clone());
             }
             if keys.contains(&key) {
-                state.duplicate = Some(printable(&key, 40));
+                state.duplicate = Some(key.clone());
             } else {
                 keys.insert(key);
             }

@@ -183,6 +183,8 @@ pub struct ApiError {
     tries: u32,
     what: String,
     hint: String,
+    /// The same two with names of the page, for a terminal where somebody has asked for them.
+    named: Option<Box<(String, String)>>,
     /// What the server asked us to wait, when it did.
     retry_after: Option<Duration>,
     /// It is about the token endpoint, not about the API.
@@ -198,6 +200,7 @@ impl ApiError {
             tries: 0,
             what: what.into(),
             hint: hint.into(),
+            named: None,
             retry_after: None,
             is_of_token: false,
         }
@@ -219,9 +222,25 @@ impl ApiError {
         self
     }
 
+    /// The same error with names that the page itself uses, which only `check-api` shows.
+    pub(super) fn naming(mut self, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        self.named = Some(Box::new((what.into(), hint.into())));
+        self
+    }
+
+    /// What happened and what to do, with names of the page.
+    pub(super) fn with_names(&self) -> (&str, &str) {
+        self.named
+            .as_deref()
+            .map_or((&self.what, &self.hint), |(what, hint)| (what, hint))
+    }
+
     /// Adds a remark in brackets, such as size and content type of what came.
     pub(super) fn noting(mut self, remark: &str) -> Self {
         self.what = format!("{} ({remark})", self.what);
+        if let Some(named) = &mut self.named {
+            named.0 = format!("{} ({remark})", named.0);
+        }
         self
     }
 
@@ -232,6 +251,9 @@ impl ApiError {
         } else {
             format!("{}; {advice}", self.hint)
         };
+        if let Some(named) = &mut self.named {
+            named.1 = format!("{}; {advice}", named.1);
+        }
         self
     }
 

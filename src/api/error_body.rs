@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Kind};
+use super::vocabulary::is_plain;
 
 /// Keys whose value is an error, unless it is empty.
 const ERRORS: [&str; 4] = ["error", "errors", "fault", "exception"];
@@ -26,6 +27,8 @@ const CODES: [&str; 8] = [
 const FAILED: [&str; 6] = ["error", "errors", "fail", "failed", "failure", "err"];
 /// Longest code that is shown.
 const LONGEST: usize = 40;
+/// A code is less than this; a longer number could be one of a customer.
+const LARGEST: u64 = 1_000_000;
 
 /// The error that a body carries, if it does.
 pub(super) fn of(beside: &Value) -> Option<ApiError> {
@@ -146,7 +149,7 @@ fn status(value: &Value) -> Option<u64> {
     }
 }
 
-/// The code or type of an error: a number, or a single word that names no person.
+/// The code or type of an error: a short number, or a name of the vocabulary of APIs.
 fn code(top: &Map<String, Value>) -> Option<String> {
     let objects = ERRORS
         .iter()
@@ -166,22 +169,19 @@ fn code(top: &Map<String, Value>) -> Option<String> {
 
 fn shown(value: &Value) -> Option<String> {
     match value {
-        Value::Number(number) => number.as_u64().map(|number| number.to_string()),
+        Value::Number(number) => number
+            .as_u64()
+            .filter(|number| *number < LARGEST)
+            .map(|number| number.to_string()),
         Value::String(text) => {
+            let is_number = text.parse::<u64>().is_ok_and(|number| number < LARGEST);
             let is_word = !text.is_empty()
                 && text.len() <= LONGEST
                 && text
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             // `rate_limited`, `INVALID_SESSION`, `AuthenticationError`, `1002`.
-            let is_code = text.contains('_')
-                || text.bytes().all(|byte| byte.is_ascii_digit())
-                || text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-                || ["error", "exception", "fault", "denied", "invalid"]
-                    .iter()
-                    .any(|word| text.to_ascii_lowercase().contains(word));
+            let is_code = is_number || is_plain(text);
             (is_word && is_code).then(|| text.clone())
         }
         _ => None,

@@ -17,15 +17,15 @@ mod lines;
 mod pace;
 mod page_metadata;
 mod pages;
-mod proxy;
 mod quota;
 mod record_array;
 mod retry;
 mod tls;
 mod token;
+mod vocabulary;
 mod write_back;
 
-pub use check::check;
+pub use check::{Reader, check};
 pub use client::Client;
 pub(crate) use control::{out_of_time, stopped};
 pub use error::{ApiError, Class};

@@ -83,6 +83,9 @@ pub(super) const fn hint(fault: Fault) -> &'static str {
         Fault::UnknownIssuer => {
             "the certificate's issuer is not trusted here: if it is your own authority, install it or name its file in SSL_CERT_FILE"
         }
+        Fault::AuthorityAsServer => {
+            "the API shows the certificate of an authority (CA:TRUE) as its own, which is refused however much the authority is trusted (CaUsedAsEndEntity): its operator has to have the authority sign a certificate for the host (CA:FALSE), and you name the file of the authority in SSL_CERT_FILE"
+        }
         Fault::ClientRefused => {
             "the API demands a client certificate, which datasync shows to the database alone; let a proxy show it"
         }

@@ -15,7 +15,8 @@ pub(super) fn run(global: &Global) -> Result<Exit> {
             database: false,
         },
     )?;
-    let checks = api::check(plan.api()?, &plan.mapping, plan.alerts.api_response_time);
+    let alert = plan.alerts.api_response_time;
+    let checks = api::check(plan.api()?, &plan.mapping, alert, api::Reader::Asking);
     Ok(if super::checks::show(global, &checks) {
         Exit::Success
     } else {

@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::commands::cli::{CheckDbArgs, Global};
+use crate::commands::cli::{CheckDbArgs, Global, Output};
 use crate::config::Needs;
 use crate::config::plan::Database;
 use crate::exit::Exit;
+use crate::model::clock::{self, Micros};
 use crate::model::record::Check;
 use crate::spool;
-use crate::store::{self, Connection};
-use crate::support::text::counted;
+use crate::store::{self, Connection, grants};
+use crate::support::text::{counted, span};
 
 pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
     let plan = super::load(
@@ -23,6 +24,10 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
         },
     )?;
     let database = plan.database()?;
+    if args.grants {
+        print_grants(global, database);
+        return Ok(Exit::Success);
+    }
     let not_applied = if args.apply_schema {
         apply_schema(database)?
     } else {
@@ -73,6 +78,37 @@ fn apply_schema(database: &Database) -> Result<Option<(Check, bool)>> {
     Ok(Some((check, is_locked)))
 }
 
+/// The name that stands for the reader's role in the statements.
+const READER: &str = "datasync_reader";
+
+/// Prints what the two roles need. The statements are for whoever owns the tables, so the role itself need not get in yet.
+fn print_grants(global: &Global, database: &Database) {
+    let sequences = Connection::open(database, database.connection_timeout)
+        .and_then(|mut connection| grants::sequences(&mut connection, database));
+    let sequences = sequences.unwrap_or_else(|error| {
+        log::warn!(
+            "which sequences the table has could not be asked: {}",
+            error.what()
+        );
+        Vec::new()
+    });
+    let grants = grants::grants(database, &sequences, READER);
+    if global.output == Output::Json {
+        let text = serde_json::to_string(&grants).unwrap_or_default();
+        super::print(&(text + "\n"));
+        return;
+    }
+    let user = &database.user;
+    super::print(&format!(
+        "-- For the role that runs datasync ({user}); the tables are made by their owner, with check-db --apply-schema\n{}\n\
+         -- For a role that looks at runs and cases: no values are in these tables\n{}\n\
+         -- More for a role that may read records, too: show, validate --stored\n{}\n",
+        grants.program.join("\n"),
+        grants.reader.join("\n"),
+        grants.reader_of_records.join("\n")
+    ));
+}
+
 /// The batches that earlier runs left in the spool, and whether the state directory can be written.
 fn waiting(state_dir: &Path) -> Check {
     let started = Instant::now();
@@ -80,10 +116,7 @@ fn waiting(state_dir: &Path) -> Check {
         Ok(seen) => {
             let (mut details, mut hints) = (Vec::new(), Vec::new());
             if seen.files > 0 {
-                let since = seen
-                    .oldest
-                    .and_then(|at| jiff::Timestamp::from_microsecond(at.0).ok())
-                    .map_or_else(String::new, |at| format!(", the oldest since {at:.0}"));
+                let since = since(seen.oldest);
                 details.push(format!(
                     "{} ({}{since})",
                     counted(seen.files, "file waits", "files wait"),
@@ -96,10 +129,14 @@ fn waiting(state_dir: &Path) -> Check {
             }
             if seen.quarantined > 0 {
                 let folder = state_dir.join("quarantine");
-                details.push(counted(
-                    seen.quarantined,
-                    "damaged file was set aside",
-                    "damaged files were set aside",
+                details.push(format!(
+                    "{}{}",
+                    counted(
+                        seen.quarantined,
+                        "damaged file was set aside",
+                        "damaged files were set aside",
+                    ),
+                    since(seen.oldest_quarantined)
                 ));
                 hints.push(format!(
                     "`datasync sync --full` fetches their records again; then remove the files in {}",
@@ -131,4 +168,13 @@ fn waiting(state_dir: &Path) -> Check {
         detail,
         hint,
     }
+}
+
+/// `, the oldest since 2026-01-31T00:00:00Z (3 d 4 h ago)`: records in clear text should not lie there for long.
+fn since(oldest: Option<Micros>) -> String {
+    let time = oldest.and_then(|at| jiff::Timestamp::from_microsecond(at.0).ok());
+    oldest.zip(time).map_or_else(String::new, |(oldest, at)| {
+        let ago = span(clock::age(oldest, Micros::local()));
+        format!(", the oldest since {at:.0} ({ago} ago)")
+    })
 }

@@ -150,6 +150,14 @@ pub enum Command {
     Case(CaseCommand),
     /// The last runs: how each ended, what it did, how long it took
     History(HistoryArgs),
+    /// Everything that is held of a record, with its values: row, rejections, spool, outbox, runs
+    Show {
+        /// Its key in the table, or its id at the source
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Remove a record from rejections, outbox, cases, spool and quarantine, and say what is left elsewhere
+    Forget(ForgetArgs),
     /// Print the completion script of a shell
     Completions {
         #[arg(value_enum, value_name = "SHELL")]
@@ -262,10 +270,23 @@ impl ValidateArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// Its key in the table, or its id at the source
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Show what would be removed; remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct CheckDbArgs {
     /// Create or complete the tables first (idempotent)
     #[arg(long)]
     pub apply_schema: bool,
+    /// Print the GRANTs for the configured role and for roles that only read, and check nothing
+    #[arg(long, conflicts_with = "apply_schema")]
+    pub grants: bool,
 }
 
 #[derive(Debug, Args)]

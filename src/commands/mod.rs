@@ -8,6 +8,7 @@ mod check_api;
 mod check_db;
 mod checks;
 mod completions;
+mod forget;
 mod history;
 mod init;
 mod man;
@@ -16,6 +17,8 @@ mod options;
 mod report;
 mod retry;
 mod schema;
+mod show;
+mod subject; // the record that show and forget are about
 mod sync;
 mod validate;
 
@@ -43,6 +46,8 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Case(command) => case::run(global, command),
         Command::History(args) => history::run(global, args),
         Command::Init(args) => init::run(global, args),
+        Command::Show { id } => show::run(global, id),
+        Command::Forget(args) => forget::run(global, args),
         Command::Completions { shell } => completions::run(*shell),
         Command::Man => man::run(),
         Command::Schema => schema::run(),

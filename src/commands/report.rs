@@ -52,7 +52,7 @@ pub(super) fn of_run(
         PastRuns::in_database(plan, PAST)
     };
     let target = plan.database.as_ref().map(store::log::target);
-    let source = plan.api.as_ref().map(|api| api.base_url.to_string());
+    let source = plan.api.as_ref().map(crate::config::plan::Api::shown_base);
     page::of_run(&ReportInput {
         target: target.as_deref().unwrap_or_default(),
         report,

@@ -216,7 +216,7 @@ impl Found {
         let (api, database) = (plan.api()?.clone(), plan.database()?.clone());
         let (mapping, alert) = (plan.mapping.clone(), plan.alerts.api_response_time);
         let found = detached::unless(&signals.stop, move || {
-            let api = api::check(&api, &mapping, alert);
+            let api = api::check(&api, &mapping, alert, api::Reader::Anyone);
             let database = store::check(&database, &mapping).checks;
             let api = api.iter().map(|check| CheckFound::new(Side::Api, check));
             let database = database.iter();

@@ -196,8 +196,14 @@ fn with_scheme(text: &str) -> Option<String> {
         return None;
     }
     let scheme = if is_local(host) { "http" } else { "https" };
-    let meant = format!("{scheme}://{text}");
-    parse_base_url(&meant).map(|_| meant)
+    let url = parse_base_url(&format!("{scheme}://{text}"))?;
+    // A path may be a secret.
+    let path = match url.path() {
+        "" | "/" => "",
+        _ => "/…",
+    };
+    let authority = text.split('/').next().unwrap_or_default();
+    Some(format!("{scheme}://{authority}{path}"))
 }
 
 /// Refuses a key in the query whose parameter has another meaning too.
@@ -238,15 +244,20 @@ fn refuse_path_twice(fetch: &Section<'_>, base_url: &Url, path: &str) {
     if path.len() < 2 {
         return;
     }
+    // What stands before it, or a path with a variable in it, can be a secret.
+    let (path, before) = match (fetch.value("path"), before.is_empty()) {
+        (Some(value), _) if value.expanded => ("the path of the endpoint", "…"),
+        (_, is_whole) => (path, if is_whole { "" } else { "/…" }),
+    };
     let keep = if before.is_empty() {
-        "end it after host and port".to_owned()
+        "end it after host and port"
     } else {
-        format!("end it with {before}")
+        "end it before that path"
     };
     fetch.context().problem_if(
         fetch.is_needed(),
         Problem::new(format!(
-            "API_BASE_URL ends with {path}, which is the path of the endpoint: requests would go to {base}{path}"
+            "API_BASE_URL ends with {path}, which is the path of the endpoint: requests would go to {before}{path}{path}"
         ))
         .hint(keep),
     );
@@ -416,7 +427,7 @@ mod tests {
         let cases = [
             ("localhost:28080", Some("http://localhost:28080")),
             ("localhost", Some("http://localhost")),
-            ("127.0.0.1:80/crm", Some("http://127.0.0.1:80/crm")),
+            ("127.0.0.1:80/crm", Some("http://127.0.0.1:80/…")),
             ("api.example.com:8443", Some("https://api.example.com:8443")),
             ("api.example.com", None),
             ("eyJhbGciOi.eyJzdWIi.c2ln", None),

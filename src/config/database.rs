@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::database_tls::tls;
 use super::database_url::{DatabaseUrl, ONE_HOST, Unusable, database_url};
-use super::plan::{Database, SslMode};
+use super::plan::{Database, KeepPayload, SslMode};
 use super::problem::Problem;
 use super::reader::{CONVENTION, Section};
 use super::secret::Secret;
@@ -207,6 +207,7 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         log_schema: tables.log_schema,
         log_table: tables.log_table,
         write_back: Vec::new(),
+        keep_payload: KeepPayload::default(),
     })
 }
 

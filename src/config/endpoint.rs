@@ -57,7 +57,16 @@ pub(super) fn endpoint(
     let method = section
         .choice("method", methods)
         .or(methods.first().map(|(_, method)| *method));
+    let holds_variable = section
+        .entry("path")
+        .and_then(|_| section.value("path"))
+        .is_some_and(|value| value.expanded);
     Endpoint {
+        shown_path: if holds_variable {
+            "/…".to_owned()
+        } else {
+            path.clone()
+        },
         path,
         method: method.unwrap_or("GET").to_owned(),
         headers: headers(section),

@@ -109,10 +109,13 @@ impl Environment {
             return Ok(value);
         };
         let text = read_small(Path::new(&path)).map_err(|error| {
-            Problem::new(format!(
-                "{by_file} names `{path}`, which cannot be read: {}",
-                reason(&error)
-            ))
+            let named = if may_be_shown(&path) {
+                format!("{by_file} names `{path}`, which")
+            } else {
+                format!("the file that {by_file} names")
+            };
+            Problem::new(format!("{named} cannot be read: {}", reason(&error)))
+            .hint(format!("{by_file} is the path of a file that holds {name}; the value itself belongs into {name}"))
         })?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
@@ -149,6 +152,14 @@ impl Environment {
             },
         }
     }
+}
+
+/// Is this the path of a file, mistyped at worst? Somebody may have put the secret itself where its file was to be named.
+/// Only a path in a folder that is there is shown.
+fn may_be_shown(path: &str) -> bool {
+    let folder = Path::new(path).parent();
+    Path::new(path).is_absolute()
+        && folder.is_some_and(|folder| folder.parent().is_some() && folder.is_dir())
 }
 
 /// An I/O error without the operating system's number.

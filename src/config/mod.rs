@@ -224,6 +224,7 @@ fn resolve(
         "metrics",
         "spool",
         "retention",
+        "rejections",
     ];
     let root = Section::open(context, tree, "", &keys, true);
     if !matches!(tree.kind, yaml::Kind::Map(_)) {
@@ -253,6 +254,7 @@ fn resolve(
     let metrics_textfile = operations::metrics_textfile(&operating, metrics_textfile);
     let spool_max_bytes = operations::spool_max_bytes(&root);
     let retention = operations::retention(&root);
+    let rejections = operations::rejections(&root);
     let (mapping, outgoing, decision) = match fields {
         Some(fields) => (Some(fields.mapping), fields.outgoing, fields.decision),
         None => (None, Vec::new(), None),
@@ -262,6 +264,9 @@ fn resolve(
         .map_or(&[][..], |mapping: &plan::Mapping| &mapping.fields);
     let api = api::api(&api.needed(needs.api), retries, outgoing, mapped);
     let mut database = database::database(&database.needed(needs.database), tables);
+    if let Some(database) = &mut database {
+        database.keep_payload = rejections.keep_payload;
+    }
     if let (Some(database), Some(update)) = (
         &mut database,
         api.as_ref().and_then(|api| api.update.as_ref()),
@@ -282,6 +287,7 @@ fn resolve(
         spool_max_bytes,
         state_dir: PathBuf::new(),
         retention,
+        rejections,
         config_hash: String::new(),
         warnings: Vec::new(),
         exposed: Vec::new(),

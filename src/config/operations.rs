@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::plan::{Alerts, Brakes, Channel, Notifications, OnFailure};
+use super::plan::{
+    AlertCommand, Alerts, Brakes, Channel, KeepPayload, Notifications, OnFailure, Rejections,
+};
 use super::reader::Section;
 use super::secret::Secret;
+use super::values::is_variable_name;
 use crate::support::spelling::nearest;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,6 +116,8 @@ pub(super) fn alerts(root: &Section<'_>) -> Alerts {
             "api_response_time",
             "rejection_rate",
             "pool_exhaustion",
+            "spool_age",
+            "quarantine_age",
             "reminder",
         ],
     );
@@ -123,6 +128,12 @@ pub(super) fn alerts(root: &Section<'_>) -> Alerts {
             .duration("api_response_time", Duration::from_millis(1), DAY)
             .unwrap_or(SECOND * 10),
         pool_exhaustion: section.flag("pool_exhaustion").unwrap_or(true),
+        spool_age: section
+            .duration("spool_age", SECOND, DAY * 36_600)
+            .unwrap_or(DAY),
+        quarantine_age: section
+            .duration("quarantine_age", SECOND, DAY * 36_600)
+            .unwrap_or(DAY * 30),
         reminder: section.duration("reminder", SECOND * 60, DAY * 366),
     }
 }
@@ -162,7 +173,7 @@ pub(super) fn notifications(root: &Section<'_>) -> Notifications {
                 section.context(),
                 item,
                 &path,
-                &["webhook", "command"],
+                &["webhook", "command", "env"],
                 section.is_needed(),
             );
             match (
@@ -170,6 +181,13 @@ pub(super) fn notifications(root: &Section<'_>) -> Notifications {
                 channel.entry("command").is_some(),
             ) {
                 (true, false) => {
+                    if channel.entry("env").is_some() {
+                        channel.wrong(
+                            "env",
+                            "a webhook has no environment",
+                            "`env` belongs to a `command`",
+                        );
+                    }
                     channels.extend(address(&channel, "webhook").map(Channel::Webhook));
                 }
                 (false, true) => {
@@ -185,7 +203,10 @@ pub(super) fn notifications(root: &Section<'_>) -> Notifications {
                             "write `command: [/usr/local/bin/page-ops]`",
                         );
                     } else {
-                        channels.push(Channel::Command(words));
+                        channels.push(Channel::Command(AlertCommand {
+                            words,
+                            env: variables(&channel),
+                        }));
                     }
                 }
                 (true, true) => channel.wrong(
@@ -194,7 +215,7 @@ pub(super) fn notifications(root: &Section<'_>) -> Notifications {
                     "write two list items",
                 ),
                 (false, false) => {
-                    if channel.entries().is_empty() {
+                    if channel.entries().iter().all(|entry| entry.key == "env") {
                         channel.absent_key(
                             "webhook",
                             "write `- webhook: https://…` or `- command: [program, argument]`",
@@ -206,6 +227,23 @@ pub(super) fn notifications(root: &Section<'_>) -> Notifications {
         result.teams.push((entry.key.clone(), channels));
     }
     result
+}
+
+/// The variables that an alert command gets by name.
+fn variables(channel: &Section<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for value in channel.values("env") {
+        if is_variable_name(&value.text) && !value.expanded {
+            names.push(value.text);
+        } else {
+            channel.wrong(
+                "env",
+                "expected names of variables",
+                "write `env: [PAGER_KEY]`: the command gets the variable as it is",
+            );
+        }
+    }
+    names
 }
 
 /// A secret address; nothing when it is empty, which turns it off.
@@ -242,6 +280,25 @@ pub(super) fn spool_max_bytes(root: &Section<'_>) -> u64 {
     root.section("spool", &["max_bytes"])
         .size("max_bytes", 1 << 20)
         .unwrap_or(1 << 30)
+}
+
+pub(super) fn rejections(root: &Section<'_>) -> Rejections {
+    let section = root.section("rejections", &["retention", "keep_payload"]);
+    let is_off = section.entry("retention").is_some_and(|_| {
+        section
+            .value("retention")
+            .is_some_and(|value| value.text == "off")
+    });
+    let choices = [KeepPayload::Full, KeepPayload::Masked, KeepPayload::None];
+    let choices = choices.map(|choice| (choice.as_str(), choice));
+    Rejections {
+        retention: (!is_off).then(|| {
+            section
+                .duration("retention", DAY, DAY * 36_600)
+                .unwrap_or(DAY * 90)
+        }),
+        keep_payload: section.choice("keep_payload", &choices).unwrap_or_default(),
+    }
 }
 
 pub(super) fn retention(root: &Section<'_>) -> Duration {

@@ -57,6 +57,8 @@ pub enum Threshold {
     SyncFailureRate,
     ApiResponseTime,
     PoolExhaustion,
+    SpoolAge,
+    QuarantineAge,
 }
 
 /// A brake that stopped the run.
@@ -143,11 +145,13 @@ impl From<Cow<'static, str>> for DatabaseCause {
 }
 
 impl Threshold {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::RejectionRate,
         Self::SyncFailureRate,
         Self::ApiResponseTime,
         Self::PoolExhaustion,
+        Self::SpoolAge,
+        Self::QuarantineAge,
     ];
 
     /// Its key below `alerts` in mappings.yaml.
@@ -157,6 +161,8 @@ impl Threshold {
             Self::SyncFailureRate => "sync_failure_rate",
             Self::ApiResponseTime => "api_response_time",
             Self::PoolExhaustion => "pool_exhaustion",
+            Self::SpoolAge => "spool_age",
+            Self::QuarantineAge => "quarantine_age",
         }
     }
 }

@@ -87,6 +87,11 @@ impl DatabaseClock {
     }
 }
 
+/// How much time lies between two moments; none where the first is the later one.
+pub fn age(since: Micros, now: Micros) -> Duration {
+    Duration::from_micros(u64::try_from(now.0.saturating_sub(since.0)).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -194,6 +194,9 @@ pub struct Rejection {
     pub sequence: u64,
 }
 
+/// Begins the payload of a rejection that is stored without its values. No JSON text begins so.
+pub const MASKED: &str = "masked:";
+
 /// What the API is to be told of one record (write-back).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Message {

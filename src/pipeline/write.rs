@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::decide::{Rules, explain};
-use crate::config::plan;
+use crate::config::plan::{self, KeepPayload};
 use crate::model::clock::DatabaseClock;
+use crate::model::record::Rejection;
 use crate::store::{
     self, Batch, BatchOutcome, Class, Columns, Connection, Difference, Layout, Opening, StoreError,
-    Writer,
+    Texts, Writer,
 };
+use crate::transform::Mask;
 
 /// Tries of a batch whose failure is a conflict with somebody else's transaction (dead-lock, serialisation).
 const CONFLICT_TRIES: u32 = 5;
@@ -45,6 +47,8 @@ pub struct Target<'a> {
     pub task: Task,
     /// Makes the messages of write-back; None: it is off.
     pub message_builder: Option<&'a store::MessageBuilder>,
+    /// Takes the values out of rejected records, where they are not to be kept.
+    pub mask: &'a Mask,
     /// Names the mapping and the rules: the hash of both files.
     pub config_hash: &'a str,
 }
@@ -267,8 +271,20 @@ impl<'a> BatchWriter<'a> {
                 {
                     return Ok(Some((outcome, Vec::new())));
                 }
+                let keep = self.target.database.keep_payload;
+                let mask = self.target.mask;
+                let masked = |rejection: &Rejection| match keep {
+                    KeepPayload::Masked => mask.apply(&rejection.payload, &rejection.errors),
+                    KeepPayload::Full | KeepPayload::None => String::new(),
+                };
+                let is_full = keep == KeepPayload::Full;
+                let texts = Texts {
+                    // It quotes the values that were decided on.
+                    explain: &|raw| is_full.then(|| explain(self.rules, raw)).flatten(),
+                    payload: (!is_full).then_some(&masked),
+                };
                 writer
-                    .write_explained(session, batch, &|raw| explain(self.rules, raw))
+                    .write_explained(session, batch, texts)
                     .map(|outcome| Some((outcome, Vec::new())))
             }
         }

@@ -5,9 +5,12 @@ use super::outcome::Records;
 use crate::api::End;
 use crate::exit::{self, Exit};
 use crate::model::cause::{ApiCause, Cause, DatabaseCause, InternalCause, StateCause, Threshold};
+use crate::model::clock::{Micros, age};
 use crate::model::record::Ledger;
 use crate::pipeline::{Braked, Ends, Flow, PoolFigures};
 use crate::reporting::incident::Remark;
+use crate::spool;
+use crate::support::text::span;
 
 impl Run<'_> {
     /// Enters every failure of the flow; the ledger comes first.
@@ -49,6 +52,7 @@ impl Run<'_> {
         }
         self.enter_crossed_rates(&flow.ledger);
         self.enter_remarks(flow.pool);
+        self.enter_old_files();
         self.outcome
             .failures
             .sort_by_key(|failure| failure.exit.rank());
@@ -158,6 +162,42 @@ impl Run<'_> {
                 threshold: Threshold::PoolExhaustion,
                 sentence,
             });
+        }
+    }
+
+    /// Records in clear text that have lain in the state directory for too long.
+    fn enter_old_files(&mut self) {
+        // What cannot be read is a failure of its own.
+        let Ok(seen) = spool::status(&self.inputs.plan.state_dir) else {
+            return;
+        };
+        let alerts = &self.inputs.plan.alerts;
+        for (threshold, place, oldest, limit) in [
+            (
+                Threshold::SpoolAge,
+                "the spool",
+                seen.oldest,
+                alerts.spool_age,
+            ),
+            (
+                Threshold::QuarantineAge,
+                "quarantine",
+                seen.oldest_quarantined,
+                alerts.quarantine_age,
+            ),
+        ] {
+            let age = oldest.map(|oldest| age(oldest, Micros::local()));
+            if let Some(age) = age.filter(|age| *age > limit) {
+                self.outcome.remarks.push(Remark {
+                    threshold,
+                    sentence: format!(
+                        "{}: records have been in {place} for {}, longer than {}; `datasync check-db` says what to do",
+                        threshold.name(),
+                        span(age),
+                        span(limit)
+                    ),
+                });
+            }
         }
     }
 

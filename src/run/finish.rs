@@ -11,6 +11,7 @@ use crate::reporting::incident::{self, Ending, RunSummary};
 use crate::reporting::local_log;
 use crate::reporting::report::Report;
 use crate::store;
+use crate::support::text::span;
 
 /// Time to write down how a run ended that is out of time.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -167,6 +168,17 @@ impl Run<'_> {
                 Ok(0) => {}
                 Ok(closed) => log::warn!(
                     "{closed} rejections of records without an id were closed, the oldest ones: more than 10,000 were open that no longer come"
+                ),
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+        if let Some(retention) = plan.rejections.retention {
+            let now = (self.session.clock.now(), id);
+            match store::rejections::drop_outlived(connection, database, retention, now) {
+                Ok(0) => {}
+                Ok(dropped) => log::warn!(
+                    "{dropped} open rejections were deleted: their records were last seen more than {} ago (rejections.retention)",
+                    span(retention)
                 ),
                 Err(error) => log::warn!("{error}"),
             }

@@ -276,6 +276,7 @@ impl Run<'_> {
                 clock: self.session.clock,
                 task,
                 message_builder: self.compiled.message_builder.as_ref(),
+                mask: &self.compiled.mask,
                 config_hash: &plan.config_hash,
             },
             limits,

@@ -15,7 +15,7 @@ use crate::model::clock::Micros;
 use crate::model::record::Cell;
 use crate::pipeline::Rules;
 use crate::store::{Columns, Layout, MessageBuilder};
-use crate::transform::{Outgoing, Transform};
+use crate::transform::{Mask, Outgoing, Transform};
 
 /// The mapping and the decision table of a run, compiled.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Compiled {
     pub(super) columns: Arc<Columns>,
     /// Makes the messages of write-back; None: it is off.
     pub(super) message_builder: Option<MessageBuilder>,
+    /// Takes the values out of rejected records, where they are not to be kept.
+    pub(super) mask: Mask,
 }
 
 impl Compiled {
@@ -41,6 +43,7 @@ impl Compiled {
             transform,
             columns: Arc::new(columns),
             message_builder,
+            mask: Mask::new(&plan.mapping),
         })
     }
 

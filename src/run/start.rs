@@ -130,12 +130,7 @@ impl Run<'_> {
             config_hash: plan.config_hash.clone(),
             watermark_before: self.source.mark.before.clone(),
             command: Some(self.inputs.request.command()),
-            source: Some({
-                let mut address = api.base_url.clone();
-                let path = address.path().trim_end_matches('/').to_owned() + &api.fetch.path;
-                address.set_path(&path);
-                address.to_string()
-            }),
+            source: Some(api.shown_address(&api.fetch)),
             source_key: Some(self.source.key.clone()),
         }
     }

@@ -168,3 +168,106 @@ fn read_frame(file: &mut impl Read) -> Result<Frame, String> {
     }
     Ok(Frame::Body(body))
 }
+
+/// A part of a file, damaged or not.
+#[derive(Debug)]
+pub(super) enum Part<'b> {
+    /// Its beginning; the header where that can be read.
+    Head {
+        bytes: &'b [u8],
+        header: Option<Header>,
+    },
+    /// One record, or what was one: `body` where its checksum is right.
+    Frame {
+        bytes: &'b [u8],
+        body: Option<&'b [u8]>,
+    },
+    /// The end, and the number of records that it holds.
+    End { count: u64 },
+    /// What follows a fault, and cannot be taken apart.
+    Rest { bytes: &'b [u8] },
+}
+
+impl<'b> Part<'b> {
+    /// The record, where this is a whole one: when it was requested, and its text.
+    pub(super) fn record(&self) -> Option<(Micros, &'b str)> {
+        let Self::Frame {
+            body: Some(body), ..
+        } = self
+        else {
+            return None;
+        };
+        let (time, raw) = body.split_first_chunk::<8>()?;
+        let raw = std::str::from_utf8(raw).ok()?;
+        Some((Micros(i64::from_le_bytes(*time)), raw))
+    }
+}
+
+/// The parts of a file. Beyond a fault that leaves no length to go by, all is one part.
+pub(super) fn parts(bytes: &[u8]) -> impl Iterator<Item = Part<'_>> {
+    let mut at = 0;
+    let mut is_first = true;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        let part = if is_first {
+            head(rest)
+        } else {
+            frame_or_end(rest)
+        };
+        is_first = false;
+        let (length, part) = part.unwrap_or((rest.len(), Part::Rest { bytes: rest }));
+        at += length;
+        Some(part)
+    })
+}
+
+/// Length, checksum and body of a frame at the beginning of these bytes; None where there is no whole one.
+fn split(bytes: &[u8]) -> Option<(usize, u32, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (sum, rest) = rest.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length);
+    let length = if length == END { 8 } else { length as usize };
+    let body = rest.get(..length)?;
+    Some((8 + length, u32::from_le_bytes(*sum), body))
+}
+
+fn head(bytes: &[u8]) -> Option<(usize, Part<'_>)> {
+    let (length, sum, body) = split(bytes.strip_prefix(MAGIC.as_slice())?)?;
+    let length = MAGIC.len() + length;
+    let header = (checksum(&[body]) == sum)
+        .then(|| serde_json::from_slice(body).ok())
+        .flatten();
+    let bytes = bytes.get(..length)?;
+    Some((length, Part::Head { bytes, header }))
+}
+
+fn frame_or_end(bytes: &[u8]) -> Option<(usize, Part<'_>)> {
+    let (length, sum, body) = split(bytes)?;
+    let whole = bytes.get(..length)?;
+    let is_sound = checksum(&[body]) == sum;
+    if bytes.starts_with(&END.to_le_bytes()) {
+        let count = u64::from_le_bytes(*body.first_chunk()?);
+        return is_sound.then_some((length, Part::End { count }));
+    }
+    let body = is_sound.then_some(body);
+    Some((length, Part::Frame { bytes: whole, body }))
+}
+
+/// The file with those of its parts that are to be kept; its end holds their number.
+pub(super) fn rewrite(bytes: &[u8], mut is_kept: impl FnMut(&Part<'_>) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut removed = 0;
+    for part in parts(bytes) {
+        if !is_kept(&part) {
+            removed += u64::from(matches!(part, Part::Frame { .. }));
+            continue;
+        }
+        match part {
+            Part::End { count, .. } => out.extend_from_slice(&end(count.saturating_sub(removed))),
+            Part::Head { bytes, .. } | Part::Frame { bytes, .. } | Part::Rest { bytes } => {
+                out.extend_from_slice(bytes);
+            }
+        }
+    }
+    out
+}

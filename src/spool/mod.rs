@@ -10,6 +10,7 @@
 
 mod draft;
 mod format;
+mod one_record;
 mod repeated;
 mod status;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use draft::Draft;
 
 pub use draft::Sealed;
 pub use format::{Entry, Header};
+pub use one_record::{Held, Kept, Removed, Wanted, find, remove};
 pub use status::{SpoolStatus, status};
 
 /// The state directory cannot be read or written. Exit 6; exit 2 at the start of a run.
@@ -235,17 +237,11 @@ impl Spool {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Opened::Taken),
             Err(e) => return self.set_aside(path, format!("it cannot be opened: {e}")),
         };
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Opened::Taken),
+        match own(&file, path) {
+            Ok(true) => {}
+            // Another process has it, or has replayed, removed or rewritten it between our open and our lock.
+            Ok(false) => return Ok(Opened::Taken),
             Err(e) => return self.set_aside(path, format!("it cannot be locked: {e}")),
-        }
-        // Between our open and our lock another process may have replayed and removed it.
-        let there = path
-            .try_exists()
-            .map_err(|e| SpoolError::new("cannot read the spool file", path, e))?;
-        if !there {
-            return Ok(Opened::Taken);
         }
         match format::decode(BufReader::new(&file)) {
             Ok((header, entries)) => Ok(Opened::Ready(Waiting {
@@ -343,7 +339,7 @@ fn check_owner(state_dir: &Path) -> Result<(), SpoolError> {
     Ok(())
 }
 
-/// Locks an open temporary file. False when another process holds the lock, or the name is gone or leads to another file.
+/// Locks an open file. False when another process holds the lock, or the name is gone or leads to another file.
 fn own(file: &File, path: &Path) -> io::Result<bool> {
     match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}

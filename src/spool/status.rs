@@ -18,6 +18,8 @@ pub struct SpoolStatus {
     pub oldest: Option<Micros>,
     /// Damaged files that were set aside.
     pub quarantined: u64,
+    /// When the oldest of these was written.
+    pub oldest_quarantined: Option<Micros>,
 }
 
 /// Looks at a state directory without touching it: what waits there, and whether a run could write.
@@ -39,17 +41,13 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
             seen.files += 1;
             // A file that is gone by now was replayed by another process.
             seen.bytes += fs::metadata(&path).map_or(0, |data| data.len());
-            let created = path
-                .file_name()
-                .and_then(|name| name.to_str()?.split('-').next()?.parse().ok())
-                .map(Micros);
-            seen.oldest = match (seen.oldest, created) {
-                (Some(a), Some(b)) => Some(std::cmp::min(a, b)),
-                (a, b) => a.or(b),
-            };
+            seen.oldest = earlier(seen.oldest, written(&path));
         }
     }
-    seen.quarantined = list(&state_dir.join("quarantine"))?.len() as u64;
+    for path in list(&state_dir.join("quarantine"))? {
+        seen.quarantined += 1;
+        seen.oldest_quarantined = earlier(seen.oldest_quarantined, written(&path));
+    }
     // A missing folder is created by the first run, in the nearest folder that exists.
     let there = spool
         .ancestors()
@@ -68,4 +66,24 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
     })
     .map_err(|e| SpoolError::new("cannot write to the state directory", state_dir, e.into()))?;
     Ok(seen)
+}
+
+/// When a file was begun, as its name says; else when it was last changed.
+fn written(path: &Path) -> Option<Micros> {
+    let by_name = path
+        .file_name()
+        .and_then(|name| name.to_str()?.split('-').next()?.parse().ok())
+        .map(Micros);
+    by_name.or_else(|| {
+        let changed = fs::symlink_metadata(path).ok()?.modified().ok()?;
+        let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(Micros(i64::try_from(since.as_micros()).ok()?))
+    })
+}
+
+fn earlier(a: Option<Micros>, b: Option<Micros>) -> Option<Micros> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(std::cmp::min(a, b)),
+        (a, b) => a.or(b),
+    }
 }

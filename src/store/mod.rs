@@ -15,6 +15,8 @@ pub mod customers; // stored records, read back
 mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
 mod finding; // what one step of a check found
+pub mod grants; // the privileges of two roles, as statements
+pub mod held; // what the tables hold of one record
 pub mod history; // past runs, read back
 mod jsonb; // JSON text as PostgreSQL prints it
 pub mod lease; // one run at a time for one target
@@ -37,7 +39,7 @@ pub use history::PastRun;
 pub use log::{RunEnd, RunHeader};
 pub use outbox::MessageBuilder;
 pub use schema::{Layout, SchemaError, apply_schema, inspect, settled};
-pub use upsert::{BatchOutcome, Difference, Refused, Writer, committed};
+pub use upsert::{BatchOutcome, Difference, Refused, Texts, Writer, committed};
 
 /// An identifier, quoted for SQL whatever it contains.
 pub(crate) fn quote(identifier: &str) -> String {

@@ -1,6 +1,8 @@
 //! Open rejections outside the write path: read back so that they can be decided again, and what is noted of them when they
 //! come again, kept short.
 
+use std::time::Duration;
+
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -10,8 +12,11 @@ use super::encode::Micros;
 use super::error::StoreError;
 use super::log::target;
 use super::quote_table;
+use super::state;
 use super::upsert::{DIGEST_OF_IDS, RejectionStatements, seen_again};
 use crate::config::plan::Database;
+use crate::model::clock::age;
+use crate::model::record::MASKED;
 
 /// A record that is kept out, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +39,7 @@ pub fn query_of(db: &Database, run_id: uuid::Uuid) -> String {
 /// Text of the open rejections that are read at once, bytes. One that is longer comes alone.
 const BYTES_AT_ONCE: i64 = 4 << 20;
 
-/// Up to `count` open rejections whose keys come after `after`, by key, and no more than there is room for.
+/// Up to `count` open rejections, with their payload, whose keys come after `after`, by key, and no more than there is room for.
 pub fn open(
     connection: &mut Connection,
     db: &Database,
@@ -46,7 +51,7 @@ pub fn open(
         "SELECT key, payload, last_seen, id FROM (\
          SELECT n.*, sum(octet_length(payload)) OVER (ORDER BY key COLLATE \"C\") - octet_length(payload) AS before FROM (\
          SELECT key, payload, last_seen, id FROM {} WHERE target = $1 AND resolved_at IS NULL AND key COLLATE \"C\" > $2 \
-         ORDER BY key COLLATE \"C\" LIMIT $3) n) w WHERE before < $4 ORDER BY key COLLATE \"C\"",
+         AND payload <> '' AND NOT starts_with(payload, '{MASKED}') ORDER BY key COLLATE \"C\" LIMIT $3) n) w WHERE before < $4 ORDER BY key COLLATE \"C\"",
         quote_table(&db.log_schema, "sync_rejections")
     );
     let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
@@ -155,4 +160,47 @@ pub fn drop_repeated_notes(
         &sql,
         &[(&target(db), Type::TEXT), (&run_id, Type::UUID)],
     )
+}
+
+/// When open rejections were last looked through for those that have outlived their time.
+const LOOKED_THROUGH: &str = "open_rejections_trimmed";
+/// How often that is done. There is no index of when each was last seen: it would cost every write of a rejection. A scan a day is
+/// cheaper.
+const LOOK_THROUGH: Duration = Duration::from_hours(24);
+
+/// Deletes open rejections whose record was last seen so long ago; how many. At most once a day.
+pub fn drop_outlived(
+    connection: &mut Connection,
+    db: &Database,
+    retention: Duration,
+    (now, run_id): (Micros, Uuid),
+) -> Result<u64, StoreError> {
+    let before = state::read(connection, db, LOOKED_THROUGH)?;
+    let before = before.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    if before.is_some_and(|at| age(Micros(at.as_microsecond()), now) < LOOK_THROUGH) {
+        return Ok(0);
+    }
+    let (rejections, seen) = (
+        quote_table(&db.log_schema, "sync_rejections"),
+        quote_table(&db.log_schema, "sync_rejections_seen"),
+    );
+    let sql = format!(
+        "WITH old AS MATERIALIZED (SELECT r.id FROM {rejections} r WHERE r.target = $1 AND r.resolved_at IS NULL \
+         AND r.last_seen < now() - make_interval(secs => $2::bigint)), \
+         again AS MATERIALIZED (SELECT s.base + x.n AS id FROM {seen} s CROSS JOIN LATERAL unnest(s.ids) AS x(n) \
+         WHERE s.target = $1 AND s.seen >= now() - make_interval(secs => $2::bigint)) \
+         DELETE FROM {rejections} r USING old WHERE r.id = old.id AND r.resolved_at IS NULL \
+         AND r.last_seen < now() - make_interval(secs => $2::bigint) \
+         AND (old.id IN (SELECT id FROM again)) IS NOT TRUE"
+    );
+    let dropped = connection.execute(
+        "deleting open rejections that were last seen long ago",
+        &sql,
+        &[
+            (&target(db), Type::TEXT),
+            (&signed(retention.as_secs()), Type::INT8),
+        ],
+    )?;
+    state::put(connection, db, LOOKED_THROUGH, &now.to_string(), run_id)?;
+    Ok(dropped)
 }

@@ -7,8 +7,10 @@ pub mod detached; // work that can be left behind at a signal
 pub mod digest; // SHA-256 as text
 pub mod histogram; // durations in bounded memory
 pub mod logging; // what goes to stderr
+pub mod mention; // sentences that name a record
 pub mod open_files; // the limit on open files
 pub mod progress; // the bar on a terminal
+pub mod proxy; // which proxy an address is reached through
 pub mod signals; // being asked to stop: in order, or at once
 pub mod spelling; // the name that somebody probably meant
 pub mod terminal; // how wide it is, and whether colours are wanted

@@ -26,6 +26,22 @@ pub fn counted(number: u64, one: &str, many: &str) -> String {
     )
 }
 
+/// A duration in its two largest units: `3 d 4 h`, `2 h`, `45 s`.
+pub fn span(duration: std::time::Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let seconds = duration.as_secs();
+    let largest = UNITS.iter().position(|(unit, _)| seconds >= *unit);
+    let at = largest.unwrap_or(UNITS.len() - 1);
+    let (unit, name) = UNITS[at];
+    let mut text = format!("{} {name}", seconds / unit);
+    if let Some((smaller, name)) = UNITS.get(at + 1)
+        && seconds % unit >= *smaller
+    {
+        text += &format!(" {} {name}", seconds % unit / smaller);
+    }
+    text
+}
+
 /// The text with every control character, and so every terminal sequence, written as an escape that a terminal only shows.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -58,6 +74,19 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1000), "1,000");
         assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn durations_are_told_in_two_units() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (45, "45 s"),
+            (90, "1 min 30 s"),
+            (7_200, "2 h"),
+            (273_600, "3 d 4 h"),
+        ] {
+            assert_eq!(span(std::time::Duration::from_secs(seconds)), text);
+        }
     }
 
     #[test]

@@ -26,7 +26,9 @@ mod combined;
 mod email;
 mod field;
 mod given;
+mod identity;
 mod json;
+mod masked;
 mod number;
 mod outgoing;
 mod paths;
@@ -53,6 +55,8 @@ use paths::{Keys, Paths};
 use scan::{Value, ValueKind};
 use score::Score;
 
+pub use identity::Identity;
+pub use masked::Mask;
 pub use outgoing::Outgoing;
 pub use possible::PossibleValues;
 pub use together::RecordCheck;

@@ -146,7 +146,7 @@ fn quote(text: &str, out: &mut String) {
 }
 
 /// Text or number at a path, as the source wrote it.
-fn text_at(raw: &str, path: &[String]) -> Option<String> {
+pub(super) fn text_at(raw: &str, path: &[String]) -> Option<String> {
     let mut value = raw;
     for name in path {
         if value.starts_with('[') {

@@ -30,6 +30,7 @@ fn plan(url: &str, style: PageStyle) -> Api {
         },
         fetch: Endpoint {
             path: "/api/v1/data".to_owned(),
+            shown_path: "/api/v1/data".to_owned(),
             method: "GET".to_owned(),
             headers: Vec::new(),
             timeout: Duration::from_secs(5),

@@ -34,6 +34,7 @@ mod memory_errors;
 mod metrics;
 mod outcomes;
 mod packaging;
+mod privacy;
 mod progress;
 mod report;
 mod simulation;

@@ -225,6 +225,7 @@ impl Parts {
             },
             target: Target {
                 message_builder: None,
+                mask: &datasync::transform::Mask::new(&self.plan.mapping),
                 config_hash: "",
                 database: &database,
                 columns: Arc::clone(&self.columns),

@@ -64,6 +64,7 @@ fn plan_of(database: &Database) -> plan::Database {
         log_schema: "public".to_owned(),
         log_table: "sync_log".to_owned(),
         write_back: Vec::new(),
+        keep_payload: datasync::config::plan::KeepPayload::Full,
     }
 }
 

@@ -1,15 +1,17 @@
 //! The address of a request as messages and the log may show it: where it went, and the names of its parameters. Of
-//! their values only the numbers of paging are shown: others may be secret, or of a customer.
+//! their values only the numbers of paging are shown: others may be secret, or of a customer. So may a path before that of
+//! the endpoint, and what a link of the API leads to: only plain words of such paths are shown.
 
 use reqwest::Url;
 
 use super::super::error::printable;
 use super::super::pages::parameters;
+use super::super::vocabulary::is_plain;
 use super::{Ask, Client};
-use crate::config::plan::Pagination;
+use crate::config::plan::{Api, Endpoint, Pagination};
 
-/// Longest path, and most parameters, that are shown.
-const LONGEST_PATH: usize = 200;
+/// Most parts of a path, and most parameters, that are shown.
+const MOST_PARTS: usize = 12;
 const MOST_PARAMETERS: usize = 12;
 /// Parameters of paging by their usual names.
 const USUAL: [&str; 14] = [
@@ -40,6 +42,64 @@ pub(super) fn counted(paging: &Pagination) -> Vec<String> {
         .collect()
 }
 
+/// The parameters that mappings.yaml names: their names are nobody's secret.
+pub(super) fn configured(api: &Api) -> Vec<String> {
+    let paging = &api.pagination;
+    let of_paging = [
+        &paging.page_param,
+        &paging.size_param,
+        &paging.offset_param,
+        &paging.cursor_param,
+    ];
+    let incremental = api.incremental.iter().map(|known| known.param.as_str());
+    let fixed = api.params.iter().map(|(name, _)| name.as_str());
+    let names = of_paging.into_iter().filter_map(|param| param.name());
+    names
+        .chain(incremental)
+        .chain(fixed)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The paths of the configuration: as they are, and as they may be shown.
+#[derive(Debug)]
+pub(super) struct Paths {
+    /// Path of the base address, without a slash at its end.
+    base: String,
+    endpoint: String,
+    shown_endpoint: String,
+}
+
+impl Paths {
+    pub(super) fn new(api: &Api, endpoint: &Endpoint) -> Self {
+        Self {
+            base: api.base_url.path().trim_end_matches('/').to_owned(),
+            endpoint: endpoint.path.clone(),
+            shown_endpoint: endpoint.shown_path.clone(),
+        }
+    }
+
+    /// A path at the API's host, fit for a message.
+    fn shown(&self, path: &str) -> String {
+        let (before, rest) = match path.strip_prefix(self.base.as_str()) {
+            Some(rest) if !self.base.is_empty() => ("/…", rest),
+            _ => ("", path),
+        };
+        let slash = if rest.ends_with('/') { "/" } else { "" };
+        if rest.trim_end_matches('/') == self.endpoint.trim_end_matches('/') {
+            let endpoint = self.shown_endpoint.trim_end_matches('/');
+            return format!("{before}{endpoint}{slash}");
+        }
+        let parts: Vec<&str> = rest
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .take(MOST_PARTS)
+            .map(|part| if is_plain(part) { part } else { "…" })
+            .collect();
+        format!("{before}/{}{slash}", parts.join("/"))
+    }
+}
+
 impl Client {
     /// What was asked for: of a page its own address, of a record that of the endpoint.
     pub(super) fn address(&self, ask: Ask<'_>) -> String {
@@ -55,7 +115,7 @@ impl Client {
         let mut text = format!(
             "{}{}",
             url.origin().ascii_serialization(),
-            printable(url.path(), LONGEST_PATH)
+            self.paths.shown(url.path())
         );
         let mut join = '?';
         for (at, (name, value)) in url.query_pairs().enumerate() {
@@ -72,7 +132,14 @@ impl Client {
             } else {
                 "…".to_owned()
             };
-            text.push_str(&printable(&name, 40));
+            let is_known = self.params.iter().any(|known| *known == name)
+                || USUAL.iter().any(|known| *known == name);
+            let shown = is_known || is_plain(&name);
+            text.push_str(&if shown {
+                printable(&name, 40)
+            } else {
+                "…".to_owned()
+            });
             text.push('=');
             text.push_str(&value);
         }

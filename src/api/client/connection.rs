@@ -17,6 +17,7 @@ use super::failure::innermost;
 use super::resolver::Resolver;
 use super::{CONNECT_TIMEOUT, config};
 use crate::config::plan::ApiTls;
+use crate::support::proxy;
 
 /// See the file's head.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(in super::super) struct Connection {
 }
 
 impl Connection {
-    /// For addresses with the scheme of this one. `headers` go with every request.
+    /// For addresses with the scheme and the host of this one. `headers` go with every request.
     /// `files`: those of TLS.
     pub fn new(
         url: &Url,
@@ -45,7 +46,7 @@ impl Connection {
                 ApiError::new(Kind::Config, what, hint)
             })?;
         let tls = tls::settings(files, url.scheme() == "https")?;
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
@@ -55,14 +56,16 @@ impl Connection {
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .pool_max_idle_per_host(1)
             .dns_resolver(Resolver)
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|error| {
-                config(format!(
-                    "the HTTP client cannot be set up: {}",
-                    innermost(&error)
-                ))
-            })?;
+            .tls_backend_preconfigured(tls);
+        if proxy::of(url).is_none() {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| {
+            config(format!(
+                "the HTTP client cannot be set up: {}",
+                innermost(&error)
+            ))
+        })?;
         Ok(Self {
             runtime: Some(runtime),
             http,

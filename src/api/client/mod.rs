@@ -23,11 +23,11 @@ use super::body;
 use super::control::Control;
 use super::error::{ApiError, Class, Kind, printable};
 use super::pace::RequestOutcome;
-use super::proxy;
 use super::quota::{self, Quota};
 use super::retry;
 use super::token::{Bearer, Tokens};
 use crate::config::plan::{Api, Endpoint, Retry};
+use crate::support::proxy;
 
 pub(super) use connection::Connection;
 use credentials::Credentials;
@@ -44,10 +44,13 @@ pub struct Client {
     credentials: Credentials,
     /// Scheme, host, port and configured path: what a message may show.
     shown: String,
+    paths: address::Paths,
     /// Parameters of paging: their numbers may be shown.
     counted: Vec<String>,
     /// Statuses that ask to slow down, beside 429.
     rate_limited: Vec<u16>,
+    /// Parameters that mappings.yaml names.
+    params: Vec<String>,
     timeout: Duration,
     retry: Retry,
     max_bytes: u64,
@@ -136,9 +139,11 @@ impl Client {
             connection,
             method,
             credentials: Credentials::new(&api.auth),
-            shown: shown(api, endpoint),
+            shown: api.shown_address(endpoint),
+            paths: address::Paths::new(api, endpoint),
             counted: address::counted(&api.pagination),
             rate_limited: api.rate_limited_status.clone(),
+            params: address::configured(api),
             timeout: endpoint.timeout,
             retry: endpoint.retry.clone(),
             max_bytes: api.max_page_bytes.min(u64::from(u32::MAX)),
@@ -374,14 +379,4 @@ fn headers(api: &Api, endpoint: &Endpoint) -> Result<HeaderMap, ApiError> {
         headers.insert(parsed, value);
     }
     Ok(headers)
-}
-
-fn shown(api: &Api, endpoint: &Endpoint) -> String {
-    let path = endpoint.path.split(['?', '#']).next().unwrap_or("");
-    format!(
-        "{}{}/{}",
-        api.base_url.origin().ascii_serialization(),
-        api.base_url.path().trim_end_matches('/'),
-        path.trim_start_matches('/')
-    )
 }

@@ -4,6 +4,7 @@ use reqwest::Url;
 
 use super::super::error::{ApiError, Kind};
 use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, as_cursor};
+use super::super::vocabulary;
 use super::end::Proof;
 use super::loop_detector::MAX_EMPTY_IN_A_ROW;
 use super::page::Parsed;
@@ -177,14 +178,15 @@ fn after_last_record(parsed: &Parsed, path: &[String]) -> Result<Continuation, A
 /// There is more, and nothing names the next page.
 fn no_next(state: &State) -> ApiError {
     let absent = state.seen.absent_text();
-    ApiError::new(
-        Kind::NoNext,
-        format!(
-            "the API says there are more records, but names no next page that could be followed{absent}"
-        ),
+    let what = format!(
+        "the API says there are more records, but names no next page that could be followed{absent}"
+    );
+    let hint = |is_shown: fn(&str) -> bool| {
         format!(
             "set pagination.style (and cursor_path, page_param or offset_param) in mappings.yaml{}",
-            state.seen.looks_text()
-        ),
-    )
+            state.seen.looks_text(is_shown)
+        )
+    };
+    ApiError::new(Kind::NoNext, what.clone(), hint(vocabulary::is_plain))
+        .naming(what, hint(vocabulary::is_like_a_field))
 }

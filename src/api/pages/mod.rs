@@ -382,7 +382,7 @@ impl Pages {
             Behind::Unknown => {}
         }
         let detected = (index == 0 && self.paging.style == PageStyle::Auto)
-            .then(|| self.detect(client, url, &done.value));
+            .then(|| self.detect(client, &done.value));
         self.settle(index, url, done, detected)
     }
 

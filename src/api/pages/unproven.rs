@@ -2,10 +2,13 @@
 
 use super::super::error::{ApiError, Kind, printable};
 use super::super::page_metadata::PageMetadata;
+use super::super::vocabulary;
 use super::end::End;
 use super::{Course, Pages, State};
 use crate::config::plan::PageStyle;
 
+/// Stands after the name of a header.
+const HEADER: &str = " (header)";
 /// Names that a message lists.
 const LISTED: usize = 12;
 
@@ -27,11 +30,7 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn note(&mut self, metadata: &PageMetadata<'_>, index: u64) {
         if index == 0 {
-            self.looks = metadata
-                .looks()
-                .iter()
-                .map(|name| printable(name, 60))
-                .collect();
+            self.looks = metadata.looks();
             self.absent = metadata.absent();
         } else if !self.absent.is_empty() {
             let absent = metadata.absent();
@@ -53,18 +52,14 @@ impl Seen {
     }
 
     /// `; the page has …`, or nothing.
-    pub(super) fn looks_text(&self) -> String {
+    pub(super) fn looks_text(&self, is_shown: fn(&str) -> bool) -> String {
         if self.looks.is_empty() {
             return String::new();
         }
         let more = self.looks.len().saturating_sub(LISTED);
-        let mut text = self
-            .looks
-            .iter()
-            .take(LISTED)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let first = &self.looks[..self.looks.len().min(LISTED)];
+        let without_kind = |name: &str| is_shown(name.trim_end_matches(HEADER));
+        let mut text = vocabulary::listed(first, without_kind);
         if more > 0 {
             text += &format!(" and {more} more");
         }
@@ -79,7 +74,7 @@ impl Pages {
             return End::Unknown;
         }
         match state.evidence.judge() {
-            End::Guessed(why) => End::Guessed(self.unproven(state, &why)),
+            End::Guessed(why) => End::Guessed(self.unproven(state, &why, vocabulary::is_plain)),
             end => end,
         }
     }
@@ -103,7 +98,9 @@ impl Pages {
             return match state.evidence.judge() {
                 End::Proven(proof) => Ok(format!("this page is all there is, by proof `{proof}`")),
                 End::Guessed(why) => {
-                    Err(ApiError::new(Kind::NoNext, self.unproven(&state, &why), ""))
+                    let text = |is_shown: fn(&str) -> bool| self.unproven(&state, &why, is_shown);
+                    Err(ApiError::new(Kind::NoNext, text(vocabulary::is_plain), "")
+                        .naming(text(vocabulary::is_like_a_field), ""))
                 }
                 End::Moved(_) | End::Unknown => Ok("the source is moving".to_owned()),
             };
@@ -116,7 +113,7 @@ impl Pages {
         .to_owned())
     }
 
-    fn unproven(&self, state: &State, why: &str) -> String {
+    fn unproven(&self, state: &State, why: &str, is_shown: fn(&str) -> bool) -> String {
         let seen = &state.seen;
         let records = match state.evidence.records() {
             1 => "1 record".to_owned(),
@@ -129,7 +126,7 @@ impl Pages {
         let mut text = format!(
             "it is not proven that the source was read whole: {why}{} ({records} on {pages}){}",
             seen.absent_text(),
-            seen.looks_text()
+            seen.looks_text(is_shown)
         );
         let missing = state.evidence.missing().is_some() || state.evidence.contradicted.is_some();
         let advice = if missing {

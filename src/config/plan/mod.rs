@@ -51,6 +51,8 @@ pub struct Plan {
     pub state_dir: PathBuf,
     /// How long the batch log, closed rejections and old `sync_log` rows are kept.
     pub retention: Duration,
+    /// What is kept of rejected records, and for how long.
+    pub rejections: Rejections,
     /// Hex SHA-256 of mappings.yaml and the DMN file: what a run and a spool file were made with.
     pub config_hash: String,
     /// Convention keys that were accepted and ignored, and everything else `validate` should mention.
@@ -272,6 +274,8 @@ pub struct Database {
     pub log_table: String,
     /// What must have become of a row for the API to be told of it; empty = write-back is off.
     pub write_back: Vec<WriteBackOutcome>,
+    /// What is kept of a rejected record.
+    pub keep_payload: KeepPayload,
 }
 
 /// Files of a certificate and of its private key.
@@ -322,6 +326,10 @@ pub struct Alerts {
     pub api_response_time: Duration,
     /// Alert when PostgreSQL refuses further connections.
     pub pool_exhaustion: bool,
+    /// Age of the oldest file in the spool.
+    pub spool_age: Duration,
+    /// Age of the oldest file in quarantine.
+    pub quarantine_age: Duration,
     /// Remind of an open case after this long; none = never.
     pub reminder: Option<Duration>,
 }
@@ -346,11 +354,51 @@ pub struct Notifications {
     pub ping: Option<Secret>,
 }
 
+/// What is kept of rejected records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejections {
+    /// How long an open rejection stays after its record was last seen; none = for ever.
+    pub retention: Option<Duration>,
+    pub keep_payload: KeepPayload,
+}
+
+/// What is kept of the record itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepPayload {
+    /// The record as it came, and the values that the decision was made on.
+    #[default]
+    Full,
+    /// Its mapped fields with the kind of each value, and the values of fields that were wrong.
+    Masked,
+    /// Nothing.
+    None,
+}
+
+impl KeepPayload {
+    /// As mappings.yaml has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Masked => "masked",
+            Self::None => "none",
+        }
+    }
+}
+
 /// One way of telling somebody.
 #[derive(Clone, Debug)]
 pub enum Channel {
     /// An address that gets the alert as JSON.
     Webhook(Secret),
-    /// A program and its arguments, which gets the alert as JSON on stdin.
-    Command(Vec<String>),
+    /// A program that gets the alert as JSON on stdin.
+    Command(AlertCommand),
+}
+
+/// A program that alerts are handed to.
+#[derive(Clone, Debug)]
+pub struct AlertCommand {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// Variables of the environment that it gets beside the usual ones.
+    pub env: Vec<String>,
 }

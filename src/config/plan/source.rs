@@ -51,11 +51,28 @@ pub struct ApiTls {
     pub ca: Option<PathBuf>,
 }
 
+impl Api {
+    /// The address of an endpoint as messages and tables may show it. What stands before the path of the endpoint can be a
+    /// secret, as in `https://host/KEY/api`.
+    pub fn shown_address(&self, endpoint: &Endpoint) -> String {
+        format!("{}{}", self.shown_base(), endpoint.shown_path)
+    }
+
+    /// The base address in the same way: `https://host:port`, and `/…` where it has a path.
+    pub fn shown_base(&self) -> String {
+        let origin = self.base_url.origin().ascii_serialization();
+        let has_path = !self.base_url.path().trim_matches('/').is_empty();
+        format!("{origin}{}", if has_path { "/…" } else { "" })
+    }
+}
+
 /// One endpoint: how a request is made and retried.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Below the base address, with a leading slash; write-back has `{id}` in it.
     pub path: String,
+    /// The same as messages may show it: `/…` where a variable is in it.
+    pub shown_path: String,
     /// `GET`, `PUT`, `POST` or `PATCH`.
     pub method: String,
     /// Name and value; a value may hold the token, hence the secret.

@@ -1,12 +1,13 @@
 //! Delivers one alert to one channel, a webhook or a command, and tries again within bounds.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::post::{DeliveryError, post};
-use crate::config::plan::Channel;
+use crate::config::plan::{AlertCommand, Channel};
 
 /// Pauses between the tries.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1500)];
@@ -14,8 +15,10 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis
 const TRY: Duration = Duration::from_secs(4);
 /// Pause between two looks at whether a command has ended.
 const TICK: Duration = Duration::from_millis(10);
-/// Variables with credentials, which a command does not inherit.
-const WITHHELD: [&str; 3] = ["API_TOKEN", "DB_PASSWORD", "DATABASE_URL"];
+/// Variables that every command inherits; any other may hold a secret of the run.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+/// And those that begin like this.
+const OWN: &str = "DATASYNC_";
 
 pub(super) const fn kind(channel: &Channel) -> &'static str {
     match channel {
@@ -52,15 +55,15 @@ fn once(channel: &Channel, body: &str, limit: Duration) -> Result<(), DeliveryEr
                 .map_err(|_| DeliveryError::new("its address is not valid", false))?;
             post(&url, "application/json", body.to_owned(), limit)
         }
-        Channel::Command(words) => run(words, body, limit),
+        Channel::Command(wanted) => run(wanted, body, limit),
     }
 }
 
 /// Runs a command, without a shell, with the alert on its standard input. What it starts is in its group and ends with
 /// it when the time is over.
-fn run(words: &[String], body: &str, limit: Duration) -> Result<(), DeliveryError> {
+fn run(wanted: &AlertCommand, body: &str, limit: Duration) -> Result<(), DeliveryError> {
     let begun = Instant::now();
-    let Some((program, arguments)) = words.split_first() else {
+    let Some((program, arguments)) = wanted.words.split_first() else {
         return Err(DeliveryError::new("it names no program", false));
     };
     let mut command = Command::new(program);
@@ -70,9 +73,7 @@ fn run(words: &[String], body: &str, limit: Duration) -> Result<(), DeliveryErro
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0);
-    for name in WITHHELD {
-        command.env_remove(name);
-    }
+    command.env_clear().envs(inherited(&wanted.env));
     let mut child = command
         .spawn()
         .map_err(|error| DeliveryError::new(format!("it cannot be started: {error}"), false))?;
@@ -98,6 +99,15 @@ fn run(words: &[String], body: &str, limit: Duration) -> Result<(), DeliveryErro
             }
         }
     }
+}
+
+/// What a command inherits of the environment: the usual, and what its mapping names.
+fn inherited(named: &[String]) -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| {
+            INHERITED.contains(&name) || name.starts_with(OWN) || named.iter().any(|n| n == name)
+        })
+    })
 }
 
 fn end(child: &mut Child) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
-use crate::support::tls;
+use crate::support::{proxy, tls};
 
 /// Why a message was not delivered.
 #[derive(Debug)]
@@ -32,14 +32,16 @@ pub(super) fn post(
 ) -> Result<(), DeliveryError> {
     let setup = |what: &str| DeliveryError::new(format!("cannot be set up: {what}"), false);
     let config = tls::https(url.scheme() == "https").map_err(|error| setup(&error.to_string()))?;
-    let client = reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder()
         .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .tls_backend_preconfigured(config)
-        .build()
-        .map_err(|_| setup("the HTTP client"))?;
+        .tls_backend_preconfigured(config);
+    if proxy::of(url).is_none() {
+        builder = builder.no_proxy();
+    }
+    let client = builder.build().map_err(|_| setup("the HTTP client"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

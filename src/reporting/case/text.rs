@@ -197,9 +197,12 @@ impl Case {
             // Of these, check-db shows the state directory on its last line.
             Cause::Database(_)
             | Cause::State(_)
-            | Cause::Threshold(Threshold::PoolExhaustion | Threshold::SyncFailureRate) => {
-                "datasync check-db"
-            }
+            | Cause::Threshold(
+                Threshold::PoolExhaustion
+                | Threshold::SyncFailureRate
+                | Threshold::SpoolAge
+                | Threshold::QuarantineAge,
+            ) => "datasync check-db",
             _ => "datasync validate",
         };
         if self.item(Step::Investigate).state == State::Active {

@@ -81,6 +81,29 @@ pub(super) fn is_of_pooler(db: &DbError) -> bool {
     db.code().code() == "08P01" && db.file().is_none()
 }
 
+/// Does PostgreSQL itself check rows in this place of its source? What it says of constraint and column is true.
+pub(super) fn is_of_executor(routine: &str) -> bool {
+    const ROUTINES: [&str; 16] = [
+        "ExecConstraints",
+        "ExecPartitionCheckEmitError",
+        "ExecWithCheckOptions",
+        "ReportNotNullViolationError",
+        "_bt_check_unique",
+        "comparetup_index_btree",
+        "comparetup_index_btree_tiebreak",
+        "check_exclusion_or_unique_constraint",
+        "ri_ReportViolation",
+        "RI_FKey_check",
+        "ExecEvalConstraintNotNull",
+        "ExecEvalConstraintCheck",
+        "domain_check_input",
+        "domain_check_internal",
+        "errdatatype",
+        "varchar",
+    ];
+    ROUTINES.contains(&routine)
+}
+
 /// May an error that is not transient depend on the rows of the statement? Only trying tells, except where the SQLSTATE
 /// is about the connection, the server or a sequence. An object that is missing may be one that a value names: the input
 /// of regclass, jsonpath and others reports it so.

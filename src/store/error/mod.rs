@@ -13,7 +13,7 @@ use std::fmt;
 use tokio_postgres::error::{DbError, Severity};
 
 pub use class::{Class, classify};
-use class::{classify_pooler, depends_on_rows, is_of_pooler};
+use class::{classify_pooler, depends_on_rows, is_of_executor, is_of_pooler};
 use context::{Context, function_of};
 use words::{hint, refusal, tls_hint};
 
@@ -66,6 +66,11 @@ impl StoreError {
             may_be_of_a_row: false,
             is_of_refused_copy: false,
         }
+    }
+
+    /// Nobody has asked the database yet.
+    pub(crate) fn not_asked() -> Self {
+        Self::new(Class::Transient, "connection", "the database was not asked")
     }
 
     /// A row that the table took without storing it.
@@ -150,8 +155,12 @@ impl StoreError {
         };
         let context = db.where_();
         let function = context.and_then(function_of);
+        // A function that raises an error says what it likes of constraint and column, a value too.
+        let is_checked = context.is_none() || db.routine().is_some_and(is_of_executor);
+        let constraint = db.constraint().filter(|_| is_checked);
+        let column = db.column().filter(|_| is_checked);
         let message = if class == Class::Data {
-            refusal(sqlstate, db.constraint(), db.column(), function.as_deref())
+            refusal(sqlstate, constraint, column, function.as_deref())
         } else {
             let said = match sqlstate.get(..2) {
                 // What a function raises may quote values, and so may what cannot be parsed.
@@ -180,8 +189,8 @@ impl StoreError {
             sqlstate: Some(sqlstate.into()),
             message: message.into_boxed_str(),
             advice,
-            constraint: db.constraint().map(Box::from),
-            column: db.column().map(Box::from),
+            constraint: constraint.map(Box::from),
+            column: column.map(Box::from),
             raised: context.map(|context| {
                 Box::new(Raised {
                     function,

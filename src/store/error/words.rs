@@ -118,6 +118,9 @@ pub(super) fn tls_hint(error: &tokio_postgres::Error) -> &'static str {
         Some(Fault::UnknownIssuer) => {
             "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
         }
+        Some(Fault::AuthorityAsServer) => {
+            "the server shows the certificate of an authority (CA:TRUE) as its own, which is refused however much the authority is trusted (CaUsedAsEndEntity): its operator has to have the authority sign a certificate for the host (CA:FALSE), and you name the file of the authority in DB_SSLROOTCERT"
+        }
         Some(Fault::ClientRefused) => {
             "the server does not accept the client certificate (DB_SSLCERT): its ssl_ca_file has to hold the issuer's, and the certificate has to be valid today"
         }

@@ -16,6 +16,23 @@ use crate::support::digest::Digest;
 /// Works out how the decision on a record came about, by its JSON text.
 pub(super) type Explain<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
+/// What is stored of a rejected record in place of its text.
+pub(super) type Payload<'a> = dyn Fn(&Rejection) -> String + 'a;
+
+/// What is stored of a rejection beside its reason.
+#[derive(Clone, Copy)]
+pub struct Texts<'a> {
+    pub explain: &'a Explain<'a>,
+    /// None: the record as it came.
+    pub payload: Option<&'a Payload<'a>>,
+}
+
+impl std::fmt::Debug for Texts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Texts")
+    }
+}
+
 /// So many are remembered, of 16 bytes each.
 const REMEMBERED: usize = 10_000;
 /// What is remembered is true for so long: what nobody has used for a day may be deleted.

@@ -29,9 +29,9 @@ use super::encode::Micros;
 use super::error::{Class, StoreError};
 use super::outbox::{MessageBuilder, Outbox};
 use super::schema::Layout;
-use crate::config::plan::Database;
+use crate::config::plan::{Database, KeepPayload};
 use crate::model::clock::DatabaseClock;
-use explanations::{Explain, Explanations};
+use explanations::Explanations;
 use isolate::isolate;
 use outcome::committed_in;
 pub(super) use rejections::seen_again;
@@ -40,6 +40,7 @@ use statements::Statements;
 pub(super) use statements::{DIGEST_OF_IDS, RejectionStatements};
 
 pub use compare::Difference;
+pub use explanations::Texts;
 pub use outcome::{BatchOutcome, Refused, committed};
 #[doc(hidden)] // for the tests of plans
 pub use statements::{Listed, list as statements_of};
@@ -100,6 +101,7 @@ pub struct Writer {
     rejection_pace: index_scan::Pace,
     /// Names the mapping and the rules that records are judged by.
     judged_by: String,
+    keep_payload: KeepPayload,
     explanations: Explanations,
     /// Where messages to the API are entered; none = write-back is off.
     outbox: Option<Outbox>,
@@ -164,6 +166,7 @@ impl Writer {
             all_new: 0,
             rejection_pace: index_scan::Pace::default(),
             judged_by: String::new(),
+            keep_payload: db.keep_payload,
             explanations: Explanations::default(),
             outbox: None,
             lock_timeout: db.lock_timeout,
@@ -198,18 +201,22 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
     ) -> Result<BatchOutcome, StoreError> {
-        self.write_explained(conn, batch, &|_| None)
+        let texts = Texts {
+            explain: &|_| None,
+            payload: None,
+        };
+        self.write_explained(conn, batch, texts)
     }
 
-    /// The same with what tells how the decision on a record came about, by its JSON text.
+    /// The same with what is stored of rejections beside their reason.
     pub fn write_explained(
         &mut self,
         conn: &mut Connection,
         batch: &Batch,
-        explain: &Explain<'_>,
+        texts: Texts<'_>,
     ) -> Result<BatchOutcome, StoreError> {
         let started = Instant::now();
-        let mut outcome = self.write_once(conn, batch, false, explain);
+        let mut outcome = self.write_once(conn, batch, false, texts);
         if self.form == Form::Copy
             && let Err(error) = &outcome
             && copy_is_to_blame(error)
@@ -222,16 +229,16 @@ impl Writer {
                 return outcome;
             }
             conn.roll_back();
-            outcome = self.write_once(conn, batch, false, explain);
+            outcome = self.write_once(conn, batch, false, texts);
         }
         let mut outcome = outcome.or_else(|error| match error.class() {
             Class::Data if error.constraint() != Some(BATCH_LOG_KEY) => {
                 conn.roll_back();
-                self.write_once(conn, batch, true, explain)
+                self.write_once(conn, batch, true, texts)
             }
             _ if error.may_be_of_a_row() => {
                 conn.roll_back();
-                self.write_once(conn, batch, true, explain)
+                self.write_once(conn, batch, true, texts)
             }
             _ => Err(error),
         });
@@ -309,7 +316,7 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
         bisect: bool,
-        explain: &Explain<'_>,
+        texts: Texts<'_>,
     ) -> Result<BatchOutcome, StoreError> {
         if !batch.is_sealed() {
             return Err(StoreError::new(
@@ -365,7 +372,7 @@ impl Writer {
         let filing = self.filing(conn, batch, &rejections, &refused, &standing)?;
         let mut explanations = std::mem::take(&mut self.explanations);
         explanations.begin();
-        let resolved = self.file(conn, &filing, &mut explanations, explain);
+        let resolved = self.file(conn, &filing, &mut explanations, texts);
         self.explanations = explanations;
         let resolved = resolved?;
         let outcome = BatchOutcome {

@@ -10,9 +10,10 @@ use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::{SKIPPED, StoreError};
 use super::Writer;
-use super::explanations::{self, Explain, Explanations};
+use super::explanations::{self, Explanations, Payload, Texts};
 use super::standing::Standing;
 use super::statements::RejectionStatements;
+use crate::config::plan::KeepPayload;
 use crate::model::record::{FieldError, Rejection};
 use crate::support::digest::Digest;
 
@@ -70,7 +71,7 @@ impl Writer {
         }
         // What changes an open rejection must not be older than when that was last seen.
         let mut changes: Vec<(i64, i64)> = Vec::new();
-        let mut entries = latest_of_each_key(rejections, &self.judged_by);
+        let mut entries = latest_of_each_key(rejections, &self.judged_by, self.keep_payload);
         entries.retain(|entry| {
             let seen = entry.rejection.requested_at;
             let Some(open) = standing.get(&entry.key) else {
@@ -132,7 +133,7 @@ impl Writer {
         conn: &mut Connection,
         filing: &Filing<'_>,
         explanations: &mut Explanations,
-        explain: &Explain<'_>,
+        texts: Texts<'_>,
     ) -> Result<u64, StoreError> {
         const WHAT: &str = "storing rejections";
         let statements = &self.statements.rejections;
@@ -143,8 +144,8 @@ impl Writer {
                 let work = last.work(statements, &self.target, &self.run_id, &now);
                 conn.execute_together(WHAT, &work)?;
             }
-            last = Columns::of(portion, &mut |rejection, new| {
-                explanations.of(rejection, &self.judged_by, explain, new)
+            last = Columns::of(portion, texts.payload, &mut |rejection, new| {
+                explanations.of(rejection, &self.judged_by, texts.explain, new)
             });
         }
         let mut work = Vec::new();
@@ -210,7 +211,11 @@ pub(in super::super) fn seen_again(
 }
 
 /// A key once in a statement: the latest rejection stands for all, which are counted. In the order of their keys.
-fn latest_of_each_key<'a>(rejections: &'a [Cow<'_, Rejection>], judged_by: &str) -> Vec<Entry<'a>> {
+fn latest_of_each_key<'a>(
+    rejections: &'a [Cow<'_, Rejection>],
+    judged_by: &str,
+    kept: KeepPayload,
+) -> Vec<Entry<'a>> {
     let keys = rejections
         .iter()
         .map(|rejection| rejection_key(&rejection.key));
@@ -233,7 +238,7 @@ fn latest_of_each_key<'a>(rejections: &'a [Cow<'_, Rejection>], judged_by: &str)
         entries.push(Entry {
             key,
             rejection,
-            digest: digest(rejection, judged_by, &mut buffer),
+            digest: digest(rejection, judged_by, kept, &mut buffer),
             times: std::mem::take(&mut times),
         });
     }
@@ -241,7 +246,12 @@ fn latest_of_each_key<'a>(rejections: &'a [Cow<'_, Rejection>], judged_by: &str)
 }
 
 /// Of everything that is stored of a rejection but its times: equal digests, equal content. `buffer` is room to work in.
-fn digest(rejection: &Rejection, judged_by: &str, buffer: &mut Vec<u8>) -> [u8; 16] {
+fn digest(
+    rejection: &Rejection,
+    judged_by: &str,
+    kept: KeepPayload,
+    buffer: &mut Vec<u8>,
+) -> [u8; 16] {
     buffer.clear();
     // Lengths keep the parts apart, and nothing from an empty text.
     let mut part = |text: Option<&str>| {
@@ -263,6 +273,10 @@ fn digest(rejection: &Rejection, judged_by: &str, buffer: &mut Vec<u8>) -> [u8; 
     part(None);
     for rule in &rejection.rules {
         part(Some(rule));
+    }
+    // Another form of the payload is stored anew.
+    if kept != KeepPayload::Full {
+        part(Some(kept.as_str()));
     }
     Digest::default().with(buffer).short()
 }
@@ -336,7 +350,7 @@ fn place(index: usize) -> i32 {
 struct Columns<'a> {
     keys: Vec<&'a str>,
     ids: Vec<Option<Cow<'a, str>>>,
-    payloads: Vec<&'a str>,
+    payloads: Vec<Cow<'a, str>>,
     reasons: Vec<Cow<'a, str>>,
     messages: Vec<Cow<'a, str>>,
     errors: Vec<String>,
@@ -352,6 +366,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(
         entries: &'a [Entry<'a>],
+        payload: Option<&Payload<'_>>,
         explained_by: &mut dyn FnMut(&Rejection, &mut explanations::New) -> Option<uuid::Uuid>,
     ) -> Self {
         let mut columns = Self {
@@ -362,7 +377,10 @@ impl<'a> Columns<'a> {
             let rejection = entry.rejection;
             columns.keys.push(entry.key.as_ref());
             columns.ids.push(rejection.record_id.as_deref().map(clean));
-            columns.payloads.push(&rejection.payload);
+            columns.payloads.push(payload.map_or_else(
+                || Cow::Borrowed(&*rejection.payload),
+                |payload| Cow::Owned(payload(rejection)),
+            ));
             columns.reasons.push(clean(&rejection.reason));
             columns.messages.push(clean(&rejection.message));
             columns.errors.push(errors_json(&rejection.errors));

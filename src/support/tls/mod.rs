@@ -203,6 +203,8 @@ pub enum Fault {
     NotYetValid,
     WrongName,
     UnknownIssuer,
+    /// The server shows the certificate of an authority as its own.
+    AuthorityAsServer,
     /// The server does not accept what it was shown of this client, or wants to be shown something.
     ClientRefused,
     Other,
@@ -226,8 +228,8 @@ impl Fault {
                 Self::WrongName
             }
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
-            // A self-signed certificate that is trusted by nobody; rustls has no variant of its own for it.
-            other if format!("{other:?}").contains("CaUsedAsEndEntity") => Self::UnknownIssuer,
+            // rustls has no variant of its own for it.
+            other if format!("{other:?}").contains("CaUsedAsEndEntity") => Self::AuthorityAsServer,
             _ => Self::Other,
         }
     }

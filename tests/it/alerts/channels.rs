@@ -71,6 +71,11 @@ fn a_command_gets_the_alert_on_its_input_without_a_shell_and_without_our_secrets
         "cat > alert.json; env > env.txt; printf '%s\\n' \"$@\" > words.txt",
     );
     command(&place, &format!("{script}, '$(touch shell); *'"));
+    place.edit(
+        "mappings.yaml",
+        "'$(touch shell); *']",
+        "'$(touch shell); *']\n      env: [PAGER_KEY]",
+    );
     let place = place
         .env("PATH", "/usr/bin:/bin")
         .env("PAGER_KEY", "of the command");

@@ -131,6 +131,13 @@ fn a_certificate_that_is_refused_is_named_with_the_reason() {
         "API_BASE_URL",
     );
 
+    // An authority that is named as one, and that the server shows as its own certificate.
+    let result = trusted(
+        |c| c.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained),
+        3,
+    );
+    failed(&result, "tls", "CaUsedAsEndEntity", "CA:FALSE");
+
     // http where https is spoken, and the other way round.
     let plain = Server::new().records(texts(3)).start();
     let result = look(&plain.url().replace("http:", "https:"), 3);
@@ -153,6 +160,40 @@ fn a_proxy_in_between_is_named_and_what_it_says_is_told() {
         &format!("127.0.0.1:{}", api.port()),
     );
     assert!(!format!("{finished}").contains("proxy-secret"));
+}
+
+#[test]
+fn no_proxy_is_obeyed_with_addresses_networks_ports_and_a_star() {
+    let api = Server::new().records(texts(3)).start();
+    let database = crate::support::postgres::Database::new();
+    let ear = Server::new().token(None).start();
+    let broken = Server::new().always(Fault::Status(503)).start();
+    let with_port = format!("127.0.0.1:{}", api.port());
+    let place = |api: &str, direct: &str| {
+        Workplace::connected(api, &database)
+            .env("HTTP_PROXY", "http://127.0.0.1:1")
+            .env("NO_PROXY", direct)
+            .env("OPS_WEBHOOK_URL", ear.url())
+    };
+    for direct in [
+        "127.0.0.1",
+        "*",
+        "127.0.0.0/8",
+        "example.com, 127.0.0.1",
+        &with_port,
+    ] {
+        let place = place(api.url(), direct);
+        place.run(&["check-api"]).expect(0);
+        place.run(&["sync"]).expect(0);
+    }
+    let finished = place(api.url(), "127.0.0.2").run(&["check-api"]);
+    finished.expect(3).says("proxy");
+    // Webhooks go the same way.
+    let place = place(broken.url(), "*");
+    place.edit("mappings.yaml", "initial: 500ms", "initial: 5ms");
+    place.edit("mappings.yaml", "max: 30s ", "max: 20ms ");
+    place.run(&["sync"]).expect(3);
+    assert_eq!(ear.requests().len(), 1);
 }
 
 #[test]

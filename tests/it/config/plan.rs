@@ -331,7 +331,7 @@ fn write_back_notifications_and_freshness() {
     );
     let channels = &plan.notifications.teams[0].1;
     assert!(
-        matches!(channels.as_slice(), [Channel::Webhook(_), Channel::Command(words)] if words.len() == 1)
+        matches!(channels.as_slice(), [Channel::Webhook(_), Channel::Command(command)] if command.words.len() == 1 && command.env.is_empty())
     );
     assert!(
         !format!("{plan:?}").contains("canary"),

@@ -5,6 +5,7 @@ use reqwest::Url;
 use super::super::super::client::Done;
 use super::super::super::error::{ApiError, Kind};
 use super::super::super::page_metadata::{PageMetadata, Way};
+use super::super::super::vocabulary;
 use super::super::end::Proof;
 use super::super::page::Parsed;
 use super::super::{Course, State};
@@ -66,15 +67,16 @@ pub(super) fn not_found(tried: &[String], metadata: &PageMetadata<'_>) -> ApiErr
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         names.join(", ")
     };
-    ApiError::new(
-        Kind::NoNext,
+    let what = |is_shown: fn(&str) -> bool| {
         format!(
-            "the API has more records than the first page, which {} shows, and none of the usual parameters brings the next one (tried {})",
-            quoted(&metadata.looks()),
-            quoted(tried)
-        ),
-        "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path",
-    )
+            "the API has more records than the first page, and none of the usual parameters brings the next one (tried {}); what looks like paging on the page: {}",
+            quoted(tried),
+            vocabulary::listed(&metadata.looks(), is_shown),
+        )
+    };
+    let hint = "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path";
+    ApiError::new(Kind::NoNext, what(vocabulary::is_plain), hint)
+        .naming(what(vocabulary::is_like_a_field), hint)
 }
 
 /// The page itself says that it is the only one.

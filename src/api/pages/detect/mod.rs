@@ -9,6 +9,7 @@ use reqwest::Url;
 use super::super::client::{Client, Done};
 use super::super::error::{ApiError, Class, Kind};
 use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, Way, as_cursor};
+use super::super::vocabulary;
 use super::end::Proof;
 use super::page::{Nothing, Parsed};
 use super::{Course, Pages};
@@ -43,7 +44,7 @@ struct First<'f> {
 }
 
 impl Pages {
-    pub(super) fn detect(&self, client: &Client, url: &Url, parsed: &Parsed) -> Detected {
+    pub(super) fn detect(&self, client: &Client, parsed: &Parsed) -> Detected {
         let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
         let count = parsed.count();
         if self.limit.is_some_and(|limit| count >= limit) {
@@ -101,7 +102,9 @@ impl Pages {
                 .flatten(),
             );
         }
-        log::debug!("style auto: {}: {}", url.path(), detected.lines.join(", "));
+        let shown = detected.lines.iter().map(String::as_str);
+        let shown: Vec<&str> = shown.filter(|line| vocabulary::is_plain(line)).collect();
+        log::debug!("style auto: {}", shown.join(", "));
         detected
     }
 

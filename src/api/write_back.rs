@@ -178,7 +178,8 @@ fn is_entity_tag(tag: &str) -> bool {
     let inside = opaque
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
-    inside.is_some_and(|inside| !inside.contains('"')) && HeaderValue::from_str(tag).is_ok()
+    let is_one_tag = inside.is_some_and(|inside| !inside.contains('"'));
+    is_one_tag && tag.is_ascii() && HeaderValue::from_str(tag).is_ok()
 }
 
 /// The record's address. None for an id that would name another one: `.` and `..` are steps of a path however they are

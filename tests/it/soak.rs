@@ -68,7 +68,9 @@ fn row_55_kill_9_at_random_moments_loses_nothing_and_needs_no_help() {
         while api.requests().len() < asked && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_micros(200));
         }
-        std::thread::sleep(Duration::from_micros(random.u64(..20_000)));
+        // A file of the spool is gathered for up to a second before it is sealed.
+        let longest = if away { 1_500_000 } else { 20_000 };
+        std::thread::sleep(Duration::from_micros(random.u64(..longest)));
         let alive = child.try_wait().unwrap().is_none();
         child.kill().unwrap();
         finish(child);

@@ -20,7 +20,7 @@ fn statements(grants: &serde_json::Value, name: &str) -> String {
 fn both_roles_can_do_all_that_they_are_for_with_the_grants_that_are_printed_and_nothing_more() {
     let cluster = Cluster::new(&[], &[]);
     let database = cluster.database();
-    let password = &database.password;
+    let password = database.password.replace('\'', "''");
     database.run(&format!(
         "REVOKE ALL ON SCHEMA public FROM PUBLIC; CREATE ROLE datasync_app LOGIN PASSWORD '{password}'; \
          CREATE ROLE datasync_reader LOGIN PASSWORD '{password}'"
@@ -140,5 +140,5 @@ fn both_roles_can_do_all_that_they_are_for_with_the_grants_that_are_printed_and_
         "UPDATE sync_cases SET status = 'open'"
     ));
     // What it may not do is said with what is missing.
-    reader.run(&["sync"]).says("privilege");
+    reader.run(&["sync"]).says("permission denied");
 }

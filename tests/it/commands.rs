@@ -31,7 +31,7 @@ const fn row(command: &'static str, arguments: &'static str, code: i32) -> Row {
     }
 }
 
-const ROWS: [Row; 77] = [
+const ROWS: [Row; 82] = [
     row("init", "", 0),
     row("init", "--url http://127.0.0.1:1/data", 2),
     row(
@@ -80,6 +80,11 @@ const ROWS: [Row; 77] = [
     row("validate", "--explain U-1", 2),
     row("check-api", "", 0),
     row("check-db", "", 0),
+    row("check-db", "--grants", 0),
+    row("show", "U-1", 0),
+    row("show", "nobody", 0),
+    row("forget", "U-20 --dry-run", 0),
+    row("forget", "U-20", 0),
     row("check-db", "--apply-schema", 0),
     row("retry", "", 0),
     row("retry", "--case {case}", 0),
@@ -207,7 +212,10 @@ fn stage(world: World) -> Stage {
 
 /// Does a command leave the place as it was, so that another can follow it there?
 fn only_looks(row: &Row) -> bool {
-    !matches!(row.command, "retry" | "case complete" | "case note")
+    !matches!(
+        row.command,
+        "retry" | "case complete" | "case note" | "forget"
+    )
 }
 
 fn call(stage: &Stage, row: &Row, form: &str) -> Finished {

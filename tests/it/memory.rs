@@ -141,8 +141,11 @@ const BESIDE_A_PAGE: u64 = 64 << 10;
 #[test]
 fn a_page_of_millions_of_tiny_records_takes_little_more_memory_than_its_text() {
     const LARGEST: usize = 32 << 20;
+    const TOO_MANY: &[i32] = &[3];
+    // The deadline comes while records are fetched, decided or written, or after all of them on a fast machine.
+    const ANY_END: &[i32] = &[3, 4, 5];
     let database = Database::new();
-    let peak_of_page = |page: String, code: i32, says: &str| {
+    let peak_of_page = |page: String, deadline: &str, codes: &[i32], says: &str| {
         let api = Server::new()
             .script(move |_| {
                 let json = vec![("Content-Type", "application/json".to_owned())];
@@ -153,7 +156,7 @@ fn a_page_of_millions_of_tiny_records_takes_little_more_memory_than_its_text() {
         place.edit("mappings.yaml", "style: page ", "style: none ");
         place.edit("mappings.yaml", "timeout: 30s ", "timeout: 120s ");
         let begun = std::time::Instant::now();
-        let mut child = place.start(&["sync", "--output", "json", "--deadline", "10s"]);
+        let mut child = place.start(&["sync", "--output", "json", "--deadline", deadline]);
         let mut peak = 0;
         while child.try_wait().unwrap().is_none() {
             peak = peak.max(high_water(child.id()).unwrap_or(0));
@@ -165,30 +168,44 @@ fn a_page_of_millions_of_tiny_records_takes_little_more_memory_than_its_text() {
             "{:?}",
             begun.elapsed()
         );
-        finished.expect(code).says(says);
+        assert!(codes.contains(&finished.code), "{finished}");
+        finished.says(says);
         assert_balanced(&finished.json());
         peak
     };
     let array = |record: &str, count: usize| format!("[{}]", vec![record; count].join(","));
-    let usual = peak_of_page(array("{}", 10), 5, "rejected");
+    let usual = peak_of_page(array("{}", 10), "10s", &[5], "rejected");
     if usual == 0 {
         return not_run("the peak of memory, needs VmHWM in /proc");
     }
-    for (record, count, code, says) in [
-        ("1", LARGEST / 2 - 10, 3, "more than 4194304 records"),
-        ("{}", LARGEST / 3 - 10, 3, "more than 4194304 records"),
-        ("{}", 4_100_000, 3, "the deadline of the run is over"),
-        ("[1,1]", LARGEST / 6 - 10, 3, "more than 4194304 records"),
+    for (record, count, deadline, codes, says) in [
         (
-            "[1,1,1,1]",
-            LARGEST / 10 - 10,
-            3,
-            "the deadline of the run is over",
+            "1",
+            LARGEST / 2 - 10,
+            "10s",
+            TOO_MANY,
+            "more than 4194304 records",
         ),
+        (
+            "{}",
+            LARGEST / 3 - 10,
+            "10s",
+            TOO_MANY,
+            "more than 4194304 records",
+        ),
+        ("{}", 4_100_000, "2s", ANY_END, "fetched"),
+        (
+            "[1,1]",
+            LARGEST / 6 - 10,
+            "10s",
+            TOO_MANY,
+            "more than 4194304 records",
+        ),
+        ("[1,1,1,1]", LARGEST / 10 - 10, "2s", ANY_END, "fetched"),
     ] {
         let page = array(record, count);
         let text = page.len() as u64 >> 10;
-        let peak = peak_of_page(page, code, says);
+        let peak = peak_of_page(page, deadline, codes, says);
         assert!(
             peak < usual + text + BESIDE_A_PAGE,
             "{peak} KiB for a page of {text} KiB with {count} times {record}; {usual} KiB for a small one"

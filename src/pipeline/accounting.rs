@@ -80,19 +80,13 @@ impl Accountant<'_> {
         outcome: &BatchOutcome,
         differences: Vec<store::Difference>,
     ) {
-        let ledger = outcome.ledger();
-        log::debug!(
-            "batch {}: {ledger} in {:.3} s",
-            batch.number,
-            outcome.seconds
-        );
-        self.flow.ledger.add(&ledger);
+        let (ledger, seconds) = (&outcome.ledger, outcome.seconds);
+        log::debug!("batch {}: {ledger} in {seconds:.3} s", batch.number);
+        self.flow.ledger.add(ledger);
         self.flow.counts.flagged += batch.flagged();
-        self.flow.timings.write += outcome.seconds;
-        self.flow
-            .timings
-            .batches
-            .record(Duration::from_secs_f64(outcome.seconds));
+        let timings = &mut self.flow.timings;
+        timings.write += seconds;
+        timings.batches.record(Duration::from_secs_f64(seconds));
         if let Task::Compare {
             differences: wanted,
         } = self.target.task

@@ -231,7 +231,8 @@ fn rejection(key: &str, at: i64, sequence: u64) -> Rejection {
     }
 }
 
-fn figures(o: &BatchOutcome) -> [u64; 6] {
+fn figures(outcome: &BatchOutcome) -> [u64; 6] {
+    let o = &outcome.ledger;
     [
         o.inserted,
         o.updated,

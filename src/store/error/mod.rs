@@ -82,6 +82,11 @@ impl StoreError {
         )
     }
 
+    /// Something that cannot be unless this program is wrong.
+    pub(crate) fn bug(what: &str) -> Self {
+        Self::new(Class::Fatal, "internal", format!("{what}: this is a bug"))
+    }
+
     /// A wait that reached its deadline; the connection is of no more use.
     pub(crate) fn timeout(what: &str, seconds: f64) -> Self {
         let mut error = Self::new(

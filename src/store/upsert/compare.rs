@@ -1,17 +1,21 @@
 //! What a batch would do, found out in a read-only transaction: the work of a dry run.
 
+use std::ops::Range;
 use std::time::Instant;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::super::answer::value;
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
 use super::isolate::isolate;
-use super::{BatchOutcome, Counts, Writer, count, lookups, single, text};
+use super::{BatchOutcome, Writer, lookups, outcome, single, text};
 
 /// Rows to insert that a dry run shows of a writer's first batch with any.
-const NEW_ROWS: i64 = 5;
+const NEW_ROWS: usize = 5;
+const WHAT: &str = "comparing rows";
 
 /// A row that a dry run would update, or insert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +23,14 @@ pub struct Difference {
     pub key: String,
     /// Column, stored value, new value, as text; only columns that differ, and none that datasync fills for itself.
     pub fields: Vec<(String, Option<String>, Option<String>)>,
+}
+
+/// What has been found out of a batch so far.
+struct Found {
+    /// At most so many differences, and so many messages, are shown.
+    wanted: usize,
+    outcome: BatchOutcome,
+    differences: Vec<Difference>,
 }
 
 impl Writer {
@@ -45,80 +57,82 @@ impl Writer {
         &self,
         conn: &mut Connection,
         batch: &Batch,
-        differences: usize,
+        wanted: usize,
     ) -> Result<(BatchOutcome, Vec<Difference>), StoreError> {
-        const WHAT: &str = "comparing rows";
         conn.begin(WHAT, "READ ONLY", &lookups(self.distributed))?;
-        let mut counts = Counts::default();
-        let mut found = Vec::new();
-        let mut new_rows = Vec::new();
-        let mut messages = Vec::new();
+        let mut found = Found {
+            wanted,
+            outcome: BatchOutcome::default(),
+            differences: Vec::new(),
+        };
         let mut refused = Vec::new();
-        let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
-        if !rows.is_empty() {
+        if !batch.rows().is_empty() {
             isolate(
                 conn,
-                0..rows.len(),
-                &mut |conn, range| {
-                    let arrays = self.arrays(batch, &rows[range.clone()]);
-                    let mut params: Vec<Param<'_>> =
-                        arrays.iter().map(|a| (a as _, a.ty())).collect();
-                    let row = single(conn.query(WHAT, &self.statements.compare, &params)?)?;
-                    let part = Counts {
-                        inserted: count(&row, 0)?,
-                        updated: count(&row, 1)?,
-                        unchanged: count(&row, 2)?,
-                        superseded: count(&row, 3)?,
-                    };
-                    counts.add(part);
-                    self.preview(
-                        conn,
-                        &params,
-                        batch,
-                        range.start,
-                        differences,
-                        &mut messages,
-                    )?;
-                    let wanted =
-                        i64::try_from(differences.saturating_sub(found.len())).unwrap_or(i64::MAX);
-                    if part.inserted > 0 && !self.sampled && new_rows.is_empty() {
-                        let mut params = params.clone();
-                        params.push((&NEW_ROWS, Type::INT8));
-                        for row in conn.query(WHAT, &self.statements.new_rows, &params)? {
-                            new_rows.push(self.difference(&row)?);
-                        }
-                    }
-                    if part.updated > 0 && wanted > 0 {
-                        params.push((&wanted, Type::INT8));
-                        for row in conn.query(WHAT, &self.statements.differences, &params)? {
-                            found.push(self.difference(&row)?);
-                        }
-                    }
-                    Ok(())
-                },
+                0..batch.rows().len(),
+                &mut |conn, range| self.compare_part(conn, batch, range, &mut found),
                 &mut refused,
             )?;
         }
         conn.run(WHAT, "COMMIT")?;
-        let outcome = BatchOutcome {
-            inserted: counts.inserted,
-            updated: counts.updated,
-            unchanged: counts.unchanged,
-            superseded: counts.superseded,
-            duplicates: batch.duplicates(),
-            rejected: (batch.rejections().len() + refused.len()) as u64,
-            messages,
-            new_rows,
-            ..BatchOutcome::default()
-        };
-        Ok((outcome, found))
+        let mut outcome = found.outcome;
+        outcome.ledger.duplicates = batch.duplicates();
+        outcome.ledger.rejected = (batch.rejections().len() + refused.len()) as u64;
+        Ok((outcome, found.differences))
     }
 
-    fn difference(&self, row: &tokio_postgres::Row) -> Result<Difference, StoreError> {
-        let unreadable =
-            |error: tokio_postgres::Error| StoreError::from_driver("comparing rows", &error);
-        let old: Vec<Option<String>> = row.try_get(1).map_err(unreadable)?;
-        let new: Vec<Option<String>> = row.try_get(2).map_err(unreadable)?;
+    fn compare_part(
+        &self,
+        conn: &mut Connection,
+        batch: &Batch,
+        part: Range<usize>,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        let start = part.start;
+        let picks: Vec<u32> = (0..).take(part.end).skip(start).collect();
+        let arrays = self.arrays(batch, &picks);
+        let params: Vec<Param<'_>> = arrays.iter().map(|a| (a as _, a.ty())).collect();
+        let row = single(conn.query(WHAT, &self.statements.compare, &params)?)?;
+        let counts = outcome::counted(&row)?;
+        let Found {
+            wanted,
+            outcome,
+            differences,
+        } = found;
+        outcome.ledger.add(&counts);
+        let room = wanted.saturating_sub(outcome.messages.len());
+        let messages = self.preview(conn, &params, (batch, start), room)?;
+        outcome.messages.extend(messages);
+        if counts.inserted > 0 && !self.sampled && outcome.new_rows.is_empty() {
+            outcome.new_rows =
+                self.differences(conn, &self.statements.new_rows, &params, NEW_ROWS)?;
+        }
+        let room = wanted.saturating_sub(differences.len());
+        if counts.updated > 0 && room > 0 {
+            let sql = &self.statements.differences;
+            differences.extend(self.differences(conn, sql, &params, room)?);
+        }
+        Ok(())
+    }
+
+    /// The first rows that a statement shows of those that were sent as `params`.
+    fn differences(
+        &self,
+        conn: &mut Connection,
+        sql: &str,
+        params: &[Param<'_>],
+        limit: usize,
+    ) -> Result<Vec<Difference>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut params = params.to_vec();
+        params.push((&limit, Type::INT8));
+        let rows = conn.query(WHAT, sql, &params)?;
+        rows.iter().map(|row| self.difference(row)).collect()
+    }
+
+    fn difference(&self, row: &Row) -> Result<Difference, StoreError> {
+        let old: Vec<Option<String>> = value(row, 1, WHAT)?;
+        let new: Vec<Option<String>> = value(row, 2, WHAT)?;
         Ok(Difference {
             key: text(row, 0)?.to_owned(),
             fields: self

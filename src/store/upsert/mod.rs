@@ -11,6 +11,7 @@ mod isolate;
 mod located;
 mod outcome;
 mod rejections;
+mod rows;
 mod skipped;
 mod standing;
 mod statements;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 
 use super::LOOKUPS_ONLY;
 use super::answer::{count, signed, single, text};
-use super::batch::{Batch, ColumnArray, CopyConstant};
+use super::batch::Batch;
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::{Class, StoreError};
@@ -32,7 +33,6 @@ use super::schema::Layout;
 use crate::config::plan::{Database, KeepPayload};
 use crate::model::clock::DatabaseClock;
 use explanations::Explanations;
-use isolate::isolate;
 use outcome::committed_in;
 pub(super) use rejections::seen_again;
 use standing::{IndexScan, Standing};
@@ -114,15 +114,6 @@ pub struct Writer {
     functions: Vec<String>,
 }
 
-/// How rows were counted by one statement.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    inserted: u64,
-    updated: u64,
-    unchanged: u64,
-    superseded: u64,
-}
-
 /// Rows that have to be looked at one by one, by their places in the batch.
 #[derive(Debug, Default)]
 struct NotedRows {
@@ -130,15 +121,8 @@ struct NotedRows {
     owed: Vec<usize>,
     /// The table did not store them, and reported no error.
     skipped: Vec<usize>,
-}
-
-impl Counts {
-    const fn add(&mut self, other: Self) {
-        self.inserted += other.inserted;
-        self.updated += other.updated;
-        self.unchanged += other.unchanged;
-        self.superseded += other.superseded;
-    }
+    /// The database refused them with these errors.
+    refused: Vec<(usize, StoreError)>,
 }
 
 impl Writer {
@@ -319,235 +303,77 @@ impl Writer {
         texts: Texts<'_>,
     ) -> Result<BatchOutcome, StoreError> {
         if !batch.is_sealed() {
-            return Err(StoreError::new(
-                Class::Fatal,
-                "internal",
-                "a batch was written before it was sealed: this is a bug",
-            ));
+            return Err(StoreError::bug("a batch was written before it was sealed"));
         }
         let standing = self.begin_and_look(conn, batch, bisect)?;
-        let rows: Vec<u32> = (0..).take(batch.rows().len()).collect();
-        let mut refused = Vec::new();
         let mut noted = NotedRows::default();
-        let counts = if rows.is_empty() {
-            Counts::default()
-        } else if bisect {
-            let mut counts = Counts::default();
-            self.try_without_rows(conn, batch)?;
-            isolate(
-                conn,
-                0..rows.len(),
-                &mut |conn, range| {
-                    counts.add(self.upsert(conn, batch, &rows[range], &mut noted)?);
-                    Ok(())
-                },
-                &mut refused,
-            )?;
-            counts
-        } else if self.form == Form::Differing && self.outbox.is_none() {
-            let left = self.unproven(conn, batch)?;
-            let mut counts = Counts {
-                unchanged: (rows.len() - left.len()) as u64,
-                ..Counts::default()
-            };
-            if !left.is_empty() {
-                counts.add(self.upsert(conn, batch, &left, &mut noted)?);
-            }
-            counts
-        } else {
-            self.upsert(conn, batch, &rows, &mut noted)?
-        };
+        let mut ledger = self.write_rows(conn, batch, bisect, &mut noted)?;
         if let Some(outbox) = &self.outbox {
-            outbox.enter(
-                conn,
-                batch,
-                noted.owed,
-                (&self.target, self.run_id, self.now()),
-            )?;
+            let entered = (self.target.as_str(), self.run_id, self.now());
+            outbox.enter(conn, batch, noted.owed, entered)?;
         }
-        let mut refused = self.located(conn, batch, refused)?;
+        let mut refused = self.located(conn, batch, noted.refused)?;
         let skipped = noted.skipped.into_iter();
         refused.extend(skipped.map(|index| (index, StoreError::skipped())));
         let rejections = Self::rejections_with(batch, &refused);
         let filing = self.filing(conn, batch, &rejections, &refused, &standing)?;
-        let mut explanations = std::mem::take(&mut self.explanations);
-        explanations.begin();
-        let resolved = self.file(conn, &filing, &mut explanations, texts);
-        self.explanations = explanations;
-        let resolved = resolved?;
+        let resolved = self.file_explained(conn, &filing, texts)?;
+        let rows = batch.rows();
+        let all_new = !rows.is_empty() && ledger.inserted == rows.len() as u64;
+        ledger.duplicates = batch.duplicates();
+        ledger.rejected = rejections.len() as u64;
         let outcome = BatchOutcome {
-            inserted: counts.inserted,
-            updated: counts.updated,
-            unchanged: counts.unchanged,
-            superseded: counts.superseded,
-            duplicates: batch.duplicates(),
-            rejected: rejections.len() as u64,
+            ledger,
             resolved,
             refused: refused
                 .iter()
-                .map(|(index, error)| Refused {
-                    record_id: batch.key(&batch.rows()[*index]).to_owned(),
-                    reason: rejections::reason(error),
-                    sqlstate: error.sqlstate().map(str::to_owned),
-                    constraint: error.constraint().map(str::to_owned),
-                    column: error.column().map(str::to_owned),
-                    function: error.function().map(str::to_owned),
-                })
+                .map(|(index, error)| Refused::new(batch.key(&rows[*index]), error))
                 .collect(),
-            messages: Vec::new(),
-            new_rows: Vec::new(),
-            seconds: 0.0,
+            ..BatchOutcome::default()
         };
-        let number = signed(batch.number);
-        let figures = [
-            outcome.inserted,
-            outcome.updated,
-            outcome.unchanged,
-            outcome.superseded,
-            outcome.duplicates,
-            outcome.rejected,
-            outcome.resolved,
-        ]
-        .map(signed);
-        let now = self.now();
-        let mut params: Vec<Param<'_>> = vec![(&self.run_id, Type::UUID), (&number, Type::INT8)];
-        params.extend(figures.iter().map(|f| (f as _, Type::INT8)));
-        params.push((&now, Type::TIMESTAMPTZ));
-        conn.execute_and_commit("committing a batch", &self.statements.log, &params)?;
+        self.log_and_commit(conn, batch.number, &outcome)?;
         self.explanations.committed();
-        self.learn(!rows.is_empty() && counts.inserted == rows.len() as u64);
+        self.learn(all_new);
         Ok(outcome)
     }
 
-    /// Picks the form for the next batch by what became of one that was committed.
-    fn learn(&mut self, all_new: bool) {
-        self.all_new = if all_new {
-            self.all_new.saturating_add(1)
-        } else {
-            0
-        };
-        self.form = if self.all_new == 0 || self.distributed || self.outbox.is_some() {
-            Form::Differing
-        } else if self.statements.copy.is_some() && self.all_new >= self.copy_after {
-            Form::Copy
-        } else {
-            Form::AllNew
-        };
+    /// Stores the rejections with what is to be stored beside their reason; how many earlier ones were resolved.
+    fn file_explained(
+        &mut self,
+        conn: &mut Connection,
+        filing: &rejections::Filing<'_>,
+        texts: Texts<'_>,
+    ) -> Result<u64, StoreError> {
+        let mut explanations = std::mem::take(&mut self.explanations);
+        explanations.begin();
+        let resolved = self.file(conn, filing, &mut explanations, texts);
+        self.explanations = explanations;
+        resolved
     }
 
-    /// Writes no row at all: an error that is raised even so is the table's.
-    fn try_without_rows(&self, conn: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
-        let arrays = self.arrays(batch, &[]);
-        let now = self.now();
-        let params = self.params(&arrays, &now);
-        conn.query(WRITING, &self.statements.differing, &params)
-            .map(drop)
-            .map_err(StoreError::of_the_table)
-    }
-
-    /// The parameters of the statements that write.
-    fn params<'a>(&'a self, arrays: &'a [ColumnArray<'_>], now: &'a Micros) -> Vec<Param<'a>> {
-        let mut params: Vec<Param<'_>> = arrays.iter().map(|a| (a as _, a.ty())).collect();
-        params.push((&self.run_id, Type::UUID));
-        params.push((now, Type::TIMESTAMPTZ));
-        params
-    }
-
-    /// Writes some rows, picked by their places in the batch, and has them counted. `noted` gains the places of those
-    /// the API is to be told of, and of those that were skipped.
-    fn upsert(
+    /// Inserts the row that proves the batch, and commits.
+    fn log_and_commit(
         &self,
         conn: &mut Connection,
-        batch: &Batch,
-        picks: &[u32],
-        noted: &mut NotedRows,
-    ) -> Result<Counts, StoreError> {
-        let arrays = self.arrays(batch, picks);
-        let now = self.now();
-        let params = self.params(&arrays, &now);
-        let total = picks.len() as u64;
-        if let Some(outbox) = &self.outbox {
-            return self.upsert_and_enqueue(conn, outbox, &params, batch, picks, noted);
-        }
-        let found = match (self.form, &self.statements.copy) {
-            (Form::Copy, Some(copy)) => {
-                let written_by = CopyConstant::new(self.run_id, now);
-                conn.copy(WRITING, copy, batch.copy(&written_by))?
-            }
-            (Form::Copy | Form::AllNew, _) => {
-                conn.execute(WRITING, &self.statements.all_new, &params)?
-            }
-            (Form::Differing, _) => 0,
-        };
-        let mut counts = Counts {
-            inserted: found,
-            ..Counts::default()
-        };
-        if found == total {
-            return Ok(counts);
-        }
-        let row = single(conn.query(WRITING, &self.statements.differing, &params)?)?;
-        let mut rest = Counts {
-            inserted: count(&row, 0)?,
-            updated: count(&row, 1)?,
-            unchanged: total.saturating_sub(found + count(&row, 3)?),
-            superseded: count(&row, 2)?,
-        };
-        // The statement before has inserted some of these rows already. A trigger may have changed them since, so that they
-        // differ from what was sent and are written once more: each of them counts once, as inserted.
-        let counted = rest.inserted + rest.updated + rest.unchanged + rest.superseded;
-        rest.updated -= (found + counted)
-            .saturating_sub(total)
-            .min(found)
-            .min(rest.updated);
-        counts.add(rest);
-        self.complete(conn, batch, picks, &mut counts, noted)?;
-        Ok(counts)
-    }
-
-    /// Rows that were reported neither as written nor as left alone: a trigger skipped them, or somebody else wrote them between
-    /// the look and the write.
-    fn complete(
-        &self,
-        conn: &mut Connection,
-        batch: &Batch,
-        picks: &[u32],
-        counts: &mut Counts,
-        noted: &mut NotedRows,
+        number: u64,
+        outcome: &BatchOutcome,
     ) -> Result<(), StoreError> {
-        let total = picks.len() as u64;
-        let counted = counts.inserted + counts.updated + counts.unchanged + counts.superseded;
-        if counted < total {
-            // The guard held some back: those that are older than what is stored now, and those that equal it.
-            let key = batch.columns().key;
-            let version = batch.columns().width() - 1;
-            let key = batch.column(key, picks);
-            let version = batch.column(version, picks);
-            let row = single(conn.query(
-                WRITING,
-                &self.statements.superseded,
-                &[(&key, key.ty()), (&version, version.ty())],
-            )?)?;
-            let written = counts.inserted + counts.updated;
-            counts.superseded = count(&row, 0)?.min(total - written);
-            let skipped = self.skipped(conn, batch, picks, total - counted)?;
-            let kept = total - written - counts.superseded;
-            counts.unchanged = kept.saturating_sub(skipped.len() as u64);
-            noted.skipped.extend(skipped);
-        } else if counted > total {
-            return Err(StoreError::new(
-                Class::Fatal,
-                "internal",
-                format!("{total} rows were sent and {counted} were reported: this is a bug"),
-            ));
-        }
-        Ok(())
-    }
-
-    fn arrays<'a>(&self, batch: &'a Batch, picks: &'a [u32]) -> Vec<ColumnArray<'a>> {
-        (0..self.columns.len())
-            .map(|column| batch.column(column, picks))
-            .collect()
+        let (number, now, ledger) = (signed(number), self.now(), &outcome.ledger);
+        let figures = [
+            ledger.inserted,
+            ledger.updated,
+            ledger.unchanged,
+            ledger.superseded,
+            ledger.duplicates,
+            ledger.rejected,
+            outcome.resolved,
+        ]
+        .map(signed);
+        let mut params: Vec<Param<'_>> = vec![(&self.run_id, Type::UUID), (&number, Type::INT8)];
+        params.extend(figures.iter().map(|f| (f as _, Type::INT8)));
+        params.push((&now, Type::TIMESTAMPTZ));
+        conn.execute_and_commit("committing a batch", &self.statements.log, &params)
+            .map(drop)
     }
 }
 

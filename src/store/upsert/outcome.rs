@@ -1,5 +1,6 @@
 //! What became of a batch: as the transaction that wrote it tells, or as the batch log does afterwards.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -8,19 +9,15 @@ use super::super::connect::Connection;
 use super::super::error::StoreError;
 use super::super::quote_table;
 use super::compare::Difference;
+use super::rejections;
 use crate::config::plan::Database;
 use crate::model::record::{Ledger, Message};
 
 /// What PostgreSQL made of one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchOutcome {
-    pub inserted: u64,
-    pub updated: u64,
-    pub unchanged: u64,
-    pub superseded: u64,
-    pub duplicates: u64,
-    /// Rejections stored, refused rows included.
-    pub rejected: u64,
+    /// What became of its records. What was fetched, and what is spooled, is counted elsewhere.
+    pub ledger: Ledger,
     /// Earlier rejections that this batch settled.
     pub resolved: u64,
     /// Rows the database would not take; empty when the outcome was read back from the batch log.
@@ -31,22 +28,6 @@ pub struct BatchOutcome {
     pub new_rows: Vec<Difference>,
     /// From BEGIN to the answer of COMMIT.
     pub seconds: f64,
-}
-
-impl BatchOutcome {
-    /// What became of the records of the batch, as the run's ledger counts them. What was fetched is counted elsewhere.
-    pub const fn ledger(&self) -> Ledger {
-        Ledger {
-            fetched: 0,
-            inserted: self.inserted,
-            updated: self.updated,
-            unchanged: self.unchanged,
-            superseded: self.superseded,
-            duplicates: self.duplicates,
-            rejected: self.rejected,
-            spooled: 0,
-        }
-    }
 }
 
 /// A row the database refused.
@@ -61,6 +42,19 @@ pub struct Refused {
     pub column: Option<String>,
     /// The function that raised the error.
     pub function: Option<String>,
+}
+
+impl Refused {
+    pub(super) fn new(key: &str, error: &StoreError) -> Self {
+        Self {
+            record_id: key.to_owned(),
+            reason: rejections::reason(error),
+            sqlstate: error.sqlstate().map(str::to_owned),
+            constraint: error.constraint().map(str::to_owned),
+            column: error.column().map(str::to_owned),
+            function: error.function().map(str::to_owned),
+        }
+    }
 }
 
 impl std::fmt::Display for Refused {
@@ -113,13 +107,23 @@ pub(super) fn committed_in(
         return Ok(None);
     };
     Ok(Some(BatchOutcome {
+        ledger: Ledger {
+            duplicates: count(row, 4)?,
+            rejected: count(row, 5)?,
+            ..counted(row)?
+        },
+        resolved: count(row, 6)?,
+        ..BatchOutcome::default()
+    }))
+}
+
+/// What a statement counted: each that counts rows begins with these four columns.
+pub(super) fn counted(row: &Row) -> Result<Ledger, StoreError> {
+    Ok(Ledger {
         inserted: count(row, 0)?,
         updated: count(row, 1)?,
         unchanged: count(row, 2)?,
         superseded: count(row, 3)?,
-        duplicates: count(row, 4)?,
-        rejected: count(row, 5)?,
-        resolved: count(row, 6)?,
-        ..BatchOutcome::default()
-    }))
+        ..Ledger::default()
+    })
 }

@@ -6,11 +6,11 @@ use tokio_postgres::types::Type;
 
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
-use super::super::error::{Class, StoreError};
+use super::super::error::StoreError;
 use super::super::outbox::Outbox;
-use super::{Counts, NotedRows, WRITING as WHAT, Writer, count, single};
+use super::{NotedRows, WRITING as WHAT, Writer, count, outcome, single};
 use crate::config::plan::WriteBackOutcome::{Inserted, Unchanged, Updated};
-use crate::model::record::Message;
+use crate::model::record::{Ledger, Message};
 
 impl Writer {
     /// Writes some rows, has them counted, and adds the indexes of those that are owed.
@@ -18,18 +18,14 @@ impl Writer {
         &self,
         conn: &mut Connection,
         outbox: &Outbox,
-        params: &[Param<'_>],
         batch: &Batch,
         picks: &[u32],
         noted: &mut NotedRows,
-    ) -> Result<Counts, StoreError> {
-        let row = single(conn.query(WHAT, &self.statements.upsert_and_enqueue, params)?)?;
-        let mut counts = Counts {
-            inserted: count(&row, 0)?,
-            updated: count(&row, 1)?,
-            unchanged: (picks.len() as u64).saturating_sub(count(&row, 3)?),
-            superseded: count(&row, 2)?,
-        };
+    ) -> Result<Ledger, StoreError> {
+        let (arrays, now) = (self.arrays(batch, picks), self.now());
+        let params = self.params(&arrays, &now);
+        let row = single(conn.query(WHAT, &self.statements.upsert_and_enqueue, &params)?)?;
+        let mut counts = outcome::counted(&row)?;
         let mut found = Vec::new();
         for (outcome, place) in [(Inserted, 4), (Updated, 5)] {
             if outbox.wants(outcome) {
@@ -46,23 +42,22 @@ impl Writer {
         Ok(counts)
     }
 
-    /// A dry run's first messages, at most `wanted` of a batch; nothing where write-back is off.
+    /// The messages that a dry run shows of the rows that were sent as `params`, of which the first is at `start` in the
+    /// batch: at most `wanted`, and nothing where write-back is off.
     pub(super) fn preview(
         &self,
         conn: &mut Connection,
         params: &[Param<'_>],
-        batch: &Batch,
-        start: usize,
+        (batch, start): (&Batch, usize),
         wanted: usize,
-        messages: &mut Vec<Message>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Message>, StoreError> {
         let Some(outbox) = &self.outbox else {
-            return Ok(());
+            return Ok(Vec::new());
         };
-        let left = i64::try_from(wanted.saturating_sub(messages.len())).unwrap_or(i64::MAX);
-        if left == 0 {
-            return Ok(());
+        if wanted == 0 {
+            return Ok(Vec::new());
         }
+        let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
         let fates: Vec<i32> = outbox
             .when
             .iter()
@@ -74,12 +69,11 @@ impl Writer {
             .collect();
         let mut params = params.to_vec();
         params.push((&fates, Type::INT4_ARRAY));
-        params.push((&left, Type::INT8));
-        for row in conn.query("comparing rows", &self.statements.fates, &params)? {
-            let number = count(&row, 0)?;
-            messages.push(outbox.message(batch, start + index(number)));
-        }
-        Ok(())
+        params.push((&limit, Type::INT8));
+        let rows = conn.query("comparing rows", &self.statements.fates, &params)?;
+        rows.iter()
+            .map(|row| Ok(outbox.message(batch, start + index(count(row, 0)?))))
+            .collect()
     }
 }
 
@@ -105,13 +99,7 @@ pub(super) fn place(number: u64, picks: &[u32]) -> Result<usize, StoreError> {
     picks
         .get(index(number))
         .map(|pick| *pick as usize)
-        .ok_or_else(|| {
-            StoreError::new(
-                Class::Fatal,
-                "internal",
-                "the database told of a row that was not sent: this is a bug",
-            )
-        })
+        .ok_or_else(|| StoreError::bug("the database told of a row that was not sent"))
 }
 
 fn index(number: u64) -> usize {

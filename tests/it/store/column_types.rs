@@ -294,7 +294,11 @@ fn write(
         figures(&written),
         "{context}: the dry run and the run"
     );
-    assert_eq!(differences.len() as u64, written.updated, "{context}");
+    assert_eq!(
+        differences.len() as u64,
+        written.ledger.updated,
+        "{context}"
+    );
     written
 }
 

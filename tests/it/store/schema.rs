@@ -99,7 +99,7 @@ fn tables_under_other_names_are_made_beside_those_that_only_happen_to_be_called_
         let found = store::check(&db, &customers());
         assert!(found.checks.iter().all(|c| c.ok), "{found:?}");
         let mut bench = Bench::with(db.clone(), &customers());
-        assert_eq!(bench.rows(T0, &[("a", "Ann", "1")]).inserted, 1);
+        assert_eq!(bench.rows(T0, &[("a", "Ann", "1")]).ledger.inserted, 1);
         // The log of runs is found by its run, under its own index.
         assert_eq!(
             database.one(&format!(
@@ -160,7 +160,7 @@ fn missing_privileges_are_named_with_the_grant_to_type() {
     let found = store::check(&db, &customers());
     assert!(found.checks.iter().all(|c| c.ok), "{found:?}");
     let mut bench = Bench::with(db, &customers());
-    assert_eq!(bench.rows(T0, &[("a", "Ann", "1")]).inserted, 1);
+    assert_eq!(bench.rows(T0, &[("a", "Ann", "1")]).ledger.inserted, 1);
     drop(bench);
     database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }

@@ -13,7 +13,7 @@ fn reject(bench: &mut Bench, at: i64, keys: impl Iterator<Item = String>) {
         batch.push_rejection(rejection(&key, at, sequence as u64));
     }
     let sent = batch.rejections().len() as u64;
-    assert_eq!(bench.write(batch).unwrap().rejected, sent);
+    assert_eq!(bench.write(batch).unwrap().ledger.rejected, sent);
 }
 
 fn keys(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {

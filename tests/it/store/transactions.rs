@@ -135,12 +135,7 @@ fn writers_of_the_same_keys_in_any_order_do_not_dead_lock() {
                             );
                         }
                         match bench.write(batch) {
-                            Ok(o) => {
-                                assert_eq!(
-                                    o.inserted + o.updated + o.unchanged + o.superseded,
-                                    100
-                                );
-                            }
+                            Ok(outcome) => assert_eq!(outcome.ledger.accounted(), 100),
                             Err(error) => errors.push(error),
                         }
                     }

@@ -79,7 +79,7 @@ fn values_are_compared_as_the_column_stores_them() {
             );
             let outcome = bench.write(batch).unwrap();
             assert_eq!(
-                outcome.inserted + outcome.updated == 1,
+                outcome.ledger.inserted + outcome.ledger.updated == 1,
                 expected,
                 "{big} {outcome:?}"
             );

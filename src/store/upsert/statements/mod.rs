@@ -126,7 +126,7 @@ fn all_new(parts: &Parts<'_>) -> String {
 }
 
 /// Writes the rows that are new or differ. Rows that stay as they are go no further than the comparison. Counts those that
-/// were inserted, updated and superseded, and all that did not stay.
+/// were inserted and updated, that stay, and that are superseded.
 fn differing(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();
@@ -134,7 +134,7 @@ fn differing(parts: &Parts<'_>) -> String {
     let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
     let differs = parts.differs_from_sent();
     let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
-    let on_conflict = parts.on_conflict_update();
+    let (on_conflict, number_sent) = (parts.on_conflict_update(), parts.number_sent());
     format!(
         "WITH {known}moved AS MATERIALIZED (SELECT {values}, {newer} AS late \
          FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
@@ -142,7 +142,7 @@ fn differing(parts: &Parts<'_>) -> String {
          written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}) \
          SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
          (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
-         count(*) FILTER (WHERE late), count(*) FROM moved"
+         {number_sent} - count(*), count(*) FILTER (WHERE late) FROM moved"
     )
 }
 
@@ -169,7 +169,7 @@ fn differing_by_key(parts: &Parts<'_>) -> String {
     let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
     let (differs, key_place) = (parts.differs_from_sent(), parts.layout.key);
     let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
-    let on_conflict = parts.on_conflict_update();
+    let (on_conflict, number_sent) = (parts.on_conflict_update(), parts.number_sent());
     format!(
         "WITH {known}moved AS MATERIALIZED (SELECT {values}, {newer} AS late, {is_new} AS is_new \
          FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
@@ -178,8 +178,8 @@ fn differing_by_key(parts: &Parts<'_>) -> String {
          told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
          (SELECT c{key_place} AS k, 1 AS o, late, is_new, NULL::boolean AS fresh FROM moved \
          UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e GROUP BY k) \
-         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), \
-         count(o) FROM told"
+         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), {number_sent} - count(o), \
+         count(*) FILTER (WHERE late) FROM told"
     )
 }
 
@@ -196,7 +196,7 @@ fn upsert_and_enqueue(parts: &Parts<'_>) -> String {
     let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
     let (differs, key_place) = (parts.differs_from_sent(), parts.layout.key);
     let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
-    let on_conflict = parts.on_conflict_update();
+    let (on_conflict, number_sent) = (parts.on_conflict_update(), parts.number_sent());
     let returning_key = if parts.layout.has_system_columns {
         format!(", t.{key} AS k")
     } else {
@@ -211,8 +211,8 @@ fn upsert_and_enqueue(parts: &Parts<'_>) -> String {
          (SELECT c{key_place} AS k, o, late, is_new, NULL::boolean AS fresh FROM moved \
          UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e \
          GROUP BY k) \
-         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), count(*) FILTER (WHERE late), count(o), \
-         array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told"
+         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), {number_sent} - count(o), \
+         count(*) FILTER (WHERE late), array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told"
     )
 }
 

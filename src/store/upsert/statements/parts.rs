@@ -105,9 +105,19 @@ impl<'a> Parts<'a> {
         )
     }
 
+    /// How many rows were sent.
+    pub(super) fn number_sent(&self) -> String {
+        format!("cardinality({})", self.array(0))
+    }
+
     fn arrays(&self) -> String {
-        let columns = &self.layout.columns;
-        self.each(|place| format!("${}::{}[]", place + 1, columns[place].wire().typname()))
+        self.each(|place| self.array(place))
+    }
+
+    /// The parameter with the values of a column.
+    fn array(&self, place: usize) -> String {
+        let wire = self.layout.columns[place].wire();
+        format!("${}::{}[]", place + 1, wire.typname())
     }
 
     /// The sent values as their columns have them.

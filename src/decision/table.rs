@@ -7,6 +7,7 @@ use super::feel::ast::{Expr, Test};
 use super::feel::builtins;
 use super::feel::eval::{self, Frame};
 use super::feel::value::{Kind, Value, equal, order};
+use super::problem::Problem;
 
 /// A compiled table.
 #[derive(Debug)]
@@ -372,6 +373,11 @@ impl Column {
 }
 
 impl Rule {
+    /// Row and id, as messages have them.
+    pub fn name(&self) -> String {
+        Problem::rule_name(self.row, self.has_id.then_some(&*self.id))
+    }
+
     /// Do all its entries hold?
     pub fn matches(&self, inputs: &[Value], frame: &mut Frame) -> bool {
         self.tests

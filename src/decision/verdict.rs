@@ -356,10 +356,7 @@ pub fn undecided<'d>(table: &'d Table, name: &str, outcome: &Outcome) -> Verdict
     let listed = |rules: &[usize]| {
         rules
             .iter()
-            .map(|rule| {
-                let rule = &table.rules[*rule];
-                Problem::rule_name(rule.row, rule.has_id.then_some(&*rule.id))
-            })
+            .map(|rule| table.rules[*rule].name())
             .collect::<Vec<_>>()
             .join(", ")
     };

@@ -1,125 +1,134 @@
 //! Checks that look at one cell or one rule: types, cells nothing satisfies, unknown outputs, aggregations.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::Linter;
+use super::linter::Linter;
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::ast::{Expr, Test};
 use crate::decision::feel::value::{Kind, Value, equal};
 use crate::decision::problem::{Check, Severity};
 use crate::decision::rule_space::{self, Dimension};
-use crate::decision::table::{Aggregation, HitPolicy, Output};
+use crate::decision::table::{Aggregation, HitPolicy, Output, Rule};
 use crate::decision::verdict;
 
 impl Linter<'_> {
     /// Values of the wrong type. Returns the cells (rule, column) so that they are not called empty as well.
     pub(super) fn types(&mut self) -> HashSet<(usize, usize)> {
-        let table = self.table;
+        let rules = &self.table.rules;
         let mut mistyped = HashSet::new();
-        for (index, column) in table.inputs.iter().enumerate() {
-            let known = self.variable_kind(index);
-            if self.never_fits(index, known) {
-                mistyped.extend((0..table.rules.len()).map(|row| (row, index)));
+        for column in 0..self.table.inputs.len() {
+            let known = self.variable_kind(column);
+            if self.never_fits(column, known) {
+                mistyped.extend((0..rules.len()).map(|row| (row, column)));
                 continue;
             }
-            let mut expected = column.kind;
-            if expected == Kind::Any && known != Kind::Any {
-                expected = known;
-            } else if expected == Kind::Any {
-                // Undeclared and mixed: the type most cells have.
-                let mut counts: HashMap<Kind, usize> = HashMap::new();
-                for rule in &table.rules {
-                    rule_space::constants(&rule.tests[index], &mut |value| {
-                        if !value.is_null() {
-                            *counts.entry(value.kind()).or_default() += 1;
-                        }
-                    });
-                }
-                if counts.len() < 2 || column.collection {
-                    continue;
-                }
-                expected = counts
-                    .into_iter()
-                    .max_by_key(|(kind, count)| (*count, std::cmp::Reverse(kind.name())))
-                    .map_or(Kind::Any, |(kind, _)| kind);
-            }
-            if column.collection || matches!(expected, Kind::List | Kind::Context | Kind::Range) {
+            let Some(expected) = self.expected_kind(column, known) else {
                 continue;
-            }
-            for (row, rule) in table.rules.iter().enumerate() {
-                let mut found: Option<(Kind, String)> = None;
-                rule_space::constants(&rule.tests[index], &mut |value| {
-                    if !value.is_null() && value.kind() != expected {
-                        found = Some((value.kind(), value.literal()));
-                    }
-                });
-                for test in &rule.tests[index] {
-                    if let Test::Value(expr) | Test::Compare(_, expr) = test
-                        && expr.constant().is_none()
-                        && !matches!(expr.kind(), Kind::Any | Kind::List | Kind::Range)
-                        && expr.kind() != expected
-                    {
-                        found = Some((expr.kind(), rule.texts[index].to_string()));
-                    }
+            };
+            for (row, rule) in rules.iter().enumerate() {
+                if let Some((kind, text)) = mistyped_value(rule, column, expected) {
+                    mistyped.insert((row, column));
+                    self.find_mistyped((row, column), &text, kind, expected);
                 }
-                let Some((kind, text)) = found else {
-                    continue;
-                };
-                mistyped.insert((row, index));
-                let remedy = match (expected, kind) {
-                    (Kind::Date, Kind::Text) => "write a date: date(\"2026-01-31\")",
-                    (Kind::DateTime, _) => {
-                        "write a date and time: date and time(\"2026-01-31T00:00:00Z\")"
-                    }
-                    (Kind::Text, _) => "write text in double quotes",
-                    (_, Kind::Text) => "write it without quotes, or correct the column's typeRef",
-                    _ => "correct the cell, or the column's typeRef",
-                };
-                let message = format!(
-                    "{}: `{text}` is a {} in the column `{}`, which holds a {}: it can never match",
-                    self.rule_name(row),
-                    kind.name(),
-                    column.name,
-                    expected.name()
-                );
-                let example = self.example_beside(row, self.group_of(index));
-                self.find(
-                    Check::Type,
-                    Severity::Error,
-                    &[row],
-                    Some(example),
-                    message,
-                    remedy,
-                );
             }
         }
+        self.types_of_outputs();
+        mistyped
+    }
+
+    /// The type that the cells of a column should have; none where they may have any.
+    fn expected_kind(&self, index: usize, known: Kind) -> Option<Kind> {
+        let column = &self.table.inputs[index];
+        if column.collection {
+            return None;
+        }
+        let expected = match (column.kind, known) {
+            (Kind::Any, Kind::Any) => self.usual_kind(index)?,
+            (Kind::Any, known) => known,
+            (declared, _) => declared,
+        };
+        (!matches!(expected, Kind::List | Kind::Context | Kind::Range)).then_some(expected)
+    }
+
+    /// Where the cells of a column are of several types: the one that most have.
+    fn usual_kind(&self, column: usize) -> Option<Kind> {
+        let mut counts: HashMap<Kind, usize> = HashMap::new();
+        for rule in &self.table.rules {
+            rule_space::constants(&rule.tests[column], &mut |value| {
+                if !value.is_null() {
+                    *counts.entry(value.kind()).or_default() += 1;
+                }
+            });
+        }
+        if counts.len() < 2 {
+            return None;
+        }
+        let most = |(kind, count): &(Kind, usize)| (*count, Reverse(kind.name()));
+        counts.into_iter().max_by_key(most).map(|(kind, _)| kind)
+    }
+
+    fn find_mistyped(
+        &mut self,
+        (row, column): (usize, usize),
+        text: &str,
+        kind: Kind,
+        expected: Kind,
+    ) {
+        let remedy = match (expected, kind) {
+            (Kind::Date, Kind::Text) => "write a date: date(\"2026-01-31\")",
+            (Kind::DateTime, _) => "write a date and time: date and time(\"2026-01-31T00:00:00Z\")",
+            (Kind::Text, _) => "write text in double quotes",
+            (_, Kind::Text) => "write it without quotes, or correct the column's typeRef",
+            _ => "correct the cell, or the column's typeRef",
+        };
+        let message = format!(
+            "{}: `{text}` is a {} in the column `{}`, which holds a {}: it can never match",
+            self.rule_name(row),
+            kind.name(),
+            self.table.inputs[column].name,
+            expected.name()
+        );
+        let example = self.example_beside(row, self.group_of(column));
+        self.find(
+            Check::Type,
+            Severity::Error,
+            &[row],
+            Some(example),
+            message,
+            remedy,
+        );
+    }
+
+    fn types_of_outputs(&mut self) {
+        let table = self.table;
         for (index, output) in table.outputs.iter().enumerate() {
             if output.kind == Kind::Any {
                 continue;
             }
             for (row, rule) in table.rules.iter().enumerate() {
                 let kind = rule.outputs[index].kind();
-                if kind != Kind::Any && kind != output.kind {
-                    let message = format!(
-                        "{}: the output `{}` is a {}, where its column holds a {}",
-                        self.rule_name(row),
-                        output.name.as_deref().unwrap_or("result"),
-                        kind.name(),
-                        output.kind.name()
-                    );
-                    let example = self.example_in(&[row]);
-                    self.find(
-                        Check::Type,
-                        Severity::Error,
-                        &[row],
-                        example,
-                        message,
-                        "correct the output entry, or the column's typeRef",
-                    );
+                if kind == Kind::Any || kind == output.kind {
+                    continue;
                 }
+                let message = format!(
+                    "{}: the output `{}` is a {}, where its column holds a {}",
+                    self.rule_name(row),
+                    output.name.as_deref().unwrap_or("result"),
+                    kind.name(),
+                    output.kind.name()
+                );
+                let example = self.example_in(&[row]);
+                self.find(
+                    Check::Type,
+                    Severity::Error,
+                    &[row],
+                    example,
+                    message,
+                    "correct the output entry, or the column's typeRef",
+                );
             }
         }
-        mistyped
     }
 
     /// The type of the input variable that a column tests; [`Kind::Any`] when it is none, or not known.
@@ -189,81 +198,14 @@ impl Linter<'_> {
 
     /// Cells, or alternatives of a cell, that no value satisfies.
     pub(super) fn empty(&mut self, mistyped: &HashSet<(usize, usize)>) {
-        let table = self.table;
         for group in 0..self.groups.len() {
-            for row in 0..table.rules.len() {
-                let rule = &table.rules[row];
-                let columns = self.groups[group].clone();
-                if columns
-                    .iter()
-                    .any(|column| mistyped.contains(&(row, *column)))
-                {
+            for row in 0..self.table.rules.len() {
+                let mut columns = self.groups[group].iter();
+                if columns.any(|column| mistyped.contains(&(row, *column))) {
                     continue;
                 }
-                let Some(dimension) = &self.rule_space.dimensions[group] else {
+                let Some((message, remedy)) = self.emptiness(group, row) else {
                     continue;
-                };
-                let whole = self.rule_space.cells[group][row]
-                    .as_ref()
-                    .is_some_and(|set| set.and(&dimension.live).is_clear());
-                let mut dead: Option<(String, bool)> = None;
-                for column in &columns {
-                    for test in &rule.tests[*column] {
-                        let Some(set) = dimension.set_of(std::slice::from_ref(test)) else {
-                            continue;
-                        };
-                        if set.and(&dimension.live).is_clear() {
-                            // A value that exists, and that the allowed values leave out.
-                            let exists = set
-                                .ones()
-                                .any(|segment| dimension.plain_sample(segment).is_some());
-                            let text = if rule.tests[*column].len() == 1 {
-                                rule.texts[*column].to_string()
-                            } else {
-                                test_text(test, dimension, &set)
-                            };
-                            dead = Some((text, exists));
-                        }
-                    }
-                }
-                let name = self.column_name(group).to_owned();
-                let (message, remedy) = match dead {
-                    Some((text, true)) => (
-                        format!(
-                            "{}: `{text}` in `{name}` is none of the column's allowed values ({}){}",
-                            self.rule_name(row),
-                            columns
-                                .iter()
-                                .find_map(|column| table.inputs[*column].allowed_text.as_deref())
-                                .unwrap_or_default(),
-                            if whole {
-                                ": the rule can never match"
-                            } else {
-                                ""
-                            }
-                        ),
-                        "correct the value, or add it to the allowed values",
-                    ),
-                    Some((text, false)) => (
-                        format!(
-                            "{}: no value of `{name}` satisfies `{text}`{}",
-                            self.rule_name(row),
-                            if whole {
-                                ": the rule can never match"
-                            } else {
-                                ""
-                            }
-                        ),
-                        "correct the ends of the interval",
-                    ),
-                    None if whole => (
-                        format!(
-                            "{}: its cells for `{name}` exclude each other: the rule can never match",
-                            self.rule_name(row)
-                        ),
-                        "correct one of the cells, or remove the rule",
-                    ),
-                    None => continue,
                 };
                 let example = self.example_beside(row, group);
                 self.find(
@@ -271,11 +213,78 @@ impl Linter<'_> {
                     Severity::Warning,
                     &[row],
                     Some(example),
-                    message,
+                    format!("{}: {message}", self.rule_name(row)),
                     remedy,
                 );
             }
         }
+    }
+
+    /// Why no value satisfies the cells of a rule in a group of columns, or an alternative in one of them; and the remedy.
+    fn emptiness(&self, group: usize, row: usize) -> Option<(String, &'static str)> {
+        let dimension = self.rule_space.dimensions[group].as_ref()?;
+        let live = self.rule_space.cells[group][row]
+            .as_ref()
+            .map(|set| set.and(&dimension.live));
+        let whole = live.is_some_and(|set| set.is_clear());
+        let columns = &self.groups[group];
+        let mut dead = columns
+            .iter()
+            .filter_map(|column| self.unsatisfied(dimension, row, *column));
+        let name = self.column_name(group);
+        let consequence = if whole {
+            ": the rule can never match"
+        } else {
+            ""
+        };
+        Some(match dead.next_back() {
+            Some((text, true)) => {
+                let mut allowed = columns
+                    .iter()
+                    .filter_map(|column| self.table.inputs[*column].allowed_text.as_deref());
+                let allowed = allowed.next().unwrap_or_default();
+                (
+                    format!(
+                        "`{text}` in `{name}` is none of the column's allowed values ({allowed}){consequence}"
+                    ),
+                    "correct the value, or add it to the allowed values",
+                )
+            }
+            Some((text, false)) => (
+                format!("no value of `{name}` satisfies `{text}`{consequence}"),
+                "correct the ends of the interval",
+            ),
+            None if whole => (
+                format!("its cells for `{name}` exclude each other: the rule can never match"),
+                "correct one of the cells, or remove the rule",
+            ),
+            None => return None,
+        })
+    }
+
+    /// The last alternative of a cell that nothing satisfies, as text, and whether it is a value that exists and that the
+    /// allowed values leave out.
+    fn unsatisfied(
+        &self,
+        dimension: &Dimension,
+        row: usize,
+        column: usize,
+    ) -> Option<(String, bool)> {
+        let rule = &self.table.rules[row];
+        let tests = &rule.tests[column];
+        let mut sets = tests
+            .iter()
+            .rev()
+            .filter_map(|test| Some((test, dimension.set_of(std::slice::from_ref(test))?)));
+        let (test, set) = sets.find(|(_, set)| set.and(&dimension.live).is_clear())?;
+        let mut segments = set.ones();
+        let exists = segments.any(|segment| dimension.plain_sample(segment).is_some());
+        let text = if tests.len() == 1 {
+            rule.texts[column].to_string()
+        } else {
+            test_text(test, dimension, &set)
+        };
+        Some((text, exists))
     }
 
     /// Outputs that are none of the listed ones.
@@ -380,38 +389,7 @@ impl Linter<'_> {
             );
         }
         match table.hit {
-            HitPolicy::Collect(Some(
-                aggregation @ (Aggregation::Sum | Aggregation::Min | Aggregation::Max),
-            )) => {
-                for row in 0..table.rules.len() {
-                    let kind = table.rules[row].outputs[0].kind();
-                    let fits = match aggregation {
-                        Aggregation::Sum => {
-                            matches!(
-                                kind,
-                                Kind::Any | Kind::Number | Kind::Duration | Kind::Months
-                            )
-                        }
-                        _ => kind == Kind::Any || kind.is_ordered(),
-                    };
-                    if !fits {
-                        let message = format!(
-                            "{}: a {} cannot be aggregated by this table's hit policy",
-                            self.rule_name(row),
-                            kind.name()
-                        );
-                        let example = self.example_in(&[row]);
-                        self.find(
-                            Check::Aggregation,
-                            Severity::Warning,
-                            &[row],
-                            example,
-                            message,
-                            "yield a number, or use COLLECT without an aggregation",
-                        );
-                    }
-                }
-            }
+            HitPolicy::Collect(Some(aggregation)) => self.unfit_to_aggregate(aggregation),
             HitPolicy::Priority | HitPolicy::OutputOrder
                 if table.outputs.iter().all(|output| output.values.is_empty()) =>
             {
@@ -432,6 +410,58 @@ impl Linter<'_> {
             _ => {}
         }
     }
+
+    /// Outputs that cannot be added up, or have no order.
+    fn unfit_to_aggregate(&mut self, aggregation: Aggregation) {
+        for (row, rule) in self.table.rules.iter().enumerate() {
+            let kind = rule.outputs[0].kind();
+            let fits = match aggregation {
+                Aggregation::Count => true,
+                Aggregation::Sum => matches!(
+                    kind,
+                    Kind::Any | Kind::Number | Kind::Duration | Kind::Months
+                ),
+                Aggregation::Min | Aggregation::Max => kind == Kind::Any || kind.is_ordered(),
+            };
+            if fits {
+                continue;
+            }
+            let message = format!(
+                "{}: a {} cannot be aggregated by this table's hit policy",
+                self.rule_name(row),
+                kind.name()
+            );
+            let example = self.example_in(&[row]);
+            self.find(
+                Check::Aggregation,
+                Severity::Warning,
+                &[row],
+                example,
+                message,
+                "yield a number, or use COLLECT without an aggregation",
+            );
+        }
+    }
+}
+
+/// The last value in a cell that is not of the expected type: its type, and its text.
+fn mistyped_value(rule: &Rule, column: usize, expected: Kind) -> Option<(Kind, String)> {
+    let mut found: Option<(Kind, String)> = None;
+    rule_space::constants(&rule.tests[column], &mut |value| {
+        if !value.is_null() && value.kind() != expected {
+            found = Some((value.kind(), value.literal()));
+        }
+    });
+    for test in &rule.tests[column] {
+        if let Test::Value(expr) | Test::Compare(_, expr) = test
+            && expr.constant().is_none()
+            && !matches!(expr.kind(), Kind::Any | Kind::List | Kind::Range)
+            && expr.kind() != expected
+        {
+            found = Some((expr.kind(), rule.texts[column].to_string()));
+        }
+    }
+    found
 }
 
 /// A value of a type that a record can bring, for examples.

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::record_search::{Example, RecordSearch};
-use super::{EVERY_RECORD, Linter, MAX_WORK};
+use super::finding::Example;
+use super::linter::{EVERY_RECORD, Linter, MAX_WORK};
+use super::record_search::RecordSearch;
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::Frame;
 use crate::decision::problem::{Check, Severity};
@@ -13,6 +14,9 @@ use crate::support::text::counted;
 
 /// Most gaps that are listed.
 const MAX_GAPS: usize = 20;
+
+/// Most rules that are named for one that they shadow.
+const MAX_NAMED: usize = 5;
 
 /// Most input columns that are searched for gaps.
 const MAX_COLUMNS: usize = 64;
@@ -29,93 +33,102 @@ struct Cover {
 impl Linter<'_> {
     /// Finds rules that never fire: rules before them match all their records.
     pub(super) fn shadows(&mut self) {
-        let table = self.table;
-        let count = table.rules.len();
-        let order: Vec<usize> = match table.hit {
-            HitPolicy::First => (0..count).collect(),
-            HitPolicy::Priority => {
-                table.by_priority(&(0..count).collect::<Vec<_>>(), &mut Frame::default())
-            }
-            _ => return,
-        };
-        if table.hit == HitPolicy::Priority
-            && !table.rules.iter().all(|rule| {
-                rule.outputs
-                    .iter()
-                    .all(|output| output.constant().is_some())
-            })
-        {
+        let Some(order) = self.firing_order() else {
             return;
-        }
+        };
+        let count = self.table.rules.len();
         let mut cover = Cover::of(&self.rule_space, count);
         let mut before = Bits::with_capacity(count);
         for rule in order {
             if self.is_enough(Check::Shadowed, Severity::Warning) {
-                self.notes.push(format!(
-                    "\"{}\": further shadowed rules are not searched: the list is full",
-                    self.name
-                ));
+                self.note("further shadowed rules are not searched: the list is full");
                 break;
             }
-            let within: Option<Vec<Bits>> = (0..self.groups.len())
-                .map(|group| {
-                    let cell = self.rule_space.cells[group][rule].as_ref()?;
-                    Some(match &self.rule_space.dimensions[group] {
-                        Some(dimension) => cell.and(&dimension.possible),
-                        None => Bits::all(2),
-                    })
-                })
-                .collect();
-            if let Some(within) = within
-                && within.iter().all(|set| !set.is_clear())
-                && !before.is_clear()
-                && !cover.spent()
-            {
-                let mut rivals = before.clone();
-                for other in before.ones() {
-                    if !self.meet(other, rule, &mut cover.work) {
-                        rivals.remove(other);
-                    }
-                }
-                if let Some(true) = cover.covers(&within, &rivals) {
-                    let rivals: Vec<usize> = rivals.ones().collect();
-                    let names: Vec<String> = rivals
-                        .iter()
-                        .take(5)
-                        .map(|rival| self.rule_name(*rival))
-                        .collect();
-                    let values = self.sample(&within);
-                    let example = Some(self.example_of(&values));
-                    let message = format!(
-                        "{} can never fire: all its records are taken by {}{}",
-                        self.rule_name(rule),
-                        names.join(", "),
-                        if rivals.len() > 5 { ", …" } else { "" }
-                    );
-                    let mut rules = vec![rule];
-                    rules.extend(rivals.iter().take(5));
-                    self.find(
-                        Check::Shadowed,
-                        Severity::Warning,
-                        &rules,
-                        example,
-                        message,
-                        if table.hit == HitPolicy::First {
-                            "move it up, narrow the rules above it, or remove it"
-                        } else {
-                            "raise its output's priority, narrow the others, or remove it"
-                        },
-                    );
-                }
+            if let Some((within, rivals)) = self.shadow_over(rule, &before, &mut cover) {
+                self.find_shadowed(rule, &within, &rivals);
             }
             before.insert(rule);
         }
         if cover.spent() {
-            self.notes.push(format!(
-                "\"{}\": the search for shadowed rules stopped before its end",
-                self.name
-            ));
+            self.note("the search for shadowed rules stopped before its end");
         }
+    }
+
+    /// The rules in the order in which one goes before another; none where the table has no such order.
+    fn firing_order(&self) -> Option<Vec<usize>> {
+        let rules = &self.table.rules;
+        let order: Vec<usize> = (0..rules.len()).collect();
+        match self.table.hit {
+            HitPolicy::First => Some(order),
+            HitPolicy::Priority => {
+                let mut outputs = rules.iter().flat_map(|rule| &rule.outputs);
+                let constant = outputs.all(|output| output.constant().is_some());
+                constant.then(|| self.table.by_priority(&order, &mut Frame::default()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a rule accepts, and the rules before it that take all of that between them; none where they do not, or where that
+    /// is not known.
+    fn shadow_over(
+        &self,
+        rule: usize,
+        before: &Bits,
+        cover: &mut Cover,
+    ) -> Option<(Vec<Bits>, Vec<usize>)> {
+        let cells = self.rule_space.cells.iter();
+        let within = cells
+            .zip(&self.rule_space.dimensions)
+            .map(|(cells, dimension)| {
+                let cell = cells[rule].as_ref()?;
+                Some(match dimension {
+                    Some(dimension) => cell.and(&dimension.possible),
+                    None => Bits::all(2),
+                })
+            })
+            .collect::<Option<Vec<Bits>>>()?;
+        if within.iter().any(Bits::is_clear) || before.is_clear() || cover.spent() {
+            return None;
+        }
+        let mut rivals = before.clone();
+        for other in before.ones() {
+            if !self.meet(other, rule, &mut cover.work) {
+                rivals.remove(other);
+            }
+        }
+        let covered = cover.covers(&within, &rivals)?;
+        covered.then(|| (within, rivals.ones().collect()))
+    }
+
+    fn find_shadowed(&mut self, rule: usize, within: &[Bits], rivals: &[usize]) {
+        let named = &rivals[..rivals.len().min(MAX_NAMED)];
+        let names: Vec<String> = named.iter().map(|rival| self.rule_name(*rival)).collect();
+        let example = Some(self.example_of(&self.sample(within)));
+        let message = format!(
+            "{} can never fire: all its records are taken by {}{}",
+            self.rule_name(rule),
+            names.join(", "),
+            if rivals.len() > MAX_NAMED {
+                ", …"
+            } else {
+                ""
+            }
+        );
+        let rules = [&[rule], named].concat();
+        let remedy = if self.table.hit == HitPolicy::First {
+            "move it up, narrow the rules above it, or remove it"
+        } else {
+            "raise its output's priority, narrow the others, or remove it"
+        };
+        self.find(
+            Check::Shadowed,
+            Severity::Warning,
+            &rules,
+            example,
+            message,
+            remedy,
+        );
     }
 
     /// Finds records that no rule covers.
@@ -127,39 +140,52 @@ impl Linter<'_> {
             return;
         }
         if self.groups.len() > MAX_COLUMNS {
-            self.notes.push(format!(
-                "\"{}\": gaps are searched in tables of up to {MAX_COLUMNS} inputs",
-                self.name
+            self.note(&format!(
+                "gaps are searched in tables of up to {MAX_COLUMNS} inputs"
             ));
             return;
         }
-        let within: Vec<Bits> = self
-            .rule_space
-            .dimensions
-            .iter()
-            .map(|dimension| match dimension {
-                Some(dimension) => {
-                    let mut set = dimension.possible.clone();
-                    // A null that no cell mentions is a finding of its own.
-                    if !dimension.null_matters && set.count_ones(..) > 1 {
-                        set.remove(dimension.null());
-                    }
-                    set
-                }
-                None => Bits::all(2),
-            })
-            .collect();
+        let within = self.searched();
         let mut cover = Cover::of(&self.rule_space, table.rules.len());
         let mut regions = cover.uncovered(&within, &Bits::all(table.rules.len()), MAX_GAPS * 10);
         if cover.spent() {
-            self.notes.push(format!(
-                "\"{}\": the search for gaps stopped before its end: there may be more",
-                self.name
-            ));
+            self.note("the search for gaps stopped before its end: there may be more");
         }
         join(&mut regions);
-        let free = self.is_free();
         let mut search = self.record_search();
+        let more = self.list_gaps(regions, &within, &mut search);
+        self.null_gaps(&within, &mut cover, &mut search);
+        if more > 0 {
+            self.note(&format!("{more} further gaps are not listed"));
+        }
+    }
+
+    /// The records that gaps are searched among.
+    fn searched(&self) -> Vec<Bits> {
+        let dimensions = self.rule_space.dimensions.iter();
+        dimensions
+            .map(|dimension| {
+                let Some(dimension) = dimension else {
+                    return Bits::all(2);
+                };
+                let mut set = dimension.possible.clone();
+                // A null that no cell mentions is a finding of its own.
+                if !dimension.null_matters && set.count_ones(..) > 1 {
+                    set.remove(dimension.null());
+                }
+                set
+            })
+            .collect()
+    }
+
+    /// Lists the regions into which a record can fall; how many of them there is no room for.
+    fn list_gaps(
+        &mut self,
+        regions: Vec<Vec<Bits>>,
+        within: &[Bits],
+        search: &mut RecordSearch,
+    ) -> usize {
+        let free = self.is_free();
         let (mut listed, mut more, mut unproven) = (0, 0, 0);
         for region in regions {
             if listed == MAX_GAPS {
@@ -169,12 +195,12 @@ impl Linter<'_> {
             let Some(region) = self.possible(region) else {
                 continue;
             };
-            let Some(example) = self.uncovered_record(&region, &mut search) else {
+            let Some(example) = self.uncovered_record(&region, search) else {
                 unproven += usize::from(!free || search.left_out);
                 continue;
             };
             listed += 1;
-            let message = match self.region_text_within(&region, &within) {
+            let message = match self.region_text_within(&region, within) {
                 text if text == EVERY_RECORD => "no rule covers any record".to_owned(),
                 text => format!("no rule covers {text}"),
             };
@@ -188,20 +214,13 @@ impl Linter<'_> {
             );
         }
         if unproven > 0 {
-            self.notes.push(format!(
-                "\"{}\": {} possible by the cells alone, and no record was found that falls into {}",
-                self.name,
+            self.note(&format!(
+                "{} possible by the cells alone, and no record was found that falls into {}",
                 counted(unproven as u64, "gap is", "gaps are"),
                 if unproven == 1 { "it" } else { "them" }
             ));
         }
-        self.null_gaps(&within, &mut cover, &mut search);
-        if more > 0 {
-            self.notes.push(format!(
-                "\"{}\": {more} further gaps are not listed",
-                self.name
-            ));
-        }
+        more
     }
 
     /// Finds inputs that can be null where no rule accepts that: such records are rejected as `null_input`.

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::Linter;
+use super::finding::Example;
+use super::linter::Linter;
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::eval::{self, Frame};
 use crate::decision::feel::value::Value;
@@ -29,26 +30,19 @@ impl Linter<'_> {
             .collect()
     }
 
-    pub(super) fn example_in(
-        &self,
-        rules: &[usize],
-    ) -> Option<serde_json::Map<String, serde_json::Value>> {
+    pub(super) fn example_in(&self, rules: &[usize]) -> Option<Example> {
         let sets = self.common(rules)?;
         let values = self.sample(&sets);
         Some(self.example_of(&values))
     }
 
     /// A record that some rule matches.
-    pub(super) fn example_of_any(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+    pub(super) fn example_of_any(&self) -> Option<Example> {
         (0..self.table.rules.len()).find_map(|row| self.example_in(&[row]))
     }
 
     /// A record that the rule matches in all columns except those of one group.
-    pub(super) fn example_beside(
-        &self,
-        row: usize,
-        group: usize,
-    ) -> serde_json::Map<String, serde_json::Value> {
+    pub(super) fn example_beside(&self, row: usize, group: usize) -> Example {
         let sets: Vec<Bits> = self
             .rule_space
             .dimensions
@@ -106,10 +100,7 @@ impl Linter<'_> {
             .collect()
     }
 
-    pub(super) fn example_of(
-        &self,
-        values: &[Value],
-    ) -> serde_json::Map<String, serde_json::Value> {
+    pub(super) fn example_of(&self, values: &[Value]) -> Example {
         values
             .iter()
             .enumerate()

@@ -4,7 +4,8 @@
 //! Columns of plain input variables can be combined freely. The result of a required decision and a computed input cannot:
 //! so whole records are decided, from the input variables on.
 
-use super::Linter;
+use super::finding::Example;
+use super::linter::Linter;
 use crate::decision::bits::Bits;
 use crate::decision::computed_values;
 use crate::decision::feel::ast::{Expr, Test};
@@ -26,9 +27,6 @@ const MAX_VALUES: usize = 40;
 
 /// Rules that may be matched in all searches of one check of a table.
 const MAX_STEPS: usize = 1_000_000;
-
-/// A record as findings show it.
-pub(super) type Example = serde_json::Map<String, serde_json::Value>;
 
 /// What a search tries, made once a table.
 pub(super) struct RecordSearch {

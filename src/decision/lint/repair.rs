@@ -1,30 +1,11 @@
 //! The smallest change that ends an overlap: one cell of one of the two rules, cut by what the other rule accepts, where that
 //! leaves no record without a rule.
 
-use serde::Serialize;
-
-use super::Linter;
+use super::finding::Repair;
+use super::linter::Linter;
 use crate::decision::bits::{Bits, SetOperations as _};
 use crate::decision::feel::parse::Scope;
 use crate::decision::rule_space::Dimension;
-
-/// A cell that ends an overlap.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Repair {
-    /// Id of the rule to change (`row 3` for one without).
-    pub rule: String,
-    /// Its row, from 1.
-    pub row: usize,
-    /// The column.
-    pub input: String,
-    /// What to write there.
-    pub entry: String,
-    /// Id of the rule that then decides the records which both match now.
-    pub decides: String,
-    /// How many segments of the column are taken away: the fewer, the smaller the change.
-    #[serde(skip)]
-    taken: usize,
-}
 
 impl Linter<'_> {
     /// The smallest cell that ends the overlap of two rules, for either of them where there is one; the smaller change first.

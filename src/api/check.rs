@@ -63,14 +63,10 @@ fn look(
     reader: Reader,
     checks: &mut Vec<Check>,
 ) -> Option<()> {
-    let mut hasty = api.clone();
-    hasty.fetch.retry.max_attempts = 0;
-    hasty.fetch.timeout = hasty.fetch.timeout.min(PATIENCE);
-    let patience = hasty.fetch.timeout;
+    let api = &hasty(api);
     let started = Instant::now();
-    let (client, pages) = match Client::new(&hasty)
-        .and_then(|client| Ok((client, Pages::new(&hasty, Want::default())?)))
-    {
+    let ready = Client::new(api).and_then(|client| Ok((client, Pages::new(api, Want::default())?)));
+    let (client, pages) = match ready {
         Ok(ready) => ready,
         Err(error) => {
             note(checks, "request", started, Err(said(&error, reader)));
@@ -82,12 +78,11 @@ fn look(
             format!("requests go through {proxy}, as HTTP_PROXY, HTTPS_PROXY or ALL_PROXY says");
         note(checks, "proxy", Instant::now(), Ok(detail));
     } else {
-        let stream = reach(api, patience, checks)?;
+        let stream = reach(api, checks)?;
         if api.base_url.scheme() == "https" {
-            secure(stream, api, patience, checks)?;
+            secure(stream, api, checks)?;
         }
     }
-
     if let Some(tokens) = pages.control().tokens() {
         token(tokens, api, checks)?;
     }
@@ -95,77 +90,71 @@ fn look(
     let (page, headers) = match pages.probe(&client) {
         Ok(answer) => answer,
         Err(error) => {
-            for name in passed(error.kind()) {
-                note(checks, name, started, Ok("well".to_owned()));
-            }
-            let (mut detail, hint) = said(&error, reader);
-            if let Some(wait) = error.retry_after() {
-                detail += &format!("; it asks to wait {} s", wait.as_secs());
-            }
-            note(checks, place(error.kind()), started, Err((detail, hint)));
+            unanswered(&error, started, reader, checks);
             return None;
         }
     };
-    let took = Duration::from_secs_f64(page.seconds);
     if api.base_url.scheme() == "https" && client.proxy().is_some() {
-        note(
-            checks,
-            "tls",
-            started,
-            Ok("the certificate is valid for this host".to_owned()),
-        );
+        let detail = "the certificate is valid for this host".to_owned();
+        note(checks, "tls", started, Ok(detail));
     }
-    note(
-        checks,
-        "http",
-        started,
-        Ok(format!("answered in {:.3} s", page.seconds)),
-    );
-    // All of this came with that one answer.
+    let detail = format!("answered in {:.3} s", page.seconds);
+    note(checks, "http", started, Ok(detail));
+    // All that follows came with that one answer.
     let started = Instant::now();
-    note(
-        checks,
-        "authentication",
-        started,
-        Ok(client.accepted().to_owned()),
-    );
-    note(
-        checks,
-        "json",
-        started,
-        Ok(format!("{} bytes of JSON", page.text.len())),
-    );
-    if page.records.is_empty() {
-        let hint = "the first page is empty: is there nothing to sync, or does `records` point to another array?";
-        checks.push(Check {
-            hint: Some(hint.to_owned()),
-            ..finished(
-                "records",
-                started,
-                Ok("an array without records".to_owned()),
-            )
-        });
-    } else {
-        note(
-            checks,
-            "records",
-            started,
-            Ok(format!("{} on the first page", page.records.len())),
-        );
+    let accepted = client.accepted().to_owned();
+    note(checks, "authentication", started, Ok(accepted));
+    let detail = format!("{} bytes of JSON", page.text.len());
+    note(checks, "json", started, Ok(detail));
+    records(&page, started, checks);
+    if !page.records.is_empty() {
         let update = api.update.as_ref();
-        checks.push(fields(
-            &page,
-            mapping,
-            update.and_then(|update| update.if_match.as_ref()),
-            reader,
-        ));
+        let if_match = update.and_then(|update| update.if_match.as_ref());
+        checks.push(fields(&page, mapping, if_match, reader));
     }
     checks.push(pagination(&pages, &page, started, reader));
     checks.extend(rate_limit(&headers, reader));
+    let took = Duration::from_secs_f64(page.seconds);
     checks.push(latency(took, alert));
     let requested_at = Micros::local().before(page.requested.elapsed());
     checks.extend(clock(&headers, requested_at, took));
     Some(())
+}
+
+/// The API as it is asked by a check: once, and not for long.
+fn hasty(api: &Api) -> Api {
+    let mut hasty = api.clone();
+    hasty.fetch.retry.max_attempts = 0;
+    hasty.fetch.timeout = hasty.fetch.timeout.min(PATIENCE);
+    hasty
+}
+
+/// The request failed: which steps worked, and which one did not.
+fn unanswered(error: &ApiError, started: Instant, reader: Reader, checks: &mut Vec<Check>) {
+    for name in passed(error.kind()) {
+        note(checks, name, started, Ok("well".to_owned()));
+    }
+    let (mut detail, hint) = said(error, reader);
+    if let Some(wait) = error.retry_after() {
+        detail += &format!("; it asks to wait {} s", wait.as_secs());
+    }
+    note(checks, place(error.kind()), started, Err((detail, hint)));
+}
+
+fn records(page: &Page, started: Instant, checks: &mut Vec<Check>) {
+    let (detail, hint) = match page.records.len() {
+        0 => (
+            "an array without records".to_owned(),
+            Some(
+                "the first page is empty: is there nothing to sync, or does `records` point to another array?",
+            ),
+        ),
+        count => (format!("{count} on the first page"), None),
+    };
+    checks.push(Check {
+        hint: hint.map(str::to_owned),
+        ..finished("records", started, Ok(detail))
+    });
 }
 
 /// The access token of OAuth 2, from a server of its own.
@@ -200,7 +189,8 @@ fn host(api: &Api) -> &str {
 }
 
 /// Name and connection.
-fn reach(api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<TcpStream> {
+fn reach(api: &Api, checks: &mut Vec<Check>) -> Option<TcpStream> {
+    let patience = api.fetch.timeout;
     let host = host(api);
     let port = api.base_url.port_or_known_default().unwrap_or(443);
     let started = Instant::now();
@@ -262,9 +252,9 @@ fn reach(api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<TcpSt
 }
 
 /// The handshake, and the certificate that was shown.
-fn secure(stream: TcpStream, api: &Api, patience: Duration, checks: &mut Vec<Check>) -> Option<()> {
+fn secure(stream: TcpStream, api: &Api, checks: &mut Vec<Check>) -> Option<()> {
     let started = Instant::now();
-    let handshake = shake_hands(stream, host(api), &api.tls, patience);
+    let handshake = shake_hands(stream, host(api), &api.tls, api.fetch.timeout);
     checks.push(Check {
         name: "tls",
         ok: handshake.ok,

@@ -117,30 +117,7 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
     connection.ignore("operations", GENERATED);
     driver(&connection);
     let url = database_url(&connection);
-    // Without a usable DATABASE_URL the single variables are not what is missing.
-    let [host, name, user] = match &url {
-        Err(Unusable) => [None, None, None],
-        Ok(url) => [
-            setting(
-                &connection,
-                "DB_HOST",
-                url.as_ref().map(|url| &url.host),
-                "host",
-            ),
-            setting(
-                &connection,
-                "DB_NAME",
-                url.as_ref().map(|url| &url.name),
-                "database",
-            ),
-            setting(
-                &connection,
-                "DB_USER",
-                url.as_ref().map(|url| &url.user),
-                "username",
-            ),
-        ],
-    };
+    let [host, name, user] = login(&connection, &url);
     let password = url
         .as_ref()
         .ok()
@@ -152,18 +129,7 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         "pool",
         &["min_connections", "max_connections", "connection_timeout"],
     );
-    let max_connections = pool.number("max_connections", 1..=100);
-    let min_connections = pool
-        .number("min_connections", 1..=100)
-        .unwrap_or(2.min(max_connections.unwrap_or(2)));
-    let max_connections = max_connections.unwrap_or(10.max(min_connections));
-    if min_connections > max_connections {
-        pool.wrong(
-            "min_connections",
-            "`min_connections` is more than `max_connections`",
-            "the pool grows from min_connections to max_connections",
-        );
-    }
+    let (min_connections, max_connections) = connections(&pool);
     let connection_timeout = pool
         .duration("connection_timeout", SECOND / 10, HOUR)
         .or(url.as_ref().and_then(|url| url.connect_timeout))
@@ -209,6 +175,41 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         write_back: Vec::new(),
         keep_payload: KeepPayload::default(),
     })
+}
+
+/// Host, name and user, as far as they are known.
+fn login(
+    connection: &Section<'_>,
+    url: &Result<Option<DatabaseUrl>, Unusable>,
+) -> [Option<String>; 3] {
+    // Without a usable DATABASE_URL the single variables are not what is missing.
+    let Ok(url) = url else {
+        return [None, None, None];
+    };
+    let url = url.as_ref();
+    [
+        ("DB_HOST", url.map(|url| &url.host), "host"),
+        ("DB_NAME", url.map(|url| &url.name), "database"),
+        ("DB_USER", url.map(|url| &url.user), "username"),
+    ]
+    .map(|(variable, from_url, key)| setting(connection, variable, from_url, key))
+}
+
+/// The smallest and the largest number of connections.
+fn connections(pool: &Section<'_>) -> (u32, u32) {
+    let max = pool.number("max_connections", 1..=100);
+    let min = pool
+        .number("min_connections", 1..=100)
+        .unwrap_or(2.min(max.unwrap_or(2)));
+    let max = max.unwrap_or(10.max(min));
+    if min > max {
+        pool.wrong(
+            "min_connections",
+            "`min_connections` is more than `max_connections`",
+            "the pool grows from min_connections to max_connections",
+        );
+    }
+    (min, max)
 }
 
 fn driver(connection: &Section<'_>) {

@@ -75,48 +75,52 @@ pub(super) fn database_url(connection: &Section<'_>) -> Result<Option<DatabaseUr
 /// There is a `DATABASE_URL`, and what is wrong with it has been noted.
 pub(super) struct Unusable;
 
-/// Reads the URL. Each of its parameters does what libpq has it do, or is refused. The reason never quotes a value.
-fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
-    let (base, query) = text.split_once('?').unwrap_or((text, ""));
-    let rest = ["postgres://", "postgresql://"]
-        .iter()
-        .find_map(|scheme| base.strip_prefix(scheme))
-        .ok_or("it does not start with postgresql://")?;
-    // Of an address that is taken apart at the wrong place, a part of the password would be the host.
-    if text.matches('@').count() > 1 || (query.contains('@') && !rest.contains('@')) {
-        return Err("an `@` that does not stand before the host has to be written %40".to_owned());
-    }
-    if rest
-        .split_once('@')
-        .is_some_and(|(login, _)| login.contains('/'))
-    {
-        return Err("a `/` in the user name or the password has to be written %2F".to_owned());
-    }
-    let (mut ssl_mode, mut connect_timeout) = (None, None);
-    let (mut ssl_root_cert, mut ssl_cert, mut ssl_key) = (None, None, None);
-    let mut kept = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        {
-            return Err("what follows the `?` is no list of parameters".to_owned());
+/// What is read from the parameters of the URL.
+#[derive(Default)]
+struct Parameters<'a> {
+    ssl_mode: Option<SslMode>,
+    ssl_root_cert: Option<String>,
+    ssl_cert: Option<String>,
+    ssl_key: Option<String>,
+    connect_timeout: Option<Duration>,
+    /// Parts of the address, as they stand.
+    address: Vec<&'a str>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Each parameter does what libpq has it do, or is refused.
+    fn read(query: &'a str) -> Result<Self, String> {
+        let mut parameters = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            {
+                return Err("what follows the `?` is no list of parameters".to_owned());
+            }
+            parameters.add(pair, name, value)?;
         }
+        Ok(parameters)
+    }
+
+    fn add(&mut self, pair: &'a str, name: &str, value: &str) -> Result<(), String> {
         let decoded =
             || percent_decode(value).ok_or_else(|| format!("`{name}` is not valid UTF-8"));
         match name {
-            "sslmode" => ssl_mode = Some(parse_ssl_mode(&decoded()?).ok_or("unknown sslmode")?),
-            "sslrootcert" => ssl_root_cert = Some(decoded()?),
-            "sslcert" => ssl_cert = Some(decoded()?),
-            "sslkey" => ssl_key = Some(decoded()?),
+            "sslmode" => {
+                self.ssl_mode = Some(parse_ssl_mode(&decoded()?).ok_or("unknown sslmode")?);
+            }
+            "sslrootcert" => self.ssl_root_cert = Some(decoded()?),
+            "sslcert" => self.ssl_cert = Some(decoded()?),
+            "sslkey" => self.ssl_key = Some(decoded()?),
             "connect_timeout" => {
                 let seconds: u64 = decoded()?
                     .parse()
                     .map_err(|_| "connect_timeout is no number of seconds")?;
-                connect_timeout = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
+                self.connect_timeout = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
             }
-            "host" | "port" | "user" | "password" | "dbname" => kept.push(pair),
+            "host" | "port" | "user" | "password" | "dbname" => self.address.push(pair),
             // With one host, which has to take writes, these say what is so anyway.
             "channel_binding" if decoded()? == "prefer" => {}
             "target_session_attrs"
@@ -124,11 +128,19 @@ fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
             "application_name" if decoded()? == "datasync" => {}
             _ => return Err(refusal(name)),
         }
+        Ok(())
     }
-    let rest = if kept.is_empty() {
+}
+
+/// Reads the URL. The reason why it cannot be used never quotes a value.
+fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
+    let (base, query) = text.split_once('?').unwrap_or((text, ""));
+    check_login(base, query)?;
+    let parameters = Parameters::read(query)?;
+    let rest = if parameters.address.is_empty() {
         base.to_owned()
     } else {
-        format!("{base}?{}", kept.join("&"))
+        format!("{base}?{}", parameters.address.join("&"))
     };
     let config: tokio_postgres::Config = rest
         .parse()
@@ -159,12 +171,29 @@ fn parse_url(text: &str) -> Result<DatabaseUrl, String> {
             .to_owned(),
         user,
         password: Secret::new(password),
-        ssl_mode,
-        ssl_root_cert,
-        ssl_cert,
-        ssl_key,
-        connect_timeout,
+        ssl_mode: parameters.ssl_mode,
+        ssl_root_cert: parameters.ssl_root_cert,
+        ssl_cert: parameters.ssl_cert,
+        ssl_key: parameters.ssl_key,
+        connect_timeout: parameters.connect_timeout,
     })
+}
+
+/// Of an address that is taken apart at the wrong place, a part of the password would be the host.
+fn check_login(base: &str, query: &str) -> Result<(), String> {
+    let rest = ["postgres://", "postgresql://"]
+        .iter()
+        .find_map(|scheme| base.strip_prefix(scheme))
+        .ok_or("it does not start with postgresql://")?;
+    let signs = rest.matches('@').count() + query.matches('@').count();
+    if signs > 1 || (query.contains('@') && !rest.contains('@')) {
+        return Err("an `@` that does not stand before the host has to be written %40".to_owned());
+    }
+    let login = rest.split_once('@').map_or("", |(login, _)| login);
+    if login.contains('/') {
+        return Err("a `/` in the user name or the password has to be written %2F".to_owned());
+    }
+    Ok(())
 }
 
 /// Why a parameter of the URL, or this value of it, is refused.

@@ -108,19 +108,7 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
     } else {
         Some(Origin::Path)
     };
-    // Of a field that is made of several values or of none the name on the left is no path.
-    let source = match origin {
-        Some(Origin::Path) | None => path::parse(&entry.key),
-        Some(_) => Some(vec![entry.key.clone()]),
-    };
-    let Some(source) = source else {
-        fields.wrong_key(
-            entry,
-            "expected a field, names joined by dots such as `address.country`, or a JSON Pointer such as `/emails/0/value`",
-            "no part of a dotted path may be empty; in a JSON Pointer `~` is written `~0`, and `/` in a name `~1`",
-        );
-        return None;
-    };
+    let source = source(fields, entry, origin.as_ref())?;
     let to = if long { "to" } else { entry.key.as_str() };
     if long && section.entry("to").is_none() {
         section.absent_key("to", "the internal name, such as `to: customerId`");
@@ -130,46 +118,70 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
     let name = section.parse(to, expected, |text| {
         is_internal_name(text).then(|| text.to_owned())
     })?;
+    let origin = origin?;
+    if name.contains(' ') && section.entry("column").is_none_or(|_| !long) {
+        section.wrong(
+            to,
+            format!("`{name}` has a space, and no column is called so"),
+            "say its column: `{ to: …, column: credit_score }`, or `column: false`",
+        );
+    }
     let mut draft = Draft {
-        field: Field {
-            source,
-            origin: origin?,
-            column: Some(snake_case(&name)),
-            name,
-            kind: Kind::String,
-            required: false,
-            default: None,
-            format: None,
-            timezone: None,
-            max_length: None,
-            trim: false,
-            blank_is_null: false,
-            min: None,
-            max: None,
-            pattern: None,
-            one_of: Vec::new(),
-            weight: Decimal::ONE,
-        },
+        field: field(name, source, origin),
         span: entry.key_span,
         path,
         kind: None,
         empty: None,
         default: None,
     };
-    if draft.field.name.contains(' ') && section.entry("column").is_none_or(|_| !long) {
-        section.wrong(
-            to,
-            format!(
-                "`{}` has a space, and no column is called so",
-                draft.field.name
-            ),
-            "say its column: `{ to: …, column: credit_score }`, or `column: false`",
+    if long {
+        read_long_form(&mut draft, &section);
+    }
+    Some(draft)
+}
+
+/// Where the value of a field is in a record; `None` after a mistake.
+fn source(fields: &Section<'_>, entry: &Entry, origin: Option<&Origin>) -> Option<Vec<String>> {
+    // Of a field that is made of several values or of none the name on the left is no path.
+    let source = match origin {
+        Some(Origin::Path) | None => path::parse(&entry.key),
+        Some(_) => Some(vec![entry.key.clone()]),
+    };
+    if source.is_none() {
+        fields.wrong_key(
+            entry,
+            "expected a field, names joined by dots such as `address.country`, or a JSON Pointer such as `/emails/0/value`",
+            "no part of a dotted path may be empty; in a JSON Pointer `~` is written `~0`, and `/` in a name `~1`",
         );
     }
-    if !long {
-        return Some(draft);
+    source
+}
+
+/// A field of which nothing else is said.
+fn field(name: String, source: Vec<String>, origin: Origin) -> Field {
+    Field {
+        source,
+        origin,
+        column: Some(snake_case(&name)),
+        name,
+        kind: Kind::String,
+        required: false,
+        default: None,
+        format: None,
+        timezone: None,
+        max_length: None,
+        trim: false,
+        blank_is_null: false,
+        min: None,
+        max: None,
+        pattern: None,
+        one_of: Vec::new(),
+        weight: Decimal::ONE,
     }
-    draft.kind = kind(&section, "type");
+}
+
+fn read_long_form(draft: &mut Draft, section: &Section<'_>) {
+    draft.kind = kind(section, "type");
     let column = section.parse(
         "column",
         "the name of a column, or `false`",
@@ -207,13 +219,11 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
                 .filter(|weight| (Decimal::ZERO..=Decimal::ONE_THOUSAND).contains(weight))
         })
         .unwrap_or(Decimal::ONE);
-    let limits = limits(&section);
-    limits.merge(field, &section);
+    limits(section).merge(field, section);
     if is_constant {
         // It says nothing of how complete a record is.
         field.weight = Decimal::ZERO;
     }
-    Some(draft)
 }
 
 /// What the value of a field in long form is made of; `None` after a mistake.

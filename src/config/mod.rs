@@ -213,31 +213,7 @@ fn resolve(
     needs: Needs,
     (decisions_file, metrics_textfile): (DecisionsFile, Option<PathBuf>),
 ) -> Option<plan::Plan> {
-    let keys = [
-        "version",
-        "mappings",
-        "validation",
-        "error_handling",
-        "alerts",
-        "brakes",
-        "notifications",
-        "metrics",
-        "spool",
-        "retention",
-        "rejections",
-    ];
-    let root = Section::open(context, tree, "", &keys, true);
-    if !matches!(tree.kind, yaml::Kind::Map(_)) {
-        return None;
-    }
-    version(&root);
-    if root.entry("mappings").is_none() {
-        root.absent_key(
-            "mappings",
-            "everything about API and database stands below it",
-        );
-        return None;
-    }
+    let root = open(context, tree)?;
     let mappings = root.section("mappings", &["api", "database"]);
     let database = database::section(&mappings);
     let tables = database::tables(&database);
@@ -266,12 +242,9 @@ fn resolve(
     let mut database = database::database(&database.needed(needs.database), tables);
     if let Some(database) = &mut database {
         database.keep_payload = rejections.keep_payload;
-    }
-    if let (Some(database), Some(update)) = (
-        &mut database,
-        api.as_ref().and_then(|api| api.update.as_ref()),
-    ) {
-        database.write_back.clone_from(&update.when);
+        if let Some(update) = api.as_ref().and_then(|api| api.update.as_ref()) {
+            database.write_back.clone_from(&update.when);
+        }
     }
     Some(plan::Plan {
         api: api.filter(|_| needs.api),
@@ -293,6 +266,36 @@ fn resolve(
         exposed: Vec::new(),
         records,
     })
+}
+
+/// The file as a section; none where nothing in it can be read.
+fn open<'a>(context: &'a Context<'a>, tree: &'a yaml::Node) -> Option<Section<'a>> {
+    let keys = [
+        "version",
+        "mappings",
+        "validation",
+        "error_handling",
+        "alerts",
+        "brakes",
+        "notifications",
+        "metrics",
+        "spool",
+        "retention",
+        "rejections",
+    ];
+    let root = Section::open(context, tree, "", &keys, true);
+    if !matches!(tree.kind, yaml::Kind::Map(_)) {
+        return None;
+    }
+    version(&root);
+    if root.entry("mappings").is_none() {
+        root.absent_key(
+            "mappings",
+            "everything about API and database stands below it",
+        );
+        return None;
+    }
+    Some(root)
 }
 
 fn version(root: &Section<'_>) {

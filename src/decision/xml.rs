@@ -4,7 +4,7 @@
 //! could hurt.
 
 use quick_xml::NsReader;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::name::ResolveResult;
 
 use super::problem::Problems;
@@ -81,105 +81,125 @@ pub fn read(xml: &str, file: &str) -> Result<Element, Problems> {
         at: 0,
         line: 1,
     };
-    let mut open: Vec<Element> = Vec::new();
-    let mut root: Option<Element> = None;
+    let mut tree = Tree::default();
     loop {
         let before = usize::try_from(reader.buffer_position()).unwrap_or(0);
         let line = lines.line_at(before);
-        let fail = |message: &str| Err(Problems::one(file, line, message.to_owned()));
-        let event = match reader.read_resolved_event() {
-            Ok(event) => event,
-            Err(error) => return fail(&format!("not well-formed XML: {error}")),
-        };
-        match event {
-            (space, Event::Start(start)) => {
-                if open.len() >= MAX_DEPTH {
-                    return fail(&format!(
-                        "elements are nested deeper than {MAX_DEPTH} levels"
-                    ));
-                }
-                if open.is_empty() && root.is_some() {
-                    return fail("a second root element: one <definitions> is expected");
-                }
-                let element = element(&space, &start, line).or_else(|message| fail(&message))?;
-                open.push(element);
-            }
-            (space, Event::Empty(start)) => {
-                if open.is_empty() && root.is_some() {
-                    return fail("a second root element: one <definitions> is expected");
-                }
-                let element = element(&space, &start, line).or_else(|message| fail(&message))?;
-                match open.last_mut() {
-                    Some(parent) => parent.children.push(element),
-                    None => root = Some(element),
-                }
-            }
-            (_, Event::End(_)) => {
-                if let Some(element) = open.pop() {
-                    match open.last_mut() {
-                        Some(parent) => parent.children.push(element),
-                        None => root = Some(element),
-                    }
-                }
-            }
-            (_, Event::Text(text)) => match open.last_mut() {
-                Some(element) => push_text(element, &text.xml10_content(), line),
-                None if text.trim().is_empty() => {}
-                None => return fail("text outside the root element"),
-            },
-            (_, Event::CData(text)) => match open.last_mut() {
-                Some(element) => push_text(element, &text.xml10_content(), line),
-                None => return fail("text outside the root element"),
-            },
-            (_, Event::GeneralRef(reference)) => {
-                let name: &str = &reference;
-                let text = if reference.is_char_ref() {
-                    match reference.resolve_char_ref() {
-                        Ok(Some(c)) => c.to_string(),
-                        _ => return fail(&format!("`&{name};` is no character")),
-                    }
-                } else {
-                    match name {
-                        "lt" => "<",
-                        "gt" => ">",
-                        "amp" => "&",
-                        "apos" => "'",
-                        "quot" => "\"",
-                        _ => {
-                            return fail(&format!(
-                                "the entity `&{name};` is refused: only &lt; &gt; &amp; &apos; &quot; and character references are read"
-                            ));
-                        }
-                    }
-                    .to_owned()
-                };
-                match open.last_mut() {
-                    Some(element) => push_text(element, &text, line),
-                    None => return fail("text outside the root element"),
-                }
-            }
-            (_, Event::DocType(_)) => {
-                return fail("a DOCTYPE is refused: decision files need none");
-            }
-            (_, Event::Decl(_) | Event::PI(_) | Event::Comment(_)) => {}
-            (_, Event::Eof) => break,
+        let fail = |message: String| Problems::one(file, line, message);
+        let (space, event) = reader
+            .read_resolved_event()
+            .map_err(|error| fail(format!("not well-formed XML: {error}")))?;
+        if matches!(event, Event::Eof) {
+            break;
         }
+        tree.take(&space, &event, line).map_err(fail)?;
     }
-    if let Some(unclosed) = open.last() {
+    if let Some(unclosed) = tree.open.last() {
         return Err(Problems::one(
             file,
             unclosed.line,
             format!("<{}> is never closed: the file is cut short", unclosed.name),
         ));
     }
+    let root = tree.root;
     root.ok_or_else(|| Problems::one(file, 0, "there is no XML in it: a DMN file is expected"))
 }
 
-fn push_text(element: &mut Element, text: &str, line: usize) {
-    if element.text.is_empty() {
-        element.text_line = line;
+/// The elements that have been read so far.
+#[derive(Default)]
+struct Tree {
+    /// Those that are not closed yet, the innermost last.
+    open: Vec<Element>,
+    root: Option<Element>,
+}
+
+impl Tree {
+    fn take(
+        &mut self,
+        space: &ResolveResult<'_>,
+        event: &Event<'_>,
+        line: usize,
+    ) -> Result<(), String> {
+        match event {
+            Event::Start(start) => {
+                if self.open.len() >= MAX_DEPTH {
+                    return Err(format!(
+                        "elements are nested deeper than {MAX_DEPTH} levels"
+                    ));
+                }
+                self.check_root()?;
+                self.open.push(element(space, start, line)?);
+            }
+            Event::Empty(start) => {
+                self.check_root()?;
+                self.add(element(space, start, line)?);
+            }
+            Event::End(_) => {
+                if let Some(element) = self.open.pop() {
+                    self.add(element);
+                }
+            }
+            Event::Text(text) if self.open.is_empty() && text.trim().is_empty() => {}
+            Event::Text(text) => self.push_text(&text.xml10_content(), line)?,
+            Event::CData(text) => self.push_text(&text.xml10_content(), line)?,
+            Event::GeneralRef(reference) => self.push_text(&resolved(reference)?, line)?,
+            Event::DocType(_) => {
+                return Err("a DOCTYPE is refused: decision files need none".to_owned());
+            }
+            Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Eof => {}
+        }
+        Ok(())
     }
-    element.text.push_str(text);
+
+    fn check_root(&self) -> Result<(), String> {
+        if self.open.is_empty() && self.root.is_some() {
+            return Err("a second root element: one <definitions> is expected".to_owned());
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, element: Element) {
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(element),
+            None => self.root = Some(element),
+        }
+    }
+
+    fn push_text(&mut self, text: &str, line: usize) -> Result<(), String> {
+        let element = self
+            .open
+            .last_mut()
+            .ok_or("text outside the root element")?;
+        if element.text.is_empty() {
+            element.text_line = line;
+        }
+        element.text.push_str(text);
+        Ok(())
+    }
+}
+
+/// The text of a reference: a character, or one of the five entities of XML.
+fn resolved(reference: &BytesRef<'_>) -> Result<String, String> {
+    let name: &str = reference;
+    if reference.is_char_ref() {
+        return match reference.resolve_char_ref() {
+            Ok(Some(c)) => Ok(c.to_string()),
+            _ => Err(format!("`&{name};` is no character")),
+        };
+    }
+    let text = match name {
+        "lt" => "<",
+        "gt" => ">",
+        "amp" => "&",
+        "apos" => "'",
+        "quot" => "\"",
+        _ => {
+            return Err(format!(
+                "the entity `&{name};` is refused: only &lt; &gt; &amp; &apos; &quot; and character references are read"
+            ));
+        }
+    };
+    Ok(text.to_owned())
 }
 
 fn element(

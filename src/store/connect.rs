@@ -19,9 +19,10 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 
+use super::dial;
 use super::error::{Class, StoreError};
 use super::tls;
-use crate::config::plan::{Database, SslMode};
+use crate::config::plan::Database;
 
 /// A typed parameter of a statement.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -60,68 +61,10 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// The driver's settings for a database, without TLS.
-fn driver_config(db: &Database, limit: Duration) -> Config {
-    let mut config = Config::new();
-    config
-        .host(&db.host)
-        .port(db.port)
-        .dbname(&db.name)
-        .user(&db.user)
-        .application_name("datasync")
-        .connect_timeout(limit)
-        // Both are needed: keepalives cover waiting for a reply, the user timeout unacknowledged writes.
-        .keepalives(true)
-        .keepalives_idle(Duration::from_secs(10))
-        .keepalives_interval(Duration::from_secs(5))
-        .keepalives_retries(3)
-        .tcp_user_timeout(Duration::from_secs(25));
-    if !db.password.is_empty() {
-        config.password(db.password.expose());
-    }
-    config.ssl_mode(match db.ssl_mode {
-        _ if is_socket(&db.host) => tokio_postgres::config::SslMode::Disable,
-        SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-        SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
-        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
-            tokio_postgres::config::SslMode::Require
-        }
-    });
-    config
-}
-
-/// A host that is a path is the folder of a Unix socket: local, hence without TLS.
-pub(crate) fn is_socket(host: &str) -> bool {
-    host.starts_with('/')
-}
-
-/// SQLSTATE of what `pg_hba.conf` lets nobody do, and of a role that may not log in.
-const NOT_LET_IN: &str = "28000";
-
-/// `prefer` tries once more in plain text where TLS failed, or `pg_hba.conf` does not let the encrypted connection in.
-fn without_tls(config: &Config, failed: &StoreError) -> Option<Config> {
-    let preferred = config.get_ssl_mode() == tokio_postgres::config::SslMode::Prefer;
-    let by_tls = failed.kind() == "tls" || failed.sqlstate() == Some(NOT_LET_IN);
-    (preferred && by_tls).then(|| {
-        let mut plain = config.clone();
-        plain.ssl_mode(tokio_postgres::config::SslMode::Disable);
-        plain
-    })
-}
-
-/// Which of two failures explains more: the later one, unless plain text is simply not let in.
-fn more_telling(encrypted: StoreError, plain: StoreError) -> StoreError {
-    if plain.sqlstate() == Some(NOT_LET_IN) {
-        encrypted
-    } else {
-        plain
-    }
-}
-
 impl Connection {
     /// Connects and authenticates within `limit`, name resolution and TLS included.
     pub fn open(db: &Database, limit: Duration) -> Result<Self, StoreError> {
-        Self::open_as(&driver_config(db, limit), db, limit, None)
+        Self::open_as(&dial::driver_config(db, limit), db, limit, None)
     }
 
     /// The same, but given up soon after `flag` is set: the run must end now.
@@ -130,13 +73,13 @@ impl Connection {
         db: &Database,
         limit: Duration,
     ) -> Result<Self, StoreError> {
-        Self::open_as(&driver_config(db, limit), db, limit, Some(flag))
+        Self::open_as(&dial::driver_config(db, limit), db, limit, Some(flag))
     }
 
     /// Is there a pooler like pgbouncer in between? Asked by a connection of its own with a setting that PostgreSQL
     /// takes from anybody and a pooler, which would have to set it anew for everybody, does not.
     pub fn is_pooled(db: &Database, limit: Duration) -> Result<bool, StoreError> {
-        let mut config = driver_config(db, limit);
+        let mut config = dial::driver_config(db, limit);
         config.options("-c datasync.direct=on");
         match Self::open_as(&config, db, limit, None) {
             Ok(_direct) => Ok(false),
@@ -151,15 +94,7 @@ impl Connection {
         limit: Duration,
         give_up: Option<&AtomicBool>,
     ) -> Result<Self, StoreError> {
-        // The address comes first: operators need it most.
-        let what = if is_socket(&db.host) {
-            format!(
-                "connecting to PostgreSQL at {}/.s.PGSQL.{}",
-                db.host, db.port
-            )
-        } else {
-            format!("connecting to PostgreSQL at {} port {}", db.host, db.port)
-        };
+        let what = dial::what(db);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -171,21 +106,8 @@ impl Connection {
                 )
             })?;
         let connector = tls::connector(db)?;
-        let connected = runtime.block_on(within(limit, give_up, async {
-            let encrypted = config.connect(connector.clone()).await;
-            let failed = match encrypted {
-                Err(error) => StoreError::from_driver(&what, &error),
-                Ok(parts) => return Ok(parts),
-            };
-            let Some(plain) = without_tls(config, &failed) else {
-                return Err(failed);
-            };
-            log::debug!("{failed}; once more in plain text");
-            match plain.connect(connector).await {
-                Ok(parts) => Ok(parts),
-                Err(error) => Err(more_telling(failed, StoreError::from_driver(&what, &error))),
-            }
-        }));
+        let connecting = dial::connect(config, connector, &what);
+        let connected = runtime.block_on(within(limit, give_up, connecting));
         let (client, connection) = match connected {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) => {
@@ -197,15 +119,7 @@ impl Connection {
                 return Err(StoreError::timeout(&what, waited.as_secs_f64()));
             }
         };
-        let driver = runtime.spawn(async move {
-            if let Err(error) = connection.await {
-                // Whoever waits for an answer hears of it; the code is all that may be shown.
-                log::debug!(
-                    "a connection to the database ended: {}",
-                    error.code().map_or("the link broke", |code| code.code())
-                );
-            }
-        });
+        let driver = runtime.spawn(dial::drive(connection));
         Ok(Self {
             runtime: Some(runtime),
             client: Some(client),

@@ -12,6 +12,7 @@ mod citus; // Citus, recognised
 mod column; // one field's values as its column takes them
 pub mod connect; // one connection, one deadline
 pub mod customers; // stored records, read back
+mod dial; // how PostgreSQL is reached: settings, TLS or plain text
 mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
 mod finding; // what one step of a check found

@@ -1,6 +1,7 @@
 //! What is said of an exchange that failed: its cause, found by the types of the errors and the status of the answer, and
 //! what to do next. Whether it is tried again is not decided here.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
@@ -24,96 +25,92 @@ impl Client {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> ApiError {
+        let (kind, what, hint) = self.refusal(ask, status, headers);
+        // A limit that is used up is as good as a Retry-After.
+        let quota =
+            quota::told(headers).filter(|quota| kind == Kind::RateLimited && quota.remaining == 0);
+        ApiError::new(kind, what, hint)
+            .with_status(status.as_u16())
+            .with_retry_after(retry::asked(headers).or(quota.map(|quota| quota.resets_in)))
+    }
+
+    /// The cause of a refusal, a sentence about it, and what to do.
+    fn refusal(
+        &self,
+        ask: Ask<'_>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> (Kind, String, Cow<'static, str>) {
+        const SLOW_DOWN: &str = "lower pagination.concurrency or set max_requests_per_second";
         let code = status.as_u16();
         let named = status
             .canonical_reason()
             .map_or_else(|| code.to_string(), |reason| format!("{code} {reason}"));
         let from = self.from(ask);
-        let quota = quota::told(headers);
-        // Some APIs refuse by 403 what others refuse by 429.
-        let is_used_up = code == 403
-            && (headers.contains_key(RETRY_AFTER)
-                || quota.is_some_and(|quota| quota.remaining == 0));
         let words = self.credentials.words;
-        let (kind, what, hint) = match code {
-            _ if code == 429 || self.rate_limited.contains(&code) => (
+        let said = |kind: Kind, what: &str, hint: &'static str| {
+            let what = format!("{what}: {named} from {from}");
+            (kind, what, Cow::Borrowed(hint))
+        };
+        let answered = |by: &str, hint: &'static str| {
+            let what = format!("the {by} answered {named} for {from}");
+            (Kind::Status, what, Cow::Borrowed(hint))
+        };
+        match code {
+            _ if code == 429 || self.rate_limited.contains(&code) => {
+                said(Kind::RateLimited, "the API asks to slow down", SLOW_DOWN)
+            }
+            403 if is_used_up(headers) => said(
                 Kind::RateLimited,
-                format!("the API asks to slow down: {named} from {from}"),
-                "lower pagination.concurrency or set max_requests_per_second",
+                "the API's rate limit is used up",
+                SLOW_DOWN,
             ),
-            403 if is_used_up => (
-                Kind::RateLimited,
-                format!("the API's rate limit is used up: {named} from {from}"),
-                "lower pagination.concurrency or set max_requests_per_second",
-            ),
-            412 => (
+            412 => said(
                 Kind::Changed,
-                format!("the record has changed at the API since it was read: {named} from {from}"),
+                "the record has changed at the API since it was read",
                 "the next run reads it again",
             ),
             401 => (
                 Kind::Unauthorized,
                 format!("the API refused {}: {named} from {from}", words.refused),
-                words.check,
+                format!("check {}", words.check).into(),
             ),
-            403 => (
-                Kind::Unauthorized,
-                format!("the API does not allow this: {named} from {from}"),
-                words.known,
-            ),
-            404 | 410 => (
-                Kind::Status,
-                format!("the API answered {named} for {from}"),
+            403 => {
+                let reads = self.method == Method::GET;
+                let verb = if reads { "read" } else { "write to" };
+                (
+                    Kind::Unauthorized,
+                    format!("the API does not allow this: {named} from {from}"),
+                    format!("check {}, but may not {verb} this endpoint", words.known).into(),
+                )
+            }
+            404 | 410 => answered(
+                "API",
                 "check API_BASE_URL and the endpoint's path in mappings.yaml, and whether the path ends with a slash",
             ),
-            407 => (
-                Kind::Status,
-                format!("the proxy answered {named} for {from}"),
+            407 => answered(
+                "proxy",
                 "check the credentials in HTTP_PROXY / HTTPS_PROXY, or set NO_PROXY",
             ),
             300..=399 => {
                 let (target, is_here) = self.target(ask, headers);
-                (
-                    Kind::Redirect,
-                    format!("the API redirects ({named}) from {from} to {target}"),
-                    if is_here {
-                        "redirects are not followed: write this path at the endpoint in mappings.yaml (add or remove the trailing slash), or change API_BASE_URL"
-                    } else {
-                        "redirects are not followed, so that the token stays where it belongs; if the API has moved, change API_BASE_URL"
-                    },
-                )
+                let hint = if is_here {
+                    "redirects are not followed: write this path at the endpoint in mappings.yaml (add or remove the trailing slash), or change API_BASE_URL"
+                } else {
+                    "redirects are not followed, so that the token stays where it belongs; if the API has moved, change API_BASE_URL"
+                };
+                let what = format!("the API redirects ({named}) from {from} to {target}");
+                (Kind::Redirect, what, hint.into())
             }
-            500..=599 => (
-                Kind::Status,
-                format!("the API answered {named} for {from}"),
+            500..=599 => answered(
+                "API",
                 "the trouble is on the API's side: run `datasync check-api`, and try again later",
             ),
-            _ => (
-                Kind::Status,
-                format!("the API answered {named} for {from}"),
+            _ => answered(
+                "API",
                 "check the endpoint's path, parameters and headers in mappings.yaml",
             ),
-        };
-        let hint = match (kind, code) {
-            (Kind::Unauthorized, 403) => format!(
-                "check {hint}, but may not {} this endpoint",
-                if self.method == Method::GET {
-                    "read"
-                } else {
-                    "write to"
-                }
-            ),
-            (Kind::Unauthorized, _) => format!("check {hint}"),
-            _ => hint.to_owned(),
-        };
-        ApiError::new(kind, what, hint)
-            .with_status(code)
-            .with_retry_after(retry::asked(headers).or_else(|| {
-                // A limit that is used up is as good as a Retry-After.
-                quota
-                    .filter(|quota| kind == Kind::RateLimited && quota.remaining == 0)
-                    .map(|quota| quota.resets_in)
-            }))
+        }
     }
 
     /// Where a redirect leads, and whether that is the same host: of another only its origin is told.
@@ -234,6 +231,12 @@ impl Client {
         };
         ApiError::new(kind, what, hint)
     }
+}
+
+/// Is a 403 a limit that is used up? Some APIs refuse by it what others refuse by 429.
+fn is_used_up(headers: &HeaderMap) -> bool {
+    headers.contains_key(RETRY_AFTER)
+        || quota::told(headers).is_some_and(|quota| quota.remaining == 0)
 }
 
 /// Finds the cause in the chain of an error by type.

@@ -180,44 +180,28 @@ impl Client {
             None => error,
         };
         let mut tries = 0;
-        let mut refused = false;
+        let mut is_renewed = false;
         loop {
-            let bearer = control
-                .tokens()
+            let tokens = control.tokens();
+            let bearer = tokens
                 .map(Tokens::current)
                 .transpose()
                 .map_err(|error| place(error.of_token_endpoint()))?;
-            let ticket = self
-                .block_on(control.admit())
+            let (requested, took, outcome) = self
+                .send(ask, bearer.as_ref(), control)
                 .map_err(|error| place(error).after(tries))?;
-            let requested = Instant::now();
-            let trace = Trace::default();
-            let (outcome, took) = self.exchange(ask, bearer.as_ref(), control, &trace);
-            ticket.settle(request_outcome(&outcome, took), trace.quota.get());
-            tries += 1;
-            log::trace!(
-                "{} {}: {} in {took:.3?}",
-                ask.method.unwrap_or(&self.method),
-                self.address(ask),
-                match &outcome {
-                    Ok(answer) => answer.status.to_string(),
-                    Err(error) => error
-                        .status()
-                        .map_or_else(|| error.kind().to_owned(), |status| status.to_string()),
-                }
-            );
             if let (Err(error), Some(tokens), Some(bearer), false) =
-                (&outcome, control.tokens(), &bearer, refused)
+                (&outcome, tokens, &bearer, is_renewed)
                 && error.status() == Some(401)
             {
                 // It may have expired before its time: once, with another one, the request is repeated.
-                refused = true;
-                tries -= 1;
+                is_renewed = true;
                 tokens
                     .after_refusal(bearer)
                     .map_err(|error| place(error.of_token_endpoint()))?;
                 continue;
             }
+            tries += 1;
             let error = match outcome.and_then(&read) {
                 Ok(value) => {
                     return Ok(Done {
@@ -232,31 +216,60 @@ impl Client {
             if error.class() != Class::Transient || tries > self.retry.max_attempts {
                 return Err(error);
             }
-            let wait = retry::wait(&self.retry, tries - 1, error.retry_after());
-            if error.retry_after().is_some() {
-                control.hold(wait);
-            }
-            log::warn!(
-                "{error}; retry {tries} of {} in {:.1} s",
-                self.retry.max_attempts,
-                wait.as_secs_f64()
-            );
-            self.block_on(control.sleep(wait))
-                .map_err(|end| match end.cause() {
-                    // The failure that used up the time explains more than that the time is over.
-                    Kind::Deadline => place(ApiError::new(
-                        Kind::Deadline,
-                        format!(
-                            "{}; the deadline of the run leaves no time for another try",
-                            error.what()
-                        ),
-                        error.hint(),
-                    ))
-                    .after(tries),
-                    _ => place(end).after(tries),
-                })?;
+            self.wait_after(&error, tries, control)
+                .map_err(|error| place(error).after(tries))?;
             control.count_retry(error.kind());
         }
+    }
+
+    /// One try, once the pace lets it through: when it was sent, how long it took, and what came of it.
+    fn send(
+        &self,
+        ask: Ask<'_>,
+        bearer: Option<&Bearer>,
+        control: &Control,
+    ) -> Result<(Instant, Duration, Result<Answer, ApiError>), ApiError> {
+        let ticket = self.block_on(control.admit())?;
+        let requested = Instant::now();
+        let trace = Trace::default();
+        let (outcome, took) = self.exchange(ask, bearer, control, &trace);
+        ticket.settle(request_outcome(&outcome, took), trace.quota.get());
+        log::trace!(
+            "{} {}: {} in {took:.3?}",
+            ask.method.unwrap_or(&self.method),
+            self.address(ask),
+            match &outcome {
+                Ok(answer) => answer.status.to_string(),
+                Err(error) => error
+                    .status()
+                    .map_or_else(|| error.kind().to_owned(), |status| status.to_string()),
+            }
+        );
+        Ok((requested, took, outcome))
+    }
+
+    /// Waits before another try. Where the time of the run is over, the failure that used it up explains more than that.
+    fn wait_after(&self, error: &ApiError, tries: u32, control: &Control) -> Result<(), ApiError> {
+        let wait = retry::wait(&self.retry, tries - 1, error.retry_after());
+        if error.retry_after().is_some() {
+            control.hold(wait);
+        }
+        log::warn!(
+            "{error}; retry {tries} of {} in {:.1} s",
+            self.retry.max_attempts,
+            wait.as_secs_f64()
+        );
+        self.block_on(control.sleep(wait)).map_err(|end| {
+            if end.cause() != Kind::Deadline {
+                return end;
+            }
+            let what = error.what();
+            ApiError::new(
+                Kind::Deadline,
+                format!("{what}; the deadline of the run leaves no time for another try"),
+                error.hint(),
+            )
+        })
     }
 
     /// One try: within the request's time, the run's deadline, and until a stop.

@@ -204,7 +204,7 @@ impl Pages {
     ) -> Page {
         let mut state = self.lock();
         state.in_flight.remove(&index);
-        state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(index));
+        state.end_at(index);
         state.note(
             index,
             PageStatement::default(),

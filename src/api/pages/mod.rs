@@ -20,7 +20,7 @@ mod version_path;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
@@ -138,6 +138,28 @@ struct State {
     first_asked_at: Option<i64>,
 }
 
+impl Course {
+    fn new(paging: &Pagination, base: &Url, body: &RequestBody) -> Self {
+        let numbered = |param: &str, offset: bool| Self::Numbered {
+            param: param.to_owned(),
+            offset,
+            first: paging.first.unwrap_or(u64::from(!offset)),
+            step: if offset { u64::from(paging.size) } else { 1 },
+        };
+        let (page, offset) = (paging.page_param.name(), paging.offset_param.name());
+        match (paging.style, page, offset) {
+            (PageStyle::Page, Some(param), _) => numbered(param, false),
+            (PageStyle::Offset, _, Some(param)) => numbered(param, true),
+            (PageStyle::None, ..) => Self::Named {
+                next: Some(base.clone()),
+            },
+            _ => Self::Named {
+                next: Some(sized(base, paging, body)),
+            },
+        }
+    }
+}
+
 impl Pages {
     pub fn new(api: &Api, want: Want) -> Result<Self, ApiError> {
         let Want {
@@ -151,70 +173,14 @@ impl Pages {
         let mut paging = api.pagination.clone();
         paging.concurrency = paging.concurrency.max(1);
         paging.size = paging.size.max(1);
-        let first_page = match paging.style {
-            PageStyle::None => base.clone(),
-            _ => sized(&base, &paging, &body),
-        };
-        let numbered = |param: &str, offset: bool| Course::Numbered {
-            param: param.to_owned(),
-            offset,
-            first: paging.first.unwrap_or(u64::from(!offset)),
-            step: if offset { u64::from(paging.size) } else { 1 },
-        };
-        let course = match (
-            paging.style,
-            paging.page_param.name(),
-            paging.offset_param.name(),
-        ) {
-            (PageStyle::Page, Some(param), _) => numbered(param, false),
-            (PageStyle::Offset, _, Some(param)) => numbered(param, true),
-            _ => Course::Named {
-                next: Some(first_page),
-            },
-        };
-        let last_record = (paging.cursor_in == CursorIn::LastRecord)
-            .then(|| paging.cursor_path.clone())
-            .flatten();
+        let course = Course::new(&paging, &base, &body);
+        let pace = Pace::new(api.max_requests_per_second, paging.concurrency);
+        let tokens = Tokens::new(api, deadline);
+        let update = api.update.as_ref();
         Ok(Self {
-            state: Mutex::new(State {
-                course,
-                style: None,
-                way: match paging.style {
-                    PageStyle::Link => Way::Link,
-                    PageStyle::Cursor => Way::Cursor,
-                    _ => Way::Any,
-                },
-                cursor_param: paging.cursor_param.name().unwrap_or("cursor").to_owned(),
-                last_record,
-                next_index: 0,
-                in_flight: BTreeSet::new(),
-                ahead: None,
-                failed_ahead: None,
-                announced_end: None,
-                found_end: None,
-                short: false,
-                full: u64::from(paging.size),
-                finished: false,
-                ended: false,
-                loops: LoopDetector::default(),
-                order: Order::default(),
-                evidence: Evidence::default(),
-                sign: None,
-                seen: Seen::default(),
-                pages: 0,
-                records: 0,
-                announced_total: None,
-                announced_by: 0,
-                first_asked_at: None,
-            }),
+            state: Mutex::new(State::new(course, &paging)),
             changed: Condvar::new(),
-            control: Arc::new(
-                Control::new(
-                    deadline,
-                    Pace::new(api.max_requests_per_second, paging.concurrency),
-                )
-                .with_tokens(Tokens::new(api, deadline)),
-            ),
+            control: Arc::new(Control::new(deadline, pace).with_tokens(tokens)),
             format: api.format,
             records_path: api.records.clone().filter(|path| !path.is_empty()),
             found_at: OnceLock::new(),
@@ -222,10 +188,7 @@ impl Pages {
             limit,
             is_incremental: since.is_some(),
             next_was_named_before: next_was_named,
-            version_path: api
-                .update
-                .as_ref()
-                .and_then(|update| update.if_match.clone()),
+            version_path: update.and_then(|update| update.if_match.clone()),
             paging,
             base,
             body,
@@ -367,8 +330,7 @@ impl Pages {
         match self.look_behind_short_page(client, index, &done) {
             Behind::Nothing => {
                 let mut state = self.lock();
-                let end = index + 1;
-                state.found_end = Some(state.found_end.unwrap_or(u64::MAX).min(end));
+                state.end_at(index + 1);
                 state.evidence.see(Proof::Empty);
             }
             Behind::Records => {
@@ -406,20 +368,10 @@ impl Pages {
         log::trace!("page {}: {count} records in {took:.3?}", index + 1);
 
         let mut state = self.lock();
-        state.in_flight.remove(&index);
-        state.records += count;
-        state.pages += u64::from(count > 0);
+        state.count(index, count, announced_total);
         if index == 0 {
-            state.first_asked_at = retry::server_time(&parsed.headers).map(|answered| {
-                let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
-                answered.as_microsecond().saturating_sub(took)
-            });
+            state.first_asked_at = asked_at(&parsed, took);
         }
-        if announced_total.is_some() && index >= state.announced_by {
-            state.announced_total = announced_total;
-            state.announced_by = index;
-        }
-        state.loops.count(count);
         state.seen.note(&metadata, index);
         if let Some(detected) = detected {
             detected.apply(&mut state);
@@ -496,7 +448,67 @@ impl Pages {
     }
 }
 
+/// When a page was asked for, by the clock of the server, which stamps its answers. Microseconds since 1970.
+fn asked_at(page: &Parsed, took: Duration) -> Option<i64> {
+    let answered = retry::server_time(&page.headers)?;
+    let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+    Some(answered.as_microsecond().saturating_sub(took))
+}
+
 impl State {
+    fn new(course: Course, paging: &Pagination) -> Self {
+        Self {
+            course,
+            style: None,
+            way: match paging.style {
+                PageStyle::Link => Way::Link,
+                PageStyle::Cursor => Way::Cursor,
+                _ => Way::Any,
+            },
+            cursor_param: paging.cursor_param.name().unwrap_or("cursor").to_owned(),
+            last_record: (paging.cursor_in == CursorIn::LastRecord)
+                .then(|| paging.cursor_path.clone())
+                .flatten(),
+            next_index: 0,
+            in_flight: BTreeSet::new(),
+            ahead: None,
+            failed_ahead: None,
+            announced_end: None,
+            found_end: None,
+            short: false,
+            full: u64::from(paging.size),
+            finished: false,
+            ended: false,
+            loops: LoopDetector::default(),
+            order: Order::default(),
+            evidence: Evidence::default(),
+            sign: None,
+            seen: Seen::default(),
+            pages: 0,
+            records: 0,
+            announced_total: None,
+            announced_by: 0,
+            first_asked_at: None,
+        }
+    }
+
+    /// Counts a page that is here, and its records.
+    fn count(&mut self, index: u64, records: u64, announced_total: Option<u64>) {
+        self.in_flight.remove(&index);
+        self.records += records;
+        self.pages += u64::from(records > 0);
+        if announced_total.is_some() && index >= self.announced_by {
+            self.announced_total = announced_total;
+            self.announced_by = index;
+        }
+        self.loops.count(records);
+    }
+
+    /// No page at or after this index has records.
+    fn end_at(&mut self, index: u64) {
+        self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(index));
+    }
+
     /// Notes what a page shows, once all pages before it are here. True: it repeats the page before it.
     fn note(
         &mut self,
@@ -510,7 +522,7 @@ impl State {
         for page in self.order.note(index, noted, self.full) {
             if page.repeats {
                 repeats |= page.index == index;
-                self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(page.index));
+                self.end_at(page.index);
                 self.evidence.see(Proof::Same);
                 self.sign
                     .get_or_insert_with(|| (page.index, "repeats the one before it".to_owned()));

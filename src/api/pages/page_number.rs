@@ -83,7 +83,7 @@ impl State {
         }
         if is_last {
             self.evidence.see(Proof::Marked);
-            self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(index + 1));
+            self.end_at(index + 1);
         }
         if self.loops.is_idle() {
             return Err(ApiError::new(

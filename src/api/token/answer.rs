@@ -79,47 +79,51 @@ pub(super) fn unsuccessful(status: StatusCode, bytes: &[u8]) -> ApiError {
     refused(Some(status), code)
 }
 
+/// What to look at where the client is not accepted.
+const CREDENTIALS: &str = "check `client_id` and `client_secret` of mappings.api.auth, the variables they use, and whether the server wants them in the body (`credentials_in: body`)";
+
+/// The codes of the RFC: what the endpoint refuses by each, and what to look at.
+const REFUSALS: [(&str, &str, &str); 7] = [
+    (
+        "invalid_client",
+        "it does not accept the client",
+        CREDENTIALS,
+    ),
+    (
+        "invalid_grant",
+        "it does not accept the refresh token (any more)",
+        "get a new refresh token from the API's vendor, and put it where `refresh_token` of mappings.api.auth reads it",
+    ),
+    (
+        "invalid_scope",
+        "it does not allow these scopes",
+        "check `scopes` and `audience` of mappings.api.auth, and what the client may ask for",
+    ),
+    (
+        "unauthorized_client",
+        "the client may not use this grant",
+        "check `grant` of mappings.api.auth, and what the client is registered for",
+    ),
+    (
+        "unsupported_grant_type",
+        "it does not know this grant",
+        "check `grant` and `token_url` of mappings.api.auth",
+    ),
+    (
+        "invalid_request",
+        "it does not understand the request",
+        "check `audience`, `scopes`, `grant` and `credentials_in` of mappings.api.auth",
+    ),
+    (
+        "invalid_target",
+        "it does not know the audience",
+        "check `audience` of mappings.api.auth",
+    ),
+];
+
 /// The error of a code, where it is one of the RFC, and of the status.
 fn refused(status: Option<StatusCode>, code: Option<&str>) -> ApiError {
-    const CREDENTIALS: &str = "check `client_id` and `client_secret` of mappings.api.auth, the variables they use, and whether the server wants them in the body (`credentials_in: body`)";
-    let known = [
-        (
-            "invalid_client",
-            "it does not accept the client",
-            CREDENTIALS,
-        ),
-        (
-            "invalid_grant",
-            "it does not accept the refresh token (any more)",
-            "get a new refresh token from the API's vendor, and put it where `refresh_token` of mappings.api.auth reads it",
-        ),
-        (
-            "invalid_scope",
-            "it does not allow these scopes",
-            "check `scopes` and `audience` of mappings.api.auth, and what the client may ask for",
-        ),
-        (
-            "unauthorized_client",
-            "the client may not use this grant",
-            "check `grant` of mappings.api.auth, and what the client is registered for",
-        ),
-        (
-            "unsupported_grant_type",
-            "it does not know this grant",
-            "check `grant` and `token_url` of mappings.api.auth",
-        ),
-        (
-            "invalid_request",
-            "it does not understand the request",
-            "check `audience`, `scopes`, `grant` and `credentials_in` of mappings.api.auth",
-        ),
-        (
-            "invalid_target",
-            "it does not know the audience",
-            "check `audience` of mappings.api.auth",
-        ),
-    ];
-    let known = known.into_iter().find(|(name, _, _)| code == Some(name));
+    let known = REFUSALS.into_iter().find(|(name, _, _)| code == Some(name));
     let named = status.map_or_else(
         || "an error".to_owned(),
         |status| {

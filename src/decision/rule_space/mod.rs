@@ -100,6 +100,37 @@ impl RuleSpace {
     }
 }
 
+/// Do the cells of a rule accept everything?
+fn is_any(cells: &[&[Test]]) -> bool {
+    cells.iter().all(|tests| matches!(tests, [Test::Any]))
+}
+
+/// The cells of columns that cannot be cut: only `-` is known to accept.
+fn any_or_unknown(entries: &[Vec<&[Test]>]) -> Vec<Option<Bits>> {
+    let cells = entries.iter();
+    cells
+        .map(|cells| is_any(cells).then(|| Bits::all(2)))
+        .collect()
+}
+
+/// The values that cells mention, upwards.
+fn points<'t>(kind: Kind, cells: impl Iterator<Item = &'t [Test]>) -> Vec<Value> {
+    if kind == Kind::Boolean {
+        return vec![Value::Boolean(false), Value::Boolean(true)];
+    }
+    let mut points = Vec::new();
+    for tests in cells {
+        constants(tests, &mut |value| {
+            if value.kind() == kind && !value.is_null() {
+                points.push(value.clone());
+            }
+        });
+    }
+    points.sort_by(|a, b| order(a, b).unwrap_or(Ordering::Equal));
+    points.dedup_by(|a, b| order(a, b) == Some(Ordering::Equal));
+    points
+}
+
 impl Dimension {
     fn of(
         columns: &[&Column],
@@ -112,11 +143,8 @@ impl Dimension {
             .filter_map(|column| column.allowed.as_deref())
             .collect();
         let all = || {
-            entries
-                .iter()
-                .flatten()
-                .copied()
-                .chain(allowed.iter().copied())
+            let cells = entries.iter().flatten().copied();
+            cells.chain(allowed.iter().copied())
         };
         let declared = columns
             .iter()
@@ -125,38 +153,13 @@ impl Dimension {
         let kind = declared
             .or_else(|| inferred_kind(all()))
             .filter(|kind| matches!(kind, Kind::Any | Kind::Boolean) || kind.is_ordered());
-        let unknown = || {
-            let cells = entries
-                .iter()
-                .map(|cells| {
-                    cells
-                        .iter()
-                        .all(|tests| matches!(tests, [Test::Any]))
-                        .then(|| Bits::all(2))
-                })
-                .collect();
-            (None, cells)
-        };
         let (Some(kind), false) = (kind, columns.iter().any(|column| column.collection)) else {
-            return unknown();
+            return (None, any_or_unknown(entries));
         };
-        let mut points = Vec::new();
-        if kind == Kind::Boolean {
-            points = vec![Value::Boolean(false), Value::Boolean(true)];
-        } else {
-            for tests in all() {
-                constants(tests, &mut |value| {
-                    if value.kind() == kind && !value.is_null() {
-                        points.push(value.clone());
-                    }
-                });
-            }
-            points.sort_by(|a, b| order(a, b).unwrap_or(Ordering::Equal));
-            points.dedup_by(|a, b| order(a, b) == Some(Ordering::Equal));
-        }
+        let points = points(kind, all());
         if (2 * points.len() + 2).saturating_mul(entries.len()) > MAX_BITS {
             too_large();
-            return unknown();
+            return (None, any_or_unknown(entries));
         }
         let mut dimension = Self {
             kind,
@@ -166,24 +169,7 @@ impl Dimension {
             points,
             null_matters: false,
         };
-        for segment in 0..dimension.null() {
-            if dimension.plain_sample(segment).is_some() {
-                dimension.live.insert(segment);
-            }
-        }
-        dimension.live.insert(dimension.null());
-        for tests in allowed {
-            if let Some(mut set) = dimension.set_of(tests) {
-                set.insert(dimension.null());
-                dimension.live = dimension.live.and(&set);
-            }
-        }
-        dimension.possible = dimension.live.clone();
-        for segment in dimension.live.ones() {
-            if dimension.sample(segment).is_none() {
-                dimension.possible.remove(segment);
-            }
-        }
+        dimension.find_live(&allowed);
         let cells: Vec<Option<Bits>> = entries
             .iter()
             .map(|cells| {
@@ -194,13 +180,37 @@ impl Dimension {
                 Some(set)
             })
             .collect();
-        dimension.null_matters = entries.iter().zip(&cells).any(|(tests, set)| {
-            !tests.iter().all(|tests| matches!(tests, [Test::Any]))
-                && set
-                    .as_ref()
-                    .is_some_and(|set| set.contains(dimension.null()))
-        });
+        let accepts_null = |set: &Option<Bits>| {
+            set.as_ref()
+                .is_some_and(|set| set.contains(dimension.null()))
+        };
+        dimension.null_matters = entries
+            .iter()
+            .zip(&cells)
+            .any(|(tests, set)| !is_any(tests) && accepts_null(set));
         (Some(dimension), cells)
+    }
+
+    /// Finds the segments that hold a value which the table allows, and those of them that records can bring.
+    fn find_live(&mut self, allowed: &[&[Test]]) {
+        for segment in 0..self.null() {
+            if self.plain_sample(segment).is_some() {
+                self.live.insert(segment);
+            }
+        }
+        self.live.insert(self.null());
+        for tests in allowed {
+            if let Some(mut set) = self.set_of(tests) {
+                set.insert(self.null());
+                self.live = self.live.and(&set);
+            }
+        }
+        self.possible = self.live.clone();
+        for segment in self.live.ones() {
+            if self.sample(segment).is_none() {
+                self.possible.remove(segment);
+            }
+        }
     }
 
     /// How many segments there are, null included.

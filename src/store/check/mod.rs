@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::answer::{count, signed, single, text};
-use super::connect::{Connection, is_socket};
+use super::connect::Connection;
+use super::dial::is_socket;
 use super::finding::{Failure, Found, bad, well};
 use super::schema::{self, Part, SchemaError, SchemaMismatch};
 use super::{lease, log};

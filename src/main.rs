@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         error.exit()
     });
     logging::start(&cli.global.log());
-    logging::tell_panics();
+    logging::log_panics();
     for reason in refused {
         log::warn!("{reason}");
     }

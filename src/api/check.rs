@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::error::{ApiError, printable};
 use super::handshake::shake_hands;
-use super::pages::{Page, Pages, Want};
+use super::pages::{FetchOptions, Page, Pages};
 use super::token::Tokens;
 use super::vocabulary;
 use crate::config::path;
@@ -65,11 +65,12 @@ fn look(
 ) -> Option<()> {
     let api = &hasty(api);
     let started = Instant::now();
-    let ready = Client::new(api).and_then(|client| Ok((client, Pages::new(api, Want::default())?)));
+    let ready =
+        Client::new(api).and_then(|client| Ok((client, Pages::new(api, FetchOptions::default())?)));
     let (client, pages) = match ready {
         Ok(ready) => ready,
         Err(error) => {
-            note(checks, "request", started, Err(said(&error, reader)));
+            note(checks, "request", started, Err(described(&error, reader)));
             return None;
         }
     };
@@ -134,7 +135,7 @@ fn unanswered(error: &ApiError, started: Instant, reader: Reader, checks: &mut V
     for name in passed(error.kind()) {
         note(checks, name, started, Ok("well".to_owned()));
     }
-    let (mut detail, hint) = said(error, reader);
+    let (mut detail, hint) = described(error, reader);
     if let Some(wait) = error.retry_after() {
         detail += &format!("; it asks to wait {} s", wait.as_secs());
     }
@@ -175,7 +176,7 @@ fn token(tokens: &Tokens, api: &Api, checks: &mut Vec<Check>) -> Option<()> {
             ),
             None => format!("{host} issued an access token, and does not say how long it is valid"),
         }),
-        Err(error) => Err(said(&error, Reader::Anyone)),
+        Err(error) => Err(described(&error, Reader::Anyone)),
     };
     note(checks, "token", started, outcome);
     is_well.then_some(())
@@ -320,13 +321,13 @@ fn passed(kind: &str) -> &'static [&'static str] {
 
 /// How the API pages, what will prove its end, and the lines that say so.
 fn pagination(pages: &Pages, page: &Page, started: Instant, reader: Reader) -> Check {
-    let outlook = pages.outlook();
+    let expected_proof = pages.expected_proof();
     let stats = pages.stats();
     let mut detail = stats.style.unwrap_or("one page").to_owned();
     if let Some(total) = page.announced_total {
         detail += &format!(", {total} records announced");
     }
-    let outcome = match outlook {
+    let outcome = match expected_proof {
         Ok(end) => {
             detail += &format!("; {end}");
             let lines: Vec<&str> = stats
@@ -347,7 +348,7 @@ fn pagination(pages: &Pages, page: &Page, started: Instant, reader: Reader) -> C
             Ok(detail)
         }
         Err(error) => {
-            let (what, hint) = said(&error, reader);
+            let (what, hint) = described(&error, reader);
             Err((format!("{detail}; {what}"), hint))
         }
     };
@@ -435,7 +436,7 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// What the API says of its limits, when it does.
 fn rate_limit(headers: &HeaderMap, reader: Reader) -> Option<Check> {
-    let said: Vec<String> = headers
+    let limits: Vec<String> = headers
         .iter()
         .filter(|(name, _)| name.as_str().contains("ratelimit") || name.as_str() == "retry-after")
         .map(|(name, value)| {
@@ -453,7 +454,7 @@ fn rate_limit(headers: &HeaderMap, reader: Reader) -> Option<Check> {
             format!("{name}: {value}")
         })
         .collect();
-    (!said.is_empty()).then(|| finished("rate-limit", Instant::now(), Ok(said.join(", "))))
+    (!limits.is_empty()).then(|| finished("rate-limit", Instant::now(), Ok(limits.join(", "))))
 }
 
 fn latency(took: Duration, alert: Duration) -> Check {
@@ -490,7 +491,7 @@ fn clock(headers: &HeaderMap, requested_at: Micros, took: Duration) -> Option<Ch
 
 type Outcome = Result<String, (String, Option<String>)>;
 
-fn said(error: &ApiError, reader: Reader) -> (String, Option<String>) {
+fn described(error: &ApiError, reader: Reader) -> (String, Option<String>) {
     let (what, hint) = match reader {
         Reader::Asking => error.with_names(),
         Reader::Anyone => (error.what(), error.hint()),

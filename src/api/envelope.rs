@@ -117,7 +117,7 @@ fn cut_up_to(text: &str, path: Option<&[String]>, most: usize) -> Result<Envelop
         None => Place::Auto(0),
     };
     let mut json = serde_json::Deserializer::from_str(text);
-    let (found, beside) = Look {
+    let (found, beside) = Seed {
         place,
         state: &mut state,
     }
@@ -236,12 +236,12 @@ struct State {
     left: usize,
 }
 
-struct Look<'p, 's> {
+struct Seed<'p, 's> {
     place: Place<'p>,
     state: &'s mut State,
 }
 
-impl<'de> DeserializeSeed<'de> for Look<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
     type Value = (Found, Value);
 
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -249,7 +249,7 @@ impl<'de> DeserializeSeed<'de> for Look<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Look<'_, '_> {
+impl<'de> Visitor<'de> for Seed<'_, '_> {
     type Value = (Found, Value);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -297,7 +297,7 @@ impl<'de> Visitor<'de> for Look<'_, '_> {
                     .map(|rank| (rank, Place::Auto(depth + 1))),
             };
             if let Some((rank, place)) = place {
-                let (mut here, below) = object.next_value_seed(Look { place, state })?;
+                let (mut here, below) = object.next_value_seed(Seed { place, state })?;
                 if let Found::Records(_, at) = &mut here {
                     at.push(key.clone());
                 }
@@ -362,7 +362,7 @@ impl<'de> Visitor<'de> for Look<'_, '_> {
     }
 }
 
-impl Look<'_, '_> {
+impl Seed<'_, '_> {
     /// A step of the path that leads into a list.
     fn element<'de, A: SeqAccess<'de>>(
         self,
@@ -377,7 +377,7 @@ impl Look<'_, '_> {
         for at in 0.. {
             if at == wanted {
                 let place = Place::At(rest);
-                let Some((mut here, below)) = array.next_element_seed(Look { place, state })?
+                let Some((mut here, below)) = array.next_element_seed(Seed { place, state })?
                 else {
                     break;
                 };

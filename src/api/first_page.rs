@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::error::{ApiError, Kind};
-use super::pages::{Page, Pages, Want};
+use super::pages::{FetchOptions, Page, Pages};
 use crate::config::path;
 use crate::config::plan::Api;
 
@@ -15,7 +15,7 @@ pub struct FirstPage {
     /// Lines below `pagination` of mappings.yaml that say how the source pages.
     pub lines: Vec<String>,
     /// What will prove the end of the source; an error where nothing does, or where nothing leads to the next page.
-    pub outlook: Result<String, ApiError>,
+    pub expected_proof: Result<String, ApiError>,
 }
 
 impl FirstPage {
@@ -28,7 +28,7 @@ impl FirstPage {
 /// Fetches the first page, and tries on the second how the source pages. Reads; changes nothing.
 pub fn first_page(api: &Api) -> Result<FirstPage, ApiError> {
     let client = Client::new(api)?;
-    let pages = Pages::new(api, Want::default())?;
+    let pages = Pages::new(api, FetchOptions::default())?;
     let page = match pages.next(&client) {
         Some(page) => page?,
         None => return Err(ApiError::new(Kind::Stopped, "there is no first page", "")),
@@ -37,7 +37,7 @@ pub fn first_page(api: &Api) -> Result<FirstPage, ApiError> {
     Ok(FirstPage {
         records_at: at.map(path::text),
         lines: pages.stats().lines,
-        outlook: pages.outlook(),
+        expected_proof: pages.expected_proof(),
         page,
     })
 }

@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use super::error::printable;
 use super::tls::{hint, identity, verifier};
 use crate::config::plan::ApiTls;
-use crate::support::tls::{self, Description, Fault, Identity, Verifier};
+use crate::support::tls::{self, Description, Identity, TlsFault, Verifier};
 
 /// A certificate that ends sooner than this is mentioned.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
@@ -64,21 +64,21 @@ pub(super) fn shake_hands(
 /// Why there is no secure connection.
 struct Failure {
     why: String,
-    fault: Fault,
+    fault: TlsFault,
 }
 
 impl Failure {
     fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
-            fault: Fault::Other,
+            fault: TlsFault::Other,
         }
     }
 
     fn tls(error: &rustls::Error) -> Self {
         Self {
             why: printable(&error.to_string(), 300),
-            fault: Fault::of(error),
+            fault: TlsFault::of(error),
         }
     }
 

@@ -31,5 +31,5 @@ pub(crate) use control::{out_of_time, stopped};
 pub use error::{ApiError, Class};
 pub use first_page::{FirstPage, first_page};
 pub use input::split_records;
-pub use pages::{End, Page, Pages, Proof, Stats, Want};
-pub use write_back::{Sender, Sent, Unsendable};
+pub use pages::{End, FetchOptions, Page, Pages, Proof, Stats};
+pub use write_back::{SendOutcome, Sender, Unsendable};

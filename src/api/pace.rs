@@ -33,24 +33,24 @@ struct State {
     in_flight: u64,
     /// Counts starts and answers together, so that their order is known.
     clock: u64,
-    left: Option<Left>,
-    width: Width,
+    left: Option<Remaining>,
+    in_flight_limit: InFlightLimit,
 }
 
 /// What is left of the API's limit.
 #[derive(Clone, Copy, Debug)]
-struct Left {
+struct Remaining {
     requests: u64,
     until: Instant,
-    /// When it was told: an answer to an earlier request can only lower it.
-    told: u64,
+    /// When the API announced it, in ticks of the clock: an answer to an earlier request can only lower it.
+    announced_at: u64,
     /// The wait for more has been logged.
     announced: bool,
 }
 
 /// How many requests may be in flight: halved on trouble, one less on a slow answer, one more after a round of good ones.
 #[derive(Debug)]
-struct Width {
+struct InFlightLimit {
     now: f64,
     max: f64,
     /// It fell then: requests that had started before say nothing new.
@@ -125,7 +125,7 @@ impl Pace {
                 in_flight: 0,
                 clock: 0,
                 left: None,
-                width: Width {
+                in_flight_limit: InFlightLimit {
                     now: max,
                     max,
                     fell: 0,
@@ -180,7 +180,7 @@ impl Pace {
 
 impl State {
     fn enter(&mut self, now: Instant) -> Result<u64, Wait> {
-        if self.in_flight >= self.width.allowed() {
+        if self.in_flight >= self.in_flight_limit.allowed() {
             return Err(Wait::ForAnswer);
         }
         if now < self.next_start {
@@ -222,9 +222,10 @@ impl State {
         }
         match outcome {
             RequestOutcome::Answered(took) => {
-                self.width.answered(started, self.clock, took.as_secs_f64());
+                self.in_flight_limit
+                    .answered(started, self.clock, took.as_secs_f64());
             }
-            RequestOutcome::MayPass => self.width.halve(started, self.clock),
+            RequestOutcome::MayPass => self.in_flight_limit.halve(started, self.clock),
             RequestOutcome::SaysNothing => {}
         }
     }
@@ -232,19 +233,19 @@ impl State {
     fn learn(&mut self, started: u64, quota: Quota, now: Instant) {
         let stale = self
             .left
-            .filter(|left| started < left.told && left.requests <= quota.remaining);
+            .filter(|left| started < left.announced_at && left.requests <= quota.remaining);
         if stale.is_none() {
-            self.left = Some(Left {
+            self.left = Some(Remaining {
                 requests: quota.remaining,
                 until: now + quota.resets_in,
-                told: self.clock,
+                announced_at: self.clock,
                 announced: false,
             });
         }
     }
 }
 
-impl Width {
+impl InFlightLimit {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -372,12 +373,12 @@ mod tests {
             state.leave(started, RequestOutcome::MayPass, None, now);
         }
         assert_eq!(
-            state.width.allowed(),
+            state.in_flight_limit.allowed(),
             4,
             "eight failures of one round are one"
         );
         let mut answers = 0;
-        while state.width.allowed() < 8 {
+        while state.in_flight_limit.allowed() < 8 {
             let started = state.enter(now).unwrap();
             state.leave(started, QUICK, None, now);
             answers += 1;
@@ -388,7 +389,7 @@ mod tests {
             let started = state.enter(now).unwrap();
             state.leave(started, RequestOutcome::MayPass, None, now);
         }
-        assert_eq!(state.width.allowed(), 1, "one is always allowed");
+        assert_eq!(state.in_flight_limit.allowed(), 1, "one is always allowed");
     }
 
     #[test]
@@ -398,7 +399,7 @@ mod tests {
             let started = state.enter(now).unwrap();
             let took = Duration::from_secs_f64(took);
             state.leave(started, RequestOutcome::Answered(took), None, now);
-            state.width.allowed()
+            state.in_flight_limit.allowed()
         };
         answer(0.1);
         assert_eq!(answer(0.3), 8, "what is short is never slow");

@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 const EPOCH_SECONDS: f64 = 1e9;
 const EPOCH_MILLISECONDS: f64 = 1e11;
 
-/// A limit as one answer tells it.
+/// A rate limit, as one answer announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quota {
     /// Requests that will still be answered.
@@ -26,7 +26,7 @@ pub(super) struct Quota {
 }
 
 /// The scarcest limit that an answer tells of.
-pub(super) fn told(headers: &HeaderMap) -> Option<Quota> {
+pub(super) fn parse(headers: &HeaderMap) -> Option<Quota> {
     let window = window(headers);
     let structured = all(headers, "ratelimit").into_iter().flat_map(structured);
     let older = ["ratelimit", "x-ratelimit", "x-rate-limit"]
@@ -159,7 +159,7 @@ mod tests {
                 HeaderValue::from_str(value).unwrap(),
             );
         }
-        told(&headers).map(|quota| (quota.remaining, quota.resets_in.as_secs()))
+        parse(&headers).map(|quota| (quota.remaining, quota.resets_in.as_secs()))
     }
 
     #[test]
@@ -199,12 +199,12 @@ mod tests {
     fn a_reset_may_be_a_time_in_seconds_or_milliseconds_by_the_servers_clock() {
         let date = ("date", "Sun, 22 Nov 2026 10:00:00 GMT");
         for at in ["1795341610", "1795341610000"] {
-            let told = read(&[
+            let quota = read(&[
                 date,
                 ("x-ratelimit-remaining", "0"),
                 ("x-ratelimit-reset", at),
             ]);
-            assert_eq!(told, Some((0, 11)), "{at}");
+            assert_eq!(quota, Some((0, 11)), "{at}");
         }
         let past = read(&[
             date,

@@ -4,7 +4,7 @@ use rustls::ClientConfig;
 
 use super::error::{ApiError, Kind};
 use crate::config::plan::ApiTls;
-use crate::support::tls::{Accept, Fault, Identity, Verifier, https_with, read_pem};
+use crate::support::tls::{Accept, Identity, TlsFault, Verifier, https_with, read_pem};
 
 /// Whose certificates are accepted: of the authorities of `tls.ca`, else of those of this machine.
 pub(super) fn verifier(files: &ApiTls) -> Result<Verifier, ApiError> {
@@ -71,24 +71,26 @@ pub(super) fn setup(error: &rustls::Error) -> ApiError {
 }
 
 /// What to do about a failed handshake. Never to switch the checks off.
-pub(super) const fn hint(fault: Fault) -> &'static str {
+pub(super) const fn hint(fault: TlsFault) -> &'static str {
     match fault {
-        Fault::Expired => {
+        TlsFault::Expired => {
             "the API's certificate is out of date: its operator has to renew it (and check this machine's clock)"
         }
-        Fault::NotYetValid => "the API's certificate is not valid yet: check this machine's clock",
-        Fault::WrongName => {
+        TlsFault::NotYetValid => {
+            "the API's certificate is not valid yet: check this machine's clock"
+        }
+        TlsFault::WrongName => {
             "the certificate belongs to another name: check the host in API_BASE_URL"
         }
-        Fault::UnknownIssuer => {
+        TlsFault::UnknownIssuer => {
             "the certificate's issuer is not trusted here: if it is your own authority, install it or name its file in SSL_CERT_FILE"
         }
-        Fault::AuthorityAsServer => {
+        TlsFault::AuthorityAsServer => {
             "the API shows the certificate of an authority (CA:TRUE) as its own, which is refused however much the authority is trusted (CaUsedAsEndEntity): its operator has to have the authority sign a certificate for the host (CA:FALSE), and you name the file of the authority in SSL_CERT_FILE"
         }
-        Fault::ClientRefused => {
+        TlsFault::ClientRefused => {
             "the API demands a client certificate, which datasync shows to the database alone; let a proxy show it"
         }
-        Fault::Other => "check scheme and port in API_BASE_URL, and the API's TLS settings",
+        TlsFault::Other => "check scheme and port in API_BASE_URL, and the API's TLS settings",
     }
 }

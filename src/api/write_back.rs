@@ -10,7 +10,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use super::client::{Ask, Client};
+use super::client::{Client, Request};
 use super::control::Control;
 use super::error::{ApiError, Kind};
 use super::pages::Pages;
@@ -34,7 +34,7 @@ pub struct Sender {
 
 /// What became of a message.
 #[derive(Debug)]
-pub enum Sent {
+pub enum SendOutcome {
     /// The API has taken it, or has the same content already.
     Done,
     /// The record has changed since it was read, and was left as it is. Names of the fields that differ from the message,
@@ -81,17 +81,19 @@ impl Sender {
     }
 
     /// Sends one message; tried again like any request while the failure may pass.
-    pub fn send(&self, message: &Message) -> Sent {
+    pub fn send(&self, message: &Message) -> SendOutcome {
         let Some(url) = address(&self.base, &self.path, &message.record_id) else {
-            return Sent::Unsendable(Unsendable::Id);
+            return SendOutcome::Unsendable(Unsendable::Id);
         };
         match &message.if_match {
             // Without the header the API would overwrite what others have changed.
-            None if self.needs_version => return Sent::Unsendable(Unsendable::NoVersion),
-            Some(tag) if !is_entity_tag(tag) => return Sent::Unsendable(Unsendable::Version),
+            None if self.needs_version => return SendOutcome::Unsendable(Unsendable::NoVersion),
+            Some(tag) if !is_entity_tag(tag) => {
+                return SendOutcome::Unsendable(Unsendable::Version);
+            }
             _ => {}
         }
-        let ask = Ask {
+        let request = Request {
             url: &url,
             page: None,
             method: None,
@@ -99,23 +101,23 @@ impl Sender {
             if_match: message.if_match.as_deref(),
             may_be_unchanged: false,
         };
-        let Err(error) = self.client.call(ask, &self.control, |_| Ok(())) else {
-            return Sent::Done;
+        let Err(error) = self.client.call(request, &self.control, |_| Ok(())) else {
+            return SendOutcome::Done;
         };
         match (error.cause(), error.status()) {
             (Kind::Changed, _) => match self.differing(&url, &message.body) {
                 // An earlier try has arrived although its answer did not: the version is new, and the content is that of the message.
-                Some(fields) if fields.is_empty() => Sent::Done,
-                fields => Sent::Conflict(fields.unwrap_or_default()),
+                Some(fields) if fields.is_empty() => SendOutcome::Done,
+                fields => SendOutcome::Conflict(fields.unwrap_or_default()),
             },
-            (_, Some(404 | 410)) => Sent::Gone(error),
-            _ => Sent::Failed(error),
+            (_, Some(404 | 410)) => SendOutcome::Gone(error),
+            _ => SendOutcome::Failed(error),
         }
     }
 
     /// Which fields of the message differ from what the API has now; none when that cannot be told.
     fn differing(&self, url: &Url, body: &str) -> Option<Vec<String>> {
-        let ask = Ask {
+        let request = Request {
             url,
             page: None,
             method: Some(&Method::GET),
@@ -123,7 +125,7 @@ impl Sender {
             if_match: None,
             may_be_unchanged: false,
         };
-        let answer = self.client.call(ask, &self.control, |answer| {
+        let answer = self.client.call(request, &self.control, |answer| {
             Ok(serde_json::from_slice::<Value>(&answer.body).ok())
         });
         let theirs = answer.ok()?.value?;

@@ -1,4 +1,4 @@
-//! `datasync case`: shows cases, and takes notes and finished steps of a person.
+//! `datasync case`: shows cases, and takes a person's notes and finished steps.
 
 use anyhow::{Context as _, Result};
 
@@ -11,9 +11,9 @@ use crate::reporting::incident;
 use crate::reporting::report::history::table;
 use crate::store::{self, Connection, PastRun, StoreError};
 
-/// Cases that `case list` shows.
+/// How many cases `case list` shows at most.
 const LISTED: i64 = 100;
-/// Runs that `case show` shows.
+/// How many runs `case show` shows at most.
 const SHOWN_RUNS: usize = 5;
 
 pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
@@ -24,7 +24,7 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
     let plan = super::load(global, needs)?;
     let database = plan.database()?;
     let local_cases = LocalCaseStore::new(&plan.state_dir);
-    // With the database away the cases of the state directory are still there.
+    // While the database is away, the cases of the state directory can still be shown.
     let (mut connection, away) = match Connection::open(database, database.connection_timeout) {
         Ok(connection) => (Some(connection), None),
         Err(error) => (None, Some(error)),
@@ -58,8 +58,7 @@ pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Cases of the database and of the state directory. Of a case that is in both, the copy in the state directory is taken:
-/// it is newer.
+/// Cases of database and state directory. Of a case that is in both, the copy in the state directory is used: it is newer.
 fn all_cases(
     plan: &Plan,
     local_cases: &LocalCaseStore,
@@ -83,7 +82,7 @@ fn all_cases(
     Ok(cases)
 }
 
-/// The case with this id, or the only one whose id begins so.
+/// The case with this id, or the only one whose id begins with it.
 fn find(
     plan: &Plan,
     local_cases: &LocalCaseStore,
@@ -120,7 +119,7 @@ fn find(
     }
 }
 
-/// Prints the list. While the database is away it has the cases of the state directory only, and the exit code is 4.
+/// Prints the list. While the database is away it holds only the cases of the state directory, and the exit code is 4.
 fn list(
     global: &Global,
     plan: &Plan,
@@ -167,7 +166,7 @@ fn print_list(global: &Global, cases: &[Case], away: Option<&StoreError>) {
     super::print(&text);
 }
 
-/// The last runs of a case, newest first, as the log of runs has them; none while the database is away.
+/// The last runs of a case, newest first, by the log of runs; none while the database is away.
 fn runs(plan: &Plan, connection: Option<&mut Connection>, case: &Case) -> Vec<PastRun> {
     let last = case.occurrences.iter().rev().take(SHOWN_RUNS);
     let ids: Vec<&str> = last.map(|occurrence| occurrence.run_id.as_str()).collect();
@@ -183,7 +182,7 @@ fn runs(plan: &Plan, connection: Option<&mut Connection>, case: &Case) -> Vec<Pa
     runs
 }
 
-/// Prints a case; nothing with `-q`, since the command has succeeded by then.
+/// Prints a case, but nothing with `-q`: the command has succeeded already.
 fn show(global: &Global, case: &Case, runs: &[PastRun]) -> Result<()> {
     if global.quiet {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `datasync check-db`: checks the connection, the tables against the mapping, and the spool.
+//! `datasync check-db`: checks the connection, compares the tables with the mapping, and checks the spool.
 
 use std::path::Path;
 use std::time::Instant;
@@ -52,7 +52,7 @@ pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
     })
 }
 
-/// Creates what is missing. What kept it from that, and whether that is a lock, which somebody gives back.
+/// Creates what is missing. Else returns the failed check, and whether a lock is to blame, so that a later try may work.
 fn apply_schema(database: &Database) -> Result<Option<(Check, bool)>> {
     let started = Instant::now();
     let mut connection = Connection::open(database, database.connection_timeout)?;
@@ -61,7 +61,7 @@ fn apply_schema(database: &Database) -> Result<Option<(Check, bool)>> {
     };
     let is_locked = error.is_lock_timeout();
     let hint = if error.kind() == "privilege" {
-        // The check of privileges lists what is missing.
+        // The check of privileges lists the missing privileges.
         "type the GRANTs of `privileges` below and try again; a table that is there already is changed by its owner: run this as that role"
     } else if is_locked {
         error.hint()
@@ -78,10 +78,10 @@ fn apply_schema(database: &Database) -> Result<Option<(Check, bool)>> {
     Ok(Some((check, is_locked)))
 }
 
-/// The name that stands for the reader's role in the statements.
+/// The name that stands for the reader's role in the printed statements.
 const READER: &str = "datasync_reader";
 
-/// Prints what the two roles need. The statements are for whoever owns the tables, so the role itself need not get in yet.
+/// Prints the privileges that both roles need, as statements for the owner of the tables. They are known without a login.
 fn print_grants(global: &Global, database: &Database) {
     let sequences = Connection::open(database, database.connection_timeout)
         .and_then(|mut connection| grants::sequences(&mut connection, database));
@@ -109,7 +109,7 @@ fn print_grants(global: &Global, database: &Database) {
     ));
 }
 
-/// The batches that earlier runs left in the spool, and whether the state directory can be written.
+/// Checks the state directory: whether it can be written, and which batches of earlier runs wait in the spool.
 fn waiting(state_dir: &Path) -> Check {
     let started = Instant::now();
     let (ok, detail, hint) = match spool::status(state_dir) {
@@ -170,7 +170,7 @@ fn waiting(state_dir: &Path) -> Check {
     }
 }
 
-/// `, the oldest since 2026-01-31T00:00:00Z (3 d 4 h ago)`: records in clear text should not lie there for long.
+/// `, the oldest since 2026-01-31T00:00:00Z (3 d 4 h ago)`: the records are in clear text, so their age matters.
 fn since(oldest: Option<Micros>) -> String {
     let time = oldest.and_then(|at| jiff::Timestamp::from_microsecond(at.0).ok());
     oldest.zip(time).map_or_else(String::new, |(oldest, at)| {

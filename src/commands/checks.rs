@@ -1,10 +1,10 @@
-//! How `check-api` and `check-db` show what they found.
+//! Prints the results of `check-api` and `check-db`.
 
 use crate::commands::cli::{Global, Output};
 use crate::model::record::Check;
 use crate::support::text::clean;
 
-/// Prints the checks; true when all are well.
+/// Prints the checks. Returns true if all succeeded.
 pub(super) fn show(global: &Global, checks: &[Check]) -> bool {
     let ok = checks.iter().all(|check| check.ok);
     if global.quiet && ok {
@@ -27,7 +27,7 @@ pub(super) fn show(global: &Global, checks: &[Check]) -> bool {
     for check in checks {
         let mark = if check.ok { "ok  " } else { "FAIL" };
         let time = format!("{:.3} s", check.seconds);
-        // Several findings of one kind come one a line.
+        // Several findings of one check are printed one a line.
         for (i, line) in check.detail.lines().enumerate() {
             text += &if i == 0 {
                 format!("{mark} {:<18} {time:>9}  {}\n", check.name, clean(line))

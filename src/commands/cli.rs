@@ -109,7 +109,7 @@ pub struct Global {
 }
 
 impl Global {
-    /// What was asked of the log.
+    /// The options that concern the log.
     pub const fn log(&self) -> logging::Options {
         logging::Options {
             verbose: self.verbose,
@@ -263,8 +263,8 @@ pub struct ValidateArgs {
 }
 
 impl ValidateArgs {
-    /// Records are to be judged, too.
-    pub const fn judges(&self) -> bool {
+    /// True if the command line names records to decide.
+    pub const fn decides_records(&self) -> bool {
         self.input.is_some() || self.fetch || self.stored
     }
 }
@@ -336,22 +336,22 @@ pub enum HumanStep {
     Resolve,
 }
 
-/// How often `-v` was typed. The variable has a number, or a word for yes or no.
+/// How often `-v` was given. The variable holds a number, or a word for yes or no.
 pub fn verbosity(text: &str) -> u8 {
     text.parse().unwrap_or_else(|_| u8::from(is_yes(text)))
 }
 
-/// Whether a switch is on, as clap's `FalseyValueParser` has it.
+/// True if a switch is on, by the rules of clap's `FalseyValueParser`.
 pub fn is_yes(text: &str) -> bool {
     !["", "n", "no", "f", "false", "off", "0"].contains(&text.to_lowercase().as_str())
 }
 
-/// A number of records to stop after.
+/// Parses the number of records to stop after.
 fn records(text: &str) -> Result<u64, String> {
     whole(text, u64::MAX, "expected a number of records, 1 or more")
 }
 
-/// A number of past runs.
+/// Parses a number of past runs.
 fn runs(text: &str) -> Result<u64, String> {
     whole(text, 10_000, "expected a number of runs from 1 to 10000")
 }
@@ -363,7 +363,7 @@ fn whole(text: &str, most: u64, expected: &str) -> Result<u64, String> {
         .ok_or_else(|| expected.to_owned())
 }
 
-/// A duration as in mappings.yaml, but with its unit, and not 0.
+/// Parses a duration as in mappings.yaml. It needs a unit and must not be 0.
 fn duration(text: &str) -> Result<Duration, String> {
     Some(text)
         .filter(|text| text.ends_with(|c: char| c.is_ascii_alphabetic()))
@@ -374,7 +374,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         })
 }
 
-/// RFC 3339, with its offset.
+/// Parses a time as RFC 3339, with its offset.
 fn time(text: &str) -> Result<jiff::Timestamp, String> {
     text.parse().map_err(|_| {
         "expected a time with its offset, such as 2026-01-31T00:00:00Z or 2026-01-31T08:00:00+01:00"

@@ -1,4 +1,4 @@
-//! `datasync completions SHELL`: a script for the shell, made from the definition of the command line.
+//! `datasync completions SHELL`: a script for the shell, generated from the definition of the command line.
 
 use anyhow::Result;
 use clap::CommandFactory as _;

@@ -1,5 +1,4 @@
-//! `datasync forget`: removes a record from everything that datasync keeps beside the table of customers, and says what is
-//! left elsewhere.
+//! `datasync forget`: removes a record from all that datasync stores besides the table of customers, and says what is left.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -8,21 +7,21 @@ use super::subject::Subject;
 use crate::commands::cli::{ForgetArgs, Global, Output};
 use crate::exit::{Busy, Exit};
 use crate::reporting::incident;
-use crate::spool::{self, Wanted};
-use crate::store::held::{self, Removed};
+use crate::spool::{self, RecordMatcher};
+use crate::store::held::{self, RemovedRows};
 use crate::store::lease::{self, Asked};
 use crate::store::{Connection, StoreError};
 use crate::support::text::clean;
 
-/// What was removed, or would be.
+/// What was removed, or would be in a dry run.
 #[derive(Default)]
 struct Erased {
-    tables: Removed,
-    files: spool::Removed,
+    tables: RemovedRows,
+    files: spool::RemovedCopies,
     documents: u64,
-    /// The statement that deletes the row, where there is one.
+    /// The statement that deletes the row of the table; none where there is no row.
     row: Option<String>,
-    /// Files that still hold it, or may: and why.
+    /// Files that still hold the record, or may hold it, with the reason.
     unread: Vec<(std::path::PathBuf, String)>,
     away: Option<StoreError>,
 }
@@ -30,7 +29,7 @@ struct Erased {
 pub(super) fn run(global: &Global, args: &ForgetArgs) -> Result<Exit> {
     let mut subject = Subject::open(global, &args.id)?;
     let erased = if args.dry_run {
-        look(&mut subject)?
+        preview(&mut subject)?
     } else {
         erase(&mut subject)?
     };
@@ -51,8 +50,8 @@ pub(super) fn run(global: &Global, args: &ForgetArgs) -> Result<Exit> {
     Ok(exit)
 }
 
-/// What would be removed.
-fn look(subject: &mut Subject<'_>) -> Result<Erased> {
+/// Finds what would be removed.
+fn preview(subject: &mut Subject<'_>) -> Result<Erased> {
     let found = subject.in_files()?;
     let mut files: Vec<_> = found
         .waiting
@@ -63,7 +62,7 @@ fn look(subject: &mut Subject<'_>) -> Result<Erased> {
     files.sort();
     files.dedup();
     let mut erased = Erased {
-        files: spool::Removed {
+        files: spool::RemovedCopies {
             waiting: found.waiting.len() as u64,
             quarantined: found.quarantined.len() as u64,
             files: files.len() as u64,
@@ -79,7 +78,7 @@ fn look(subject: &mut Subject<'_>) -> Result<Erased> {
         };
         let held = subject
             .wanted(|wanted| held::find(connection, &database, &subject.mapping, *wanted))?;
-        erased.tables = Removed {
+        erased.tables = RemovedRows {
             rejections: held.rejections.len() as u64,
             explanations: 0,
             outbox: held.outbox.len() as u64,
@@ -91,14 +90,14 @@ fn look(subject: &mut Subject<'_>) -> Result<Erased> {
     Ok(erased)
 }
 
-/// The tables first: what a run would replay is on disk until nothing of it is left there.
+/// Removes the record from the tables and then from the files. The lease keeps a run from replaying the files meanwhile.
 fn erase(subject: &mut Subject<'_>) -> Result<Erased> {
     let mut erased = Erased::default();
     let run_id = uuid::Uuid::now_v7();
     let target = subject.target()?;
     let database = subject.plan.database()?.clone();
     if let Ok(connection) = &mut subject.database {
-        match alone(connection, &database, &target, run_id) {
+        match take_lease(connection, &database, &target, run_id) {
             Ok(None) => {}
             Ok(Some(busy)) => return Err(busy.into()),
             Err(error) => subject.database = Err(error),
@@ -121,7 +120,7 @@ fn erase(subject: &mut Subject<'_>) -> Result<Erased> {
 fn erase_files(subject: &Subject<'_>, erased: &mut Erased) -> Result<()> {
     let (files, unread) = spool::remove(
         &subject.plan.state_dir,
-        Wanted {
+        RecordMatcher {
             is_it: &|raw| subject.is_it(raw),
             is_mentioned: &|bytes| subject.is_mentioned(bytes),
         },
@@ -134,8 +133,8 @@ fn erase_files(subject: &Subject<'_>, erased: &mut Erased) -> Result<()> {
     Ok(())
 }
 
-/// Takes the lease of the table, so that no run writes the record anew meanwhile. The run that has it, if one is at work.
-fn alone(
+/// Takes the lease of the table, so that no run writes the record again meanwhile. Returns the run that holds it, if any.
+fn take_lease(
     connection: &mut Connection,
     database: &crate::config::plan::Database,
     target: &str,
@@ -153,7 +152,7 @@ fn alone(
         Asked::Granted { holders, .. } => holders
             .into_iter()
             .map(|(_, holder)| holder)
-            .find(|holder| holder.run_id != run_id && !holder.is_gone()),
+            .find(|holder| holder.run_id != run_id && !holder.is_stale()),
     };
     let Some(holder) = holder else {
         return Ok(None);
@@ -168,7 +167,7 @@ fn alone(
     }))
 }
 
-/// Does something with the database, where it is there; looks for the row as well.
+/// Does something with the database if it can be reached, and looks for the record's row.
 fn with_database(
     subject: &mut Subject<'_>,
     erased: &mut Erased,
@@ -193,8 +192,8 @@ fn with_database(
     subject.database = Ok(connection);
 }
 
-/// What the program cannot remove.
-fn remains(erased: &Erased) -> Vec<String> {
+/// Sentences about what the program cannot remove.
+fn not_removed(erased: &Erased) -> Vec<String> {
     let mut remains = Vec::new();
     if let Some(why) = &erased.away {
         remains.push(format!(
@@ -250,7 +249,7 @@ fn as_json(target: &str, args: &ForgetArgs, erased: &Erased) -> Value {
         "dry_run": args.dry_run,
         "removed": removed,
         "row": erased.row,
-        "remains": remains(erased),
+        "remains": not_removed(erased),
         "unread_files": erased.unread.iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>(),
         "database_ok": erased.away.is_none(),
     })
@@ -267,7 +266,7 @@ fn as_text(target: &str, args: &ForgetArgs, erased: &Erased) -> String {
         out += &format!("  {:<20} {count}\n", name.replace('_', " "));
     }
     out += "Not removed, where it is there\n";
-    for line in remains(erased) {
+    for line in not_removed(erased) {
         out += &format!("  {}\n", clean(&line));
     }
     out

@@ -1,4 +1,4 @@
-//! `datasync history`: the last runs, from the log of runs; while the database is away, those whose rows wait on disk.
+//! `datasync history`: the last runs, from the log of runs, or while the database is away from the rows that wait on disk.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! `datasync init`: the first files of a project. What is there already is left as it is.
+//! `datasync init`: writes the first files of a project. Files that exist are left as they are.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::draft::{self, Credentials, Draft, Paging, Source};
 use crate::exit::{Exit, Misconfigured};
 use crate::support::text::clean;
 
-/// Records of the first page that a draft is made from.
+/// How many records of the first page a draft is made from.
 const SAMPLE: usize = 500;
 
 const SHIPPED_MAPPINGS: &str = include_str!("../../mappings.yaml");
@@ -20,7 +20,7 @@ const SHIPPED_DECISIONS: &str = include_str!("../../decisions.dmn.xml");
 const SHIPPED_TESTS: &str = include_str!("../../decisions.tests.yaml");
 const SHIPPED_VARIABLES: &str = include_str!("../../.env.example");
 
-/// What became of each file.
+/// Which files were written, and which existed.
 #[derive(Default)]
 struct Files {
     written: Vec<String>,
@@ -28,7 +28,7 @@ struct Files {
 }
 
 impl Files {
-    /// Writes a file, unless there is one.
+    /// Writes a file, unless it exists.
     fn write(&mut self, path: &Path, text: &str) -> Result<()> {
         let name = path.display().to_string();
         let created = std::fs::OpenOptions::new()
@@ -90,7 +90,7 @@ pub(super) fn run(global: &Global, args: &InitArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// A draft is asked for in order to be written: where there is a file already, nothing is fetched.
+/// Refuses a draft that could not be written because the file exists, so that nothing is fetched in vain.
 fn refuse_existing(mappings: &Path) -> Result<(), Misconfigured> {
     if !mappings.exists() {
         return Ok(());
@@ -120,7 +120,7 @@ fn drafted(global: &Global, url: &str, args: &InitArgs) -> Result<(Source, Draft
         api: true,
         database: false,
     };
-    // The address that was typed counts, whatever the variable of later runs says.
+    // The address that was typed is used, even if the variable for later runs names another.
     let address = ("API_BASE_URL".into(), source.origin().into());
     let environment = std::env::vars_os().filter(|(name, _)| name != "API_BASE_URL");
     let plan = config::load_with(&sources, needs, environment.chain([address]))?;
@@ -136,8 +136,8 @@ fn drafted(global: &Global, url: &str, args: &InitArgs) -> Result<(Source, Draft
     let paging = Paging {
         records_at: page.records_at.clone(),
         lines: page.lines.clone(),
-        outlook: match &page.outlook {
-            Ok(outlook) => format!("Seen on the first page: {outlook}."),
+        expected_proof: match &page.expected_proof {
+            Ok(expected_proof) => format!("Seen on the first page: {expected_proof}."),
             Err(error) => format!("LOOK HERE: {}", clean(error.what())),
         },
     };

@@ -1,4 +1,4 @@
-//! `datasync man`: one manual page for all commands, made from the definition of the command line.
+//! `datasync man`: one manual page for all commands, generated from the definition of the command line.
 
 use anyhow::Result;
 use clap::CommandFactory as _;
@@ -8,7 +8,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::commands::cli::Cli;
 use crate::exit::Exit;
 
-/// Variables, and what they are for.
+/// Environment variables, and what they are for.
 const ENVIRONMENT: [(&str, &str); 10] = [
     (
         "API_BASE_URL, API_TOKEN",
@@ -107,7 +107,7 @@ fn entry(roff: &mut Roff, name: &str, meaning: &str) {
     roff.text([roman(meaning)]);
 }
 
-/// A command and those below it: what it does, how it is called, its own options.
+/// A command and its subcommands: what each does, how it is called, and its options.
 fn commands(command: &clap::Command, parent: &str, page: &mut Vec<u8>) -> Result<()> {
     let name = format!("{parent} {}", command.get_name());
     if command.get_name() == "help" {
@@ -136,7 +136,7 @@ fn commands(command: &clap::Command, parent: &str, page: &mut Vec<u8>) -> Result
     let man = Man::new(own);
     man.render_synopsis_section(&mut options)?;
     man.render_options_section(&mut options)?;
-    // Parts of this command's section, not sections of the page.
+    // The options become a subsection, since they belong to this command's section.
     let options = String::from_utf8(options)?.replace(".SH ", ".SS ");
     page.extend_from_slice(options.as_bytes());
     Ok(())

@@ -1,7 +1,6 @@
-//! The command line, and one file for each subcommand. A command calls other rooms and prints their results; it decides
-//! nothing itself.
+//! The command line: a file for each subcommand. A command calls other rooms and prints their results. It decides nothing.
 
-pub mod cli; // clap types only
+pub mod cli; // the types of the command line, for clap
 
 mod case;
 mod check_api;
@@ -18,7 +17,7 @@ mod report;
 mod retry;
 mod schema;
 mod show;
-mod subject; // the record that show and forget are about
+mod subject; // the record that `show` and `forget` are about
 mod sync;
 mod validate;
 
@@ -34,7 +33,7 @@ use crate::support::logging;
 pub use observability::keep_usage_error;
 pub use options::parse;
 
-/// Runs the command, and returns the exit code.
+/// Runs the command and returns its exit code.
 pub fn run(cli: &Cli) -> Exit {
     let global = &cli.global;
     let result = match &cli.command {
@@ -62,10 +61,10 @@ pub fn run(cli: &Cli) -> Exit {
     })
 }
 
-/// The configuration for a command that needs these parts.
+/// Reads the configuration for a command that needs these parts of it.
 fn load(global: &Global, needs: Needs) -> Result<Plan, ConfigErrors> {
     let plan = crate::config::load(&sources(global), needs)?;
-    // Every command warns of a file with secrets that others can read.
+    // Every command warns of a file with secrets that other users can read.
     for warning in &plan.exposed {
         log::warn!("{warning}");
     }
@@ -82,7 +81,7 @@ fn sources(global: &Global) -> Sources {
     }
 }
 
-/// Prints a result. An error of stdout does not change what happened to the data, so it is only a warning.
+/// Prints a result. If stdout fails, the data is as it is all the same, so that is only a warning.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -90,7 +89,7 @@ fn print(text: &str) {
     }
 }
 
-/// Prints why a command ended before it had a result.
+/// Prints why a command ended without a result.
 fn print_error(error: &anyhow::Error) {
     let errors = error.downcast_ref::<ConfigErrors>();
     let lines = match errors {
@@ -123,7 +122,7 @@ fn one_line(problem: &Problem) -> String {
     lines.join("; ")
 }
 
-/// The error as a list for `config.errors`.
+/// The error as the list that the JSON output has under `config.errors`.
 fn errors_json(error: &anyhow::Error) -> serde_json::Value {
     error.downcast_ref::<ConfigErrors>().map_or_else(
         || serde_json::json!([{ "message": format!("{error:#}") }]),

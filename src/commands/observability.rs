@@ -1,4 +1,4 @@
-//! Metrics and pings of a `sync` or `retry`, however it ends.
+//! Metrics and pings of a `sync` or `retry`, whether it succeeds or fails.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,17 +9,17 @@ use crate::commands::cli::Global;
 use crate::config::{Needs, Sources, plan::Plan};
 use crate::exit::{self, Exit};
 use crate::reporting::alert;
-use crate::reporting::metrics::{self, Share};
+use crate::reporting::metrics::{self, Coverage};
 use crate::reporting::report::{self, Report};
 
-/// Lines of the log that go with the last ping.
+/// How many lines of the log the last ping carries.
 const LINES: usize = 20;
 
-/// Runs the work, then writes the metrics and pings the dead man's switch, also when the work fails. When the configuration
-/// cannot be read there are metrics and no ping, since its address is not known.
+/// Runs the work, then writes the metrics and pings the dead man's switch, also if the work fails. If the configuration
+/// cannot be read, there is no ping, because its address is unknown.
 pub(super) fn with_monitoring(
     global: &Global,
-    share: Share,
+    coverage: Coverage,
     work: impl FnOnce(&Plan) -> Result<(Exit, Option<Report>)>,
 ) -> Result<Exit> {
     let started = Instant::now();
@@ -35,7 +35,7 @@ pub(super) fn with_monitoring(
                 textfile.as_deref(),
                 Exit::Configuration,
                 started,
-                share,
+                coverage,
                 None,
             );
             return Err(errors.into());
@@ -50,10 +50,10 @@ pub(super) fn with_monitoring(
         plan.metrics_textfile.as_deref(),
         exit,
         started,
-        share,
+        coverage,
         report,
     );
-    // When another run is at work, that run pings. When there was nothing to do, there was no run.
+    // If another run is at work, that run pings. If a retry had nothing to do, there was no run.
     let no_ping = exit == Exit::Busy || (exit == Exit::Success && report.is_none());
     if !no_ping {
         let mut text = crate::support::logging::last_lines(LINES).concat();
@@ -66,7 +66,7 @@ pub(super) fn with_monitoring(
     result.map(|(exit, _)| exit)
 }
 
-/// Writes the metrics of a run whose command line cannot be parsed, for example because of a typing mistake in a crontab.
+/// Writes the metrics for a command line that cannot be parsed, for example because of a typing error in a crontab.
 pub fn keep_usage_error() {
     let words: Vec<_> = std::env::args_os().collect();
     let has = |word: &str| words.iter().any(|typed| typed == word);
@@ -76,7 +76,7 @@ pub fn keep_usage_error() {
             textfile.as_deref(),
             Exit::Configuration,
             Instant::now(),
-            Share::AsBefore,
+            Coverage::AsBefore,
             None,
         );
     }
@@ -96,19 +96,19 @@ fn summary(exit: Exit, report: Option<&Report>) -> String {
     )
 }
 
-/// Writes the metrics. When that fails there is a warning, and the run ends as it would have.
+/// Writes the metrics. A failure is only a warning, and the exit code stays the same.
 fn keep(
     textfile: Option<&Path>,
     exit: Exit,
     started: Instant,
-    share: Share,
+    coverage: Coverage,
     report: Option<&Report>,
 ) {
     let Some(path) = textfile else { return };
-    let ended = metrics::Ended {
+    let ended = metrics::FinishedRun {
         exit,
         seconds: started.elapsed().as_secs_f64(),
-        share,
+        coverage,
         report,
     };
     if let Err(error) = metrics::keep(path, &ended) {

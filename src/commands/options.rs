@@ -1,6 +1,6 @@
-//! The command line, over the `DATASYNC_*` variables that stand for its global options.
+//! Parses the command line. `DATASYNC_*` variables can set its global options.
 //!
-//! Some of them hold before the configuration is read, and are looked up in `.env` here; the others are `config`'s.
+//! Options that apply before the configuration is read are looked up in `.env` here; `config` does it for the others.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, ValueEnum}
 use crate::commands::cli::{Cli, Command, Global, Output, is_yes, verbosity};
 use crate::config;
 
-/// Parses the command line; variables give what it does not.
+/// Parses the command line. Variables supply options that it does not have.
 ///
 /// # Errors
-/// A mistake on the command line or in a variable. `--help` and `--version` come as errors, too.
+/// A mistake on the command line or in a variable. `--help` and `--version` are returned as errors, too.
 pub fn parse() -> Result<Cli, clap::Error> {
     let mut command = Cli::command().mut_args(without_empty);
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
@@ -39,7 +39,7 @@ fn without_empty(arg: Arg) -> Arg {
     }
 }
 
-/// Takes from `.env` what neither a flag nor the environment sets.
+/// Takes options from `.env` that neither the command line nor the environment sets.
 fn add_env_file(global: &mut Global, matches: &ArgMatches) -> Result<(), String> {
     let is_default = |option: &str| matches.value_source(option) == Some(ValueSource::DefaultValue);
     for (name, value) in config::early(global.env_file.as_deref()) {
@@ -63,7 +63,7 @@ fn add_env_file(global: &mut Global, matches: &ArgMatches) -> Result<(), String>
     Ok(())
 }
 
-/// `--output github` and `junit` are for `validate` only, whose findings have a file and a line.
+/// Refuses `--output github` and `junit` except for `validate`, whose findings have a file and a line.
 fn for_this_command(cli: &Cli) -> Result<(), String> {
     let form = match (cli.global.output, &cli.command) {
         (_, Command::Validate(_)) | (Output::Text | Output::Json, _) => return Ok(()),
@@ -75,7 +75,7 @@ fn for_this_command(cli: &Cli) -> Result<(), String> {
     ))
 }
 
-/// The value of an option that has a few; the error lists them.
+/// Parses an option with a few possible values. The error lists them.
 fn form<T: ValueEnum + Default>(text: &str) -> Result<T, String> {
     if text.is_empty() {
         return Ok(T::default());

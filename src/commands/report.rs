@@ -1,4 +1,4 @@
-//! `--report FILE.html`: what goes onto the page, and where it is written.
+//! `--report FILE.html`: collects what the page shows, and writes it.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::reporting::report::input::ReportInput;
 use crate::reporting::report::{Report, file, page};
 use crate::store;
 
-/// Past runs on the page of a run.
+/// How many past runs the page of a run shows.
 const PAST: u64 = 30;
 
-/// Checks that the page can be written there, before the run begins.
+/// Checks before the run begins that the page can be written.
 pub(super) fn probe(path: &Path) -> Result<()> {
     file::probe(path).map_err(|error| {
         Misconfigured(format!(
@@ -25,14 +25,14 @@ pub(super) fn probe(path: &Path) -> Result<()> {
     })
 }
 
-/// Writes the page. When that fails the data is unchanged by it, so there is only an error in the log.
+/// Writes the page. A failure does not concern the data, so it is only logged.
 pub(super) fn write(path: &Path, html: &str) {
     if let Err(error) = file::write(path, html) {
         log::error!("the report could not be written: {error:#}");
     }
 }
 
-/// The page of a run, however it ended. `late`: its deadline is over, so the database is not asked for past runs.
+/// The page of a run, successful or not. `late`: the deadline is over, so the database is not asked for past runs.
 pub(super) fn of_run(
     plan: &Plan,
     done: &Result<(Report, Exit)>,
@@ -43,7 +43,7 @@ pub(super) fn of_run(
         Ok((report, exit)) => (Some(report), *exit, None),
         Err(error) => (None, exit::of(error), Some(format!("{error:#}"))),
     };
-    // With the database away, asking it once more would only cost the time that a call may take.
+    // While the database is away, asking it again would only cost a timeout.
     let past = if exit == Exit::Database {
         PastRuns::unknown("the database has just failed")
     } else if late {

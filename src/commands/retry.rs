@@ -1,4 +1,4 @@
-//! `datasync retry`: the checks, the spool, what failed, and the case.
+//! `datasync retry`: runs the checks, replays the spool, repeats what failed, and closes the case.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::exit::{Exit, Misconfigured};
 use crate::model::cause::Cause;
 use crate::reporting::case::{Case, CheckFound, LocalCaseStore, Side, State, Step};
 use crate::reporting::incident;
-use crate::reporting::metrics::Share;
+use crate::reporting::metrics::Coverage;
 use crate::reporting::report::Report;
 use crate::run::{self, Purpose, Request, needs_fetch, source_key};
 use crate::spool::Spool;
@@ -23,7 +23,7 @@ use crate::support::progress::Progress;
 use crate::support::signals::Signals;
 
 pub(super) fn run(global: &Global, args: &RetryArgs) -> Result<Exit> {
-    with_monitoring(global, Share::AsBefore, |plan| retry(global, args, plan))
+    with_monitoring(global, Coverage::AsBefore, |plan| retry(global, args, plan))
 }
 
 fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option<Report>)> {
@@ -44,14 +44,14 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     let away = away.or(doubt);
     if cases.is_empty() && !args.rejected && !anything_waits(plan, connection.as_mut())? {
         if let Some(error) = away {
-            // Its cases and rejections are not known: that is not "nothing to do".
+            // Without the database, cases and rejections are unknown, which must not be reported as "nothing to do".
             return Err(anyhow::Error::new(error)
                 .context("nothing waits on disk, but the database cannot be asked for its cases"));
         }
         say_nothing_to_do(global);
         return Ok((Exit::Success, None));
     }
-    let found = Found::look(plan, &signals)?;
+    let found = Results::look(plan, &signals)?;
     if let Some(asked) = signals.asked() {
         return Ok((asked.into(), None));
     }
@@ -74,8 +74,8 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
             Ok((exit, Some(report)))
         }
         Err(error) => {
-            // It ended before it had begun: another run is at work, or the tables do not fit.
-            if let Err(failed) = send_back(plan, &request.cases, &error) {
+            // The run did not begin: another run is at work, or the tables do not fit.
+            if let Err(failed) = return_to_resolve(plan, &request.cases, &error) {
                 log::warn!("the cases still say that they are being retried: {failed:#}");
             }
             Err(error)
@@ -83,11 +83,11 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
     }
 }
 
-/// Are there batches in the spool, or messages to the API? Those of a run that was killed wait without a case.
+/// True if the spool holds batches or the outbox holds messages. A killed run leaves them behind without a case.
 fn anything_waits(plan: &Plan, connection: Option<&mut Connection>) -> Result<bool> {
     let mut spool = Spool::open(&plan.state_dir, plan.spool_max_bytes)
         .map_err(|error| Misconfigured(error.to_string()))?;
-    spool.only_of(&source_key(plan.api()?));
+    spool.restrict_to(&source_key(plan.api()?));
     if !spool.files()?.is_empty() {
         return Ok(true);
     }
@@ -110,13 +110,13 @@ fn say_nothing_to_do(global: &Global) {
     }
 }
 
-/// Notes in the cases what the checks have found, and that they are being retried.
+/// Notes the results of the checks in the cases, and that a retry begins.
 fn begin_retry(
     plan: &Plan,
     mut connection: Option<&mut Connection>,
     note: Option<&str>,
     cases: &[Case],
-    found: &Found,
+    found: &Results,
 ) -> Result<()> {
     let (local_cases, who) = (LocalCaseStore::new(&plan.state_dir), incident::who());
     for case in cases {
@@ -131,8 +131,8 @@ fn begin_retry(
     Ok(())
 }
 
-/// What the run has to do for these cases.
-fn request(plan: &Plan, args: &RetryArgs, cases: Vec<Case>, found: &Found) -> Request {
+/// The request for a run that retries these cases.
+fn request(plan: &Plan, args: &RetryArgs, cases: Vec<Case>, found: &Results) -> Request {
     let mut unread = cases
         .iter()
         .filter(|case| needs_fetch(case, plan))
@@ -148,7 +148,7 @@ fn request(plan: &Plan, args: &RetryArgs, cases: Vec<Case>, found: &Found) -> Re
     });
     Request {
         purpose: Purpose::Retry {
-            // With the API away the spool can still be replayed.
+            // The spool can be replayed even while the API is away.
             fetch: fetch && api_failed.is_none(),
             rejected: args.rejected,
         },
@@ -159,15 +159,15 @@ fn request(plan: &Plan, args: &RetryArgs, cases: Vec<Case>, found: &Found) -> Re
     }
 }
 
-/// Says in the cases that their retry failed, and why: they are to be resolved.
-fn send_back(plan: &Plan, cases: &[Case], why: &anyhow::Error) -> Result<()> {
+/// Notes in the cases that their retry failed, and why, and returns them to the step "resolve".
+fn return_to_resolve(plan: &Plan, cases: &[Case], why: &anyhow::Error) -> Result<()> {
     let database = plan.database()?;
     let local_cases = LocalCaseStore::new(&plan.state_dir);
     let mut connection = Connection::open(database, database.connection_timeout).ok();
     let (who, why) = (incident::who(), why.to_string());
     let open = incident::open_cases(connection.as_mut(), plan, &local_cases)?;
     for case in cases {
-        // As it is by now: the run may have added to it.
+        // The case is read again, since the run may have added to it.
         let by_now = open.iter().find(|open| open.id == case.id);
         let mut case = by_now.unwrap_or(case).clone();
         case.retry_failed(&who, &why);
@@ -176,17 +176,17 @@ fn send_back(plan: &Plan, cases: &[Case], why: &anyhow::Error) -> Result<()> {
     Ok(())
 }
 
-/// The open cases, or the one that was asked for: the one with this id, or the only one whose id begins so. And why those of
-/// the database are not known, if so.
+/// The open cases, or the requested one: the case with this id, or the only one whose id begins with it. The second value
+/// says why the cases of the database are unknown, if they are.
 fn chosen(
     plan: &Plan,
     connection: Option<&mut Connection>,
     id: Option<&str>,
 ) -> Result<(Vec<Case>, Option<StoreError>)> {
     let local_cases = LocalCaseStore::new(&plan.state_dir);
-    let (mut cases, doubt) = incident::open_cases_and_doubt(connection, plan, &local_cases)?;
+    let (mut cases, doubt) = incident::open_cases_and_error(connection, plan, &local_cases)?;
     let Some(id) = id else {
-        // Others may keep theirs beside ours.
+        // Other tables may store their cases in the same place.
         let target = store::log::target(plan.database()?);
         cases.retain(|case| case.concerns(&target));
         return Ok((cases, doubt));
@@ -207,15 +207,15 @@ fn chosen(
     Err(Misconfigured(wrong).into())
 }
 
-/// What both checks have found.
-struct Found(Vec<CheckFound>);
+/// The results of both checks.
+struct Results(Vec<CheckFound>);
 
-impl Found {
-    /// Looks at both sides. None: the program was asked to end meanwhile.
+impl Results {
+    /// Runs both checks. None: the program was asked to end meanwhile.
     fn look(plan: &Plan, signals: &Signals) -> Result<Option<Self>> {
         let (api, database) = (plan.api()?.clone(), plan.database()?.clone());
         let (mapping, alert) = (plan.mapping.clone(), plan.alerts.api_response_time);
-        let found = detached::unless(&signals.stop, move || {
+        let found = detached::run_unless(&signals.stop, move || {
             let api = api::check(&api, &mapping, alert, api::Reader::Anyone);
             let database = store::check(&database, &mapping).checks;
             let api = api.iter().map(|check| CheckFound::new(Side::Api, check));
@@ -226,13 +226,13 @@ impl Found {
         Ok(found.map(Self))
     }
 
-    /// The first check of a side that failed.
+    /// The first failed check of one side.
     fn failed(&self, side: Side) -> Option<&CheckFound> {
         self.0.iter().find(|check| !check.ok && check.of == side)
     }
 }
 
-fn note_checks(case: &mut Case, found: &Found) {
+fn note_checks(case: &mut Case, found: &Results) {
     for (of, step) in [
         (Side::Api, Step::CheckApi),
         (Side::Database, Step::CheckDatabase),
@@ -256,7 +256,7 @@ fn note_checks(case: &mut Case, found: &Found) {
     }
 }
 
-/// What an API that is away is counted as: the cause of the case that waits for it, so that no second one is opened.
+/// The cause under which an API that is away is reported: that of a case that waits for it, so that no second case opens.
 fn known_cause(cases: &[Case], plan: &Plan) -> Cause {
     let known = cases
         .iter()
@@ -264,7 +264,13 @@ fn known_cause(cases: &[Case], plan: &Plan) -> Cause {
     known.map_or(Cause::api("check"), |case| case.fingerprint.clone())
 }
 
-fn show(global: &Global, report: &Report, exit: Exit, cases: &[Case], found: &Found) -> Result<()> {
+fn show(
+    global: &Global,
+    report: &Report,
+    exit: Exit,
+    cases: &[Case],
+    found: &Results,
+) -> Result<()> {
     if global.output == Output::Json {
         let mut value = serde_json::to_value(report).context("cannot write the report")?;
         if let Some(object) = value.as_object_mut() {

@@ -1,6 +1,6 @@
 //! `datasync schema`: the JSON Schema of mappings.yaml.
 //!
-//! It is written by hand, for its descriptions; a test compares its keys with those the reader of the file knows.
+//! The schema is written by hand, for its descriptions. A test compares its keys with those that the reader knows.
 
 use anyhow::Result;
 

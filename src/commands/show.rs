@@ -1,5 +1,5 @@
-//! `datasync show`: everything that is held of a record, in the tables and in the state directory. What it prints is asked
-//! for, so it holds values.
+//! `datasync show`: everything that is stored of a record, in the tables and in the state directory. Its purpose is to show
+//! values, so its output holds them.
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
@@ -9,15 +9,15 @@ use crate::commands::cli::{Global, Output};
 use crate::exit::Exit;
 use crate::reporting::report::history::table;
 use crate::spool;
-use crate::store::held::{self, Held};
+use crate::store::held::{self, StoredCopies};
 use crate::store::{self, PastRun, StoreError};
 use crate::support::text::clean;
 
-/// What was found.
-struct Found {
-    tables: Held,
-    files: spool::Held,
-    /// Cases and rows of the log in the state directory that mention the record.
+/// Everything that was found.
+struct Holdings {
+    tables: StoredCopies,
+    files: spool::SpooledCopies,
+    /// Cases and log rows in the state directory that mention the record.
     documents: Vec<String>,
     runs: Vec<PastRun>,
     /// Why the tables could not be read.
@@ -43,12 +43,12 @@ pub(super) fn run(global: &Global, id: &str) -> Result<Exit> {
     Ok(exit)
 }
 
-fn look(subject: &mut Subject<'_>) -> Result<Found> {
+fn look(subject: &mut Subject<'_>) -> Result<Holdings> {
     let files = subject.in_files()?;
     let documents = subject.in_documents()?;
     let documents = documents.iter().map(|(path, _)| path.display().to_string());
-    let mut found = Found {
-        tables: Held::default(),
+    let mut found = Holdings {
+        tables: StoredCopies::default(),
         files,
         documents: documents.collect(),
         runs: Vec::new(),
@@ -78,7 +78,7 @@ fn look(subject: &mut Subject<'_>) -> Result<Found> {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     match store::history::of(&mut connection, &database, &ids) {
         Ok(runs) => found.runs = runs,
-        // An older schema, or one that is not complete.
+        // The schema is older or incomplete, so some tables are missing.
         Err(error) if error.kind() == "schema_mismatch" => log::warn!("{error}"),
         Err(error) => found.away = Some(error),
     }
@@ -86,7 +86,7 @@ fn look(subject: &mut Subject<'_>) -> Result<Found> {
     Ok(found)
 }
 
-fn as_json(target: &str, id: &str, found: &Found) -> Value {
+fn as_json(target: &str, id: &str, found: &Holdings) -> Value {
     let rows = |texts: &[String]| -> Vec<Value> { texts.iter().map(|text| parsed(text)).collect() };
     json!({
         "id": id,
@@ -110,7 +110,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
 }
 
-fn kept(kept: &spool::Kept) -> Value {
+fn kept(kept: &spool::SpooledRecord) -> Value {
     json!({
         "file": kept.path.display().to_string(),
         "run_id": kept.run_id,
@@ -119,7 +119,7 @@ fn kept(kept: &spool::Kept) -> Value {
     })
 }
 
-fn as_text(target: &str, id: &str, found: &Found) -> String {
+fn as_text(target: &str, id: &str, found: &Holdings) -> String {
     let mut out = format!("Record {} of {target}\n", clean(id));
     let mut section = |title: &str, lines: &[String]| {
         out += &format!("\n{title}\n");
@@ -176,7 +176,7 @@ fn fields(row: &str) -> Vec<String> {
         .collect()
 }
 
-fn files(files: &[spool::Kept]) -> Vec<String> {
+fn files(files: &[spool::SpooledRecord]) -> Vec<String> {
     files
         .iter()
         .map(|kept| {

@@ -1,4 +1,4 @@
-//! The record that `show` and `forget` are about: who it is, and where it is looked for on disk.
+//! The record that `show` and `forget` are about: its keys, and the places on disk where it may be.
 
 use std::path::{Path, PathBuf};
 
@@ -16,20 +16,20 @@ use crate::store::{self, Connection, StoreError, held};
 use crate::support::{atomic_file, mention};
 use crate::transform::Identity;
 
-/// A record, and what is needed to find it.
+/// A record, with everything needed to find it.
 pub(super) struct Subject<'a> {
     pub(super) plan: Plan,
     pub(super) id: &'a str,
     pub(super) mapping: Mapping,
-    /// None: the database is away, for this reason.
+    /// The connection, or why the database cannot be reached.
     pub(super) database: std::result::Result<Connection, StoreError>,
     identity: Identity,
-    /// The key that the table has for such an id at the source.
+    /// The key under which the table stores a record with this id.
     key: Option<String>,
 }
 
 impl<'a> Subject<'a> {
-    /// Reads the configuration and opens a connection, where there is a database to be had.
+    /// Reads the configuration, and opens a connection where there is a database.
     pub(super) fn open(global: &Global, id: &'a str) -> Result<Self> {
         let needs = Needs {
             api: false,
@@ -61,14 +61,14 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The table, as messages name it.
+    /// The name of the table, for messages.
     pub(super) fn target(&self) -> Result<String> {
         Ok(store::log::target(self.plan.database()?))
     }
 
-    /// The record, as the tables know it.
-    pub(super) fn wanted<T>(&self, use_it: impl FnOnce(&held::Wanted<'_>) -> T) -> T {
-        use_it(&held::Wanted {
+    /// Calls a function with the record's names in the tables.
+    pub(super) fn wanted<T>(&self, use_it: impl FnOnce(&held::RecordId<'_>) -> T) -> T {
+        use_it(&held::RecordId {
             id: self.id,
             key: self.key.as_deref(),
             is_it: &|raw| self.is_it(raw),
@@ -76,13 +76,13 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// What tells the record in the files of the spool.
+    /// True if this text in a file of the spool is the record.
     pub(super) fn is_it(&self, raw: &str) -> bool {
         let is = |id: &str| self.identity.is(raw, id);
         is(self.id) || self.key.as_deref().is_some_and(is)
     }
 
-    /// Do damaged bytes mention the id as JSON has it, as a text or as a number?
+    /// True if damaged bytes mention the id as JSON spells it, as a text or as a number.
     pub(super) fn is_mentioned(&self, bytes: &[u8]) -> bool {
         let quoted = Value::from(self.id).to_string();
         let is_number = self.id.bytes().all(|byte| byte.is_ascii_digit());
@@ -90,11 +90,11 @@ impl<'a> Subject<'a> {
         has(&quoted) || is_number && has_number(bytes, self.id)
     }
 
-    /// What the files of the spool and of quarantine hold.
-    pub(super) fn in_files(&self) -> Result<spool::Held> {
+    /// What the files of spool and quarantine hold of the record.
+    pub(super) fn in_files(&self) -> Result<spool::SpooledCopies> {
         let found = spool::find(
             &self.plan.state_dir,
-            spool::Wanted {
+            spool::RecordMatcher {
                 is_it: &|raw| self.is_it(raw),
                 is_mentioned: &|bytes| self.is_mentioned(bytes),
             },
@@ -102,8 +102,7 @@ impl<'a> Subject<'a> {
         Ok(found)
     }
 
-    /// Cases and rows of the log that wait in the state directory and mention the record: the file, and its content
-    /// without it.
+    /// Cases and log rows in the state directory that mention the record: each path, and the content without the record.
     pub(super) fn in_documents(&self) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         let state_dir = &self.plan.state_dir;
         let mut documents: Vec<(PathBuf, Value)> = Vec::new();
@@ -123,7 +122,7 @@ impl<'a> Subject<'a> {
         Ok(mentioning)
     }
 
-    /// Puts documents without the record in place of those with it.
+    /// Replaces documents that mention the record by versions without it.
     pub(super) fn replace_documents(documents: &[(PathBuf, Vec<u8>)]) -> Result<()> {
         for (path, content) in documents {
             let folder = path.parent().unwrap_or(Path::new("."));
@@ -133,7 +132,7 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// A text, or a JSON document, without the record; None where it does not mention it.
+    /// A text or a JSON document without the record; none where it does not mention the record.
     pub(super) fn without(&self, text: &str) -> Option<String> {
         match serde_json::from_str::<Value>(text) {
             Ok(mut document) if document.is_object() => {
@@ -144,7 +143,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Does the number stand in these bytes, and not as part of a longer one?
+/// True if the number stands in these bytes and is not a part of a longer one.
 fn has_number(bytes: &[u8], number: &str) -> bool {
     memchr::memmem::find_iter(bytes, number.as_bytes()).any(|at| {
         let before = at.checked_sub(1).and_then(|at| bytes.get(at));

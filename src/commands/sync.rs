@@ -1,4 +1,4 @@
-//! `datasync sync`: one run, and its report.
+//! `datasync sync`: runs once and prints a report.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::support::terminal;
 
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
     if args.dry_run {
-        // A dry run writes no metrics and sends no ping: a person is looking, and nothing is written.
+        // A dry run changes nothing and is watched by a person, so it writes no metrics and sends no ping.
         let plan = super::load(
             global,
             Needs {
@@ -67,7 +67,7 @@ fn sync(global: &Global, args: &SyncArgs, plan: &Plan) -> Result<(Exit, Option<R
     Ok((exit, Some(report)))
 }
 
-/// Prints a run's report; nothing with `-q` and exit 0.
+/// Prints a run's report, but nothing with `-q` and exit 0.
 pub(super) fn show(global: &Global, report: &Report, exit: Exit) -> Result<()> {
     if global.quiet && exit == Exit::Success {
         return Ok(());

@@ -30,7 +30,7 @@ pub struct Index {
     /// The bits of the last word that stand for rules.
     last_word: u64,
     columns: Vec<IndexColumn>,
-    ready: Vec<Ready>,
+    ready: Vec<ReadyVerdict>,
     hit: HitPolicy,
     /// By rule: its place in the order of priorities.
     ranks: Vec<usize>,
@@ -38,7 +38,7 @@ pub struct Index {
 
 /// The verdict of a rule, computed at the start.
 #[derive(Debug)]
-struct Ready {
+struct ReadyVerdict {
     validation: Validation,
     action: Action,
     reason: Box<str>,
@@ -66,7 +66,7 @@ enum Search {
     Number(u32, Vec<i64>),
     Text(Vec<Box<str>>),
     /// Text where only equality counts: all stretches between the points accept the same rules.
-    Names(Names),
+    Names(TextTable),
     /// Days.
     Date(Vec<i64>),
     /// Microseconds.
@@ -114,7 +114,7 @@ impl Index {
                     .filter(|segment| dimension.plain_sample(*segment).is_some())
                     .all(|segment| row(segment) == row(2 * points.len()));
                 if alike {
-                    search = Search::Names(Names::of(points));
+                    search = Search::Names(TextTable::of(points));
                 }
             }
             let neutral = (0..dimension.segments()).all(|segment| {
@@ -366,14 +366,14 @@ fn scaled(number: Decimal, scale: u32) -> (i64, bool) {
 
 /// Texts to be found by equality: a hash table without removal, at most half full.
 #[derive(Debug)]
-struct Names {
+struct TextTable {
     /// Segment and text; a power of two of places.
     places: Vec<Option<(usize, Box<str>)>>,
     /// The segment of all other texts.
     other: usize,
 }
 
-impl Names {
+impl TextTable {
     fn of(points: &[Box<str>]) -> Self {
         let size = (2 * points.len() + 1).next_power_of_two();
         let mut names = Self {
@@ -422,7 +422,7 @@ impl Names {
 }
 
 /// The verdicts of all rules; none when one of them must be computed.
-fn ready(table: &Table) -> Option<Vec<Ready>> {
+fn ready(table: &Table) -> Option<Vec<ReadyVerdict>> {
     let mut frame = Frame::default();
     table
         .rules
@@ -438,7 +438,7 @@ fn ready(table: &Table) -> Option<Vec<Ready>> {
             }
             let result = table.result(index, &mut frame);
             let verdict = verdict::read(&result, rule.note.as_deref(), Rules::One(&rule.id));
-            (verdict.class == verdict::DECIDED).then(|| Ready {
+            (verdict.class == verdict::DECIDED).then(|| ReadyVerdict {
                 validation: verdict.validation,
                 action: verdict.action,
                 reason: verdict.reason.into(),

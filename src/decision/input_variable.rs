@@ -25,18 +25,18 @@ pub struct InputVariable<'n> {
     /// The values that records can bring.
     pub values: Values,
     /// On one variable: tells whether one record can bring several values, each by the slot of its variable.
-    pub together: Option<Together>,
+    pub together: Option<CombinationCheck>,
 }
 
 /// Tells whether one record can bring these values of input variables.
 #[derive(Clone)]
-pub struct Together(pub Arc<CheckOfSeveral>);
+pub struct CombinationCheck(pub Arc<CheckOfSeveral>);
 
 type CheckOfSeveral = dyn Fn(&[(usize, Cell<'_>)]) -> bool + Send + Sync;
 
-impl fmt::Debug for Together {
+impl fmt::Debug for CombinationCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Together")
+        f.write_str("CombinationCheck")
     }
 }
 

@@ -26,7 +26,7 @@ pub mod xml; // XML → elements
 pub use self::compiled::{Decision, Scratch};
 pub use self::explain::Explanation;
 pub use self::impact::{Impact, RuleChange, VerdictChange};
-pub use self::input_variable::{InputVariable, Role, Together, Values};
+pub use self::input_variable::{CombinationCheck, InputVariable, Role, Values};
 pub use self::lint::{Finding, Lint, Repair, lint};
 pub use self::nearest::{AsGiven, Change, Changeable, Nearest};
 pub use self::problem::{Check, Problem, Problems, Severity};

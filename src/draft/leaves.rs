@@ -1,4 +1,4 @@
-//! The values that records hold, by their places: how often each is there, and of which JSON types.
+//! The values in records, by their paths: in how many records each path has one, and of which JSON types.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::config::path;
 
-/// Types of the mapping language in the order in which they are tried, from the narrowest.
+/// Types of the mapping language in the order in which they are tried, the narrowest first.
 pub(super) const TYPES: [&str; 11] = [
     "boolean",
     "datetime, format: epoch_seconds",
@@ -20,43 +20,44 @@ pub(super) const TYPES: [&str; 11] = [
     "datetime, format: \"%Y-%m-%d %H:%M:%S%.f\", timezone: UTC",
     "email",
 ];
-/// What everything else is.
+/// The type of a field that no other type fits.
 pub(super) const TEXT: &str = "string";
+/// The type of lists, and of objects that are taken as a whole.
 pub(super) const JSON: &str = "json";
 
-/// Deepest object that is looked into.
+/// The deepest object that is looked into.
 const DEEPEST: usize = 3;
-/// An object with more keys than this is data by key, and taken as a whole.
+/// An object with more keys than this is taken as a whole: its keys are data and not names of fields.
 const MOST_KEYS: usize = 60;
 /// Longest name of a field.
 const LONGEST_NAME: usize = 100;
 
-/// One place in a record that holds values.
+/// A path in records that leads to values.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    /// As mappings.yaml has it.
+    /// The path as mappings.yaml spells it.
     pub path: String,
-    /// As a mistake in its value names it.
+    /// The path as an error in its value names it.
     pub in_errors: String,
-    /// The last name of it.
+    /// The last name of the path.
     pub name: String,
     /// The name of the object that holds it, if any.
     pub parent: Option<String>,
-    /// Records in which it is there, not null and not blank.
+    /// How many records have a value here that is neither null nor blank.
     pub count: usize,
-    /// No two records have the same value.
+    /// True while no two records have the same value.
     pub distinct: bool,
     texts: usize,
     numbers: usize,
     whole: bool,
     booleans: usize,
-    /// Lists, and objects that are taken as a whole.
+    /// How many values are lists, or objects that are taken as a whole.
     nested: usize,
-    /// Least and greatest number.
+    /// The least and the greatest number.
     range: (f64, f64),
 }
 
-/// The leaves of all records, in the order of their paths. A name that no mapping could show in a message is left out.
+/// The leaves of all records, ordered by path. A name that a message could not show is left out.
 pub(super) fn of(records: &[&str]) -> Vec<Leaf> {
     let mut found: BTreeMap<Vec<String>, (Leaf, HashSet<String>)> = BTreeMap::new();
     for record in records {
@@ -137,18 +138,18 @@ impl Leaf {
         self.count += 1;
     }
 
-    /// It holds lists, or objects that are taken as a whole.
+    /// True if some value is a list, or an object that is taken as a whole.
     pub(super) const fn is_nested(&self) -> bool {
         self.nested > 0
     }
 
-    /// It could tell records apart: text or whole numbers, another one in each of all the records.
+    /// True if it could be the key: all records have text or all have whole numbers here, and no two the same.
     pub(super) fn could_be_key(&self, records: usize) -> bool {
         let has_one_type = self.texts == records || (self.numbers == records && self.whole);
         self.distinct && has_one_type
     }
 
-    /// Whether a type is worth a try. Digits in quotes stay text: they may be a number of a telephone or a house.
+    /// True if a type is worth trying. Digits in quotes stay text: they may be a telephone or house number.
     pub(super) fn may_be(&self, kind: &str) -> bool {
         let only = |some: usize| some == self.count;
         match kind {
@@ -161,7 +162,7 @@ impl Leaf {
         }
     }
 
-    /// Whole numbers between `least` and `most`, under the name of a time.
+    /// True for whole numbers between `least` and `most` in a field that is named like a time.
     fn is_epoch(&self, least: f64, most: f64) -> bool {
         let name = self.name.to_ascii_lowercase();
         let sounds_like_time = ["time", "date", "created", "updated", "modified"]

@@ -1,8 +1,8 @@
-//! A first mapping for a source that nobody has described yet, drafted from its first page: the fields with their types,
-//! the key, and how the source pages.
+//! Drafts a first mapping for a new source from its first page: the fields with their types, the key, and how the source
+//! pages.
 //!
-//! What a value is taken for is found by the mapping's own readers: each type is tried on all records of the page. A draft
-//! holds names and counts, never a value of a record. It reads no page itself, and writes no file.
+//! The type of a field is found with the readers of the mapping itself: each type is tried on all records of the page. A
+//! draft holds names and counts, never a value of a record. This code fetches no page and writes no file.
 
 mod leaves;
 mod names;
@@ -20,36 +20,36 @@ use crate::transform::{Mapped, Transform};
 use leaves::Leaf;
 pub use source::{Credentials, Source};
 
-/// Fields that a draft has, at most; the others are listed.
+/// The most fields that a draft maps. Further ones are only listed.
 const MOST_FIELDS: usize = 100;
 
 /// A drafted mapping.
 #[derive(Debug)]
 pub struct Draft {
-    /// mappings.yaml.
+    /// The text of mappings.yaml.
     pub text: String,
-    /// Fields that are mapped.
+    /// How many fields are mapped.
     pub fields: usize,
-    /// Where the source has the key; none where no field could be it.
+    /// The path of the key at the source; none where no field could be the key.
     pub key: Option<String>,
-    /// Records that the draft was made from.
+    /// How many records the draft was made from.
     pub records: usize,
-    /// Those of them that it maps without a mistake.
+    /// How many of them the draft maps without an error.
     pub fit: usize,
 }
 
-/// What the source has shown of its pages.
+/// What the first page has shown of how the source pages.
 #[derive(Debug, Default)]
 pub struct Paging {
-    /// Where the records are; none where they are found without it.
+    /// The path of the records; none where they are found without one.
     pub records_at: Option<String>,
-    /// Lines below `pagination`, as they were found out.
+    /// Lines for `pagination` in mappings.yaml.
     pub lines: Vec<String>,
-    /// What will prove the end, or why nothing does.
-    pub outlook: String,
+    /// What will prove the end of the source, or why nothing will.
+    pub expected_proof: String,
 }
 
-/// The mapping with which the first page is asked for: it has no field yet.
+/// The mapping for fetching the first page. It has no field yet.
 pub fn for_first_page(source: &Source) -> String {
     text::whole(source, &Paging::default(), &[], None)
 }
@@ -57,7 +57,7 @@ pub fn for_first_page(source: &Source) -> String {
 /// Drafts a mapping from records of the first page, each as JSON text.
 ///
 /// # Errors
-/// The draft cannot be read back, which is a bug.
+/// The draft cannot be read as a mapping, which is a bug.
 pub fn draft(source: &Source, paging: &Paging, records: &[&str]) -> Result<Draft> {
     let mut fields = leaves::of(records);
     let left_out: Vec<String> = fields
@@ -81,7 +81,7 @@ pub fn draft(source: &Source, paging: &Paging, records: &[&str]) -> Result<Draft
     })
 }
 
-/// The type of each field: the first of its candidates that takes every value of it, else text.
+/// The type of each field: the first of its candidates that fits all its values, or text.
 fn types(source: &Source, fields: &[Leaf], records: &[&str]) -> Result<Vec<&'static str>> {
     let mut found: Vec<Option<&'static str>> = vec![None; fields.len()];
     for kind in leaves::TYPES {
@@ -105,7 +105,7 @@ fn types(source: &Source, fields: &[Leaf], records: &[&str]) -> Result<Vec<&'sta
         .collect())
 }
 
-/// Fields of a mapping, as mistakes name them, that do not take every value in these records.
+/// The fields of a mapping that do not fit every value in these records, as errors name them.
 fn refused(text: &str, records: &[&str]) -> Result<BTreeSet<String>> {
     let mapping = mapping(text)?;
     let transform = Transform::new(&mapping)?;
@@ -123,7 +123,7 @@ fn refused(text: &str, records: &[&str]) -> Result<BTreeSet<String>> {
     Ok(refused)
 }
 
-/// The records that the mapping takes without a mistake and with all that it requires.
+/// How many records the mapping takes without an error and with all required fields.
 fn fitting(text: &str, records: &[&str]) -> Result<usize> {
     let mapping = mapping(text)?;
     let transform = Transform::new(&mapping)?;
@@ -139,7 +139,7 @@ fn fitting(text: &str, records: &[&str]) -> Result<usize> {
 fn mapping(text: &str) -> Result<Mapping> {
     let sources = Sources {
         mappings_text: Some(text.to_owned()),
-        // Nothing is stored there.
+        // Required by the configuration; a draft stores nothing there.
         state_dir: Some(".".into()),
         ..Sources::default()
     };

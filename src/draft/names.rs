@@ -1,5 +1,4 @@
-//! What each field of a draft is called, and which of them the shipped table stores: key, name, address, score, and when the
-//! record was created and changed.
+//! The name of each field of a draft, and which fields the shipped table stores (key, name, address, score, times of change).
 
 use std::collections::BTreeSet;
 
@@ -9,19 +8,21 @@ use super::leaves::{JSON, Leaf};
 #[derive(Debug)]
 pub(super) struct Field {
     pub leaf: Leaf,
-    /// Its internal name.
+    /// Its name in the program (`to` in mappings.yaml).
     pub to: String,
-    /// Its type in the mapping language, with `format` or `timezone`.
+    /// Its type in the mapping language, with its `format` or `timezone`.
     pub kind: &'static str,
-    /// The shipped table has a column for it.
+    /// True if the shipped table has a column for it.
     pub is_stored: bool,
-    /// Every record of the page has it.
+    /// True if every record of the page has it.
     pub is_in_all: bool,
 }
 
+/// The key of a record.
 pub(super) const KEY: &str = "customerId";
+/// The name of the customer.
 pub(super) const NAME: &str = "customerName";
-/// When the source last changed the record.
+/// The time when the source last changed the record.
 pub(super) const CHANGED: &str = "sourceUpdatedAt";
 
 impl Field {
@@ -35,7 +36,7 @@ impl Field {
     }
 }
 
-/// What a field of the shipped table is called at sources, the likeliest first, and the types that it may have.
+/// A field of the shipped table: how sources name it, the likeliest first, and which types it may have.
 struct Role {
     to: &'static str,
     is_stored: bool,
@@ -119,7 +120,7 @@ const ROLES: [Role; 6] = [
     },
 ];
 
-/// Names of keys, the likeliest first.
+/// Names that sources give to keys, the likeliest first.
 const KEYS: [&str; 10] = [
     "id",
     "customerid",
@@ -133,7 +134,7 @@ const KEYS: [&str; 10] = [
     "number",
 ];
 
-/// Names the fields. `types` are theirs, `records` how many were looked at.
+/// Names the fields. `types` holds the type of each leaf; `records` is the number of records on the page.
 pub(super) fn of(leaves: Vec<Leaf>, types: Vec<&'static str>, records: usize) -> Vec<Field> {
     let mut fields: Vec<Field> = leaves
         .into_iter()
@@ -149,7 +150,7 @@ pub(super) fn of(leaves: Vec<Leaf>, types: Vec<&'static str>, records: usize) ->
     if let Some(key) = key(&fields, records) {
         KEY.clone_into(&mut fields[key].to);
         fields[key].is_stored = true;
-        // The column is text, which holds any key.
+        // The column of the key is text, which can hold any key.
         fields[key].kind = "string";
     }
     for role in &ROLES {
@@ -169,7 +170,7 @@ pub(super) fn of(leaves: Vec<Leaf>, types: Vec<&'static str>, records: usize) ->
             field.is_stored = role.is_stored;
         }
     }
-    // Names that the decision table has a meaning for are not given to other fields.
+    // A name that has a meaning in the decision table is not given to another field.
     let mut taken: BTreeSet<String> = [KEY, "hasRequiredFields"]
         .into_iter()
         .chain(ROLES.iter().map(|role| role.to))
@@ -183,7 +184,7 @@ pub(super) fn of(leaves: Vec<Leaf>, types: Vec<&'static str>, records: usize) ->
     fields
 }
 
-/// The field that tells records apart: by its name, then the first.
+/// The field that is the key: the one with the likeliest name, and among equals the first.
 fn key(fields: &[Field], records: usize) -> Option<usize> {
     let rank = |field: &Field| {
         let name = comparable(&field.leaf.name);
@@ -197,18 +198,18 @@ fn key(fields: &[Field], records: usize) -> Option<usize> {
     };
     (0..fields.len())
         .filter(|index| fields[*index].leaf.could_be_key(records))
-        // A time that happens to differ is no key.
+        // A time is no key, even if no two records share it.
         .filter(|index| fields[*index].is(&["string", "integer", "uuid", "email"]))
         .min_by_key(|index| rank(&fields[*index]))
 }
 
-/// A name without case, hyphens, underscores and blanks.
+/// A name without case, hyphens, underscores and blanks, for comparing.
 fn comparable(name: &str) -> String {
     let kept = name.chars().filter(|c| c.is_alphanumeric());
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// The source's name in camelCase; that of its object in front where two have the same.
+/// The source's name in camelCase. Where it is taken, the name of its object is put in front, and then a number behind.
 fn free_name(leaf: &Leaf, taken: &mut BTreeSet<String>) -> String {
     let own = camel_case(&[&leaf.name]);
     let with_parent = leaf

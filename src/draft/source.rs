@@ -1,9 +1,9 @@
-//! The source of a draft, as the command line names it: address, parameters, and what goes with every request.
+//! The source of a draft, as the command line gives it: address, parameters and credentials.
 
 use anyhow::{Result, ensure};
 use reqwest::Url;
 
-/// How requests prove who sends them. The secrets are in variables, by their usual names.
+/// How requests authenticate. The secrets are read from environment variables with the usual names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// `API_TOKEN`.
@@ -43,7 +43,7 @@ impl std::str::FromStr for Credentials {
     }
 }
 
-/// Parameters that choose a page or its size: the draft leaves them to `pagination`.
+/// Parameters that choose a page or its size. The draft does not copy them: `pagination` sets them.
 const PAGING: [&str; 17] = [
     "page",
     "page_number",
@@ -64,31 +64,31 @@ const PAGING: [&str; 17] = [
     "page_token",
 ];
 
-/// Parts of names of parameters that hold a secret.
+/// Parts of the names of parameters that hold a secret.
 const SECRET: [&str; 7] = [
     "key", "token", "secret", "password", "passwd", "sig", "auth",
 ];
 
-/// A source.
+/// A source that a mapping is drafted for.
 #[derive(Debug)]
 pub struct Source {
     /// Scheme, host and port.
     pub(super) origin: String,
     pub(super) path: String,
-    /// Fixed parameters.
+    /// Parameters that every request sends.
     pub(super) params: Vec<(String, String)>,
-    /// Names of parameters of the address that are left to `pagination`.
+    /// Names of parameters of the address that are left out, since `pagination` sets them.
     pub(super) paging_params: Vec<String>,
     pub(super) credentials: Credentials,
-    /// Where the records are, if that was typed.
+    /// The path of the records, where the command line gives it.
     pub(super) records: Option<String>,
 }
 
 impl Source {
-    /// Takes apart the address of the endpoint that lists the records.
+    /// Parses the address of the endpoint that lists the records.
     ///
     /// # Errors
-    /// An address that is none, or that holds a secret.
+    /// The text is no address, or the address holds a secret.
     pub fn new(url: &str, credentials: Credentials, records: Option<String>) -> Result<Self> {
         let parsed = Url::parse(url).ok();
         let Some(parsed) = parsed.filter(|url| ["http", "https"].contains(&url.scheme())) else {
@@ -129,7 +129,7 @@ impl Source {
         &self.origin
     }
 
-    /// The address without its parameters, for messages.
+    /// The address without its parameters, as messages show it.
     pub fn shown(&self) -> String {
         format!("{}{}", self.origin, self.path)
     }

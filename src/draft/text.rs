@@ -1,4 +1,4 @@
-//! The text of a draft: mappings.yaml with comments on what to look at.
+//! The text of a draft: mappings.yaml, with comments that say what to check.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use super::leaves::{JSON, Leaf, TEXT};
 use super::names::{CHANGED, Field, KEY, NAME};
 use super::{Credentials, Paging, Source};
 
-/// A mapping in which every field has the same type.
+/// A mapping in which every field has the type `kind`, for trying that type.
 pub(super) fn trial(source: &Source, fields: &[&Leaf], kind: &str) -> String {
     let mut text = head(source, &Paging::default());
-    // A key has to be there, and one that no record has makes no mistake.
+    // A mapping needs a key. This one is at a path that no record has, so it makes no error.
     text += "    transforms:\n      incoming:\n        - type: field_mapping\n          fields:\n            \"/\": { to: customerId }\n";
     for (number, field) in fields.iter().enumerate() {
         line(
@@ -23,7 +23,7 @@ pub(super) fn trial(source: &Source, fields: &[&Leaf], kind: &str) -> String {
     text
 }
 
-/// The whole mapping. `left_out`: fields that are not in it; none where no record was seen yet.
+/// The whole mapping. `left_out` lists fields that are not in it; it is none where no record was read yet.
 pub(super) fn whole(
     source: &Source,
     paging: &Paging,
@@ -59,7 +59,7 @@ pub(super) fn whole(
     text
 }
 
-/// One field: `contact_email: { to: email, type: email }`.
+/// One line for a field: `contact_email: { to: email, type: email }`.
 fn mapped(field: &Field) -> String {
     let mut parts = vec![format!("to: {}", scalar(&field.to))];
     if field.kind != TEXT {
@@ -132,8 +132,8 @@ fn head(source: &Source, paging: &Paging) -> String {
             line(&mut text, &format!("          {found}"));
         }
     }
-    if !paging.outlook.is_empty() {
-        for part in wrapped(&paging.outlook) {
+    if !paging.expected_proof.is_empty() {
+        for part in wrapped(&paging.expected_proof) {
             line(&mut text, &format!("        # {part}"));
         }
     }
@@ -159,7 +159,7 @@ fn auth(credentials: &Credentials) -> String {
     }
 }
 
-/// Database, validation and alerts.
+/// The sections on the database, validation and alerts.
 fn tail(fields: &[Field]) -> String {
     let mut text = String::from(
         "\n  # Host, name and user come from DB_HOST, DB_NAME, DB_USER and DB_PASSWORD: see .env.example.\n  database:\n    tables:\n\
@@ -205,7 +205,7 @@ fn line(text: &mut String, line: &str) {
     writeln!(text, "{line}").unwrap_or_default();
 }
 
-/// A name as YAML has it, in quotes where it could be taken for something else.
+/// A name as a YAML scalar, in quotes where YAML could read it as something else.
 fn scalar(name: &str) -> String {
     const WORDS: [&str; 10] = [
         "true", "false", "null", "yes", "no", "on", "off", "y", "n", "~",
@@ -222,12 +222,12 @@ fn scalar(name: &str) -> String {
     }
 }
 
-/// A value, in which a `$` would begin a variable.
+/// A value in quotes. Each `$` is doubled, since a single one would begin a variable.
 fn quoted(value: &str) -> String {
     in_quotes(&value.replace('$', "$$"))
 }
 
-/// JSON's quoted text is YAML's, too.
+/// A text in quotes. YAML reads JSON's quoted text in the same way.
 fn in_quotes(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -243,7 +243,7 @@ fn listed(names: &[String]) -> String {
     shown.join(", ") + &more
 }
 
-/// A sentence in lines for comments.
+/// Wraps a sentence into lines for comments.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

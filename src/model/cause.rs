@@ -1,7 +1,7 @@
-//! Why a run did not end well, as a type.
+//! The causes for which a run does not succeed, as a type.
 //!
-//! Code branches on the type. Its text, the fingerprint (`api:timeout`), is what cases, `sync_log`, JSON and metrics
-//! hold: it is written and read here and nowhere else. Knows nothing of exit codes and messages.
+//! Code branches on the type. Its text, the fingerprint (for example `api:timeout`), stands in cases, `sync_log`, JSON and
+//! metrics; only this file writes and parses it. This file knows nothing of exit codes and messages.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -24,9 +24,10 @@ pub enum Cause {
     Other(String),
 }
 
+/// Causes at the API.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ApiCause {
-    /// A request failed after its retries; the kind of the error, in one word.
+    /// A request failed after its retries. Holds the kind of the error, in one word.
     Request(Cow<'static, str>),
     /// Nothing proved that the last page was the last.
     UnprovenEnd,
@@ -40,13 +41,14 @@ pub enum ApiCause {
     WriteBackUnsendable,
 }
 
+/// Causes at the database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DatabaseCause {
-    /// A statement or a connection failed: the kind of the error, a word or a SQLSTATE.
+    /// A statement or a connection failed. Holds the kind of the error: a word or a SQLSTATE.
     Failed(Cow<'static, str>),
-    /// The server has no connection for us.
+    /// The server has no free connection.
     TooManyConnections,
-    /// The run ended before everything was written.
+    /// The run ended before all its records were written.
     Unwritten,
 }
 
@@ -69,6 +71,7 @@ pub enum BrakeCause {
     MaxRejection,
 }
 
+/// Causes in the state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StateCause {
     /// The spool could not be written.
@@ -77,13 +80,14 @@ pub enum StateCause {
     Damaged,
 }
 
+/// Bugs of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InternalCause {
     /// The ledger does not balance.
     Ledger,
     /// The counts of write-back do not balance.
     WriteBackLedger,
-    /// Write-back ended by a bug.
+    /// Write-back ended because of a bug.
     WriteBack,
     /// Any other unexpected error.
     Error,
@@ -210,12 +214,12 @@ impl InternalCause {
 }
 
 impl Cause {
-    /// An error of the API client, by its kind.
+    /// A failure of the API client; `kind` is the kind of its error.
     pub fn api(kind: &'static str) -> Self {
         Self::Api(Cow::Borrowed(kind).into())
     }
 
-    /// An error of the store, by its kind.
+    /// A failure of the store; `kind` is the kind of its error.
     pub fn database(kind: impl Into<Cow<'static, str>>) -> Self {
         Self::Database(kind.into().into())
     }
@@ -269,7 +273,7 @@ impl FromStr for Cause {
     }
 }
 
-/// The one of these that has this name.
+/// The value in `all` whose name is `name`.
 fn named<T: Copy>(all: &[T], name_of: impl Fn(&T) -> &'static str, name: &str) -> Option<T> {
     all.iter().find(|one| name_of(one) == name).copied()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: microseconds since 1970-01-01T00:00:00Z, which is also PostgreSQL's resolution.
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, which is also PostgreSQL's resolution.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -13,23 +13,24 @@ use serde::{Deserialize, Serialize};
 pub struct Micros(pub i64);
 
 impl Micros {
+    /// The earliest moment.
     pub const MIN: Self = Self(i64::MIN);
 
-    /// By the clock of this machine, which may be set at any time and orders nothing that is stored.
+    /// The moment by the clock of this machine. That clock may be set at any time, so stored data is never ordered by it.
     pub fn local() -> Self {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(Self(0), |since| Self(0).after(since))
     }
 
-    /// So much later; never beyond what can be said.
+    /// This moment plus `duration`, or the latest moment that can be represented.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros))
     }
 
-    /// So much earlier.
+    /// This moment minus `duration`, or the earliest moment that can be represented.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
@@ -42,7 +43,7 @@ impl Micros {
     }
 }
 
-/// As RFC 3339 in UTC.
+/// A moment is shown as RFC 3339 in UTC.
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
@@ -54,8 +55,8 @@ impl fmt::Display for Micros {
     }
 }
 
-/// PostgreSQL's clock: read once, and carried on by the monotonic clock of this machine. So it does not matter whether the
-/// machine's own clock is right, or is set while the run goes on.
+/// PostgreSQL's clock: it is read once, and carried on by the monotonic clock of this machine. So it does not matter whether
+/// the machine's own clock is right, or is set while the run goes on.
 #[derive(Clone, Copy, Debug)]
 pub struct DatabaseClock {
     read_at: Instant,
@@ -63,22 +64,22 @@ pub struct DatabaseClock {
 }
 
 impl DatabaseClock {
-    /// The clock showed `moment` at `read_at`.
+    /// A clock that showed `moment` at the instant `read_at`.
     pub const fn new(read_at: Instant, moment: Micros) -> Self {
         Self { read_at, moment }
     }
 
-    /// The clock of this machine, while PostgreSQL cannot be asked.
+    /// The clock of this machine, for use while PostgreSQL cannot be reached.
     pub fn local() -> Self {
         Self::new(Instant::now(), Micros::local())
     }
 
-    /// What it shows now.
+    /// The time it shows now.
     pub fn now(&self) -> Micros {
         self.at(Instant::now())
     }
 
-    /// What it showed, or will show, at that instant.
+    /// The time it showed, or will show, at that instant.
     pub fn at(&self, instant: Instant) -> Micros {
         match instant.checked_duration_since(self.read_at) {
             Some(later) => self.moment.after(later),
@@ -87,7 +88,7 @@ impl DatabaseClock {
     }
 }
 
-/// How much time lies between two moments; none where the first is the later one.
+/// The time between two moments; zero where `since` is the later one.
 pub fn age(since: Micros, now: Micros) -> Duration {
     Duration::from_micros(u64::try_from(now.0.saturating_sub(since.0)).unwrap_or_default())
 }

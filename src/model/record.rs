@@ -1,7 +1,6 @@
-//! The nouns of the program: cells, verdicts, rejections, batches of rows, and the ledger.
+//! The shared types of the program: cells, verdicts, rejections, messages, and the ledger.
 //!
-//! Every stage speaks in these types and none of them knows a stage: this file imports nothing of the crate. It must
-//! not learn about HTTP, YAML, DMN or SQL.
+//! Every stage uses these types. This file imports nothing of the crate: it must not learn about HTTP, YAML, DMN or SQL.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +9,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-/// One typed value of a mapped record. Text borrows from the page it came in wherever it had no escapes.
+/// One typed value of a mapped record. Its text borrows from the page it came in, except where escapes had to be resolved.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Cell<'a> {
     /// Absent, JSON null, or unusable (then a [`FieldError`] says why).
@@ -35,7 +34,7 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// Adds bytes that tell the value from any other, and from those of other types.
+    /// Appends bytes that differ for any two different values, and for equal values of different types.
     pub fn add_to(&self, bytes: &mut Vec<u8>) {
         let mut add = |kind: u8, value: &[u8]| {
             bytes.push(kind);
@@ -55,7 +54,7 @@ impl Cell<'_> {
         }
     }
 
-    /// True for null and for text that is empty or white space only: what "missing" means for a required field.
+    /// True for null and for text that is empty or only white space. A required field with such a value counts as missing.
     pub fn is_blank(&self) -> bool {
         match self {
             Self::Null => true,
@@ -65,7 +64,7 @@ impl Cell<'_> {
     }
 }
 
-/// What is wrong with one field of one record. Never holds the value.
+/// What is wrong with one field of one record. It never holds the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The field as the source names it (a dotted path for nested ones).
@@ -130,7 +129,7 @@ impl Action {
     }
 }
 
-/// A part of a page's text. It keeps the page, and has no copy of its own.
+/// A part of a page's text. It keeps the page in memory instead of copying the part.
 #[derive(Clone, Debug)]
 pub struct PageText {
     page: Arc<String>,
@@ -138,7 +137,7 @@ pub struct PageText {
 }
 
 impl PageText {
-    /// The text at these bytes of the page; none where they are no part of it.
+    /// The text at these bytes of the page; none where the range does not fit the page.
     pub fn new(page: &Arc<String>, range: Range<u32>) -> Self {
         Self {
             page: Arc::clone(page),
@@ -166,51 +165,52 @@ impl From<String> for PageText {
     }
 }
 
-/// One record that is not written, with all that is needed to say why and to decide again later.
+/// One record that is not written, with what is needed to say why and to decide again later.
 #[derive(Clone, Debug)]
 pub struct Rejection {
-    /// The record's key, or `sha256:…` of its payload when it has none. One open rejection a key.
+    /// The record's key, or `sha256:…` of its payload when it has none. A key has at most one open rejection.
     pub key: String,
     /// The record's id as the source gave it, when it has one.
     pub record_id: Option<String>,
     /// The raw JSON text, byte for byte.
     pub payload: PageText,
-    /// A short machine-readable class: `field_error`, `missing_required`, `decision`, `no_rule`, `database`, …
+    /// A short machine-readable reason: `field_error`, `missing_required`, `decision`, `no_rule`, `database`, …
     pub reason: String,
-    /// One sentence a person can act on.
+    /// One sentence that tells a person what to do.
     pub message: String,
-    /// The sentence is the program's or the rule table's own and holds no value: it may be logged.
+    /// The message holds no value, because the program or the rule table alone made it: it may be logged.
     pub loggable: bool,
     /// Everything wrong with its fields.
     pub errors: Vec<FieldError>,
     /// Ids of the rules that fired, if any.
     pub rules: Vec<String>,
-    /// Names the values that the decision read; none = no decision was made. How it came about (values, rules considered,
-    /// nearest change) is worked out when it is stored: it costs more than the decision, and most are stored already.
+    /// A digest of the values that the decision read; none where no decision was made. The explanation (values, rules
+    /// considered, nearest change) is worked out only for a rejection that is not stored yet: it costs more than the
+    /// decision.
     pub decided_on: Option<[u8; 16]>,
-    /// When its page was requested, PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
+    /// When its page was requested, by PostgreSQL's clock: microseconds since 1970-01-01T00:00:00Z.
     pub requested_at: i64,
-    /// Position in the run, so that "the later wins" can be told.
+    /// Position in the run. Of two records with one key the one with the higher position wins.
     pub sequence: u64,
 }
 
-/// Begins the payload of a rejection that is stored without its values. No JSON text begins so.
+/// The prefix of a payload that is stored with its values masked. No JSON text begins with it.
 pub const MASKED: &str = "masked:";
 
-/// What the API is to be told of one record (write-back).
+/// The message of write-back about one record.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Message {
     /// The record's id as the source gave it.
     #[serde(rename = "id")]
     pub record_id: String,
-    /// The value of If-Match, when the record came with an `ETag` or a version. Where mappings.yaml has `if_match`, a message
-    /// without it is not sent.
+    /// The value of If-Match, where the record came with an `ETag` or a version. Where mappings.yaml has `if_match`, a
+    /// message without it is not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub if_match: Option<String>,
-    /// `if_match` is configured, and the record came without a version: it is not sent.
+    /// `if_match` is configured, but the record came without a version: the message is not sent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_version: bool,
-    /// JSON text.
+    /// The body of the request: JSON text.
     #[serde(serialize_with = "as_json")]
     pub body: String,
 }
@@ -221,33 +221,33 @@ fn as_json<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::
     raw.serialize(serializer)
 }
 
-/// What became of all messages the API was to be told.
+/// Counts what became of the messages of write-back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WriteBackLedger {
     /// Messages that waited in the outbox when sending began.
     pub due: u64,
-    /// Taken by the API.
+    /// The API has accepted them.
     pub sent: u64,
-    /// The record had changed at the API since it was read; nothing was overwritten.
+    /// Not sent, so that nothing is overwritten: the record had changed at the API since it was read.
     pub conflicts: u64,
-    /// The API no longer has the record.
+    /// The API no longer has the record: it answered 404 or 410.
     pub gone: u64,
-    /// They could not be sent as they are, and were entered in a case.
+    /// They cannot be sent as they are, and were entered in a case.
     #[serde(default)]
     pub unsendable: u64,
-    /// Still in the outbox, for the next run.
+    /// Still in the outbox; the next run sends them.
     pub kept: u64,
 }
 
 impl WriteBackLedger {
-    /// Every message has exactly one fate.
+    /// True if every message is counted under exactly one outcome.
     pub const fn balances(&self) -> bool {
         self.due == self.sent + self.conflicts + self.gone + self.unsendable + self.kept
     }
 }
 
-/// What happened to every record of a run. `fetched` is counted where pages arrive, all others where their fate is
-/// sealed, so that the balance is a real check.
+/// Counts what became of every record of a run. `fetched` is counted where pages arrive, and each other figure where the
+/// outcome of a record is known, so that comparing them is a real check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ledger {
     /// Records received from the API.
@@ -268,7 +268,7 @@ pub struct Ledger {
     pub spooled: u64,
 }
 
-/// All counts on one line.
+/// A ledger is shown with all counts on one line.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -290,7 +290,7 @@ impl fmt::Display for Ledger {
 }
 
 impl Ledger {
-    /// Records whose fate is known.
+    /// Records whose outcome is known.
     pub const fn accounted(&self) -> u64 {
         self.inserted
             + self.updated
@@ -301,12 +301,12 @@ impl Ledger {
             + self.spooled
     }
 
-    /// Promise 2: everything fetched has exactly one fate.
+    /// True if every fetched record is counted under exactly one outcome (promise 2 of docs/design.md).
     pub const fn balances(&self) -> bool {
         self.fetched == self.accounted()
     }
 
-    /// What is wrong where it does not balance, for people.
+    /// A sentence about the difference, for people; none where the ledger balances.
     pub fn imbalance(&self) -> Option<String> {
         (!self.balances()).then(|| {
             format!(
@@ -330,10 +330,10 @@ impl Ledger {
     }
 }
 
-/// One line of `check-api` or `check-db`.
+/// The result of one check of `check-api` or `check-db`, shown as one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// What was looked at: `dns`, `tls`, `privileges`, …
+    /// What was checked: `dns`, `tls`, `privileges`, …
     pub name: &'static str,
     pub ok: bool,
     /// How long it took.

@@ -1,13 +1,13 @@
-//! A share of the source: which records are its own. Every host must agree on that, so it depends on the key alone and
-//! must never change.
+//! A shard: the part of a source's records that one host processes. Every host must agree on which records these are, so that
+//! depends on the key alone and must never change.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// More than anybody needs.
-const MOST: u32 = 256;
+/// The largest number of shards that can be configured.
+const MAX_SHARDS: u32 = 256;
 
-/// Shard `number` (from 1) of so many.
+/// Shard `number` (from 1) of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     number: u32,
@@ -24,18 +24,18 @@ impl Shard {
         at + 1 == u64::from(self.number)
     }
 
-    /// This one and the others that make the whole with it.
+    /// All shards of the same source, this one included.
     pub fn all(self) -> impl Iterator<Item = Self> {
         let of = self.of;
         (1..=of).map(move |number| Self { number, of })
     }
 
-    /// Parts of the same whole.
+    /// True if both are shards of one division into equally many.
     pub const fn is_sibling_of(self, other: Self) -> bool {
         self.of == other.of
     }
 
-    /// As part of a file's name.
+    /// The name of the shard as a part of file names.
     pub fn file_part(self) -> String {
         format!("{}-of-{}", self.number, self.of)
     }
@@ -54,10 +54,10 @@ impl FromStr for Shard {
         let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
         text.split_once('/')
             .and_then(|(a, b)| Some((number(a)?, number(b)?)))
-            .filter(|(number, of)| number <= of && *of <= MOST)
+            .filter(|(number, of)| number <= of && *of <= MAX_SHARDS)
             .map(|(number, of)| Self { number, of })
             .ok_or_else(|| {
-                format!("expected I/N, such as 1/4 for the first of four (at most {MOST})")
+                format!("expected I/N, such as 1/4 for the first of four (at most {MAX_SHARDS})")
             })
     }
 }
@@ -82,7 +82,7 @@ mod tests {
             "{counts:?}"
         );
         assert!(four[0].owns(None) && !four[1].owns(None));
-        // Hosts with older versions must agree.
+        // These results must never change: hosts with older versions of the program have to agree.
         let owner = |key: &str| four.iter().position(|shard| shard.owns(Some(key))).unwrap() + 1;
         assert_eq!(["CUST-000001", "42", "Zoë", ""].map(owner), [3, 1, 2, 1]);
     }

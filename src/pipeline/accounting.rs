@@ -1,4 +1,4 @@
-//! The account of the run: the only place where counts become the ledger, and where a batch goes to the spool.
+//! The accounting of a flow: only here do counts become the ledger, and do batches go to the spool.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,29 +15,29 @@ use crate::reporting::report::{Difference, Example};
 use crate::spool::{Header, SpoolError};
 use crate::store::{self, Batch, BatchOutcome, StoreError};
 
-/// Rows to insert that a dry run shows.
+/// How many rows to insert a dry run shows.
 const NEW_ROWS: usize = 5;
 
-/// The longest text of a rejected record that is kept as an example, bytes.
+/// Longest text of a rejected record that is kept as an example, in bytes.
 const LONGEST_EXAMPLE: usize = 16 << 10;
 
-/// What is known when all threads have ended.
-pub(super) struct Ended {
+/// What the threads have left behind when all of them have ended.
+pub(super) struct JoinedThreads {
     pub(super) stats: ShapeStats,
     pub(super) pool: Pool,
     pub(super) broken: Option<String>,
 }
 
-/// Enters what the threads of a flow tell, and keeps in the spool what the database did not take.
+/// Enters the events of a flow's threads, and puts the batches that the database did not take into the spool.
 pub(super) struct Accountant<'a> {
     pub(super) flow: Flow,
     pub(super) keep: Option<Keep<'a>>,
-    /// Records in the spool that are not durable yet.
+    /// Records in the spool that are not sealed yet, so that they do not count as spooled.
     pub(super) unsealed: u64,
     pub(super) limits: &'a Limits<'a>,
     pub(super) target: &'a Target<'a>,
     pub(super) shared: &'a Shared,
-    /// Where batches go whose result has been entered, for their memory to be used again.
+    /// Takes batches whose result has been entered, so that their memory is used again.
     pub(super) empties: Sender<Batch>,
 }
 
@@ -62,7 +62,7 @@ impl Accountant<'_> {
                 };
                 drop(held);
                 batch.clear();
-                // Not taken where enough wait already, or shaping has ended.
+                // If enough empty batches wait already, or shaping has ended, this one is dropped.
                 drop(self.empties.try_send(*batch));
             }
             Event::Braked(stop) => {
@@ -131,7 +131,7 @@ impl Accountant<'_> {
         }
     }
 
-    /// Of a dry run: the first changes of each kind.
+    /// In a dry run, keeps the first changes of each kind.
     fn show_changes(
         &mut self,
         wanted: usize,
@@ -175,10 +175,10 @@ impl Accountant<'_> {
         self.limits.rejections.add(id, reason, message);
     }
 
-    /// The database did not take a batch: its records go to the spool.
+    /// Puts a batch that the database did not take into the spool.
     pub(super) fn refused(&mut self, batch: &Batch, error: Option<StoreError>) {
         if let Some(error) = error {
-            self.flow.pool.connections_exhausted |= error.is_crowded();
+            self.flow.pool.connections_exhausted |= error.is_connections_exhausted();
             if self.flow.ends.store_error.is_none() {
                 log::error!("{error}");
                 self.flow.ends.store_error = Some(error);
@@ -214,7 +214,7 @@ impl Accountant<'_> {
                 self.seal_if_due();
             }
             Err(error) => {
-                // What was added before may still become durable.
+                // The batches added before may still be sealed.
                 self.seal();
                 self.flow.counts.lost_in_memory += records;
                 self.spool_failed(error);
@@ -222,14 +222,14 @@ impl Accountant<'_> {
         }
     }
 
-    /// Makes durable what has been added to the spool, where there is enough of it, or where it has waited long enough.
+    /// Seals the spool's file if it is large enough, or has waited long enough.
     pub(super) fn seal_if_due(&mut self) {
         if self.keep.as_ref().is_some_and(|keep| keep.spool.is_due()) {
             self.seal();
         }
     }
 
-    /// Makes durable what has been added to the spool: only then it is counted as spooled.
+    /// Seals the spool's file. Only then its records count as spooled.
     pub(super) fn seal(&mut self) {
         let Some(Keep { spool, .. }) = &mut self.keep else {
             return;
@@ -247,7 +247,7 @@ impl Accountant<'_> {
             Ok(None) => {}
             Err(error) => self.spool_failed(error),
         }
-        // What could not be sealed is gone.
+        // The records that could not be sealed are lost to this run; the next one fetches them again.
         self.flow.counts.lost_in_memory += std::mem::take(&mut self.unsealed);
     }
 
@@ -257,26 +257,26 @@ impl Accountant<'_> {
         self.shared.give_up.store(true, Ordering::Relaxed);
     }
 
-    /// No more pages are wanted.
+    /// True if no more pages should be fetched.
     pub(super) fn must_stop(&self) -> bool {
         self.flow.ends.spool_error.is_some()
             || self.flow.ends.braked.is_some()
             || (self.flow.ends.store_error.is_some() && !self.limits.continue_on_database_failure)
     }
 
-    /// The finished account.
-    pub(super) fn close(self, ended: Ended) -> Flow {
-        let Ended {
+    /// Completes the account and returns the flow.
+    pub(super) fn close(self, ended: JoinedThreads) -> Flow {
+        let JoinedThreads {
             stats,
             pool,
             broken,
         } = ended;
         let mut flow = self.flow;
-        // Neither written nor kept: not accounted as fetched, and the watermark does not move past them.
+        // These records were neither written nor spooled: they do not count as fetched, and the watermark does not pass them.
         flow.ledger.fetched -= flow.counts.lost_in_memory.min(flow.ledger.fetched);
         let verdicts = stats.verdicts;
         if matches!(self.target.task, Task::Compare { .. }) && self.target.layout.is_none() {
-            // Nothing came back from the database; the verdicts are known all the same.
+            // No batch had a result, but the verdicts are known.
             flow.counts.flagged = verdicts.flagged;
             flow.counts.rejections_by_reason = verdicts.rejected;
         }

@@ -1,32 +1,32 @@
-//! Brakes: they stop a run whose source suddenly has no records, or far fewer than before, or many that the rules reject.
+//! Brakes: they stop a run whose source suddenly has no records, far fewer than before, or many that are rejected.
 
 use super::flow::Braked;
 use crate::model::cause::BrakeCause;
 
-/// Records that are judged before the share of rejections is looked at.
+/// So many records must have been decided before the share of rejections is checked.
 pub(super) const FIRST: u64 = 1_000;
 
-/// What a full run is compared with.
+/// What a full run is compared with, and how far it may deviate.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Brake {
-    /// Records of the last complete full run, when there was one.
+    /// The number of records in the last complete full run; none where there was no such run.
     pub previous: Option<u64>,
-    /// The same of all shards together: what an announced total is compared with.
+    /// The same for all shards together. An announced total is compared with this number.
     pub previous_whole: Option<u64>,
     pub zero_records: bool,
-    /// Share by which the number may fall, 0 to 1.
+    /// The share by which the number may fall, from 0 to 1.
     pub max_drop: Option<f64>,
-    /// Share of the first 1,000 records that may be rejected, 0 to 1.
+    /// The share of the first 1,000 records that may be rejected, from 0 to 1.
     pub max_rejection: Option<f64>,
 }
 
 impl Brake {
-    /// Why a run with so many records is stopped, if it is: which brake, and a sentence.
+    /// If a run with this many records has to be stopped: which brake stops it, and a sentence.
     pub fn on_volume(&self, records: u64) -> Option<Braked> {
         self.compare(self.previous, records)
     }
 
-    /// The same by what the API announces, before anything is written.
+    /// The same for the number that the API announces, before anything is written.
     pub(super) fn on_announced(&self, records: u64) -> Option<Braked> {
         self.compare(self.previous_whole, records)
     }
@@ -54,7 +54,7 @@ impl Brake {
         })
     }
 
-    /// The same for the refused among the first records.
+    /// The same for the number of rejections among the first records.
     pub(super) fn on_rejections(&self, rejected: u64, records: u64) -> Option<Braked> {
         let limit = self.max_rejection.filter(|_| records >= FIRST)?;
         let share = rejected as f64 / FIRST as f64;

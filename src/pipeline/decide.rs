@@ -1,6 +1,6 @@
-//! One record through transform and decide: the verdict on it, and why.
+//! Transforms and decides one record: the verdict on it, and the explanation.
 //!
-//! The pipeline and `validate` judge by this one function, so what is shown is what will happen.
+//! The pipeline and `validate` both use [`decide`], so what `validate` shows is what a run does.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::model::clock::Micros;
 use crate::model::record::{Cell, FieldError, PageText, Rejection};
 use crate::transform::{Mapped, Transform};
 
-/// The rules a record is judged by.
+/// The rules by which a record is decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     pub transform: &'a Transform,
@@ -17,7 +17,7 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Explains the verdict on a record; what it suggests is let through by the mapping.
+    /// Explains the verdict on a record. It only suggests values that the mapping lets through.
     pub fn explain(&self, mapped: &Mapped<'_>) -> Explanation {
         let record = MappedRecord {
             transform: self.transform,
@@ -27,7 +27,7 @@ impl Rules<'_> {
     }
 }
 
-/// A mapped record whose values can be changed as its source could change them.
+/// A mapped record. Its values can be changed in the ways in which the source could change them.
 struct MappedRecord<'r> {
     transform: &'r Transform,
     mapped: &'r Mapped<'r>,
@@ -39,13 +39,13 @@ impl Changeable for MappedRecord<'_> {
     }
 }
 
-/// The class of a verdict that rules gave. All other classes say why no rule did.
+/// The class of a verdict that came from rules. Every other class says why no rule decided.
 const DECIDED: &str = "decided";
 
-/// What becomes of a record.
+/// The result for a record.
 #[derive(Debug)]
 pub enum Decided<'a> {
-    /// It is written.
+    /// The record is to be written.
     Accepted(Verdict<'a>),
     Refused(Refusal),
 }
@@ -56,15 +56,15 @@ pub struct Refusal {
     /// `field_error`, `missing_required`, `decision`, `no_rule`, …
     pub reason: &'static str,
     pub message: String,
-    /// The message holds no value of the record: only what a table computes can.
+    /// True if the message holds no value of the record, so that it may be logged. Only what a table computes can hold one.
     pub loggable: bool,
     pub errors: Vec<FieldError>,
     pub rules: Vec<String>,
-    /// Names the values that the decision read; none = the decision table was not asked.
+    /// A digest of the values that the decision read; none where the decision table was not asked.
     pub decided_on: Option<[u8; 16]>,
 }
 
-/// Judges a record that [`Transform::apply`] has shaped.
+/// Decides a record that [`Transform::apply`] has mapped.
 pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) -> Decided<'a> {
     if !shaped.errors.is_empty() {
         return Decided::Refused(Refusal::of_fields(shaped.errors.clone()));
@@ -75,7 +75,7 @@ pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) 
         .iter()
         .map(|&field| rules.transform.source_name(usize::from(field)))
         .collect();
-    // Without a key nothing can be written, whatever the table says.
+    // A record without a key cannot be written, whatever the table says.
     if verdict.passes() && shaped.id.is_some() {
         return Decided::Accepted(verdict);
     }
@@ -112,7 +112,7 @@ pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) 
 }
 
 impl Refusal {
-    /// Fields that are not what they should be: nothing is decided.
+    /// The refusal of a record with field errors, for which the decision table is not asked.
     pub(super) fn of_fields(errors: Vec<FieldError>) -> Self {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Self {
@@ -125,7 +125,7 @@ impl Refusal {
         }
     }
 
-    /// The rejection to be filed.
+    /// The rejection to be stored.
     pub fn file(
         self,
         shaped: &Mapped<'_>,
@@ -150,7 +150,7 @@ impl Refusal {
     }
 }
 
-/// How the decision on a record came about, as JSON to be stored, by the record's JSON text.
+/// The explanation of the decision on a record, from the record's JSON text, as JSON to be stored.
 pub(super) fn explain(rules: Rules<'_>, raw: &str) -> Option<String> {
     let mut shaped = Mapped::new();
     rules.transform.apply(raw, &mut shaped);

@@ -1,7 +1,7 @@
-//! What came of one flow: its ledger, counts, timings, examples for people, and why it ended early.
+//! The results of one flow: its ledger, counts, timings, examples for people, and why it ended early.
 //!
-//! A run may have several flows (replay, stored rejections, the fetch); `absorb` adds one to another. Plain data: the
-//! accountant of the pipeline fills it, the run reads it.
+//! A run may have several flows (replay, stored rejections, the fetch); `absorb` adds one to another. This is plain data: the
+//! accountant of the pipeline fills it, and the run reads it.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::spool::SpoolError;
 use crate::store::StoreError;
 use crate::support::histogram::Histogram;
 
-/// Ids of rejected records that are kept as evidence.
+/// How many ids of rejected records are kept as evidence.
 pub(super) const SAMPLES: usize = 10;
-/// Rejections of each reason that are kept as examples for the report.
+/// How many rejections of each reason are kept as examples for the report.
 pub(super) const EXAMPLES: usize = 3;
 
-/// What came of one flow, or of all flows of a run.
+/// The results of one flow, or of all flows of a run.
 #[derive(Debug, Default)]
 pub struct Flow {
     pub ledger: Ledger,
@@ -31,7 +31,7 @@ pub struct Flow {
     pub changes: ChangeTimes,
 }
 
-/// What is counted beside the ledger.
+/// Counts besides the ledger.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Records that were written and flagged for review.
@@ -39,13 +39,13 @@ pub struct Counts {
     pub rejections_by_reason: BTreeMap<String, u64>,
     /// Batches that were sent to the database again.
     pub db_retries: u64,
-    /// Batches that went to the spool, or would have.
+    /// Batches that went to the spool, or would have if there were one.
     pub batches_refused: u64,
     /// Records that could be neither written nor spooled; the next run fetches them again.
     pub lost_in_memory: u64,
 }
 
-/// Seconds spent in each stage, and every write to the database.
+/// The seconds spent in each stage, and the duration of every write to the database.
 #[derive(Debug, Default)]
 pub struct Timings {
     pub transform: f64,
@@ -57,17 +57,17 @@ pub struct Timings {
 /// The first records of each kind, for reports, dry runs and cases.
 #[derive(Debug, Default)]
 pub struct Examples {
-    /// Of a dry run: the first rows that would be updated, field by field.
+    /// In a dry run: the first rows that would be updated, field by field.
     pub differences: Vec<Difference>,
-    /// Of a dry run: the first rows that would be inserted.
+    /// In a dry run: the first rows that would be inserted.
     pub new_rows: Vec<Difference>,
-    /// Of a dry run: the first messages that would be sent to the API.
+    /// In a dry run: the first messages that would be sent to the API.
     pub messages: Vec<Message>,
-    /// Of a dry run: the first records that would be flagged, with the reason.
+    /// In a dry run: the first records that would be flagged, with the reason.
     pub for_review: Vec<Judged>,
-    /// Of a dry run: the first records that would be rejected, with the reason.
+    /// In a dry run: the first records that would be rejected, with the reason.
     pub refused: Vec<Judged>,
-    /// Ids of the first rejected and refused records: evidence for a case.
+    /// Ids of the first records that were rejected or refused, as evidence for a case.
     pub samples: Vec<String>,
     /// The first rejected records of each reason.
     pub rejections: BTreeMap<String, Vec<Example>>,
@@ -76,7 +76,7 @@ pub struct Examples {
 /// Why a flow ended before the source did.
 #[derive(Debug, Default)]
 pub struct Ends {
-    /// A thread that the flow cannot do without could not be started, or panicked: one sentence.
+    /// One sentence, if a required thread panicked or could not be started.
     pub broken: Option<String>,
     pub api_error: Option<ApiError>,
     pub braked: Option<Braked>,
@@ -84,11 +84,11 @@ pub struct Ends {
     pub spool_error: Option<SpoolError>,
 }
 
-/// A brake has stopped the run.
+/// The brake that has stopped the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Braked {
     pub brake: BrakeCause,
-    /// Why, for people.
+    /// The reason, for people.
     pub sentence: String,
 }
 
@@ -97,25 +97,25 @@ pub struct Braked {
 pub struct PoolFigures {
     /// The largest number of writers at once.
     pub writers: u32,
-    /// All writers that may be there were busy while batches waited.
+    /// True if all permitted writers were busy while batches waited.
     pub exhausted: bool,
-    /// The server had no connection to spare for a writer.
+    /// True if the server refused a connection to a writer because none was free.
     pub connections_exhausted: bool,
     /// How long shaping waited for the writers.
     pub wait_seconds: f64,
 }
 
-/// When the records were changed at the source, where [`crate::transform::Transform::watch`] was asked for it.
+/// When records were changed at the source, by the field that [`crate::transform::Transform::watch`] names.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChangeTimes {
-    /// The latest among all records, rejected ones too.
+    /// The latest time of all records, including rejected ones.
     pub latest: Option<Micros>,
-    /// Records without a time of change that could be read.
+    /// How many records had no readable time of change.
     pub undated: u64,
 }
 
 impl Flow {
-    /// Adds what another flow of the same run came to.
+    /// Adds the results of another flow of the same run.
     pub fn absorb(&mut self, other: Self) {
         self.ledger.add(&other.ledger);
         self.counts.absorb(other.counts);

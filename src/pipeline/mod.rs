@@ -1,4 +1,4 @@
-//! The flow of records through the stages: the only room where stages meet.
+//! The flow of records through the stages. The stages meet in this room only.
 //!
 //! ```text
 //! fetch (N threads) ──pages──▶ shape (1 thread) ──batches──▶ write (2..10 threads) ──results──▶ the calling thread
@@ -6,9 +6,9 @@
 //!
 //! `threads.rs` starts and joins the threads. The calling thread alone owns the ledger, the spool and the progress bar
 //! (`accounting.rs`). Every channel is bounded, so a stalled database holds back the fetch instead of filling the memory.
-//! Batches are consecutive records. A batch goes to a writer only when no other writer has an earlier batch with one of
-//! its keys, so two versions of one record never race. A page holds one of a fixed number of permits until it has been
-//! shaped, so that pages which are ahead of a slow one are bounded, too.
+//! Batches are consecutive records. A batch goes to a writer only when no other writer has an earlier batch with one of its
+//! keys, so two versions of one record never race. Each page needs one of a fixed number of permits until it is shaped, so
+//! the number of pages that wait behind a slow one is bounded, too.
 
 mod accounting;
 mod brake;
@@ -51,83 +51,83 @@ pub use rejected::RejectionLog;
 pub use shape::PageInput;
 pub use write::{Spare, Target, Task};
 
-/// Memory for all batches between shaping and the end of their transaction, bytes.
+/// Memory for all batches, from shaping to the end of their transaction, in bytes.
 const BUDGET: usize = 5 << 20;
-/// Emptied batches whose memory is kept for later ones.
+/// How many empty batches are kept, so that their memory is used again.
 const EMPTIES: usize = 2;
-/// Events that may wait for the calling thread.
+/// How many events may wait for the calling thread.
 const EVENTS: usize = 64;
-/// How often the calling thread looks at signals and at the pool when nothing happens.
+/// How often the calling thread checks signals and the pool while no event comes.
 const TICK: Duration = Duration::from_millis(100);
-/// After a signal, batches have this long to finish before the rest is spooled.
+/// After a signal, batches have this long to be written before the rest is spooled.
 pub const GRACE: Duration = Duration::from_secs(6);
 
-/// Where records come from.
+/// Where the records come from.
 #[derive(Debug)]
 pub enum Feed<'a> {
-    /// Pages of the API, fetched by so many threads.
+    /// Pages of the API, fetched by this many threads.
     Api {
         api: &'a plan::Api,
         pages: &'a Pages,
         threads: u32,
-        /// PostgreSQL's: tells when a page was requested.
+        /// PostgreSQL's clock, which tells when a page was requested.
         clock: DatabaseClock,
     },
-    /// Records at hand: a spool file, or stored rejections.
+    /// Records that were read already: a spool file, or stored rejections.
     Inputs(Vec<PageInput>),
 }
 
-/// What the run may do when something fails, and how it is bounded.
+/// The limits of a flow, and what may stop it.
 #[derive(Debug)]
 pub struct Limits<'a> {
-    /// What stops a full run.
+    /// The brake that may stop a full run.
     pub brake: Brake,
-    /// Only the records of this shard are taken; the others are none of this run's.
+    /// Only records of this shard are processed. Others are not counted either.
     pub shard: Option<Shard>,
-    /// Of all records that come, so many are taken.
+    /// At most this many records are processed.
     pub records: Option<u64>,
     pub batch_size: u32,
     pub min_connections: u32,
     pub max_connections: u32,
-    /// `log_and_continue` (true) or `stop`.
+    /// True for `on_failure: log_and_continue`, false for `stop`.
     pub continue_on_database_failure: bool,
     pub deadline: Option<Instant>,
-    /// Set by a signal: end in order.
+    /// Set by a signal: the flow ends in order.
     pub stop: &'a AtomicBool,
-    /// Set by a signal: say how far the run is.
+    /// Set by a signal: the progress is logged.
     pub progress_wanted: &'a AtomicBool,
-    /// What has been logged of rejected records.
+    /// Which rejected records have been logged.
     pub rejections: &'a RejectionLog,
 }
 
-/// Where refused batches are kept.
+/// Where batches go that the database did not take.
 #[derive(Debug)]
 pub struct Keep<'a> {
     pub spool: &'a mut Spool,
     pub config_hash: &'a str,
 }
 
-/// One flow: what comes, by which rules, where it goes, and within which bounds.
+/// One flow: its records, rules, target and limits.
 #[derive(Debug)]
 pub struct Job<'a> {
     pub feed: Feed<'a>,
     pub rules: Rules<'a>,
     pub target: Target<'a>,
     pub limits: Limits<'a>,
-    /// None: what the database does not take is only counted.
+    /// None: batches that the database does not take are only counted.
     pub keep: Option<Keep<'a>>,
-    /// Number of the last batch of this run, moved on: with the run's id it names a transaction.
+    /// The number of the next batch, which the flow increases. With the run's id it identifies a transaction.
     pub next_batch: &'a mut u64,
-    /// Connections that writers may use meanwhile, the run's own first. None is open afterwards: none has survived.
+    /// Connections for the writers, first that of the run. If none is open afterwards, all were lost.
     pub spare: &'a mut Spare,
     pub shown: Shown<'a>,
 }
 
-/// Who watches the run go on.
+/// Who is informed of the progress.
 #[derive(Debug)]
 pub struct Shown<'a> {
     pub progress: &'a Progress,
-    /// Records accounted for, as other runs see them in the lease.
+    /// The number of records accounted for, which the lease shows to other runs.
     pub accounted: &'a AtomicU64,
 }
 
@@ -139,30 +139,30 @@ impl Shown<'_> {
 }
 
 impl Claim for Keys {
-    fn meets(&self, other: &Self) -> bool {
+    fn shares_key_with(&self, other: &Self) -> bool {
         Self::meets(self, other)
     }
 }
 
-/// What the threads tell the calling thread.
+/// What threads report to the calling thread.
 enum Event<'a> {
-    /// So many records of a page, in page order, have been shaped.
+    /// This many records of a page have been shaped. The events come in page order.
     Shaped(u64),
-    /// What became of a batch. Its keys stay claimed, and its memory stays counted, until the result has been entered: a
-    /// batch that waits to be spooled is in memory as well.
+    /// The result of a batch. Its keys stay claimed and its memory stays counted until the result has been entered, since a
+    /// batch that waits to be spooled is still in memory.
     Settled(BatchResult, DoneOnDrop<'a, Keys, Box<Batch>>),
     FetchFailed(ApiError),
     Braked(Braked),
-    /// A writer has ended because the server has no connection for it.
+    /// A writer has ended because the server had no free connection.
     ConnectionsExhausted,
-    /// A thread that sends events has ended, in whatever way.
+    /// A thread that sends events has ended, normally or by a panic.
     Ended,
 }
 
-/// Runs the flow from feed to target and returns when every record is accounted for.
+/// Runs the flow from feed to target, and returns when every record is accounted for.
 ///
-/// Failures of the API, the database and the spool are results, in [`Flow`]. So are a thread that panicked and one that
-/// could not be started: what was fetched by then is written or spooled all the same.
+/// Failures of the API, the database and the spool are results, in [`Flow`]. So is a thread that panicked or could not be
+/// started: what was fetched until then is written or spooled.
 pub fn run(job: Job<'_>) -> Flow {
     let Job {
         feed,
@@ -199,9 +199,9 @@ pub fn run(job: Job<'_>) -> Flow {
             shared: &shared,
             empties,
         };
-        // Nothing here leaves the scope early: a thread would wait for ever for one that was never started.
+        // Nothing may leave the scope early: threads would wait for ever for one that was never started.
         let mut threads = Threads::start(scope, stages, pool, emptied, next_batch);
-        threads.attend(&inbox, &mut accountant, &shown);
+        threads.handle_events(&inbox, &mut accountant, &shown);
         for batch in queue.take_rest() {
             accountant.refused(&batch, None);
         }
@@ -210,11 +210,11 @@ pub fn run(job: Job<'_>) -> Flow {
         shown.update(&accountant.flow.ledger);
         accountant.close(ended)
     });
-    *spare = shared.left_connections();
+    *spare = shared.take_connections();
     flow
 }
 
-/// The reason of a rejection as reports have it.
+/// The reason of a rejection as reports show it.
 fn reason(rejection: &Rejection) -> Cow<'_, str> {
     match (rejection.reason.as_str(), rejection.rules.first()) {
         ("decision", Some(rule)) => Cow::Owned(["decision ", rule].concat()),
@@ -222,7 +222,7 @@ fn reason(rejection: &Rejection) -> Cow<'_, str> {
     }
 }
 
-/// Counts one more of a name.
+/// Adds 1 to the count of `name`, and returns the sum.
 fn count_one_more(counts: &mut BTreeMap<String, u64>, name: &str) -> u64 {
     if let Some(count) = counts.get_mut(name) {
         *count += 1;

@@ -1,15 +1,15 @@
-//! The size of the pool of writers. It is decided by the speed of the run and by how long batches wait.
+//! The size of the pool of writers: it depends on the speed of the run and on how long batches wait.
 
 use std::time::{Duration, Instant};
 
 use super::queue::Queue;
 use crate::store::{Batch, Keys};
 
-/// How long the pool is watched before it grows or shrinks.
+/// How long the speed is measured before the pool grows or shrinks.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// How many writers there are. One more is added while batches wait. It is taken back when it has not made the run faster: on a
-/// busy machine more connections are slower.
+/// How many writers there are. A writer is added while batches wait, and removed again if it has not made the run faster: on
+/// a busy machine more connections make it slower.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) size: u32,
@@ -19,9 +19,9 @@ pub(super) struct Pool {
     pub(super) waited: Duration,
     window: Instant,
     accounted: u64,
-    /// Records a second before the last growth, while it is on trial.
+    /// Records a second before the last writer was added, until it is known whether that helped.
     trial: Option<f64>,
-    /// Windows to wait after a writer that did not make the run faster.
+    /// How many windows to wait before another writer is tried.
     rest: u32,
 }
 
@@ -33,8 +33,8 @@ pub(super) enum Change {
 }
 
 impl Pool {
-    /// One more writer must make the run faster by this factor.
-    const WORTH: f64 = 1.1;
+    /// An additional writer must make the run faster by this factor.
+    const MIN_SPEEDUP: f64 = 1.1;
     const REST: u32 = 20;
 
     pub(super) fn new(size: u32, max: u32) -> Self {
@@ -51,14 +51,14 @@ impl Pool {
         }
     }
 
-    /// The server had no connection for one of the writers, which has ended.
+    /// Notes that a writer has ended because the server had no free connection.
     pub(super) fn connections_exhausted(&mut self) {
         self.size = self.size.saturating_sub(1).max(1);
         self.trial = None;
         self.rest = Self::REST;
     }
 
-    /// One more could not be started: go on with those there are, and do not try again for a while.
+    /// Notes that a writer could not be started. The run goes on with the others, and tries again only after a while.
     pub(super) fn could_not_start(&mut self, error: &str) {
         self.size = self.size.saturating_sub(1).max(1);
         self.trial = None;
@@ -71,27 +71,27 @@ impl Pool {
         if elapsed < WINDOW {
             return Change::None;
         }
-        let pressed = queue.take_pressure();
-        self.waited += pressed;
+        let waited = queue.take_wait_time();
+        self.waited += waited;
         let rate = accounted.saturating_sub(self.accounted) as f64 / elapsed.as_secs_f64();
         self.window = Instant::now();
         self.accounted = accounted;
-        self.change(rate, pressed * 2 > elapsed)
+        self.change(rate, waited * 2 > elapsed)
     }
 
-    /// After a window: `rate` records a second, and whether shaping waited for writers most of the time.
-    fn change(&mut self, rate: f64, pressed: bool) -> Change {
+    /// The change after a window with `rate` records a second. `is_waiting`: shaping waited for writers most of the time.
+    fn change(&mut self, rate: f64, is_waiting: bool) -> Change {
         if self
             .trial
             .take()
-            .is_some_and(|before| rate < before * Self::WORTH)
+            .is_some_and(|before| rate < before * Self::MIN_SPEEDUP)
         {
             self.rest = Self::REST;
             self.size -= 1;
             return Change::Shrink;
         }
         self.rest = self.rest.saturating_sub(1);
-        if !pressed || self.rest > 0 {
+        if !is_waiting || self.rest > 0 {
             return Change::None;
         }
         if self.size == self.max {

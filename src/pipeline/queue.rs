@@ -1,7 +1,6 @@
-//! The bounded queue between shaping and writing. Work is handed out in order, and only when no writer has earlier work with
-//! one of its keys: two versions of one record never race, whatever the number of writers. The bound is on the weight of all
-//! work that waits or is with a writer, so memory does not depend on the number of writers. It does not know what a batch
-//! holds.
+//! The bounded queue between shaping and writing. Work is handed out in order, but only when no writer has earlier work with
+//! one of its keys, so two versions of one record never race. The bound is on the weight of all work that waits or is with a
+//! writer, so memory does not depend on the number of writers. The queue does not know what a batch is.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// The keys of a piece of work.
 pub(super) trait Claim {
-    /// Do both have a key in common?
-    fn meets(&self, other: &Self) -> bool;
+    /// True if both have a key in common.
+    fn shares_key_with(&self, other: &Self) -> bool;
 }
 
 /// Work that waits, in order, and work that writers have.
@@ -18,48 +17,50 @@ pub(super) trait Claim {
 pub(super) struct Queue<K, T> {
     state: Mutex<State<K, T>>,
     changed: Condvar,
-    /// Weight at which pushing waits, bytes.
+    /// At this weight, in bytes, `push` waits.
     budget: usize,
 }
 
 #[derive(Debug)]
 struct State<K, T> {
-    waiting: VecDeque<(Held<K>, T)>,
-    out: Vec<Held<K>>,
+    waiting: VecDeque<(InProgress<K>, T)>,
+    out: Vec<InProgress<K>>,
     /// Number of the next piece of work.
     next: u64,
     closed: bool,
-    /// How long `push` has waited in total. A long time means that there are too few writers.
-    pressed: Duration,
+    /// How long `push` has waited in total. A long time means too few writers.
+    waited: Duration,
     /// Writers that may still take work.
     writers: u32,
-    /// Those of them that should end when they next ask for work.
+    /// How many of them should end when they next ask for work.
     surplus: u32,
 }
 
-/// What the queue keeps of a piece of work while a writer has it.
+/// What the queue remembers of a piece of work that a writer has.
 #[derive(Debug)]
-struct Held<K> {
+struct InProgress<K> {
     ticket: u64,
     claim: K,
     weight: usize,
 }
 
-/// What a writer gets.
+/// The answer to a writer that asks for work.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken<T> {
-    /// A ticket, and work.
+    /// A ticket, and the work.
     Work(u64, T),
     /// The queue is closed and empty.
     Nothing,
-    /// This writer is one too many and has to end; it is not counted any more.
+    /// This writer is one too many and has to end. It is no longer counted.
     Retired,
 }
 
 impl<K, T> State<K, T> {
     fn weight(&self) -> usize {
-        let waiting = self.waiting.iter().map(|(held, _)| held.weight);
-        waiting.chain(self.out.iter().map(|held| held.weight)).sum()
+        let waiting = self.waiting.iter().map(|(entry, _)| entry.weight);
+        waiting
+            .chain(self.out.iter().map(|entry| entry.weight))
+            .sum()
     }
 }
 
@@ -71,7 +72,7 @@ impl<K: Claim, T> Queue<K, T> {
                 out: Vec::new(),
                 next: 0,
                 closed: false,
-                pressed: Duration::ZERO,
+                waited: Duration::ZERO,
                 writers,
                 surplus: 0,
             }),
@@ -80,8 +81,8 @@ impl<K: Claim, T> Queue<K, T> {
         }
     }
 
-    /// A panic cannot leave the state half-changed, since only comparisons run while it is locked. So a poisoned lock is used as it
-    /// is. The panic is reported when the thread is joined.
+    /// The state behind a poisoned lock is used as it is: only comparisons run under the lock, so a panic cannot leave it
+    /// half-changed. The panic itself is reported when the thread is joined.
     fn lock(&self) -> MutexGuard<'_, State<K, T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,14 +93,14 @@ impl<K: Claim, T> Queue<K, T> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The weight a piece of work should have, bytes: there is room for one with every writer, one that waits and one that is being
-    /// filled.
+    /// The weight that a piece of work should have, in bytes. Then there is room for one with every writer, one that waits
+    /// and one that is being filled.
     pub(super) fn share(&self) -> usize {
         self.budget / (self.lock().writers as usize + 2)
     }
 
-    /// Waits for room and adds work. What is heavier than the budget goes alone. Where no writer is left nobody makes room:
-    /// the work is added at once, and waits for [`Queue::take_rest`].
+    /// Waits for room and adds work. Work heavier than the whole budget is admitted alone. If no writer is left, the work is
+    /// added without waiting, and stays until [`Queue::take_rest`].
     pub(super) fn push(&self, claim: K, weight: usize, work: T) {
         let mut state = self.lock();
         let full = |state: &State<K, T>| {
@@ -111,40 +112,42 @@ impl<K: Claim, T> Queue<K, T> {
             while full(&state) && state.writers > 0 {
                 state = self.wait(state);
             }
-            state.pressed += since.elapsed();
+            state.waited += since.elapsed();
         }
         let ticket = state.next;
         state.next += 1;
-        let held = Held {
+        let entry = InProgress {
             ticket,
             claim,
             weight,
         };
-        state.waiting.push_back((held, work));
+        state.waiting.push_back((entry, work));
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Waits until no writer has work with a key of the next one, and takes it. Its keys stay claimed until [`Queue::done`] with the
-    /// ticket.
+    /// Waits until no writer has work with a key of the next piece, and takes that. Its keys stay claimed until
+    /// [`Queue::done`] is called with the ticket.
     pub(super) fn take(&self) -> Taken<T> {
         let mut state = self.lock();
         loop {
             if state.surplus > 0 {
                 state.surplus -= 1;
-                // The last one stays, whatever others have done meanwhile.
+                // The last writer stays, even if it was asked to end.
                 if state.writers > 1 {
                     state.writers -= 1;
                     return Taken::Retired;
                 }
             }
-            let free = state
-                .waiting
-                .front()
-                .is_some_and(|(next, _)| state.out.iter().all(|out| !out.claim.meets(&next.claim)));
-            if free && let Some((held, work)) = state.waiting.pop_front() {
-                let ticket = held.ticket;
-                state.out.push(held);
+            let free = state.waiting.front().is_some_and(|(next, _)| {
+                state
+                    .out
+                    .iter()
+                    .all(|out| !out.claim.shares_key_with(&next.claim))
+            });
+            if free && let Some((entry, work)) = state.waiting.pop_front() {
+                let ticket = entry.ticket;
+                state.out.push(entry);
                 drop(state);
                 self.changed.notify_all();
                 return Taken::Work(ticket, work);
@@ -156,72 +159,71 @@ impl<K: Claim, T> Queue<K, T> {
         }
     }
 
-    /// A writer that ends puts its work back in its old place, for the other writers. Where there are no others, it gets the work
-    /// back.
+    /// A writer that ends returns its work to its old place in the queue. If it was the last writer, it gets the work back.
     fn give_back(&self, ticket: u64, work: T) -> Result<(), T> {
         let mut state = self.lock();
-        let at = state.out.iter().position(|held| held.ticket == ticket);
+        let at = state.out.iter().position(|entry| entry.ticket == ticket);
         let (Some(at), true) = (at, state.writers > 1) else {
             return Err(work);
         };
         state.writers -= 1;
-        let held = state.out.remove(at);
-        state.waiting.push_front((held, work));
+        let entry = state.out.remove(at);
+        state.waiting.push_front((entry, work));
         drop(state);
         self.changed.notify_all();
         Ok(())
     }
 
-    /// The result of the work has been entered: its keys are free.
+    /// Frees the keys of work whose result has been entered.
     pub(super) fn done(&self, ticket: u64) {
-        self.lock().out.retain(|held| held.ticket != ticket);
+        self.lock().out.retain(|entry| entry.ticket != ticket);
         self.changed.notify_all();
     }
 
-    /// No more work will come.
+    /// Declares that no more work will come.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// One more writer is at work.
-    pub(super) fn welcome_one(&self) {
+    /// Counts a writer that was started.
+    pub(super) fn add_writer(&self) {
         self.lock().writers += 1;
     }
 
-    /// A writer that was counted could not be started, or has ended. Wakes all who wait, so that nobody waits for it.
-    pub(super) fn leave(&self) {
+    /// Uncounts a writer that has ended or could not be started, and wakes all threads, so that none waits for it.
+    pub(super) fn remove_writer(&self) {
         let mut state = self.lock();
         state.writers = state.writers.saturating_sub(1);
         drop(state);
         self.changed.notify_all();
     }
 
-    /// No writer is left, although more work may come.
-    pub(super) fn is_deserted(&self) -> bool {
+    /// True if no writer is left although more work may come.
+    pub(super) fn has_no_writer(&self) -> bool {
         let state = self.lock();
         state.writers == 0 && !state.closed
     }
 
-    /// What no writer has taken, once all of them have ended.
+    /// The work that no writer has taken, after all of them have ended.
     pub(super) fn take_rest(&self) -> Vec<T> {
         let waiting = std::mem::take(&mut self.lock().waiting);
         waiting.into_iter().map(|(_, work)| work).collect()
     }
 
-    /// Tells one writer to end.
+    /// Asks one writer to end.
     pub(super) fn retire_one(&self) {
         self.lock().surplus += 1;
         self.changed.notify_all();
     }
 
-    /// How long pushing has waited since this was last asked.
-    pub(super) fn take_pressure(&self) -> Duration {
-        std::mem::take(&mut self.lock().pressed)
+    /// How long pushing has waited since the last call.
+    pub(super) fn take_wait_time(&self) -> Duration {
+        std::mem::take(&mut self.lock().waited)
     }
 }
 
-/// Closes the queue when shaping ends, however it ends.
+/// Closes the queue when shaping ends, by a panic or not.
 #[derive(Debug)]
 pub(super) struct CloseOnDrop<'a, K: Claim, T>(pub(super) &'a Queue<K, T>);
 
@@ -231,27 +233,26 @@ impl<K: Claim, T> Drop for CloseOnDrop<'_, K, T> {
     }
 }
 
-/// Subtracts a writer when its thread ends, however it ends. The queue itself has subtracted one that was told to end or gave its
-/// work back.
+/// Uncounts a writer when its thread ends, by a panic or not. One that was retired or returned its work is uncounted already.
 #[derive(Debug)]
-pub(super) struct LeaveOnDrop<'a, K: Claim, T> {
+pub(super) struct RemoveWriterOnDrop<'a, K: Claim, T> {
     pub(super) queue: &'a Queue<K, T>,
     pub(super) counted: bool,
 }
 
-impl<K: Claim, T> Drop for LeaveOnDrop<'_, K, T> {
+impl<K: Claim, T> Drop for RemoveWriterOnDrop<'_, K, T> {
     fn drop(&mut self) {
         if self.counted {
-            self.queue.leave();
+            self.queue.remove_writer();
         }
     }
 }
 
-/// Frees the keys of a piece of work when its writer is done with it, however that ends.
+/// Frees the keys of a piece of work when its writer is done with it, by a panic or not.
 #[derive(Debug)]
 pub(super) struct DoneOnDrop<'a, K: Claim, T> {
     queue: &'a Queue<K, T>,
-    /// None: the work has gone back, and its claim with it.
+    /// None once the work was returned, because its keys are not claimed then.
     ticket: Option<u64>,
 }
 
@@ -263,7 +264,7 @@ impl<'a, K: Claim, T> DoneOnDrop<'a, K, T> {
         }
     }
 
-    /// Puts the work back for other writers. Where there are no others, the work is returned.
+    /// Returns the work to the queue for other writers. If there are none, the caller gets it back.
     pub(super) fn give_back(&mut self, work: T) -> Result<(), T> {
         let Some(ticket) = self.ticket else {
             return Err(work);
@@ -287,7 +288,7 @@ mod tests {
     use super::*;
 
     impl Claim for &str {
-        fn meets(&self, other: &Self) -> bool {
+        fn shares_key_with(&self, other: &Self) -> bool {
             self.chars().any(|key| other.contains(key))
         }
     }
@@ -303,20 +304,20 @@ mod tests {
     fn pushing_waits_for_nobody_where_no_writer_is_left() {
         let queue = Queue::new(100, 2);
         queue.push("a", 100, 1);
-        queue.leave();
-        assert!(!queue.is_deserted());
+        queue.remove_writer();
+        assert!(!queue.has_no_writer());
         std::thread::scope(|scope| {
             let push = scope.spawn(|| queue.push("b", 100, 2));
-            drop(LeaveOnDrop {
+            drop(RemoveWriterOnDrop {
                 queue: &queue,
                 counted: true,
             });
             assert!(push.join().is_ok());
         });
-        assert!(queue.is_deserted());
+        assert!(queue.has_no_writer());
         assert_eq!(queue.take_rest(), [1, 2]);
         queue.close();
-        assert!(!queue.is_deserted(), "no more work will come");
+        assert!(!queue.has_no_writer(), "no more work will come");
     }
 
     #[test]
@@ -333,7 +334,7 @@ mod tests {
         std::thread::scope(|scope| {
             let third = scope.spawn(|| taken(&queue).map(|(_, work)| work));
             queue.done(second);
-            // b is still out with the first, and the fourth does not overtake.
+            // Work b is still with the first writer, and the fourth piece must not overtake it.
             assert!(!third.is_finished());
             queue.done(first);
             assert_eq!(third.join().expect("no panic"), Some(3));
@@ -385,9 +386,9 @@ mod tests {
         assert_eq!(DoneOnDrop::new(&queue, ticket).give_back(work), Ok(()));
         let (ticket, work) = taken(&queue).expect("the same again");
         assert_eq!((ticket, work), (0, 1));
-        let mut held = DoneOnDrop::new(&queue, ticket);
-        assert_eq!(held.give_back(work), Err(1), "nobody else would take it");
-        drop(held);
+        let mut entry = DoneOnDrop::new(&queue, ticket);
+        assert_eq!(entry.give_back(work), Err(1), "nobody else would take it");
+        drop(entry);
         assert_eq!(taken(&queue).map(|(_, work)| work), Some(2));
     }
 }

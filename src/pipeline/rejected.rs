@@ -1,23 +1,23 @@
-//! What the log says of rejected records: the first of each reason one by one, the others summed up at the end of the run.
+//! Logs rejected records: the first of each reason one by one, and the others as a sum at the end of the run.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Rejections logged one by one for each reason, where not all of them are wanted.
+/// How many rejections of each reason are logged one by one, unless all are wanted.
 const ONE_BY_ONE: u64 = 3;
 
-/// The rejections a run has logged, over all its flows.
+/// The rejections that a run has logged, in all its flows.
 #[derive(Debug)]
 pub struct RejectionLog {
     level: log::Level,
     one_by_one: u64,
-    /// Where all of them are to be found, said with the sum.
+    /// Where all rejections are listed. It is logged with the sum.
     elsewhere: String,
     seen: Mutex<BTreeMap<String, u64>>,
 }
 
 impl RejectionLog {
-    /// `all`: each rejection gets a line of its own.
+    /// With `all`, each rejection is logged on a line of its own.
     pub const fn new(level: log::Level, all: bool, elsewhere: String) -> Self {
         Self {
             level,
@@ -27,7 +27,7 @@ impl RejectionLog {
         }
     }
 
-    /// Logs a rejection, unless there have been enough for its reason.
+    /// Logs a rejection, unless enough with its reason were logged.
     pub fn add(&self, id: &str, reason: &str, message: &str) {
         let count = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +38,7 @@ impl RejectionLog {
         }
     }
 
-    /// Says how many more there were, and where they are.
+    /// Logs how many more there were, and where they are listed.
     pub fn sum_up(&self) {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (reason, count) in seen.iter() {

@@ -1,7 +1,7 @@
-//! The threads of one flow: the only file that starts one, and joins all of them.
+//! Starts and joins all threads of a flow. No other file starts one.
 //!
-//! A thread that cannot be started ends the flow in order: the others are told, nobody waits for it. A panic in a thread is
-//! noticed when it is joined. Knows nothing of the ledger.
+//! If a thread cannot be started, the flow ends in order: the others are stopped, and nothing waits for the missing one. A
+//! panic in a thread is noticed when it is joined. This file knows nothing of the ledger.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,17 +10,17 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::accounting::{Accountant, Ended};
+use super::accounting::{Accountant, JoinedThreads};
 use super::intake::{PagesOut, fetch, shape_all};
 use super::pool::{Change, Pool};
-use super::queue::{CloseOnDrop, DoneOnDrop, LeaveOnDrop, Queue, Taken};
+use super::queue::{CloseOnDrop, DoneOnDrop, Queue, RemoveWriterOnDrop, Taken};
 use super::shape::{PageInput, ShapeStats, Shaper};
 use super::write::{BatchWriter, Shared};
 use super::{Event, Feed, GRACE, Limits, Rules, Shown, TICK, Target, Task};
 use crate::api::ApiError;
 use crate::store::{Batch, Keys};
 
-/// What the threads of a flow work with.
+/// What the threads of a flow share.
 pub(super) struct Stages<'q> {
     pub(super) feed: &'q Feed<'q>,
     pub(super) rules: Rules<'q>,
@@ -32,7 +32,6 @@ pub(super) struct Stages<'q> {
 }
 
 impl Stages<'_> {
-    /// No more pages are wanted.
     fn stop_pages(&self) {
         if let Feed::Api { pages, .. } = self.feed {
             pages.stop();
@@ -40,26 +39,26 @@ impl Stages<'_> {
     }
 }
 
-/// The threads of a flow, and how many of them are at work.
+/// The threads of a flow, and how many of them are running.
 pub(super) struct Threads<'scope, 'q> {
     scope: &'scope Scope<'scope, 'q>,
     stages: Stages<'q>,
     pool: Pool,
     shaping: Option<ScopedJoinHandle<'scope, ShapeStats>>,
-    /// Fetchers and writers.
+    /// Threads that fetch and write.
     others: Vec<ScopedJoinHandle<'scope, ()>>,
-    /// Shaping and the writers that have not ended.
+    /// How many of the threads that shape and write have not ended.
     at_work: u32,
-    /// Why the flow cannot go on.
+    /// Why the flow cannot go on; none while it can.
     broken: Option<String>,
 }
 
-/// Tells the calling thread that a thread has ended, a panic included.
+/// Tells the calling thread that this thread has ended, by a panic or not.
 struct EndOnDrop<'a>(Sender<Event<'a>>);
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        // The calling thread leaves only after it has heard of every end.
+        // The calling thread listens until it has heard of the end of every thread, so this does not fail.
         self.0.send(Event::Ended).unwrap_or_default();
     }
 }
@@ -88,7 +87,7 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
         threads
     }
 
-    /// Pages come out of what is returned, as many at once as there are permits.
+    /// Starts fetching. At most as many pages as there are permits come out of the returned channel at a time.
     fn start_fetching(&mut self) -> PagesOut {
         let feed = self.stages.feed;
         let fetchers = match feed {
@@ -98,7 +97,7 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
         let (pages_in, pages) = bounded::<(u64, Result<PageInput, ApiError>)>(4);
         let (permits, returned) = bounded::<()>(fetchers as usize * 2);
         for _ in 0..fetchers * 2 {
-            // It has room for all of them.
+            // The channel has room for all permits.
             permits.try_send(()).unwrap_or_default();
         }
         for number in 0..fetchers {
@@ -152,13 +151,13 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
         }
     }
 
-    /// The first ones. The queue has counted all of them already.
+    /// Starts the first writers. The queue counts them already.
     fn start_writers(&mut self) {
         for number in 0..self.pool.size {
             match self.start_writer(number) {
                 Ok(()) => {}
                 Err(error) => {
-                    self.stages.queue.leave();
+                    self.stages.queue.remove_writer();
                     if number == 0 {
                         self.broken.get_or_insert(error);
                     } else {
@@ -188,8 +187,8 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
         Ok(())
     }
 
-    /// Enters what the threads tell until shaping and all writers have ended; stops them when the flow has to end.
-    pub(super) fn attend(
+    /// Handles events until shaping and all writers have ended, and stops the threads when the flow has to end.
+    pub(super) fn handle_events(
         &mut self,
         inbox: &Receiver<Event<'q>>,
         accountant: &mut Accountant<'_>,
@@ -207,13 +206,13 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
                     accountant.enter(event);
                     shown.update(&accountant.flow.ledger);
                 }
-                // This thread holds a sender itself, so none of the others can have been the last.
+                // This thread has a sender itself, so the channel is never disconnected.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             let stopped = stop.load(Ordering::Relaxed);
             if stopped
                 || self.broken.is_some()
-                || self.stages.queue.is_deserted()
+                || self.stages.queue.has_no_writer()
                 || accountant.must_stop()
             {
                 self.stages.stop_pages();
@@ -243,11 +242,11 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
         }
     }
 
-    /// Adds a writer or sends one home, as the pool says.
+    /// Adds or removes a writer, as the pool decides.
     fn resize(&mut self, accounted: u64) {
         match self.pool.tick(self.stages.queue, accounted) {
             Change::Grow => match self.start_writer(self.pool.size - 1) {
-                Ok(()) => self.stages.queue.welcome_one(),
+                Ok(()) => self.stages.queue.add_writer(),
                 Err(error) => self.pool.could_not_start(&error),
             },
             Change::Shrink => self.stages.queue.retire_one(),
@@ -255,8 +254,8 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
         }
     }
 
-    /// Waits for all of them.
-    pub(super) fn join(self) -> Ended {
+    /// Waits until all threads have ended.
+    pub(super) fn join(self) -> JoinedThreads {
         let mut broken = self.broken;
         let stats = match self.shaping.map(ScopedJoinHandle::join) {
             Some(Ok(stats)) => stats,
@@ -272,7 +271,7 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
                 broken.get_or_insert_with(|| format!("thread {name} panicked"));
             }
         }
-        Ended {
+        JoinedThreads {
             stats,
             pool: self.pool,
             broken,
@@ -280,13 +279,13 @@ impl<'scope, 'q: 'scope> Threads<'scope, 'q> {
     }
 }
 
-/// One writer: takes batches until there are none, or until it is one too many.
+/// The work of one writer: it takes batches until there are none, or until the pool has too many writers.
 fn write_all<'q>(
     queue: &'q Queue<Keys, Box<Batch>>,
     events: &Sender<Event<'q>>,
     mut writer: BatchWriter<'_>,
 ) {
-    let mut place = LeaveOnDrop {
+    let mut place = RemoveWriterOnDrop {
         queue,
         counted: true,
     };
@@ -302,11 +301,11 @@ fn write_all<'q>(
         let mut held = DoneOnDrop::new(queue, ticket);
         let Some(result) = writer.settle(batch, |batch| held.give_back(batch)) else {
             place.counted = false;
-            // The event that this thread has ended follows.
+            // The event that this thread has ended follows in any case.
             events.send(Event::ConnectionsExhausted).unwrap_or_default();
             break;
         };
-        // The calling thread listens until every writer has ended.
+        // The calling thread listens until every writer has ended, so this does not fail.
         events
             .send(Event::Settled(result, held))
             .unwrap_or_default();

@@ -1,11 +1,11 @@
-//! One writer: takes batches, commits them over its own connection, and hands back what the database did not take.
+//! One writer: it takes batches, commits them over its own connection, and returns those that the database did not take.
 //!
-//! The first writer that has a batch takes the connection that the run has already, so a small run needs only one.
+//! The first writer that gets a batch uses the connection of the run, so a small run needs only one.
 //!
-//! Where the server has no connection to spare, the writer leaves its batch to the others and ends.
+//! If the server has no free connection, the writer leaves its batch to the others and ends.
 //!
-//! A batch that failed is tried once more on a new connection. Before that the batch log is read: it tells whether the first try
-//! was committed and only the reply was lost. So no batch is written, or counted, twice.
+//! A batch that failed is tried once more on a new connection. Before that the batch log is read, which shows whether the
+//! first try was committed and only the reply was lost. So no batch is written or counted twice.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,47 +21,48 @@ use crate::store::{
 };
 use crate::transform::Mask;
 
-/// Tries of a batch whose failure is a conflict with somebody else's transaction (dead-lock, serialisation).
+/// Tries of a batch that conflicts with another transaction (dead-lock, serialisation failure).
 const CONFLICT_TRIES: u32 = 5;
 
-/// What writers do with a batch.
+/// What writers do with batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Commit it.
     Write,
-    /// Compare it with what is stored, in a read-only transaction, and collect up to so many differences.
-    Compare { differences: usize },
+    /// Compare it with the stored rows, in a read-only transaction, and collect at most this many differences.
+    Compare {
+        differences: usize,
+    },
 }
 
-/// Where batches go.
+/// The target of a flow.
 #[derive(Debug)]
 pub struct Target<'a> {
     pub database: &'a plan::Database,
-    /// What a row consists of.
+    /// The columns of a row.
     pub columns: Arc<Columns>,
-    /// The tables as they are; None when the database could not be asked.
+    /// The layout of the tables; none where the database could not be reached.
     pub layout: Option<&'a Layout>,
     pub run_id: uuid::Uuid,
-    /// PostgreSQL's: stamps what is written.
+    /// PostgreSQL's clock, which stamps the rows.
     pub clock: DatabaseClock,
     pub task: Task,
-    /// Makes the messages of write-back; None: it is off.
+    /// Builds the messages of write-back; none where write-back is off.
     pub message_builder: Option<&'a store::MessageBuilder>,
-    /// Takes the values out of rejected records, where they are not to be kept.
+    /// Removes the values from rejected records, where they are not to be stored.
     pub mask: &'a Mask,
-    /// Names the mapping and the rules: the hash of both files.
+    /// The hash of the mapping and the rules.
     pub config_hash: &'a str,
 }
 
-/// What writers share: the breaker, the end of the run, and a connection.
+/// What all writers share: the breaker, the end of the run, and spare connections.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) breaker: Breaker,
-    /// Set when nothing more is to be written: the batches that are left go to the spool.
+    /// Set when nothing more is to be written. The remaining batches go to the spool.
     pub(super) give_up: Arc<AtomicBool>,
     pub(super) retries: AtomicU64,
     pub(super) deadline: Option<Instant>,
-    /// Connections that nobody uses at the moment.
+    /// Connections that no writer uses at the moment.
     pub(super) spare: Mutex<Spare>,
 }
 
@@ -76,12 +77,12 @@ impl Shared {
         }
     }
 
-    /// Takes the connections that writers have left.
-    pub(super) fn left_connections(&self) -> Spare {
+    /// Takes the connections that the writers have left.
+    pub(super) fn take_connections(&self) -> Spare {
         std::mem::take(&mut *self.spare())
     }
 
-    /// A panic of a thread that held the lock cannot have left them half-changed.
+    /// A poisoned lock is used as it is: a panic cannot leave the connections half-changed.
     fn spare(&self) -> std::sync::MutexGuard<'_, Spare> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,34 +95,34 @@ impl Shared {
         } else {
             None
         };
-        // Free the lock first: waiting for the connection may take long.
+        // The lock is freed first, since waiting for the connection may take long.
         drop(spare);
         open.or_else(|| opening?.wait(&self.give_up, self.deadline))
             .filter(|connection| !connection.is_dead())
     }
 }
 
-/// Connections at hand.
+/// Spare connections.
 #[derive(Debug, Default)]
 pub struct Spare {
-    /// That of the run, until a writer takes it, and again after that writer has ended.
+    /// An open connection: that of the run, or one that a writer has left.
     pub open: Option<Connection>,
-    /// One that is being opened since the start of the run, for the second writer.
+    /// A connection for the second writer, which is being opened since the start of the run.
     pub opening: Option<Opening>,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug)]
 pub(super) enum BatchResult {
     Written(Box<Batch>, BatchOutcome, Vec<Difference>),
-    /// Not taken: to be spooled. The error is the first one; None when nothing was tried.
+    /// The batch was not taken and has to be spooled. The error is the first one, and none where nothing was tried.
     Refused(Box<Batch>, Option<StoreError>),
 }
 
-/// What PostgreSQL made of a batch, and in a dry run what would change.
+/// The outcome of a batch, and for a dry run the differences.
 type Written = (BatchOutcome, Vec<Difference>);
 
-/// Writes one batch after the other until there are none.
+/// Writes batches, one after the other.
 pub(super) struct BatchWriter<'a> {
     target: &'a Target<'a>,
     shared: &'a Shared,
@@ -134,9 +135,9 @@ impl<'a> BatchWriter<'a> {
     pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared, rules: Rules<'a>) -> Self {
         let writer = target.layout.map(|layout| {
             let mut writer = Writer::new(target.database, layout, target.run_id, target.clock);
-            writer.judged_by(target.config_hash);
+            writer.set_config_hash(target.config_hash);
             if let Some(message_builder) = target.message_builder {
-                writer.tell_api(target.database, message_builder.clone());
+                writer.enable_write_back(target.database, message_builder.clone());
             }
             writer
         });
@@ -153,7 +154,7 @@ impl<'a> BatchWriter<'a> {
     pub(super) fn leave_connection(self) {
         let session = self.session.filter(|session| !session.is_dead());
         let mut spare = self.shared.spare();
-        // Closing a surplus connection needs no lock.
+        // A surplus connection is closed after the lock is freed.
         let surplus = if spare.open.is_none() {
             spare.open = session;
             None
@@ -164,7 +165,7 @@ impl<'a> BatchWriter<'a> {
         drop(surplus);
     }
 
-    /// Writes a batch and says what became of it. None: the server had no connection for this writer, and others have taken the batch back.
+    /// Writes a batch and returns its result. None: the server had no connection, and the batch was returned to the queue.
     pub(super) fn settle(
         &mut self,
         mut batch: Box<Batch>,
@@ -179,7 +180,7 @@ impl<'a> BatchWriter<'a> {
                 .is_some_and(|deadline| Instant::now() >= deadline);
             if late
                 || self.shared.give_up.load(Ordering::Relaxed)
-                || !self.shared.breaker.lets_through()
+                || !self.shared.breaker.allows_try()
             {
                 return Some(BatchResult::Refused(batch, first));
             }
@@ -192,8 +193,8 @@ impl<'a> BatchWriter<'a> {
                 Ok(None) => return Some(BatchResult::Refused(batch, first)),
                 Err(error) => error,
             };
-            // Not where an earlier try may have been committed: this writer has to ask the batch log.
-            if error.is_crowded() && first.is_none() {
+            // If an earlier try may have been committed, this writer keeps the batch, since only it asks the batch log.
+            if error.is_connections_exhausted() && first.is_none() {
                 match give_back(batch) {
                     Ok(()) => return None,
                     Err(own) => batch = own,
@@ -207,17 +208,17 @@ impl<'a> BatchWriter<'a> {
             let again = match error.class() {
                 Class::Transient if error.is_conflict() => tries < CONFLICT_TRIES,
                 Class::Transient => tries < 2,
-                // The writer goes on with another statement.
+                // The writer switches to another statement for the next try.
                 Class::Data | Class::Fatal => error.is_of_refused_copy() && tries < CONFLICT_TRIES,
             };
             if !again {
-                // Where rows are to blame, other batches may well be taken.
+                // If a row is at fault, other batches may still be taken, so the breaker does not count it.
                 if !error.may_be_of_a_row() {
                     self.shared.breaker.failed();
                 }
                 return Some(BatchResult::Refused(
                     batch,
-                    Some(more_telling(first, error)),
+                    Some(error_to_report(first, error)),
                 ));
             }
             self.shared.retries.fetch_add(1, Ordering::Relaxed);
@@ -230,7 +231,7 @@ impl<'a> BatchWriter<'a> {
         }
     }
 
-    /// One try. None when the tables were never seen (the database was away at the start).
+    /// One try. None if the tables were never inspected, because the database was away at the start.
     fn attempt(
         &mut self,
         batch: &Batch,
@@ -242,8 +243,8 @@ impl<'a> BatchWriter<'a> {
         let session = if let Some(session) = self.session.as_mut() {
             session
         } else {
-            // Where one connection died of its age (`idle_session_timeout`, a firewall), the spare one has as well: a second try
-            // takes one that is really new.
+            // If a connection has died of its age (`idle_session_timeout`, a firewall), the spare one probably has, too. So a
+            // second try opens a new one.
             let spare = self.shared.take_spare().filter(|_| !asked_before);
             let mut session = if let Some(spare) = spare {
                 spare
@@ -279,7 +280,7 @@ impl<'a> BatchWriter<'a> {
                 };
                 let is_full = keep == KeepPayload::Full;
                 let texts = Texts {
-                    // It quotes the values that were decided on.
+                    // The explanation quotes the values that were decided on.
                     explain: &|raw| is_full.then(|| explain(self.rules, raw)).flatten(),
                     payload: (!is_full).then_some(&masked),
                 };
@@ -291,26 +292,26 @@ impl<'a> BatchWriter<'a> {
     }
 }
 
-/// Of the errors of one batch the first is told, unless the last one needs a person: a connection that was ended, and then a
-/// server that takes no writes.
-fn more_telling(first: Option<StoreError>, last: StoreError) -> StoreError {
+/// The error to report for a batch: the first one, unless the last one needs a person. For example, a connection is ended and
+/// then the server takes no writes.
+fn error_to_report(first: Option<StoreError>, last: StoreError) -> StoreError {
     let needs_person = last.class() != Class::Transient || last.kind() == "read_only";
     first.filter(|_| !needs_person).unwrap_or(last)
 }
 
-/// A circuit breaker: after a few failures in a row nothing is tried for a while. Then one batch is, and its result decides.
+/// A circuit breaker: after a few failures in a row nothing is tried for a while. The result of the next batch then decides.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<BreakerState>);
 
 #[derive(Debug, Default)]
 struct BreakerState {
     failures: u32,
-    /// Nothing is tried until then. Afterwards one batch may be tried, and the time is moved on for the others.
-    closed_until: Option<Instant>,
+    /// Until this time nothing is tried. After it one batch is tried, and the time is moved on for the others.
+    open_until: Option<Instant>,
 }
 
 impl Breaker {
-    const PATIENCE: u32 = 3;
+    const MAX_FAILURES: u32 = 3;
     const PAUSE: Duration = Duration::from_secs(1);
     const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -318,22 +319,22 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lets_through(&self) -> bool {
+    fn allows_try(&self) -> bool {
         let mut state = self.state();
-        let Some(until) = state.closed_until else {
+        let Some(until) = state.open_until else {
             return true;
         };
         let now = Instant::now();
         if now < until {
             return false;
         }
-        // This batch is tried; the others wait for its result.
-        state.closed_until = Some(now + Self::pause(state.failures));
+        // This batch is tried, and the others wait for its result.
+        state.open_until = Some(now + Self::pause(state.failures));
         true
     }
 
     fn pause(failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(Self::PATIENCE).min(5);
+        let doublings = failures.saturating_sub(Self::MAX_FAILURES).min(5);
         (Self::PAUSE * 2_u32.pow(doublings)).min(Self::LONGEST_PAUSE)
     }
 
@@ -344,14 +345,14 @@ impl Breaker {
     fn failed(&self) {
         let mut state = self.state();
         state.failures += 1;
-        if state.failures >= Self::PATIENCE {
-            if state.failures == Self::PATIENCE {
+        if state.failures >= Self::MAX_FAILURES {
+            if state.failures == Self::MAX_FAILURES {
                 log::warn!(
                     "the database failed {} times in a row: batches go to the spool, it is probed now and then",
                     state.failures
                 );
             }
-            state.closed_until = Some(Instant::now() + Self::pause(state.failures));
+            state.open_until = Some(Instant::now() + Self::pause(state.failures));
         }
     }
 }
@@ -365,17 +366,17 @@ mod tests {
         let breaker = Breaker::default();
         breaker.failed();
         breaker.failed();
-        assert!(breaker.lets_through());
+        assert!(breaker.allows_try());
         breaker.failed();
-        assert!(!breaker.lets_through());
-        breaker.state().closed_until = Some(Instant::now());
+        assert!(!breaker.allows_try());
+        breaker.state().open_until = Some(Instant::now());
         assert!(
-            breaker.lets_through(),
+            breaker.allows_try(),
             "a probe passes when the pause is over"
         );
-        assert!(!breaker.lets_through(), "but only one");
+        assert!(!breaker.allows_try(), "but only one");
         breaker.succeeded();
-        assert!(breaker.lets_through());
+        assert!(breaker.allows_try());
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The case that a run leaves behind when it failed: in the database, or in the state directory while that is away, from
-//! where the next run moves it.
+//! Opens and closes the cases of runs: in the database, or in the state directory while the database is away. The next run
+//! that reaches the database moves them there.
 //!
-//! It connects `case` (the model), `store` (where cases and log rows live) and the checks (the evidence).
+//! This file connects `case` (the model), `store` (where cases and log rows are stored) and the checks (the evidence).
 
 use std::fs;
 use std::sync::atomic::AtomicBool;
@@ -21,7 +21,7 @@ use crate::reporting::local_log;
 use crate::store::{self, CaseRow, Connection, StoreError};
 use crate::support::detached;
 
-/// Something that went wrong in a run, and the exit code that it calls for.
+/// A failure of a run, with the exit code that it requires.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub exit: Exit,
@@ -31,7 +31,7 @@ pub struct Failure {
     pub records: Vec<String>,
 }
 
-/// A threshold without an exit code that was crossed.
+/// A crossed threshold that does not change the exit code.
 #[derive(Clone, Debug)]
 pub struct Remark {
     pub threshold: Threshold,
@@ -42,52 +42,52 @@ pub struct Remark {
 #[derive(Debug)]
 pub struct Ending<'a> {
     pub exit: Exit,
-    /// Worst first.
+    /// All failures, the most severe first.
     pub failures: &'a [Failure],
-    /// Thresholds without an exit code.
+    /// Crossed thresholds that do not change the exit code.
     pub remarks: &'a [Remark],
 }
 
-/// What is known when a run ends.
+/// Everything about a finished run that its cases depend on.
 #[derive(Debug)]
 pub struct RunSummary<'a> {
     pub plan: &'a Plan,
     pub run_id: &'a str,
     pub ending: Ending<'a>,
-    /// It is a retry, which closes its cases itself.
+    /// True for a retry, which closes its cases itself.
     pub retrying: bool,
-    /// Somebody has asked for the whole source.
+    /// True if the whole source was asked for.
     pub full: bool,
-    /// What the run was about.
+    /// The table or shard that the run wrote.
     pub scope: Scope,
-    /// It asked for all of that, or for all that had changed.
+    /// True if the run asked for everything in that scope, or for all that had changed.
     pub whole: bool,
-    /// Ids of the first records concerned.
+    /// Ids of the first records that were concerned.
     pub samples: &'a [String],
     pub ledger: &'a Ledger,
     pub spool_files: u64,
-    pub limits: Limits<'a>,
+    pub limits: TimeLimits<'a>,
 }
 
-/// How long the end of a run may take.
+/// Time limits at the end of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits<'a> {
-    /// A single step of the evidence.
-    pub look: Duration,
-    /// Writing down what was seen.
-    pub keep: Duration,
-    /// Set when the program is asked to end: no more is looked at.
+pub struct TimeLimits<'a> {
+    /// For a single check.
+    pub checks: Duration,
+    /// For storing the cases.
+    pub storing: Duration,
+    /// Set when the program is asked to end. No more checks are run then.
     pub stop: &'a AtomicBool,
 }
 
 impl RunSummary<'_> {
-    /// Where a cause was met. A retry is about what other runs met.
+    /// The scope in which the causes occurred; none for a retry, whose causes occurred in other runs.
     fn met(&self) -> Option<Scope> {
         (!self.retrying).then(|| self.scope.clone())
     }
 }
 
-/// `user@host`: who did it.
+/// The person or job that runs the program: `user@host`.
 pub fn who() -> String {
     format!(
         "{}@{}",
@@ -96,28 +96,28 @@ pub fn who() -> String {
     )
 }
 
-/// What became of the cases at the end of a run.
+/// The cases after the end of a run.
 #[derive(Debug, Default)]
-pub struct Kept {
-    /// The case that belongs to the exit code.
+pub struct CaseSummary {
+    /// The case of the failure that decides the exit code.
     pub case_id: Option<String>,
-    /// Cases that are open, as far as they are known.
+    /// How many cases are open, as far as is known.
     pub open: u64,
-    /// Why a case could not be kept, or the others not be read.
+    /// Why a case could not be stored, or the others could not be read.
     pub error: Option<anyhow::Error>,
 }
 
-/// Opens a case for each cause of a failed run (or adds to the open one), closes what a good run has shown to be over,
-/// and tells those who want to hear of it: also of a case that could not be kept, since then the alert is all there is.
-pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connection>) -> Kept {
+/// Opens a case for each cause of a failed run, or adds an occurrence to the open one. Closes the cases that a good run has
+/// shown to be over. Sends alerts, also about a case that could not be stored: then the alert is the only trace.
+pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connection>) -> CaseSummary {
     let plan = summary.plan;
     let local_cases = LocalCaseStore::new(&plan.state_dir);
-    let mut kept = Kept::default();
+    let mut kept = CaseSummary::default();
     let mut others = match open_cases(connection.as_deref_mut(), plan, &local_cases) {
         Ok(cases) => cases,
         Err(error) => {
             kept.error = Some(error);
-            // What the database knows is not to be told again.
+            // The cases of the database are still used, so that no second case and no second alert is made for their causes.
             let stored = stored_cases(connection.as_deref_mut(), plan);
             stored.map_or_else(|_| Vec::new(), |(cases, _)| cases)
         }
@@ -127,8 +127,8 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
     if !faults.is_empty() {
         let evidence = evidence(summary);
         if let Some(connection) = connection.as_deref_mut() {
-            // However long the looking took.
-            connection.set_deadline(Some(Instant::now() + summary.limits.keep));
+            // The checks may have taken long, so the time limit for storing starts here.
+            connection.set_deadline(Some(Instant::now() + summary.limits.storing));
         }
         for fault in &faults {
             let known = others
@@ -175,11 +175,11 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
     }
     touched.append(&mut others);
     kept.open = touched.iter().filter(|case| case.is_open()).count() as u64;
-    // A retry that succeeded closes the others in a moment; who ends a run by a signal is waiting.
+    // A retry that succeeded closes the others itself in a moment. After a signal nobody should have to wait.
     let asked = summary.ending.exit.is_by_signal();
     if !(asked || summary.retrying && summary.ending.exit == Exit::Success) {
-        let limit = Some(summary.limits.keep);
-        tell(
+        let limit = Some(summary.limits.storing);
+        send_alerts(
             plan,
             summary.run_id,
             connection,
@@ -191,9 +191,9 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
     kept
 }
 
-/// Sends the alerts that are due for these cases, and notes in them what became of it; each of the two may take as long
-/// as `limit` says. Nothing of it changes how a run ends.
-pub fn tell(
+/// Sends the alerts that are due for these cases, and notes the results in the cases. Sending and noting may each take as
+/// long as `limit`. A failure does not change how the run ends.
+pub fn send_alerts(
     plan: &Plan,
     run_id: &str,
     mut connection: Option<&mut Connection>,
@@ -218,7 +218,7 @@ pub fn tell(
         for failure in delivery.failed {
             let text = format!("an alert was not delivered: {failure}");
             log::warn!("case {}: {text}", case.id);
-            // Every hour the same is one note.
+            // A note that repeats every hour is added only once.
             if !case.notes.iter().any(|note| note.text == text) {
                 case.add_note("datasync", &text);
                 changed = true;
@@ -230,10 +230,10 @@ pub fn tell(
     }
 }
 
-/// The faults a case is opened for, the one of the exit code first.
+/// The faults for which cases are opened. The one that decides the exit code comes first.
 fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
     if summary.ending.exit.is_by_signal() {
-        // Somebody meant it.
+        // A run that a person has ended has no fault.
         return Vec::new();
     }
     let mut faults: Vec<Fault> = Vec::new();
@@ -253,7 +253,7 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
                 cause: cause.clone(),
                 exit_code: exit.code(),
                 sentence: sentence.clone(),
-                // What a later good run proves to be over; damage and bugs want a person's eye.
+                // A later good run proves that these causes are over. Damage and bugs need a person.
                 transient: matches!(exit, Exit::Api | Exit::Database | Exit::Threshold)
                     && records.is_empty(),
                 scope: summary.met(),
@@ -272,8 +272,8 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
     faults
 }
 
-/// Whether a run that ended like this shows that the cause of a case has passed. One that had nothing but too many
-/// rejections has still read all of the source and written to the database.
+/// True if a run that ended like this shows that the cause of a case is over. A run with only too many rejections has still
+/// read the whole source and written to the database.
 fn has_passed(summary: &RunSummary<'_>, case: &Case) -> bool {
     let braked = summary
         .ending
@@ -284,12 +284,12 @@ fn has_passed(summary: &RunSummary<'_>, case: &Case) -> bool {
     case.transient && (summary.ending.exit == Exit::Success || (!braked && of_a_side))
 }
 
-/// Looks at both ends while the trouble is fresh. A run that is only slow has shown that both are there.
-fn look(summary: &RunSummary<'_>) -> Vec<CheckFound> {
+/// Runs the checks of both sides right after the failure. If a run was only slow, both sides are known to work.
+fn run_checks(summary: &RunSummary<'_>) -> Vec<CheckFound> {
     if summary.ending.failures.is_empty() {
         return Vec::new();
     }
-    let (plan, limit) = (summary.plan, summary.limits.look);
+    let (plan, limit) = (summary.plan, summary.limits.checks);
     let (mut api, mut database) = (plan.api.clone(), plan.database.clone());
     if let Some(api) = &mut api {
         api.fetch.timeout = api.fetch.timeout.min(limit);
@@ -299,7 +299,7 @@ fn look(summary: &RunSummary<'_>) -> Vec<CheckFound> {
         database.statement_timeout = database.statement_timeout.min(limit);
     }
     let (mapping, alert) = (plan.mapping.clone(), plan.alerts.api_response_time);
-    let found = detached::unless(summary.limits.stop, move || {
+    let found = detached::run_unless(summary.limits.stop, move || {
         let mut found = Vec::new();
         if let Some(api) = &api {
             let checks = crate::api::check(api, &mapping, alert, crate::api::Reader::Anyone);
@@ -315,7 +315,7 @@ fn look(summary: &RunSummary<'_>) -> Vec<CheckFound> {
     found.unwrap_or_default()
 }
 
-/// What is known of the trouble at this moment.
+/// The evidence at this moment.
 fn evidence(summary: &RunSummary<'_>) -> Evidence {
     Evidence {
         errors: summary
@@ -328,24 +328,24 @@ fn evidence(summary: &RunSummary<'_>) -> Evidence {
             .collect(),
         ledger: case::ledger_counts(summary.ledger),
         samples: summary.samples.to_vec(),
-        checks: look(summary),
+        checks: run_checks(summary),
         spool_files: summary.spool_files,
         full: summary.full,
     }
 }
 
-/// Open cases, wherever they are. A database that does not answer hides only its own: what is opened meanwhile is
-/// merged later.
+/// The open cases of database and state directory. If the database does not answer, its cases are missing. A case that is
+/// opened meanwhile for the same cause is merged later.
 pub fn open_cases(
     connection: Option<&mut Connection>,
     plan: &Plan,
     local_cases: &LocalCaseStore,
 ) -> Result<Vec<Case>> {
-    Ok(open_cases_and_doubt(connection, plan, local_cases)?.0)
+    Ok(open_cases_and_error(connection, plan, local_cases)?.0)
 }
 
-/// The same, and why those of the database are not known, if so.
-pub fn open_cases_and_doubt(
+/// The same, with the reason why the cases of the database are unknown, if they are.
+pub fn open_cases_and_error(
     connection: Option<&mut Connection>,
     plan: &Plan,
     local_cases: &LocalCaseStore,
@@ -363,7 +363,7 @@ pub fn open_cases_and_doubt(
     Ok((cases, doubt))
 }
 
-/// Open cases of the database; none, and why, when it does not answer.
+/// The open cases of the database. If it does not answer: none, and the reason.
 fn stored_cases(
     connection: Option<&mut Connection>,
     plan: &Plan,
@@ -388,7 +388,7 @@ fn stored_cases(
     }
 }
 
-/// Keeps a case in the database, else in the state directory.
+/// Stores a case in the database, or if that fails in the state directory.
 pub fn keep(
     connection: Option<&mut Connection>,
     plan: &Plan,
@@ -405,7 +405,7 @@ pub fn keep(
     local_cases.put(case)
 }
 
-/// Stores a case; false when another open case has its fingerprint.
+/// Stores a case. Returns false if another open case has its fingerprint.
 pub fn save(connection: &mut Connection, db: &Database, case: &Case) -> Result<bool, StoreError> {
     let row = CaseRow {
         id: case.id.clone(),
@@ -419,7 +419,7 @@ pub fn save(connection: &mut Connection, db: &Database, case: &Case) -> Result<b
     store::cases::save(connection, db, &row)
 }
 
-/// A good run has shown that a transient cause is over.
+/// Closes a case because a good run has shown that its transient cause is over.
 fn recovered(mut case: Case, run_id: &str) -> Case {
     let why = format!("run {run_id} succeeded");
     case.close(Closing::Recovered, "datasync", &why);
@@ -431,8 +431,8 @@ fn recovered(mut case: Case, run_id: &str) -> Case {
     case
 }
 
-/// Moves log rows and cases from the state directory into the database. What was moved and not yet removed (a crash in
-/// between) is moved again, which changes nothing.
+/// Moves log rows and cases from the state directory into the database. After a crash in between, some are moved again, which
+/// changes nothing.
 pub fn move_from_state_dir(connection: &mut Connection, plan: &Plan, run_id: &str) -> Result<()> {
     let database = plan.database()?;
     let mut merged = Vec::new();
@@ -448,7 +448,7 @@ pub fn move_from_state_dir(connection: &mut Connection, plan: &Plan, run_id: &st
             case.merge(&stored);
         }
         if !save(connection, database, &case)? {
-            // The cause has an open case already: it takes over what this one knows.
+            // The cause has an open case already, which takes over the occurrences of this one.
             for document in store::cases::open(connection, database)? {
                 let mut stored: Case =
                     serde_json::from_str(&document).context("a stored case is not readable")?;
@@ -465,7 +465,7 @@ pub fn move_from_state_dir(connection: &mut Connection, plan: &Plan, run_id: &st
             merged.push(case);
         }
     }
-    // Whoever was told of them as cases of their own hears that they are none.
+    // Whoever got alerts about the merged cases is told that these are closed.
     let over: Vec<_> = merged
         .iter()
         .filter_map(|case| Some((alert::due(case, None)?, case)))

@@ -1,4 +1,4 @@
-//! The log row of a finished run: in the database, or in the state directory while that is away.
+//! Stores the log row of a finished run: in the database, or in the state directory while the database is away.
 
 use std::fs;
 use std::io;
@@ -10,14 +10,14 @@ use crate::config::plan::Plan;
 use crate::store::{self, Connection, RunEnd, RunHeader};
 use crate::support::atomic_file;
 
-/// A finished run's log row, as it is kept on disk.
+/// The log row of a finished run, as it is stored on disk.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LogRow {
     pub header: RunHeader,
     pub end: RunEnd,
 }
 
-/// Keeps the log row of a finished run. With the database away it goes to the state directory.
+/// Stores the log row of a finished run. While the database is away it goes to the state directory.
 pub fn keep(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) -> Result<()> {
     if let Some(connection) = connection {
         match store::log::finish(connection, plan.database()?, &row.header, &row.end) {
@@ -32,7 +32,7 @@ pub fn keep(connection: Option<&mut Connection>, plan: &Plan, row: &LogRow) -> R
         .with_context(|| format!("cannot keep the log row in {}", path.display()))
 }
 
-/// Log rows that wait in the state directory.
+/// The log rows that wait in the state directory, with their paths.
 pub fn waiting(state_dir: &Path) -> Result<Vec<(PathBuf, LogRow)>> {
     let folder = state_dir.join("log");
     let entries = match fs::read_dir(&folder) {

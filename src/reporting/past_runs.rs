@@ -1,6 +1,6 @@
-//! The last runs, newest first: from `sync_log`, and of runs that found no database from the state directory.
+//! The last runs, newest first: from `sync_log`, and from the state directory those that did not reach the database.
 //!
-//! It only reads. How runs are shown is the business of `report::history` and `report::past`.
+//! This file only reads. `report::history` and `report::past` show the runs.
 
 use anyhow::Result;
 
@@ -8,17 +8,17 @@ use crate::config::plan::Plan;
 use crate::reporting::local_log;
 use crate::store::{self, Connection, PastRun};
 
-/// Runs, and what is missing among them.
+/// Past runs, and why some may be missing.
 #[derive(Debug, Default)]
 pub struct PastRuns {
     /// Newest first.
     pub runs: Vec<PastRun>,
-    /// Why those in the database are not among them; none when they are.
+    /// Why the runs in the database are missing; none if they are not.
     pub missing_because: Option<String>,
 }
 
 impl PastRuns {
-    /// No run is known, and this is why.
+    /// No runs, and why none are known.
     pub fn unknown(why: impl Into<String>) -> Self {
         Self {
             runs: Vec::new(),
@@ -26,7 +26,7 @@ impl PastRuns {
         }
     }
 
-    /// The last runs of the database.
+    /// The last runs in the database.
     pub fn in_database(plan: &Plan, count: u64) -> Self {
         match read(plan, count) {
             Ok(runs) => Self {
@@ -37,7 +37,7 @@ impl PastRuns {
         }
     }
 
-    /// The last runs, with those whose row waits in the state directory until the database is back.
+    /// The last runs, including those whose row waits in the state directory until the database is back.
     ///
     /// # Errors
     /// The state directory cannot be read.
@@ -49,7 +49,7 @@ impl PastRuns {
         let target = store::log::target(plan.database()?);
         for (_, row) in local_log::waiting(&plan.state_dir)? {
             let waiting = PastRun::waiting(&row.header, &row.end, target.clone());
-            // The table may still say that it runs.
+            // The table may still show the run as running, so the row on disk replaces that.
             runs.retain(|run| run.run_id != waiting.run_id);
             runs.push(waiting);
         }

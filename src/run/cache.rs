@@ -1,7 +1,8 @@
-//! What a run needs to know while the database is away: noted in the state directory by the last run that reached it.
+//! What a run must know while the database is away. The last run that reached the database has noted it in the state
+//! directory.
 //!
-//! The file may be missing or out of date. Then more is fetched than needed, or a brake has nothing to compare with. Nothing
-//! that is stored depends on it.
+//! The file may be missing or out of date. Then more is fetched than needed, or a brake has nothing to compare with; stored
+//! data never depends on it.
 
 use std::fs;
 use std::io;
@@ -15,16 +16,16 @@ use crate::support::atomic_file;
 /// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cache {
-    /// The database and table that it is about. It is not used for another one.
+    /// The database, table and source it was noted for. It is ignored for any other.
     pub(super) of: String,
-    /// Name and value, as in `sync_state`.
+    /// Name and value of the watermark, as in `sync_state`.
     pub(super) watermark: Option<(String, String)>,
-    /// Records of the last complete full run.
+    /// The number of records of the last complete full run.
     pub(super) last_complete: Option<u64>,
 }
 
 impl Cache {
-    /// Reads the file. Empty where it is missing, unreadable or about another target.
+    /// Reads the file. The cache is empty where the file is missing, unreadable or about another target.
     pub(super) fn load(path: &Path, of: &str) -> Self {
         let known = fs::read(path)
             .ok()
@@ -36,13 +37,13 @@ impl Cache {
         })
     }
 
-    /// Replaces the file as a whole, or not at all.
+    /// Replaces the file as a whole or not at all.
     pub(super) fn save(&self, path: &Path) -> io::Result<()> {
         atomic_file::replace(path, &serde_json::to_vec(self)?, 0o600)
     }
 }
 
-/// The file of the cache: each source and shard has its own.
+/// The path of the file: each source and shard has its own.
 pub(super) fn path(state_dir: &Path, source_key: &str, shard: Option<Shard>) -> PathBuf {
     state_dir.join(shard.map_or_else(
         || format!("known-{source_key}.json"),

@@ -1,4 +1,4 @@
-//! What in a flow is a failure, a crossed threshold or a remark: entered in the outcome when all records are accounted for.
+//! Turns what a flow reports into failures, crossed thresholds and remarks, once all records are accounted for.
 
 use super::Run;
 use super::outcome::Records;
@@ -13,7 +13,7 @@ use crate::spool;
 use crate::support::text::span;
 
 impl Run<'_> {
-    /// Enters every failure of the flow; the ledger comes first.
+    /// Enters every failure of the flow. An unbalanced ledger comes first.
     pub(super) fn enter_failures(&mut self, flow: &Flow) {
         self.outcome.signal = self.inputs.signals.asked().map(Exit::from);
         if let Some(sentence) = flow.ledger.imbalance() {
@@ -71,7 +71,7 @@ impl Run<'_> {
         }
     }
 
-    /// The source was read, and nothing says that it was read to its end.
+    /// Enters a failure if the source was read but nothing proves that it was read to its end.
     fn enter_unproven_end(&mut self, ends: &Ends) {
         if let End::Guessed(why) = &self.source.pages.stats().end
             && self.source.fetched
@@ -85,8 +85,8 @@ impl Run<'_> {
         }
     }
 
-    /// The brake that has stopped the run, or that stops it now: a drop that the API did not announce is known when the end
-    /// was reached.
+    /// The brake that has stopped the run, or that applies only now: whether the number of records has dropped without being
+    /// announced by the API is known only at the end of the source.
     fn braked(&self, flow: &Flow) -> Option<Braked> {
         if flow.ends.braked.is_some() {
             return flow.ends.braked.clone();
@@ -106,7 +106,7 @@ impl Run<'_> {
 
     fn enter_crossed_rates(&mut self, ledger: &Ledger) {
         let alerts = &self.inputs.plan.alerts;
-        let fresh = self.fresh(ledger);
+        let fresh = self.fetched_counts(ledger);
         for (threshold, became, count, limit) in [
             (
                 Threshold::RejectionRate,
@@ -135,7 +135,7 @@ impl Run<'_> {
         }
     }
 
-    /// Thresholds without an exit code.
+    /// Enters thresholds that do not change the exit code.
     fn enter_remarks(&mut self, pool: PoolFigures) {
         let alerts = &self.inputs.plan.alerts;
         let slowest = self.source.pages.stats().response_seconds.max();
@@ -165,9 +165,9 @@ impl Run<'_> {
         }
     }
 
-    /// Records in clear text that have lain in the state directory for too long.
+    /// Enters a remark if the spool or quarantine has held records, which are in clear text, for too long.
     fn enter_old_files(&mut self) {
-        // What cannot be read is a failure of its own.
+        // An error here is reported as a failure of the spool elsewhere.
         let Ok(seen) = spool::status(&self.inputs.plan.state_dir) else {
             return;
         };
@@ -201,14 +201,14 @@ impl Run<'_> {
         }
     }
 
-    /// The server had no connection to spare, for the run itself or for a writer.
+    /// True if the server refused a connection, to the run itself or to a writer, because none was free.
     pub(super) fn lacked_connections(&self, pool: PoolFigures) -> bool {
         pool.connections_exhausted || self.outcome.lacked_connections()
     }
 
-    /// What was counted of records that this run fetched. A stored rejection that is decided again and stays one was
-    /// counted by the run that rejected it: no rate and no alert counts it again.
-    pub(super) fn fresh(&self, ledger: &Ledger) -> Ledger {
+    /// The counts of the records that this run fetched. A stored rejection that is decided again and stays rejected was
+    /// counted by the run that rejected it, so rates and alerts must not count it again.
+    pub(super) fn fetched_counts(&self, ledger: &Ledger) -> Ledger {
         let again = self.outcome.decided_again.unwrap_or_default();
         Ledger {
             fetched: ledger.fetched - again.fetched,
@@ -217,7 +217,7 @@ impl Run<'_> {
         }
     }
 
-    /// What became of the records, as far as the run's status depends on it.
+    /// The counts on which the run's status depends.
     pub(super) fn records(&self, flow: &Flow) -> Records {
         let purpose = self.inputs.request.purpose;
         Records {
@@ -232,7 +232,7 @@ impl Run<'_> {
     }
 }
 
-/// 0 of nothing is 0.
+/// `part / whole`, and 0 where `whole` is 0.
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0

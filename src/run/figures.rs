@@ -1,4 +1,4 @@
-//! The report of a run: what was counted and measured, put together. Decides nothing: status and exit code come from
+//! Builds the report of a run from what was counted and measured. It decides nothing: status and exit code come from
 //! [`super::outcome`].
 
 use std::collections::BTreeMap;
@@ -18,12 +18,12 @@ use crate::support::histogram::Histogram;
 use crate::support::text::counted;
 
 impl Run<'_> {
-    /// How the run has ended, as far as it is known by now.
+    /// Status and exit code of the run, by what is known so far.
     pub(super) fn conclude(&self, flow: &Flow) -> Conclusion {
         self.outcome.conclude(self.records(flow))
     }
 
-    /// All that was asked for was seen, and is accounted for.
+    /// True if everything that was asked for has been read, and every record is accounted for.
     pub(super) fn is_complete(&self, flow: &Flow) -> bool {
         self.conclude(flow).status == Status::Success
             && self.source.pages.stats().is_complete()
@@ -31,11 +31,12 @@ impl Run<'_> {
             && self.inputs.request.limit.is_none()
     }
 
-    /// What the run reports by now. `complete`: see [`Self::is_complete`], before anything was written down.
+    /// The report, by what is known so far. `complete` is the value of [`Self::is_complete`] before the end of the run was
+    /// written down.
     pub(super) fn report(&self, flow: &Flow, complete: bool) -> Report {
         let Conclusion { status, exit } = self.conclude(flow);
         let stats = self.source.pages.stats();
-        let fresh = self.fresh(&flow.ledger);
+        let fresh = self.fetched_counts(&flow.ledger);
         let total = self.inputs.started.elapsed().as_secs_f64();
         let failures = self.outcome.all_failures();
         let mut errors_by_type: BTreeMap<String, u64> = stats
@@ -114,13 +115,13 @@ impl Run<'_> {
         }
     }
 
-    /// It asked for the whole source, or for all that had changed.
+    /// True if the run asked for the whole source, or for all that had changed.
     pub(super) fn reads_whole_source(&self) -> bool {
         let request = self.inputs.request;
         self.source.fetched && request.limit.is_none() && request.since.is_none()
     }
 
-    /// Thresholds and brakes: their names, and a sentence each.
+    /// Crossed thresholds and brakes: their names, and a sentence about each.
     fn crossed(&self, failures: &[Failure]) -> (Vec<String>, Vec<String>) {
         let with_exit = failures
             .iter()
@@ -134,7 +135,7 @@ impl Run<'_> {
             .unzip()
     }
 
-    /// What a person should know, one sentence each.
+    /// Sentences about everything that a person should know.
     fn problems(&self, flow: &Flow, failures: &[Failure], end: &End) -> Vec<String> {
         let mut problems: Vec<String> = Vec::new();
         for failure in failures {
@@ -164,7 +165,7 @@ impl Run<'_> {
         problems
     }
 
-    /// What a dry run cannot tell.
+    /// Sentences about what a dry run cannot know.
     fn left_open(&self, ledger: &Ledger) -> Vec<String> {
         let mut open = Vec::new();
         if ledger.spooled > 0 && self.session.layout.is_none() {

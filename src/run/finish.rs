@@ -1,4 +1,4 @@
-//! The end of a run: watermark, case, log row and lease, in the database or on disk while it is away.
+//! The end of a run: it writes watermark, case, log row and lease, into the database or, while that is away, to disk.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,15 @@ use crate::reporting::report::Report;
 use crate::store;
 use crate::support::text::span;
 
-/// Time to write down how a run ended that is out of time.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// A step of the checks that are evidence for a case.
-const EVIDENCE: Duration = Duration::from_secs(3);
-/// The same for a run that is out of time.
-const GLANCE: Duration = Duration::from_millis(200);
+/// Time for writing down the end of a run whose deadline has passed.
+const CLOSING_TIME: Duration = Duration::from_secs(2);
+/// Time limit of one step of the checks whose results are evidence in a case.
+const CHECK_LIMIT: Duration = Duration::from_secs(3);
+/// The same limit for a run whose deadline has passed.
+const CHECK_LIMIT_WHEN_LATE: Duration = Duration::from_millis(200);
 
 impl Run<'_> {
-    /// Writes down how the run ended, and reports it.
+    /// Writes down how the run ended, and returns its report.
     pub(super) fn finish(mut self, flow: &Flow) -> (Report, Exit) {
         self.rejections.sum_up();
         self.enter_failures(flow);
@@ -38,32 +38,32 @@ impl Run<'_> {
             self.keep_case(flow);
             self.settle_cases(flow, complete);
             self.keep_log_row(flow, complete);
-            // Until here the lease keeps others out, however long the checks and the alerts took.
+            // The lease is held until now, so that no other run starts while checks and alerts are still going on.
             self.session.release(&self.inputs);
             self.trim(complete);
         }
-        // Now that everything has happened.
+        // The report is made again, since the steps above may have added failures.
         (self.report(flow, complete), self.conclude(flow).exit)
     }
 
-    /// What may be spent on writing down the end: no run outlives its deadline, or a signal, by much.
+    /// Time for writing down the end, so that the run outlives its deadline or a signal by no more than a moment.
     pub(super) fn time_to_close(&self) -> Duration {
         let usual = self.inputs.database.statement_timeout;
         if self.inputs.signals.asked().is_some() {
-            return usual.min(LAST_WORDS);
+            return usual.min(CLOSING_TIME);
         }
         self.inputs.deadline.map_or(usual, |deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
-            usual.min(left.max(LAST_WORDS))
+            usual.min(left.max(CLOSING_TIME))
         })
     }
 
-    /// What a single step of the evidence may take.
-    fn time_to_look(&self) -> Duration {
-        self.inputs.at_most(EVIDENCE).max(GLANCE)
+    /// Time limit of a single check for evidence.
+    fn check_limit(&self) -> Duration {
+        self.inputs.at_most(CHECK_LIMIT).max(CHECK_LIMIT_WHEN_LATE)
     }
 
-    /// Opens a case for each cause, or closes those that this run has shown to be over.
+    /// Opens a case for each cause, or closes the cases whose cause this run has shown to be over.
     fn keep_case(&mut self, flow: &Flow) {
         let Inputs {
             plan,
@@ -90,9 +90,9 @@ impl Run<'_> {
             samples: &flow.examples.samples,
             ledger: &flow.ledger,
             spool_files: self.spool.files().map_or(0, |files| files.len() as u64),
-            limits: incident::Limits {
-                look: self.time_to_look(),
-                keep: self.time_to_close(),
+            limits: incident::TimeLimits {
+                checks: self.check_limit(),
+                storing: self.time_to_close(),
                 stop: &self.inputs.signals.stop,
             },
         };
@@ -110,7 +110,7 @@ impl Run<'_> {
             header: self.header(),
             end: self.run_end(&self.report(flow, complete)),
         };
-        self.session.allow(self.time_to_close());
+        self.session.set_limit(self.time_to_close());
         let connection = self.session.connection.as_mut();
         if let Err(error) = local_log::keep(connection, self.inputs.plan, &row) {
             self.outcome
@@ -118,7 +118,7 @@ impl Run<'_> {
         }
     }
 
-    /// What is known of the run when it ends.
+    /// The part of the log row that is known when the run ends.
     fn run_end(&self, report: &Report) -> store::RunEnd {
         store::RunEnd {
             status: report.status.as_str().to_uppercase(),
@@ -145,18 +145,18 @@ impl Run<'_> {
         }
     }
 
-    /// Drops what grows with every run and is old enough, however the run has ended: a source that fails a little every day
-    /// is kept in bounds as well. Somebody who has asked the run to end does not wait for it.
+    /// Deletes old rows of the tables that grow with every run. Runs that failed do it as well, so that a source that fails a
+    /// little every day stays within bounds. After a signal it is left out, so that nobody has to wait for it.
     fn trim(&mut self, complete: bool) {
         if self.inputs.signals.asked().is_some() {
             return;
         }
-        self.session.allow(self.time_to_close());
+        self.session.set_limit(self.time_to_close());
         let Inputs {
             plan, database, id, ..
         } = self.inputs;
         let connection = self.session.connection.as_mut();
-        // Where the connection has ended, that has been told; the next run trims.
+        // If the connection is lost, that is reported already, and the next run deletes.
         let Some(connection) = connection.filter(|connection| !connection.is_dead()) else {
             return;
         };
@@ -174,7 +174,7 @@ impl Run<'_> {
         }
         if let Some(retention) = plan.rejections.retention {
             let now = (self.session.clock.now(), id);
-            match store::rejections::drop_outlived(connection, database, retention, now) {
+            match store::rejections::delete_expired(connection, database, retention, now) {
                 Ok(0) => {}
                 Ok(dropped) => log::warn!(
                     "{dropped} open rejections were deleted: their records were last seen more than {} ago (rejections.retention)",

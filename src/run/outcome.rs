@@ -1,8 +1,7 @@
-//! What went wrong in a run, and what the run comes to by that: its status and its exit code.
+//! What went wrong in a run, and the status and exit code that follow from it.
 //!
-//! Failures are entered while the run goes on and when it ends. [`Outcome::conclude`] is the one place where they become a
-//! status and an exit code; report, log row, metrics and headline take both from there. It knows neither the database nor
-//! the source.
+//! Failures are entered while the run goes on and when it ends. Only [`Outcome::conclude`] turns them into a status and an
+//! exit code, which report, log row, metrics and headline all use. This file knows neither the database nor the source.
 
 use crate::exit::Exit;
 use crate::model::cause::{Cause, DatabaseCause};
@@ -11,48 +10,48 @@ use crate::reporting::incident::{Failure, Remark};
 use crate::reporting::report::Status;
 use crate::store::StoreError;
 
-/// How a run goes.
+/// Everything that went wrong so far, and the results besides the flow of records.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// What went wrong with the records, worst first in the end.
+    /// Failures with the records. They are sorted by severity at the end.
     pub(super) failures: Vec<Failure>,
-    /// What went wrong with write-back, after every record was accounted for.
+    /// Failures of write-back. It runs after every record is accounted for.
     pub(super) write_back: Vec<Failure>,
-    /// Thresholds without an exit code that were crossed.
+    /// Crossed thresholds that do not change the exit code.
     pub(super) remarks: Vec<Remark>,
-    /// What could not be written down of the end of the run.
+    /// Sentences about what could not be written down at the end of the run.
     pub(super) not_kept: Vec<String>,
-    /// The signal that ended the run.
+    /// The exit code of the signal that ended the run.
     pub(super) signal: Option<Exit>,
     pub(super) braked: bool,
-    /// Records that were written from the spool of earlier runs.
+    /// Records from the spool of earlier runs that were written.
     pub(super) replayed: u64,
-    /// What became of stored rejections that were decided again; part of the run's ledger.
+    /// Counts of the stored rejections that were decided again. They are part of the run's ledger.
     pub(super) decided_again: Option<Ledger>,
-    /// Why nothing was fetched, where the failure of the database alone does not say it.
+    /// Why nothing was fetched, where the failure of the database does not explain it.
     pub(super) waiting_for: Option<String>,
     pub(super) cases: Cases,
 }
 
-/// The cases of a run, once they are kept.
+/// The cases of a run, once they are stored.
 #[derive(Debug, Default)]
 pub(super) struct Cases {
-    /// The case that belongs to the exit code.
+    /// The case of the failure that decides the exit code.
     pub(super) id: Option<String>,
-    /// Cases that are open, as far as they are known.
+    /// How many cases are open, as far as is known.
     pub(super) open: u64,
-    /// Cases that a retry has closed: id and cause.
+    /// Cases that a retry has closed: their ids and causes.
     pub(super) closed: Vec<(String, Cause)>,
 }
 
-/// What became of the records of a run, as far as its status depends on it.
+/// The counts of a run on which its status depends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Records {
     pub(super) accounted: u64,
     pub(super) spooled: u64,
-    /// Not everything that was asked for was fetched and kept.
+    /// Not everything that was asked for was fetched and stored.
     pub(super) ended_early: bool,
-    /// Nothing was to be written.
+    /// The run was a dry run.
     pub(super) dry: bool,
 }
 
@@ -73,12 +72,12 @@ impl Outcome {
         self.fail(Exit::Database, cause, &error.to_string());
     }
 
-    /// The same for write-back.
+    /// Enters a failure of write-back.
     pub(super) fn write_back_failed(&mut self, exit: Exit, cause: Cause, sentence: &str) {
         self.write_back.push(failure(exit, cause, sentence));
     }
 
-    /// The same, with the records that a person has to settle.
+    /// Enters a failure of write-back, with the records that a person has to settle.
     pub(super) fn write_back_failed_for(
         &mut self,
         exit: Exit,
@@ -90,13 +89,13 @@ impl Outcome {
         self.write_back.push(Failure { records, ..failure });
     }
 
-    /// The end of the run could not be written down.
+    /// Notes that a part of the run's end could not be written down.
     pub(super) fn not_kept(&mut self, sentence: String) {
         log::error!("{sentence}");
         self.not_kept.push(sentence);
     }
 
-    /// Everything that went wrong, worst first.
+    /// All failures, the most severe first.
     pub(super) fn all_failures(&self) -> Vec<Failure> {
         let both = self.failures.iter().chain(&self.write_back);
         let mut all: Vec<Failure> = both.cloned().collect();
@@ -104,14 +103,14 @@ impl Outcome {
         all
     }
 
-    /// The server had no connection to spare for the run itself.
+    /// True if the server refused a connection to the run itself because none was free.
     pub(super) fn lacked_connections(&self) -> bool {
         let full = Cause::Database(DatabaseCause::TooManyConnections);
         self.failures.iter().any(|failure| failure.cause == full)
     }
 
-    /// Status and exit code of the run. Whether write-back succeeds changes the exit code and not the status: the records
-    /// are stored all the same. What could not be written down is no full success.
+    /// Decides status and exit code of the run. A failed write-back changes the exit code but not the status, because the
+    /// records are stored all the same. A run whose end could not be written down is no full success.
     pub(super) fn conclude(&self, records: Records) -> Conclusion {
         let worst = |failures: &[Failure]| {
             let exits = failures.iter().map(|failure| failure.exit);

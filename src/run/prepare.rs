@@ -1,5 +1,4 @@
-//! Everything that can be wrong before a run begins: mapping, rules, state directory, and the first look at the database.
-//! It writes nothing to the database.
+//! Finds everything that can be wrong before a run begins: mapping, rules, state directory, tables. Writes nothing.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +19,11 @@ use crate::store::{self, Class, Connection, Opening, SchemaError, StoreError};
 use crate::support::open_files;
 use crate::support::signals::Signals;
 
-/// Pauses before the database is asked again at the start.
-const PATIENCE: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
+/// Pauses between attempts to connect at the start of a run.
+const CONNECT_PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(400)];
 
 impl<'a> Run<'a> {
-    /// Everything that can be wrong before anything is touched.
+    /// Checks everything that can be checked before a run changes anything.
     pub(super) fn prepare(
         plan: &'a Plan,
         request: &'a Request,
@@ -64,7 +63,7 @@ impl<'a> Run<'a> {
             deadline: request.deadline.map(|limit| started + limit),
         };
         let source = Source::new(&inputs)?;
-        spool.only_of(&source.key);
+        spool.restrict_to(&source.key);
         let rejections = pipeline::RejectionLog::new(
             plan.on_failure.rejection_log_level,
             crate::support::logging::wants_everything(),
@@ -76,7 +75,7 @@ impl<'a> Run<'a> {
         );
         let connections =
             u64::from(api.pagination.concurrency) + u64::from(database.max_connections);
-        open_files::provide(connections);
+        open_files::raise_limit(connections);
         let mut outcome = Outcome::default();
         let mut session = Session::new();
         session.connect(&inputs, &mut compiled, &mut outcome)?;
@@ -95,7 +94,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Since when the version field has been mapped; noted by the first run that has it. None: none is mapped.
+/// When the version field was mapped for the first time, as the first run with it has noted; none where none is mapped.
 fn versions_since(
     connection: &mut Connection,
     inputs: &Inputs<'_>,
@@ -123,10 +122,10 @@ fn versions_since(
     Ok(Some(now))
 }
 
-/// Opens a connection, and tries again for a moment: a server that is just starting, or out of slots, deserves it.
-fn open_patiently(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), StoreError> {
+/// Opens a connection, with a few attempts: a server may just be starting, or have no free slot for a moment.
+fn open_with_retries(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), StoreError> {
     let mut opened = open(inputs);
-    for pause in PATIENCE {
+    for pause in CONNECT_PAUSES {
         match &opened {
             Err(error) if error.class() == Class::Transient && inputs.signals.asked().is_none() => {
                 std::thread::sleep(pause);
@@ -139,7 +138,7 @@ fn open_patiently(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), St
 }
 
 impl Session {
-    /// Looks at the database. That it is away is not an error here; that its tables do not fit is.
+    /// Connects and inspects the tables. It is no error here if the database is away, but it is one if the tables do not fit.
     fn connect(
         &mut self,
         inputs: &Inputs<'_>,
@@ -147,7 +146,7 @@ impl Session {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let database = inputs.database;
-        let (mut connection, clock) = match open_patiently(inputs) {
+        let (mut connection, clock) = match open_with_retries(inputs) {
             Ok(opened) => opened,
             Err(error) => {
                 self.unavailable_at_start(&error, inputs, outcome);
@@ -156,7 +155,7 @@ impl Session {
         };
         let began_at = clock.now();
         if database.min_connections > 1 && inputs.request.purpose.fetches() {
-            // While the tables are looked at; whoever needs it finds out whether it could be had.
+            // The second writer's connection is opened meanwhile. If that fails, the writer that needs it reports the error.
             self.opening = Opening::begin(database, database.connection_timeout)
                 .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
                 .ok();

@@ -1,4 +1,4 @@
-//! Records that are at hand already: what earlier runs left in the spool, and stored rejections.
+//! Replays records of earlier runs: those in the spool, and stored rejections.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use crate::spool::{Entry, Opened, Waiting};
 use crate::store;
 use crate::support::progress::Progress;
 
-/// Stored rejections that are read and judged together.
+/// How many stored rejections are read and decided at a time.
 const REJECTIONS_AT_ONCE: u64 = 5_000;
 
-/// What became of a file of the spool.
+/// The result of replaying one file of the spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Replayed {
     Done,
-    /// Its records cannot be written, for this reason.
+    /// The database refuses its records, for this reason.
     Refused(String),
-    /// It could not be replayed now; another one may be.
+    /// It could not be replayed now, but the next file may be.
     Later,
-    /// The database is away, or the run ends: the others wait.
+    /// The database is away or the run ends, so no further file is tried.
     Stopped,
 }
 
 impl Run<'_> {
-    /// Writes what earlier runs left in the spool, oldest first. A file is removed only when all of it is committed. False:
-    /// the database went away meanwhile, and what waits comes before anything new.
+    /// Writes the records that earlier runs left in the spool, oldest file first. A file is removed only when all of it is
+    /// committed. Returns false if the database went away meanwhile: then nothing new may be fetched before these.
     pub(super) fn replay(&mut self, progress: &Progress) -> Result<bool> {
         let was_there = self.session.connection.is_some();
         for path in self.spool.files()? {
@@ -50,8 +50,8 @@ impl Run<'_> {
         Ok(!was_there || self.session.connection.is_some())
     }
 
-    /// Tries those files once more that could not be replayed, each alone, and moves them to quarantine: the database has taken
-    /// other records of this run, so that it is these that cannot be written. Where it has taken none, they stay.
+    /// Tries the files that could not be replayed once more, each alone. The database has taken other records of this run, so
+    /// a file that fails again is at fault itself and is moved to quarantine. If the database has taken none, the files stay.
     pub(super) fn replay_refused(&mut self, flow: &Flow, progress: &Progress) -> Result<()> {
         let refused = std::mem::take(&mut self.refused_files);
         if refused.is_empty() {
@@ -60,7 +60,7 @@ impl Run<'_> {
         let ledger = &flow.ledger;
         let taken = ledger.inserted + ledger.updated + ledger.unchanged + self.outcome.replayed;
         if taken == 0 || self.session.connection.is_none() {
-            // The table takes no row: what this run has spooled anew need not wait twice.
+            // The table takes no row, so files whose records this run has spooled again would only be duplicates.
             let repeated = self
                 .spool
                 .remove_repeated(&refused, &self.inputs.id.to_string())?;
@@ -94,7 +94,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Opens a file for replay. None: another process has it, or it cannot be read and is in quarantine now.
+    /// Opens a file for replay. None: another process has it, or it could not be read and is in quarantine now.
     fn open_spool_file(&mut self, path: &Path) -> Option<Waiting> {
         match self.spool.open_file(path) {
             Ok(Opened::Ready(waiting)) => return Some(waiting),
@@ -118,7 +118,6 @@ impl Run<'_> {
         self.outcome.fail(Exit::State, cause, sentence);
     }
 
-    /// Replays one file.
     fn replay_file(&mut self, waiting: &Waiting, progress: &Progress) -> Result<Replayed> {
         if self.is_outdated(waiting)? {
             log::warn!(
@@ -138,7 +137,7 @@ impl Run<'_> {
                 return Ok(Replayed::Refused(error.to_string()));
             }
             self.session.lost(error, &mut self.outcome);
-            // One file that kills connections does not keep the others waiting; a database that is away does.
+            // A file that makes the database end connections does not stop the others. A database that is away does.
             if self.refused_files.is_empty() && self.session.reconnect(&self.inputs) {
                 return Ok(Replayed::Later);
             }
@@ -157,8 +156,8 @@ impl Run<'_> {
         Ok(Replayed::Done)
     }
 
-    /// Without a version field an unchanged row does not show when it was last confirmed. But a complete run that began
-    /// after these records were fetched has seen all of them, and what it wrote is newer.
+    /// True if a complete run has begun after these records were fetched: it has seen them all, and what it wrote is newer.
+    /// This matters without a version field, where an unchanged row does not show when it was last confirmed.
     fn is_outdated(&mut self, waiting: &Waiting) -> Result<bool> {
         let newest = waiting.entries.iter().map(|entry| entry.requested_at).max();
         let (None, Some(newest)) = (self.inputs.plan.mapping.version, newest) else {
@@ -167,8 +166,8 @@ impl Run<'_> {
         Ok(self.was_read_since(newest)?)
     }
 
-    /// Judges the stored rejections again. What passes is written, under the freshness guard, and settles its
-    /// rejection; the rest stays, with its new reason.
+    /// Decides the stored rejections again. A record that passes is written, under the freshness guard, and its rejection is
+    /// resolved. The others stay rejected, with their new reason.
     pub(super) fn decide_again(&mut self, flow: &mut Flow, progress: &Progress) -> Result<()> {
         let mut after = String::new();
         while let Some(connection) = self.session.connection.as_mut() {
@@ -200,7 +199,7 @@ impl Run<'_> {
             }
             let failed = part.ends.store_error.is_some() || part.ledger.spooled > 0;
             flow.absorb(part);
-            // What was not written is still a stored rejection: nothing of it is in the spool.
+            // A record that could not be written is still a stored rejection, so it must not count as spooled.
             flow.counts.lost_in_memory += std::mem::take(&mut flow.ledger.spooled);
             if failed || self.inputs.signals.asked().is_some() {
                 break;
@@ -214,8 +213,8 @@ impl Run<'_> {
 
 /// The entries of a spool file as pages: records that were requested together stay together.
 ///
-/// While the database was away their times were those of a machine's own clock. One that is ahead of PostgreSQL's would stamp
-/// rows that nothing newer replaces for as long: so none is later than `now`.
+/// While the database was away, their times came from the clock of some machine. If that clock was ahead, rows would get a
+/// time in the future, and newer data could not replace them until then. So no time may be later than `now`.
 fn page_inputs(entries: &[Entry], now: Micros) -> Vec<PageInput> {
     let mut inputs: Vec<PageInput> = Vec::new();
     for group in entries.chunk_by(|a, b| a.requested_at == b.requested_at) {

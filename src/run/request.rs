@@ -1,4 +1,4 @@
-//! What a run was asked for, and what stays the same until it ends. Decides nothing.
+//! What a run was asked to do, and everything else that stays the same until it ends. It decides nothing.
 
 use std::time::{Duration, Instant};
 
@@ -8,32 +8,32 @@ use crate::model::shard::Shard;
 use crate::reporting::case::Case;
 use crate::support::signals::Signals;
 
-/// What was asked for on the command line.
+/// What the command line asks of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub purpose: Purpose,
-    /// In records.
+    /// The most records to fetch.
     pub limit: Option<u64>,
     pub deadline: Option<Duration>,
-    /// Wait so long for another run to finish.
+    /// How long to wait for another run to finish.
     pub wait: Option<Duration>,
-    /// A person has looked at what a brake stopped: no brake stops this run.
+    /// Switches the brakes off for this run: a person has checked what they stopped.
     pub accept_drop: bool,
-    /// Fetch everything, whatever the watermark says.
+    /// Fetch everything, regardless of the watermark.
     pub full: bool,
-    /// Fetch what changed since then, whatever the watermark says.
+    /// Fetch what has changed since this time, regardless of the watermark.
     pub since: Option<jiff::Timestamp>,
-    /// Only the records of this shard.
+    /// Process only the records of this shard.
     pub shard: Option<Shard>,
-    /// A retry should read the source again, but the API is known to be away: the cause, and a sentence. The run fails with
-    /// that cause.
+    /// Set for a retry that should read the source again while the API is known to be away: the cause and the sentence of the
+    /// failure with which the run ends.
     pub api_down: Option<(Cause, String)>,
-    /// The cases that a retry is about.
+    /// The cases that a retry tries to close.
     pub cases: Vec<Case>,
 }
 
 impl Request {
-    /// As it could be typed: for the log of runs.
+    /// The command as it could be typed, for the log of runs.
     pub(super) fn command(&self) -> String {
         let mut words = vec![match self.purpose {
             Purpose::Sync => "sync".to_owned(),
@@ -45,7 +45,7 @@ impl Request {
             })
             .to_owned(),
         }];
-        // A retry asks for what the run before it had been asked for, which is no flag of its own.
+        // A retry fetches what the failed run had to fetch; that is no flag of its own.
         let full = self.full && !self.purpose.is_retry();
         words.extend(self.limit.map(|limit| format!("--limit {limit}")));
         for (name, duration) in [("--deadline", self.deadline), ("--wait", self.wait)] {
@@ -59,7 +59,7 @@ impl Request {
     }
 }
 
-/// What a run is for.
+/// The purpose of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
     /// Replay the spool, then fetch and write.
@@ -90,7 +90,7 @@ impl Purpose {
     }
 }
 
-/// What a run is given, and when and as what it began.
+/// What a run is given, its id, and when it began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inputs<'a> {
     pub(super) plan: &'a Plan,
@@ -108,7 +108,7 @@ impl Inputs<'_> {
         self.request.purpose == Purpose::DryRun
     }
 
-    /// What is left of `limit` before the deadline.
+    /// `limit`, or the time that is left before the deadline where that is less.
     pub(super) fn at_most(&self, limit: Duration) -> Duration {
         self.deadline.map_or(limit, |deadline| {
             limit.min(deadline.saturating_duration_since(Instant::now()))
@@ -120,7 +120,7 @@ impl Inputs<'_> {
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// The shard as `sync_log` has it.
+    /// The shard as `sync_log` names it.
     pub(super) fn shard_name(&self) -> Option<String> {
         self.request.shard.map(|shard| shard.to_string())
     }

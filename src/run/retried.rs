@@ -1,4 +1,4 @@
-//! The cases that a retry is about: each is closed when its cause is gone, else it goes back to be resolved.
+//! The cases that a retry was started for: each is closed if its cause is over, and else returns to the step "resolve".
 
 use super::Run;
 use super::request::Inputs;
@@ -10,7 +10,7 @@ use crate::reporting::case::{Case, Closing, LocalCaseStore};
 use crate::reporting::incident;
 use crate::reporting::report::Report;
 
-/// Replaying the spool is enough only where everything had been fetched and the database alone had failed.
+/// True if a retry has to fetch. Replaying the spool suffices only where all was fetched and only the database failed.
 pub fn needs_fetch(case: &Case, plan: &Plan) -> bool {
     let fetched = case
         .evidence
@@ -23,12 +23,12 @@ pub fn needs_fetch(case: &Case, plan: &Plan) -> bool {
             | Cause::Api(ApiCause::WriteBack)
             | Cause::Threshold(Threshold::SyncFailureRate)
     );
-    // With the strategy `stop` the fetch had ended with the database.
+    // With `on_failure: stop` the failed run stopped fetching as well.
     !stored_late || fetched == 0 || !plan.on_failure.continue_on_database_failure
 }
 
 impl Run<'_> {
-    /// Closes the cases of a retry, or sends them back.
+    /// Closes the cases of a retry, or returns them to the step "resolve".
     pub(super) fn settle_cases(&mut self, flow: &Flow, complete: bool) {
         let cases = &self.inputs.request.cases;
         if cases.is_empty() {
@@ -36,8 +36,8 @@ impl Run<'_> {
         }
         let report = self.report(flow, complete);
         let exit = self.conclude(flow).exit;
-        self.session.allow(self.time_to_close());
-        // As they are by now: the run may have added to them.
+        self.session.set_limit(self.time_to_close());
+        // The cases are read again, since the run may have added to them.
         let open = self.open_cases();
         for case in cases {
             let by_now = open.iter().find(|open| open.id == case.id);
@@ -87,13 +87,13 @@ impl Run<'_> {
             let run_id = id.to_string();
             let limit = Some(self.time_to_close());
             let connection = self.session.connection.as_mut();
-            incident::tell(plan, &run_id, connection, &local_cases, vec![case], limit);
+            incident::send_alerts(plan, &run_id, connection, &local_cases, vec![case], limit);
         }
         Ok(())
     }
 
-    /// Whether this case is over. One cause that is still there does not keep the case of another open: the exit code is
-    /// the worst of them (1, 6, 4, 3, 5), so what ranks below it has not happened.
+    /// True if this case is over. A cause that persists does not keep the case of another one open: the exit code is that of
+    /// the most severe failure (in the order 1, 6, 4, 3, 5), so no failure before it in that order has happened.
     fn has_settled(&self, case: &Case, report: &Report, exit: Exit) -> bool {
         if exit == Exit::Success {
             return true;

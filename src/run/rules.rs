@@ -1,7 +1,7 @@
-//! What a run compiles before it begins: the mapping, and the decision table for the input variables that the
-//! mapping gives.
+//! What a run compiles before it begins: the mapping, and the decision table for the input variables of that mapping.
 //!
-//! It connects `transform` (the input variables and their types), `decision` (the table) and `store` (the columns). Moves no record.
+//! This file connects `transform` (the input variables and their types), `decision` (the table) and `store` (the columns). It
+//! moves no record.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::config::plan::{self, Api, Mapping, Plan};
 use crate::decision::feel::value::{Kind, Value};
-use crate::decision::{self, Decision, InputVariable, Role, Severity, Together, Values};
+use crate::decision::{self, CombinationCheck, Decision, InputVariable, Role, Severity, Values};
 use crate::exit::Misconfigured;
 use crate::model::clock::Micros;
 use crate::model::record::Cell;
@@ -22,16 +22,15 @@ use crate::transform::{Mask, Outgoing, Transform};
 pub(super) struct Compiled {
     transform: Transform,
     decision: Decision,
-    /// What a row consists of.
     pub(super) columns: Arc<Columns>,
-    /// Makes the messages of write-back; None: it is off.
+    /// Builds the messages of write-back; none where write-back is off.
     pub(super) message_builder: Option<MessageBuilder>,
-    /// Takes the values out of rejected records, where they are not to be kept.
+    /// Removes the values from rejected records, where they are not to be stored.
     pub(super) mask: Mask,
 }
 
 impl Compiled {
-    /// Compiles what mappings.yaml and the decision table say, before the tables of the database are known.
+    /// Compiles mapping and decision table, before the tables of the database are known.
     ///
     /// # Errors
     /// [`Misconfigured`].
@@ -47,7 +46,7 @@ impl Compiled {
         })
     }
 
-    /// Adapts it to the tables as they are (the key that was found, the types and the lengths of the columns), and to PostgreSQL's
+    /// Adapts it to the tables that exist (the key that was found, the types and lengths of the columns), and to PostgreSQL's
     /// clock.
     ///
     /// # Errors
@@ -73,7 +72,7 @@ impl Compiled {
         Ok(())
     }
 
-    /// What a record is judged by.
+    /// The rules by which a record is decided.
     pub(super) const fn rules(&self) -> Rules<'_> {
         Rules {
             transform: &self.transform,
@@ -82,7 +81,7 @@ impl Compiled {
     }
 }
 
-/// All that is made of the mapping: how records are read, stored, and told to the API.
+/// Compiles the mapping: how records are read, which columns are stored, and how messages to the API are built.
 fn mapped(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<MessageBuilder>)> {
     let wrong = |error: anyhow::Error| Misconfigured(format!("{error:#}"));
     let mut transform = Transform::new(mapping).map_err(wrong)?;
@@ -104,7 +103,7 @@ fn mapped(mapping: &Mapping, api: &Api) -> Result<(Transform, Columns, Option<Me
     Ok((transform, columns, message_builder))
 }
 
-/// The input variables that the mapping gives, with their types as a table knows them and the values it lets through.
+/// The input variables of the mapping, with the types that a decision table sees and the values that can occur.
 pub fn input_variables(transform: &Transform) -> Vec<InputVariable<'_>> {
     let names = transform.variable_names();
     let last = names.len() - 1;
@@ -124,13 +123,13 @@ pub fn input_variables(transform: &Transform) -> Vec<InputVariable<'_>> {
             values: values(transform, slot),
             together: (slot == last).then(|| {
                 let check = transform.record_check();
-                Together(Arc::new(move |wanted| check.can_bring(wanted)))
+                CombinationCheck(Arc::new(move |wanted| check.can_bring(wanted)))
             }),
         })
         .collect()
 }
 
-/// The values that records can bring for the variable in a slot.
+/// The values that records can have for the variable in `slot`.
 fn values(transform: &Transform, slot: usize) -> Values {
     let possible = transform.possible_values(slot);
     let of_cells = |cells: &Vec<Cell<'static>>| cells.iter().map(Value::of_cell).collect();
@@ -151,7 +150,7 @@ fn values(transform: &Transform, slot: usize) -> Values {
     }
 }
 
-/// The type that a table sees of a field. JSON may be anything.
+/// The type that a decision table sees for a field. A JSON value may be of any type.
 const fn kind_of(kind: plan::Kind) -> Kind {
     match kind {
         plan::Kind::String | plan::Kind::Email | plan::Kind::Uuid => Kind::Text,
@@ -163,11 +162,11 @@ const fn kind_of(kind: plan::Kind) -> Kind {
     }
 }
 
-/// Reads and compiles the decision table for the input variables that the mapping gives. A table that would misjudge or refuse
-/// records is refused itself.
+/// Reads and compiles the decision table for the input variables of the mapping. A table that could decide wrongly, or that
+/// refuses records, is itself refused.
 ///
 /// # Errors
-/// [`Misconfigured`]: the file cannot be read, is no table that can decide, or lint finds an error in it.
+/// [`Misconfigured`]: the file cannot be read, holds no decision that can be used, or lint finds an error in it.
 pub fn compile(plan: &Plan, transform: &Transform) -> Result<Decision> {
     let name = plan.decisions_file.name();
     let text = plan.decisions_file.text().map_err(Misconfigured)?;

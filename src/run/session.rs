@@ -1,6 +1,6 @@
-//! The run's session with the database: its connection, what the tables look like, the lease and the clock.
+//! The run's session with the database: its connection, the layout of the tables, the lease and the clock.
 //!
-//! Knows neither records nor the source.
+//! It knows neither records nor the source.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,26 +15,26 @@ use crate::pipeline::Spare;
 use crate::store::lease::{self, Heartbeat};
 use crate::store::{self, Class, Connection, Layout, Opening, StoreError};
 
-/// A run that is longer than this asks whether its connection is still there before it writes down its end.
+/// After a run longer than this, the connection is tested before the end of the run is written down.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What a run has of the database. Nothing, while that is away.
+/// What a run holds of the database. All of it is empty while the database is away.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// For the run's own statements (log, lease, cases); a writer has it meanwhile. None while the database is away.
+    /// For the run's own statements (log, lease, cases). A writer borrows it during a flow. None while the database is away.
     pub(super) connection: Option<Connection>,
     /// A connection that is being opened for the second writer.
     pub(super) opening: Option<Opening>,
-    /// The tables as they are.
+    /// The layout of the tables.
     pub(super) layout: Option<Layout>,
-    /// PostgreSQL's clock; this machine's, while the database is away.
+    /// PostgreSQL's clock, or that of this machine while the database is away.
     pub(super) clock: DatabaseClock,
-    /// When the database was first seen, by its clock.
+    /// When the database was reached for the first time, by its clock.
     pub(super) began_at: Option<Micros>,
     pub(super) heartbeat: Option<Heartbeat>,
-    /// Records accounted for, as other runs see them in the lease.
+    /// How many records are accounted for. The lease shows it to other runs.
     pub(super) accounted: Arc<AtomicU64>,
-    /// The database needs a person (a password, a missing table, a key to choose): nothing is fetched.
+    /// The database needs a person (for a password, a missing table, a choice of key), so nothing is fetched.
     pub(super) needs_person: bool,
 }
 
@@ -52,26 +52,26 @@ impl Session {
         }
     }
 
-    /// The database does not answer, or refuses to go on.
+    /// Enters a database that does not answer or refuses to go on, and drops the connection.
     pub(super) fn lost(&mut self, error: &StoreError, outcome: &mut Outcome) {
         outcome.store_failed(error);
         self.connection = None;
     }
 
-    /// The same at the start of a run, where it is decided whether to fetch without a database.
+    /// The same at the start of a run. It also decides whether to fetch without a database.
     pub(super) fn unavailable_at_start(
         &mut self,
         error: &StoreError,
         inputs: &Inputs<'_>,
         outcome: &mut Outcome,
     ) {
-        // Without a key, what is fetched now could not even be kept apart.
+        // While the key is unknown, records that are fetched now could not be distinguished later.
         self.needs_person =
             error.class() == Class::Fatal || inputs.plan.mapping.key_choice == KeyChoice::Open;
         self.lost(error, outcome);
     }
 
-    /// Opens a connection in place of one that was lost. False: the database is away.
+    /// Opens a new connection in place of a lost one. False: the database is away.
     pub(super) fn reconnect(&mut self, inputs: &Inputs<'_>) -> bool {
         self.connection = open(inputs)
             .inspect_err(|error| log::info!("{error}"))
@@ -80,7 +80,7 @@ impl Session {
         self.connection.is_some()
     }
 
-    /// The connections that writers may have for a while.
+    /// Lends the connections to the writers of a flow.
     pub(super) const fn lend(&mut self) -> Spare {
         Spare {
             open: self.connection.take(),
@@ -88,7 +88,7 @@ impl Session {
         }
     }
 
-    /// Writers may have used them, and others may come back.
+    /// Takes the connections back from the writers. They may be others than before, so their limits are set again.
     pub(super) fn take_back(&mut self, spare: Spare, inputs: &Inputs<'_>) {
         self.opening = spare.opening;
         self.connection = spare.open.map(|mut connection| {
@@ -98,8 +98,8 @@ impl Session {
         });
     }
 
-    /// Makes the connection ready for writing down how the run ended, for which it has `limit`. A signal that was heard before
-    /// does not cut that short; one that comes now does.
+    /// Makes the connection ready for writing down the end of the run within `limit`. A signal that has arrived already does
+    /// not interrupt that; a further one does.
     pub(super) fn prepare_end(&mut self, inputs: &Inputs<'_>, limit: Duration) {
         let heard = inputs.signals.asked().is_some();
         let stop = if heard {
@@ -112,29 +112,28 @@ impl Session {
             && !dead
             && inputs.started.elapsed() > IDLE
         {
-            // The server, or a firewall, may have closed it meanwhile without a word.
+            // The server or a firewall may have closed an idle connection silently.
             connection.set_deadline(Some(Instant::now() + limit));
             dead = store::log::read_clock(connection).is_err();
         }
         if dead && !self.needs_person {
-            // It may have died with those of the writers; the end of the run is worth another try.
-            let patience = inputs.database.connection_timeout.min(limit);
-            self.connection = Connection::open_unless(&stop, inputs.database, patience).ok();
+            // The connection may have been lost together with those of the writers, so one new one is tried.
+            let wait = inputs.database.connection_timeout.min(limit);
+            self.connection = Connection::open_unless(&stop, inputs.database, wait).ok();
         }
         if let Some(connection) = &mut self.connection {
             connection.give_up_on(stop);
         }
-        self.allow(limit);
+        self.set_limit(limit);
     }
 
-    /// From now on the connection may take so long.
-    pub(super) fn allow(&mut self, limit: Duration) {
+    /// Limits everything the connection does from now on to this time.
+    pub(super) fn set_limit(&mut self, limit: Duration) {
         if let Some(connection) = &mut self.connection {
             connection.set_deadline(Some(Instant::now() + limit));
         }
     }
 
-    /// Gives the lease back.
     pub(super) fn release(&mut self, inputs: &Inputs<'_>) {
         drop(self.heartbeat.take());
         let target = shard::lease_name(inputs.database, inputs.request.shard);

@@ -1,4 +1,4 @@
-//! Shards: runs that divide one source among them. Their leases, their last complete runs, and the watermark they share.
+//! Shards: runs that divide one source among them. Their leases, their last complete runs, and their common watermark.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use crate::model::shard::Shard;
 use crate::store::lease::{self, Asked, Holder};
 use crate::store::{self, Connection, StoreError};
 
-/// How long a run that began first waits for one that began with it to give its lease back.
+/// When two runs begin together, the earlier one waits this long for the later one to release its lease.
 const YIELDING: Duration = Duration::from_secs(2);
-/// Stands between the target and the shard in the name of a lease.
+/// Separates the target and the shard in the name of a lease.
 const SHARD: &str = " shard ";
 
-/// What a run's lease is called.
+/// The name of a run's lease.
 pub(super) fn lease_name(database: &Database, shard: Option<Shard>) -> String {
     let target = store::log::target(database);
     shard.map_or_else(|| target.clone(), |shard| format!("{target}{SHARD}{shard}"))
 }
 
-/// Asks for the lease of a shard, or of the whole source. Shards of the same number of shards run side by side. A run of the whole
-/// source, or a shard of another number of shards, does not run beside them: the one that comes second gives its lease back.
+/// Asks for the lease of a shard, or of the whole source. Shards of one division run at the same time. A run of the whole
+/// source, or a shard of another division, may not run beside them: whichever comes second releases its lease again.
 pub(super) fn acquire(
     connection: &mut Connection,
     database: &Database,
@@ -45,7 +45,7 @@ pub(super) fn acquire(
             let holders = Vec::new();
             return Ok(Asked::Granted { took_over, holders });
         };
-        // Two that begin together see each other, and only the later one gives up. One that was at work before stays.
+        // Of two runs that begin together only the one with the later id gives up. A run that was already at work stays.
         if run_id < holder.run_id && Instant::now() < until {
             std::thread::sleep(YIELDING / 10);
             holders = lease::holders(connection, database, &target)?;
@@ -56,7 +56,7 @@ pub(super) fn acquire(
     }
 }
 
-/// Of `holders`, a run that is at work, and beside which this one may not run. Removes the leases of runs that have ended.
+/// The run among `holders` that is at work and beside which this one may not run. Deletes the leases of runs that have ended.
 fn other_holder(
     connection: &mut Connection,
     database: &Database,
@@ -77,7 +77,7 @@ fn other_holder(
         if name == own || side_by_side {
             continue;
         }
-        if holder.is_gone() {
+        if holder.is_stale() {
             lease::release(connection, database, &name, holder.run_id)?;
             let other = other.map(|other| other.to_string());
             store::log::abandon(connection, database, other.as_deref(), run_id)?;
@@ -89,7 +89,7 @@ fn other_holder(
 }
 
 impl Run<'_> {
-    /// Records of the last complete full run of this shard, and of the whole source.
+    /// How many records the last complete full run had: of this shard, and of the whole source.
     pub(super) fn volumes_before(&mut self) -> Result<(Option<u64>, Option<u64>), StoreError> {
         let (database, shard) = (self.inputs.database, self.inputs.request.shard);
         let Some(connection) = self.session.connection.as_mut() else {
@@ -109,7 +109,7 @@ impl Run<'_> {
         Ok((own, whole))
     }
 
-    /// Has the whole source been read since then (PostgreSQL's clock), in one run or by all shards?
+    /// True if the whole source has been read since `moment` (PostgreSQL's clock), by one run or by all shards.
     pub(super) fn was_read_since(&mut self, moment: Micros) -> Result<bool, StoreError> {
         let (database, source_key) = (self.inputs.database, &self.source.key);
         let Some(connection) = self.session.connection.as_mut() else {
@@ -126,7 +126,7 @@ impl Run<'_> {
     }
 }
 
-/// The last complete full runs of all shards: their records, and when the first of them began; none while one is missing.
+/// The last complete full runs of all shards: their records, and when the first of them began. None if one has no such run.
 fn whole(
     connection: &mut Connection,
     database: &Database,
@@ -147,11 +147,11 @@ fn whole(
     Ok(Some((records, first)))
 }
 
-/// The watermark's value before the first run, in a shard's row.
+/// Stands for the missing watermark before the first run, in the row of a shard.
 const NONE: &str = "-";
 
-/// Notes how far a shard has come since the watermark `before`. When all shards have noted that, moves the watermark as far as
-/// the slowest of them. Returns how many shards have noted it, and how many there are.
+/// Notes how far a shard has come since the watermark `before`. Once all shards have noted that, moves the watermark to the
+/// value of the slowest. Returns how many shards have noted it, and how many there are.
 pub(super) fn advance_together(
     connection: &mut Connection,
     database: &Database,
@@ -162,7 +162,7 @@ pub(super) fn advance_together(
 ) -> Result<(usize, usize), StoreError> {
     let base = before.unwrap_or(NONE);
     let row = |shard: Shard| format!("{name} {shard}");
-    // This is committed before the others are read: of two shards that end at the same time at least one sees both notes.
+    // The note is committed before the others are read. So of two shards that end together, at least one sees both notes.
     let value = format!("{base} {after}");
     store::state::put(connection, database, &row(shard), &value, run_id)?;
     let mut reached = Vec::new();
@@ -180,7 +180,7 @@ pub(super) fn advance_together(
         && let Some(slowest) = reached.iter().min()
         && before.is_none_or(|before| before.parse().is_ok_and(|before| *slowest > before))
     {
-        // False: another shard, at the same moment, has moved it.
+        // Returns false if another shard has moved it at the same moment.
         store::state::advance(
             connection,
             database,

@@ -1,19 +1,21 @@
-//! How far an incremental sync has come: read when the run begins, sent to the API, and moved when all is well.
+//! The watermark of an incremental sync: it is read when the run begins, sent to the API, and moved when the run was
+//! complete.
 //!
-//! Everything that the source changed before the watermark has been read. The watermark is the latest time of change among
+//! Everything that the source changed before the watermark has been read. Its new value is the latest time of change among
 //! the records of a run, but never later than the start of the run, by PostgreSQL's clock and by that of the API (its Date
-//! header): a change that happens while pages are read may be missed, so the next run has to ask for it. For the same reason
-//! a record with a time of change in the future does not move the watermark beyond the start of the run.
+//! header). A change that happens while pages are read may be missed, so the next run has to ask for that time again. For the
+//! same reason a record whose time of change is in the future does not move the watermark beyond the start of the run.
 //!
 //! It moves only after a complete run that left nothing in the spool, never backwards, and only if no other run has moved it
-//! meanwhile. A run that is killed, overtaken or stopped by a brake leaves it where it was, and the next run fetches again.
+//! meanwhile. A run that is killed, overtaken or stopped by a brake leaves it unchanged, and the next run fetches these
+//! records again.
 
 use jiff::Timestamp;
 
 use super::cache::{self, Cache};
 use super::request::{Inputs, Purpose};
 use super::{Run, shard};
-use crate::api::{Pages, Want};
+use crate::api::{FetchOptions, Pages};
 use crate::config::plan::{Api, Database};
 use crate::config::secret::Secret;
 use crate::exit::Misconfigured;
@@ -23,7 +25,7 @@ use crate::reporting::report::Watermark;
 use crate::store::{self, StoreError};
 use crate::support::digest::Digest;
 
-/// The source: its pages, and what earlier runs have learnt of it.
+/// The source: its pages, and what earlier runs have learned about it.
 #[derive(Debug)]
 pub(super) struct Source {
     /// See [`source_key`].
@@ -32,9 +34,9 @@ pub(super) struct Source {
     pub(super) mark: Mark,
     /// What earlier runs have noted on disk.
     pub(super) cache: Cache,
-    /// Stops a run whose number of records, or of rejections, is far from what is expected.
+    /// Stops a run whose number of records or of rejections is far from what is expected.
     pub(super) brake: Brake,
-    /// This run has begun to read it.
+    /// True once this run has begun to read the source.
     pub(super) fetched: bool,
 }
 
@@ -43,7 +45,7 @@ impl Source {
         let mark = Mark::new(inputs.api);
         Ok(Self {
             key: source_key(inputs.api),
-            pages: Pages::new(inputs.api, want(inputs, &mark))?,
+            pages: Pages::new(inputs.api, fetch_options(inputs, &mark))?,
             mark,
             cache: Cache::default(),
             brake: Brake::default(),
@@ -52,9 +54,9 @@ impl Source {
     }
 }
 
-/// Everything that is to be fetched, not only what changed.
-fn want(inputs: &Inputs<'_>, mark: &Mark) -> Want {
-    Want {
+/// The options for fetching everything, not only changes.
+fn fetch_options(inputs: &Inputs<'_>, mark: &Mark) -> FetchOptions {
+    FetchOptions {
         since: None,
         limit: inputs.request.limit,
         deadline: inputs.deadline,
@@ -67,16 +69,16 @@ fn want(inputs: &Inputs<'_>, mark: &Mark) -> Want {
 pub(super) struct Mark {
     /// Its name in `sync_state`; none where mappings.yaml has no `incremental`.
     name: Option<String>,
-    /// As `sync_state` had it when the run began, or the cache where the database was away: RFC 3339 in UTC.
+    /// Its value when the run began, by `sync_state`, or by the cache if the database was away: RFC 3339 in UTC.
     pub(super) before: Option<String>,
     after: Option<String>,
-    /// `before` is what the database says, so that the run may move it.
+    /// True if `before` comes from the database. Only then may the run move it.
     certain: bool,
-    /// Only changes are fetched.
+    /// True if only changes are fetched.
     pub(super) incremental: bool,
-    /// Why it was not moved, where that is worth a sentence.
+    /// Why it was not moved, where a person should know.
     pub(super) not_moved: Option<String>,
-    /// A run before this one has seen pages that name the next one.
+    /// True if an earlier run has seen pages that name the next one.
     next_was_named: bool,
 }
 
@@ -96,22 +98,22 @@ impl Mark {
     }
 }
 
-/// What is asked of the endpoint beside its address: the fixed parameters and the body. Some of it may be secret.
+/// The fixed parameters and the body of requests. Some of them may be secret.
 fn asked(api: &Api) -> impl Iterator<Item = &str> {
     let of_params = api.params.iter().flat_map(|(name, value)| [name, value]);
     let body = api.body.as_ref().map(Secret::expose);
     of_params.map(String::as_str).chain(body)
 }
 
-/// Tells a source from others that feed the same table: the host and the path of the API, and what is asked of it. Only a hash
-/// is shown. A source that moves to another port is the same.
+/// Identifies a source among others that feed the same table, by host and path of the API and what is asked of it. It is a
+/// hash, since some of that is secret. The port does not matter.
 pub fn source_key(api: &Api) -> String {
     let host = api.base_url.host_str().unwrap_or_default();
     let parts = [host, api.base_url.path(), &api.fetch.path].into_iter();
     short_hash(parts.chain(asked(api)))
 }
 
-/// Another field, parameter, body or path is another watermark. Only a hash of them is shown.
+/// The watermark's name in `sync_state`: a hash of the field, parameter, body and path, each of which has its own.
 fn name(api: &Api) -> Option<String> {
     let incremental = api.incremental.as_ref()?;
     let host = api.base_url.host_str().unwrap_or_default();
@@ -129,7 +131,7 @@ fn name(api: &Api) -> Option<String> {
     ))
 }
 
-/// Where it is noted that pages of a source name the next one: another address or way of paging is another source.
+/// Notes in `sync_state` under this name that pages of the source name the next one. It depends on address and paging.
 fn next_pages_name(api: &Api) -> String {
     let paging = format!("{:?}", api.pagination);
     let parts = [api.base_url.as_str(), &api.fetch.path, &paging].into_iter();
@@ -143,7 +145,7 @@ fn short_hash<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     digest.hex()[..8].to_owned()
 }
 
-/// What the cache calls the source and the database.
+/// Identifies source and database in the cache.
 fn cached_of(source_key: &str, database: &Database) -> String {
     let Database {
         host, port, name, ..
@@ -153,7 +155,7 @@ fn cached_of(source_key: &str, database: &Database) -> String {
 }
 
 impl Run<'_> {
-    /// Reads the watermark and asks for what changed since; once the lease is ours, so that nobody moves it meanwhile.
+    /// Reads the watermark and asks for what has changed since. The run must hold the lease: nobody else moves it then.
     pub(super) fn read_watermark(&mut self) -> anyhow::Result<()> {
         let Inputs {
             plan,
@@ -193,20 +195,20 @@ impl Run<'_> {
             (None, None) => None,
         };
         let Some(since) = since else { return Ok(()) };
-        // In whole seconds, which every API understands. Rounded down, so that nothing is left out.
+        // The API gets whole seconds, which every API understands. They are rounded down, so that nothing is left out.
         let since = Timestamp::from_second(since).unwrap_or(Timestamp::MIN);
         log::info!("fetching what changed since {since}");
         mark.incremental = true;
-        let want = Want {
+        let want = FetchOptions {
             since: Some(since.to_string()),
-            ..want(&self.inputs, mark)
+            ..fetch_options(&self.inputs, mark)
         };
         self.source.pages = Pages::new(api, want)?;
         Ok(())
     }
 
-    /// Did an earlier run with the same mapping see pages that name the next one? Then a page that names none is the last,
-    /// also where a run has only one page.
+    /// Finds out whether an earlier run with the same mapping has seen pages that name the next one. If so, a page that names
+    /// none is the last, even if this run reads only one page.
     fn recall_next_pages(&mut self) {
         let Inputs { api, database, .. } = self.inputs;
         let name = next_pages_name(api);
@@ -218,7 +220,7 @@ impl Run<'_> {
                 let mark = &mut self.source.mark;
                 mark.next_was_named = stored.is_some();
                 if stored.is_some()
-                    && let Ok(pages) = Pages::new(api, want(&self.inputs, mark))
+                    && let Ok(pages) = Pages::new(api, fetch_options(&self.inputs, mark))
                 {
                     self.source.pages = pages;
                 }
@@ -243,9 +245,8 @@ impl Run<'_> {
         }
     }
 
-    /// The number of fetch threads. With a watermark pages are read one after the other: while several are read at once, a row can
-    /// move from a page that is not yet read to one that was read already. It would be missed, and the next run would not ask
-    /// for it.
+    /// The number of fetch threads. With a watermark pages are read one after the other. If several were read at once, a row
+    /// could move from a page not yet read to one already read. The run would miss it, and the next run would not ask for it.
     pub(super) fn fetch_threads(&self) -> u32 {
         if self.source.mark.name.is_some() {
             1
@@ -254,7 +255,7 @@ impl Run<'_> {
         }
     }
 
-    /// Moves the watermark, if everything before its new place has been seen and stored. Returns a remark when not.
+    /// Moves the watermark if everything before its new value was read and stored. Otherwise it returns a remark.
     pub(super) fn move_watermark(
         &mut self,
         changes: ChangeTimes,
@@ -330,7 +331,7 @@ impl Run<'_> {
         }
     }
 
-    /// Notes on disk, for a run without the database, what this one knows.
+    /// Notes on disk what a later run without the database must know.
     pub(super) fn remember(&self, complete: bool, flow: &Flow) {
         if self.session.connection.is_none() {
             return;
@@ -359,7 +360,7 @@ fn not_moved(error: &StoreError) -> String {
     format!("the watermark could not be moved, and the next run fetches the same again: {error}")
 }
 
-/// A stored watermark.
+/// Parses a stored watermark.
 fn moment(stored: &str, name: &str) -> Result<Micros, Misconfigured> {
     stored
         .parse::<Timestamp>()
@@ -376,7 +377,7 @@ mod tests {
     use super::*;
     use crate::config::{Needs, Sources, load_with};
 
-    /// The key of a source with these lines below `fetch`.
+    /// The key of a source with these lines under `fetch` in mappings.yaml.
     fn key(lines: &str) -> String {
         let text = format!(
             "version: 1.0\nmappings:\n  api:\n    base_url: https://api.example.com\n    auth: {{ type: none }}\n    endpoints:\n      \

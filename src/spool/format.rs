@@ -1,4 +1,4 @@
-//! The layout of a spool file, written and read. Knows no folder.
+//! The layout of a spool file: writing and reading it. This file knows no folder.
 //!
 //! Integers are little-endian:
 //!
@@ -17,21 +17,20 @@ use crate::model::clock::Micros;
 
 const MAGIC: &[u8; 8] = b"DSPOOL1\n";
 const END: u32 = u32::MAX;
-/// No frame of ours is longer: a page is capped well below.
+/// A longer frame is taken for damage. The cap on the size of a page keeps real frames well below.
 const MAX_FRAME: u32 = 1 << 30;
-/// What the end of a file takes, bytes.
+/// Bytes that the end of a file takes.
 pub(super) const END_BYTES: u64 = 16;
 
-/// The head of a spool file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// The run that wrote it.
     pub run_id: String,
     /// The first batch in the file.
     pub batch: u64,
-    /// The configuration it was made with.
+    /// The hash of the configuration it was made with.
     pub config_hash: String,
-    /// When it was begun, by the clock of that machine.
+    /// When the file was begun, by the clock of the machine that wrote it.
     pub created: Micros,
 }
 
@@ -44,7 +43,7 @@ pub struct Entry {
     pub raw: String,
 }
 
-/// What a file begins with.
+/// The bytes a file begins with: the magic number and the header.
 pub(super) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
     let head = serde_json::to_vec(header)?;
     let mut text = MAGIC.to_vec();
@@ -52,9 +51,9 @@ pub(super) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The frames of some records.
+/// The bytes of these records, one frame each.
 pub(super) fn frames(entries: &[(Micros, &str)]) -> Vec<u8> {
-    // Whole batches pass here while the memory is full of them: no byte too many.
+    // Reserves exactly what is needed: this runs when memory is already full of batches.
     let sizes = entries
         .iter()
         .map(|(_, raw)| raw.len() + size_of::<i64>() + 2 * size_of::<u32>());
@@ -65,7 +64,7 @@ pub(super) fn frames(entries: &[(Micros, &str)]) -> Vec<u8> {
     text
 }
 
-/// What a file of so many records ends with.
+/// The bytes a file ends with, after `count` records.
 pub(super) fn end(count: u64) -> Vec<u8> {
     let count = count.to_le_bytes();
     let mut text = END.to_le_bytes().to_vec();
@@ -92,7 +91,7 @@ fn frame(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
-/// Reads a whole file back, or says in one sentence what is wrong with it. Nothing is read beyond the first fault.
+/// Reads a whole file, or says in one sentence what is wrong with it. Nothing after the first fault is read.
 pub(super) fn decode(mut file: impl Read) -> Result<(Header, Vec<Entry>), String> {
     let mut magic = [0; MAGIC.len()];
     if file.read_exact(&mut magic).is_err() || magic != *MAGIC {
@@ -126,7 +125,7 @@ pub(super) fn decode(mut file: impl Read) -> Result<(Header, Vec<Entry>), String
     }
 }
 
-/// A frame, or the end and the number that it holds.
+/// What was read next: a frame, or the end with the number of frames that it states.
 enum Frame {
     Body(Vec<u8>),
     End(u64),
@@ -157,7 +156,7 @@ fn read_frame(file: &mut impl Read) -> Result<Frame, String> {
     if length > MAX_FRAME {
         return Err("a frame is longer than any record can be".to_owned());
     }
-    // Grows with what is there: a torn length must not ask for memory.
+    // The buffer grows with the bytes that are there, so that a damaged length does not reserve memory.
     let mut body = Vec::new();
     let read = file.take(u64::from(length)).read_to_end(&mut body);
     if read.map_err(|error| torn(&error))? < length as usize {
@@ -172,24 +171,24 @@ fn read_frame(file: &mut impl Read) -> Result<Frame, String> {
 /// A part of a file, damaged or not.
 #[derive(Debug)]
 pub(super) enum Part<'b> {
-    /// Its beginning; the header where that can be read.
+    /// The beginning of the file; `header` is none where it cannot be read.
     Head {
         bytes: &'b [u8],
         header: Option<Header>,
     },
-    /// One record, or what was one: `body` where its checksum is right.
+    /// One record, or what was one. `body` is none where its checksum is wrong.
     Frame {
         bytes: &'b [u8],
         body: Option<&'b [u8]>,
     },
-    /// The end, and the number of records that it holds.
+    /// The end, with the number of records that it states.
     End { count: u64 },
-    /// What follows a fault, and cannot be taken apart.
+    /// Everything after a fault that cannot be divided into frames.
     Rest { bytes: &'b [u8] },
 }
 
 impl<'b> Part<'b> {
-    /// The record, where this is a whole one: when it was requested, and its text.
+    /// The time of the request and the text, where this part is an undamaged record.
     pub(super) fn record(&self) -> Option<(Micros, &'b str)> {
         let Self::Frame {
             body: Some(body), ..
@@ -203,7 +202,7 @@ impl<'b> Part<'b> {
     }
 }
 
-/// The parts of a file. Beyond a fault that leaves no length to go by, all is one part.
+/// Divides a file into its parts. After a fault that leaves no valid length, the remainder is one part.
 pub(super) fn parts(bytes: &[u8]) -> impl Iterator<Item = Part<'_>> {
     let mut at = 0;
     let mut is_first = true;
@@ -221,7 +220,7 @@ pub(super) fn parts(bytes: &[u8]) -> impl Iterator<Item = Part<'_>> {
     })
 }
 
-/// Length, checksum and body of a frame at the beginning of these bytes; None where there is no whole one.
+/// The length, checksum and body of the frame at the start of these bytes; none where there is no whole frame.
 fn split(bytes: &[u8]) -> Option<(usize, u32, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
@@ -253,7 +252,7 @@ fn frame_or_end(bytes: &[u8]) -> Option<(usize, Part<'_>)> {
     Some((length, Part::Frame { bytes: whole, body }))
 }
 
-/// The file with those of its parts that are to be kept; its end holds their number.
+/// Copies a file with only those parts that `is_kept` accepts. Its end states the new number of records.
 pub(super) fn rewrite(bytes: &[u8], mut is_kept: impl FnMut(&Part<'_>) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut removed = 0;

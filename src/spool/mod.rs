@@ -1,20 +1,20 @@
 //! The spool: records that the database did not take, kept on disk until their COMMIT is proven.
 //!
-//! Batches are gathered in a file in `<state>/spool` until it is sealed: it is written under a temporary name, synced,
-//! renamed, and the folder is synced, before anything in it is counted as spooled. So a file is complete or it does not
-//! exist. It holds the raw records and the time they were requested, so that replaying them goes through today's mapping and
-//! decision and never overwrites newer data. A file that cannot be replayed is moved to `quarantine`, never skipped and
-//! never deleted, unless a later run has kept all of its records again. `format.rs` has the layout.
+//! Batches are gathered in a file in `<state>/spool` until it is sealed: it is written under a temporary name, synced and
+//! renamed, and the folder is synced, before anything in it counts as spooled. So a file is complete or it does not exist. It
+//! holds the raw records and the time they were requested, so that a replay applies today's mapping and decision and never
+//! overwrites newer data. A file that cannot be replayed is moved to `quarantine`. It is neither skipped nor deleted, unless
+//! a later run has spooled all of its records again. `format.rs` has the layout.
 //!
 //! This file knows nothing of mapping, decisions or SQL.
 
-mod draft;
 mod format;
 mod one_record;
 mod repeated;
 mod status;
 #[cfg(test)]
 mod tests;
+mod unsealed;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -24,14 +24,14 @@ use std::path::{Path, PathBuf};
 
 use crate::support::atomic_file::{create_private, sync_folder};
 
-use draft::Draft;
+use unsealed::UnsealedFile;
 
-pub use draft::Sealed;
 pub use format::{Entry, Header};
-pub use one_record::{Held, Kept, Removed, Wanted, find, remove};
+pub use one_record::{RecordMatcher, RemovedCopies, SpooledCopies, SpooledRecord, find, remove};
 pub use status::{SpoolStatus, status};
+pub use unsealed::Sealed;
 
-/// The state directory cannot be read or written. Exit 6; exit 2 at the start of a run.
+/// The state directory cannot be read or written. The exit code is 6, or 2 at the start of a run.
 #[derive(Debug)]
 pub struct SpoolError {
     what: String,
@@ -59,28 +59,26 @@ impl fmt::Display for SpoolError {
     }
 }
 
-/// Its text has the system's error already: a chain of causes would say it twice.
+/// The text contains the system's error already. A `source` would make a chain of causes repeat it.
 impl std::error::Error for SpoolError {}
 
-/// The folder of spool files, bounded in size.
+/// The folder of spool files, whose total size is bounded.
 #[derive(Debug)]
 pub struct Spool {
     folder: PathBuf,
     quarantine: PathBuf,
     max_bytes: u64,
-    /// Bytes of all waiting files, those of earlier runs included.
+    /// Bytes of all files that wait, those of earlier runs included.
     bytes: u64,
-    draft: Option<Draft>,
-    /// Where several sources feed a table, each replays its own files by its own mapping.
+    unsealed: Option<UnsealedFile>,
+    /// Set where several sources feed one table: each source replays only its own files, by its own mapping.
     source_key: Option<String>,
 }
 
-/// A complete file that waits to be replayed. It stays locked while this value lives, so no other process replays it.
+/// A complete file that waits to be replayed. It stays locked while this value lives, so that no other process replays it.
 #[derive(Debug)]
 pub struct Waiting {
-    /// Where it is.
     pub path: PathBuf,
-    /// Its head.
     pub header: Header,
     /// Its records, in the order they were written.
     pub entries: Vec<Entry>,
@@ -88,14 +86,14 @@ pub struct Waiting {
     _lock: File,
 }
 
-/// What became of one file that was to be replayed.
+/// The result of opening a file in order to replay it.
 #[derive(Debug)]
 pub enum Opened {
-    /// It is complete, and locked by us.
+    /// The file is complete, and locked by this process.
     Ready(Waiting),
     /// Another process is replaying it, or has just finished.
     Taken,
-    /// Damaged: moved aside to this path, for this reason.
+    /// The file cannot be replayed. It was moved to this path, for this reason.
     Quarantined(PathBuf, String),
 }
 
@@ -107,12 +105,12 @@ impl Spool {
             quarantine: state_dir.join("quarantine"),
             max_bytes,
             bytes: 0,
-            draft: None,
+            unsealed: None,
             source_key: None,
         }
     }
 
-    /// Opens (and creates, mode 0700) the spool below the state directory, and proves that it can be written.
+    /// Opens the spool below the state directory (creating it, mode 0700, if need be), and tests that it can be written.
     pub fn open(state_dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
         let mut spool = Self::untouched(state_dir, max_bytes);
         for path in [state_dir, &spool.folder, &spool.quarantine] {
@@ -125,7 +123,7 @@ impl Spool {
             spool.bytes += fs::metadata(&path).map_or(0, |data| data.len());
         }
         match spool.probe() {
-            // The waiting files fill the disk. Replaying them makes room, so that is no reason to stop.
+            // The waiting files fill the disk. The run goes on, since replaying them makes room.
             Err(error) if error.kind() == io::ErrorKind::StorageFull && spool.bytes > 0 => {
                 log::warn!(
                     "{} is full; replaying the spool makes room",
@@ -141,23 +139,23 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Removes the half-written files of killed runs. Their records were never counted as spooled, and are fetched again.
+    /// Removes the unsealed files of killed runs. Their records never counted as spooled, and will be fetched again.
     fn sweep(&self) -> Result<(), SpoolError> {
         for path in self.named("tmp")? {
-            let gone =
+            let failed =
                 |e: io::Error| SpoolError::new("cannot remove the half-written file", &path, e);
             let Ok(file) = File::open(&path) else {
                 continue;
             };
-            // We hold its lock and the name still leads to it: no other process writes it.
-            if own(&file, &path).map_err(gone)? {
-                fs::remove_file(&path).map_err(gone)?;
+            // This process has the lock and the name still leads to the file, so no other process writes it.
+            if lock(&file, &path).map_err(failed)? {
+                fs::remove_file(&path).map_err(failed)?;
             }
         }
         Ok(())
     }
 
-    /// Can anything be made durable here?
+    /// Tests that a file can be written and synced here.
     fn probe(&self) -> io::Result<()> {
         let (path, mut file) = self.temporary(&format!("probe-{}", std::process::id()))?;
         let written = file.write_all(b"x").and_then(|()| file.sync_all());
@@ -165,10 +163,10 @@ impl Spool {
         written.and(removed)
     }
 
-    /// A new file `<stem>.<n>.tmp` that only we write, locked for as long as it is open.
+    /// Creates and locks a new file `<stem>.<n>.tmp`. The lock is held for as long as the file is open.
     ///
-    /// A process that starts removes such files where they are not locked, since their writers are gone. Between our create
-    /// and our lock it may remove ours, too: then the name is gone or the lock is taken, and we try the next number.
+    /// A process that starts removes such files where they are not locked, since their writers have ended. It may remove this
+    /// one, too, between our create and our lock. Then the name is missing or the lock taken, and the next number is tried.
     fn temporary(&self, stem: &str) -> io::Result<(PathBuf, File)> {
         for n in 0..64 {
             let path = self.folder.join(format!("{stem}.{n}.tmp"));
@@ -182,7 +180,7 @@ impl Spool {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(e),
             };
-            if own(&file, &path)? {
+            if lock(&file, &path)? {
                 return Ok((path, file));
             }
         }
@@ -191,12 +189,12 @@ impl Spool {
         ))
     }
 
-    /// From now on only the files of this source are seen, and new ones are marked as its own.
-    pub fn only_of(&mut self, source_key: &str) {
+    /// From now on only the files of this source are seen, and new files carry its key.
+    pub fn restrict_to(&mut self, source_key: &str) {
         self.source_key = Some(source_key.to_owned());
     }
 
-    /// Files that wait, oldest first. One that names no source is anybody's.
+    /// The files that wait, oldest first. A file that names no source belongs to every source.
     pub fn files(&self) -> Result<Vec<PathBuf>, SpoolError> {
         let mut files = self.named("spool")?;
         if let Some(own) = &self.source_key {
@@ -223,9 +221,9 @@ impl Spool {
         self.bytes
     }
 
-    /// Locks and reads one waiting file. What cannot be read is moved to quarantine.
+    /// Locks and reads one waiting file. A file that cannot be read is moved to quarantine.
     pub fn open_file(&self, path: &Path) -> Result<Opened, SpoolError> {
-        // A FIFO or a device would be read for ever.
+        // Only a regular file is read: reading a FIFO or a device might never end.
         match fs::symlink_metadata(path) {
             Ok(data) if data.is_file() => {}
             Ok(_) => return self.set_aside(path, "it is not a regular file".to_owned()),
@@ -237,9 +235,9 @@ impl Spool {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Opened::Taken),
             Err(e) => return self.set_aside(path, format!("it cannot be opened: {e}")),
         };
-        match own(&file, path) {
+        match lock(&file, path) {
             Ok(true) => {}
-            // Another process has it, or has replayed, removed or rewritten it between our open and our lock.
+            // Another process has it, or replayed, removed or rewrote it between our open and our lock.
             Ok(false) => return Ok(Opened::Taken),
             Err(e) => return self.set_aside(path, format!("it cannot be locked: {e}")),
         }
@@ -255,7 +253,7 @@ impl Spool {
         }
     }
 
-    /// Moves a file to quarantine that cannot be replayed.
+    /// Moves a file that cannot be replayed to quarantine.
     fn set_aside(&self, path: &Path, reason: String) -> Result<Opened, SpoolError> {
         let aside = self.quarantine.join(path.file_name().unwrap_or_default());
         fs::rename(path, &aside)
@@ -265,7 +263,7 @@ impl Spool {
         Ok(Opened::Quarantined(aside, reason))
     }
 
-    /// Moves a file to quarantine whose records the database does not take, although it takes others. Where it is now.
+    /// Moves a file to quarantine because the database takes other records but not these. Returns its new path.
     pub fn quarantine(&mut self, waiting: &Waiting) -> Result<PathBuf, SpoolError> {
         let aside = match self.set_aside(&waiting.path, String::new())? {
             Opened::Quarantined(aside, _) => aside,
@@ -275,7 +273,7 @@ impl Spool {
         Ok(aside)
     }
 
-    /// Removes a file whose records are all proven to be committed.
+    /// Removes a file. All of its records must be proven to be committed.
     pub fn remove(&mut self, waiting: &Waiting) -> Result<(), SpoolError> {
         fs::remove_file(&waiting.path)
             .and_then(|()| sync_folder(&self.folder))
@@ -287,13 +285,13 @@ impl Spool {
     }
 }
 
-/// The source that the name of a file names, behind an @.
+/// The source key in the name of a file: what follows the last `@`.
 fn source_of(path: &Path) -> Option<&str> {
     let (_, key) = path.file_stem()?.to_str()?.rsplit_once('@')?;
     Some(key)
 }
 
-/// Refuses a state directory that somebody else could put files into: they would be replayed as ours.
+/// Refuses a state directory to which others may write: files that they put there would be replayed as ours.
 fn check_owner(state_dir: &Path) -> Result<(), SpoolError> {
     let wrong = |what: &str| {
         Err(SpoolError {
@@ -327,7 +325,7 @@ fn check_owner(state_dir: &Path) -> Result<(), SpoolError> {
         ));
     }
     if mode & 0o020 != 0 {
-        // Kubernetes gives the group of a volume this right at every start.
+        // Kubernetes grants this right to the group of a volume at every start, so it is taken away without an error.
         log::info!(
             "{}: the group may no longer write to it",
             state_dir.display()
@@ -339,8 +337,8 @@ fn check_owner(state_dir: &Path) -> Result<(), SpoolError> {
     Ok(())
 }
 
-/// Locks an open file. False when another process holds the lock, or the name is gone or leads to another file.
-fn own(file: &File, path: &Path) -> io::Result<bool> {
+/// Locks an open file. False where another process has the lock, or the name no longer leads to this file.
+fn lock(file: &File, path: &Path) -> io::Result<bool> {
     match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),

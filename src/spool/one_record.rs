@@ -1,65 +1,65 @@
-//! One record in the files of the state directory: found for whoever asks what is held of it, and removed for good.
+//! Finds one record in the files of the state directory, for `show`, and removes it from them, for `forget`.
 //!
-//! A file is rewritten beside the old one, synced and renamed, with checksums and number of records as they have to be. A
-//! file that loses its last record is removed. Damaged files in quarantine are taken apart as far as that goes.
+//! To remove a record, a file is written anew beside the old one, with the right checksums and number of records, then synced
+//! and renamed. A file that loses its last record is removed. Of damaged files in quarantine as much is read as can be.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::format::{self, Part};
-use super::{Header, SpoolError, own};
+use super::{Header, SpoolError, lock};
 use crate::model::clock::Micros;
 use crate::support::atomic_file;
 
-/// Which record is meant.
+/// Tells which record is wanted.
 #[derive(Clone, Copy)]
-pub struct Wanted<'a> {
-    /// Is this text the record?
+pub struct RecordMatcher<'a> {
+    /// True if this text is the record.
     pub is_it: &'a dyn Fn(&str) -> bool,
-    /// Do these bytes, which are no whole record, mention it?
+    /// True if these bytes, which are not a whole record, mention the record.
     pub is_mentioned: &'a dyn Fn(&[u8]) -> bool,
 }
 
-impl std::fmt::Debug for Wanted<'_> {
+impl std::fmt::Debug for RecordMatcher<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wanted")
+        f.write_str("RecordMatcher")
     }
 }
 
-/// The record as a file holds it.
+/// The record, as one file holds it.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct SpooledRecord {
     pub path: PathBuf,
-    /// The run that wrote the file, where its head can be read.
+    /// The run that wrote the file; none where its header cannot be read.
     pub run_id: Option<String>,
     /// When the page of the record was requested.
     pub requested_at: Micros,
-    /// Its JSON text; None where it is in a damaged part of the file.
+    /// The record's JSON text; none where it lies in a damaged part of the file.
     pub raw: Option<String>,
 }
 
-/// What the files hold of the record.
+/// Everything the files hold of the record.
 #[derive(Debug, Default)]
-pub struct Held {
-    pub waiting: Vec<Kept>,
-    pub quarantined: Vec<Kept>,
-    /// Files that could not be looked at, and why.
+pub struct SpooledCopies {
+    pub waiting: Vec<SpooledRecord>,
+    pub quarantined: Vec<SpooledRecord>,
+    /// Files that could not be read, with the reason.
     pub unread: Vec<(PathBuf, String)>,
 }
 
-/// What was removed from the files, or would be.
+/// How often the record was removed from the files, or would be in a dry run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Removed {
+pub struct RemovedCopies {
     pub waiting: u64,
     pub quarantined: u64,
     /// Files that were rewritten or removed.
     pub files: u64,
 }
 
-/// Looks for the record in all files that wait or were set aside.
-pub fn find(state_dir: &Path, wanted: Wanted<'_>) -> Result<Held, SpoolError> {
-    let mut held = Held::default();
+/// Looks for the record in all files that wait or are in quarantine.
+pub fn find(state_dir: &Path, wanted: RecordMatcher<'_>) -> Result<SpooledCopies, SpoolError> {
+    let mut held = SpooledCopies::default();
     for (folder, quarantined) in folders(state_dir) {
         for path in files(&folder)? {
             let bytes = match read(&path) {
@@ -81,12 +81,12 @@ pub fn find(state_dir: &Path, wanted: Wanted<'_>) -> Result<Held, SpoolError> {
     Ok(held)
 }
 
-/// Removes the record from all files. What cannot be changed is in `unread` of the second value.
+/// Removes the record from all files. The second value lists the files that could not be changed, with the reason.
 pub fn remove(
     state_dir: &Path,
-    wanted: Wanted<'_>,
-) -> Result<(Removed, Vec<(PathBuf, String)>), SpoolError> {
-    let mut removed = Removed::default();
+    wanted: RecordMatcher<'_>,
+) -> Result<(RemovedCopies, Vec<(PathBuf, String)>), SpoolError> {
+    let mut removed = RemovedCopies::default();
     let mut unread = Vec::new();
     for (folder, quarantined) in folders(state_dir) {
         for path in files(&folder)? {
@@ -117,7 +117,7 @@ fn folders(state_dir: &Path) -> [(PathBuf, bool); 2] {
     ]
 }
 
-/// All files of a folder; none where it is missing. Half-written ones (`.tmp`) count for nothing.
+/// All files of a folder; none where the folder is missing. Unsealed files (`.tmp`) are left out.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
     let unreadable = |error: io::Error| SpoolError::new("cannot read", folder, error);
     let entries = match fs::read_dir(folder) {
@@ -136,7 +136,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
     Ok(files)
 }
 
-/// The bytes of a file; None where it is gone by now. A FIFO or a device would be read for ever.
+/// The bytes of a file; none where it no longer exists. Only a regular file is read: a FIFO or a device might never end.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     match fs::symlink_metadata(path) {
         Ok(data) if data.is_file() => {}
@@ -151,7 +151,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-fn kept(path: &Path, bytes: &[u8], wanted: Wanted<'_>) -> Vec<Kept> {
+fn kept(path: &Path, bytes: &[u8], wanted: RecordMatcher<'_>) -> Vec<SpooledRecord> {
     let mut run_id = None;
     let mut found = Vec::new();
     for part in format::parts(bytes) {
@@ -160,7 +160,7 @@ fn kept(path: &Path, bytes: &[u8], wanted: Wanted<'_>) -> Vec<Kept> {
         }
         if is_wanted(&part, wanted) {
             let (requested_at, raw) = part.record().unzip();
-            found.push(Kept {
+            found.push(SpooledRecord {
                 path: path.to_owned(),
                 run_id: run_id.clone(),
                 requested_at: requested_at.unwrap_or(Micros(0)),
@@ -171,8 +171,8 @@ fn kept(path: &Path, bytes: &[u8], wanted: Wanted<'_>) -> Vec<Kept> {
     found
 }
 
-/// Is this part of a file the record, or damaged and mentions it?
-fn is_wanted(part: &Part<'_>, wanted: Wanted<'_>) -> bool {
+/// True if this part of a file is the record, or is damaged and mentions it.
+fn is_wanted(part: &Part<'_>, wanted: RecordMatcher<'_>) -> bool {
     match (part, part.record()) {
         (_, Some((_, raw))) => (wanted.is_it)(raw),
         (Part::Frame { bytes, .. } | Part::Rest { bytes }, None) => (wanted.is_mentioned)(bytes),
@@ -182,26 +182,26 @@ fn is_wanted(part: &Part<'_>, wanted: Wanted<'_>) -> bool {
 
 /// Why a file was not rewritten.
 enum Failed {
-    /// It cannot be looked at, or another process has it.
+    /// The file cannot be read, or another process has it.
     Unread(String),
     Write(io::Error),
 }
 
-/// How many parts were removed.
-fn remove_from(path: &Path, wanted: Wanted<'_>) -> Result<u64, Failed> {
+/// Removes the record from one file. Returns how many parts were removed.
+fn remove_from(path: &Path, wanted: RecordMatcher<'_>) -> Result<u64, Failed> {
     let Some(bytes) = read(path).map_err(Failed::Unread)? else {
         return Ok(0);
     };
     if !format::parts(&bytes).any(|part| is_wanted(&part, wanted)) {
         return Ok(0);
     }
-    // A run that replays the file would write the record again.
+    // The lock keeps a run from replaying the file now, which would write the record to the table again.
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .open(path)
         .map_err(|error| Failed::Unread(format!("it cannot be opened: {error}")))?;
-    if !own(&file, path).map_err(Failed::Write)? {
+    if !lock(&file, path).map_err(Failed::Write)? {
         return Err(Failed::Unread(
             "a run is at work with it: try again when that has ended".to_owned(),
         ));
@@ -209,10 +209,11 @@ fn remove_from(path: &Path, wanted: Wanted<'_>) -> Result<u64, Failed> {
     let mut removed = 0;
     let mut records = 0_u64;
     let rewritten = format::rewrite(&bytes, |part| {
-        let gone = is_wanted(part, wanted);
-        removed += u64::from(gone);
-        records += u64::from(!gone && !matches!(part, Part::Head { .. } | Part::End { .. }));
-        !gone
+        let removed_part = is_wanted(part, wanted);
+        removed += u64::from(removed_part);
+        records +=
+            u64::from(!removed_part && !matches!(part, Part::Head { .. } | Part::End { .. }));
+        !removed_part
     });
     let folder = path.parent().unwrap_or(Path::new("."));
     let written = if records == 0 {

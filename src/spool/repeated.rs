@@ -1,5 +1,5 @@
-//! Files whose records were all kept again. A table that refuses every row has the same records spooled by every run; without
-//! this the spool would grow by the whole source each time.
+//! Removes files all of whose records were spooled again by a later run. If the table refuses every row, each run spools the
+//! same records; without this the spool would grow by the whole source each time.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -9,22 +9,22 @@ use std::path::PathBuf;
 use super::{Opened, Spool, SpoolError, Waiting, format};
 use crate::support::digest::Digest;
 
-/// Records that are compared at once: this bounds memory.
+/// The number of records that are compared at a time, which bounds memory.
 const COMPARED_AT_ONCE: usize = 200_000;
 
-/// Half a SHA-256 of a record's text.
-type Fingerprint = [u8; 16];
+/// The first half of the SHA-256 of a record's text.
+type TextDigest = [u8; 16];
 
-/// A file of an earlier run, with the records that no file of this run has yet.
-struct Older {
+/// A file of an earlier run, with those of its records that were not found in a file of this run so far.
+struct OlderFile {
     waiting: Waiting,
     records: u64,
-    missing: HashSet<Fingerprint>,
+    missing: HashSet<TextDigest>,
 }
 
 impl Spool {
-    /// Removes those of some files whose records this run has all kept again, with the same text: what was requested later
-    /// is replayed in their place. How many records that were.
+    /// Removes the files in `older` all of whose records this run has spooled again with the same text: the copies that were
+    /// requested later are replayed instead. Returns how many records the removed files held.
     pub fn remove_repeated(&mut self, older: &[PathBuf], run_id: &str) -> Result<u64, SpoolError> {
         let of_this_run: Vec<PathBuf> = self
             .files()?
@@ -40,12 +40,12 @@ impl Spool {
                 if let Opened::Ready(mut waiting) = self.open_file(path)? {
                     let entries = std::mem::take(&mut waiting.entries);
                     records += entries.len();
-                    compared.push(Older {
+                    compared.push(OlderFile {
                         waiting,
                         records: entries.len() as u64,
                         missing: entries
                             .iter()
-                            .map(|entry| fingerprint(&entry.raw))
+                            .map(|entry| text_digest(&entry.raw))
                             .collect(),
                     });
                 }
@@ -57,7 +57,7 @@ impl Spool {
                 break;
             }
             for path in &of_this_run {
-                // What cannot be read is for the next replay to report.
+                // A file that cannot be read is skipped here: the next replay reports it.
                 let Ok(Ok((header, entries))) =
                     File::open(path).map(|file| format::decode(BufReader::new(file)))
                 else {
@@ -67,7 +67,7 @@ impl Spool {
                     continue;
                 }
                 for entry in &entries {
-                    let kept = fingerprint(&entry.raw);
+                    let kept = text_digest(&entry.raw);
                     for older in &mut compared {
                         older.missing.remove(&kept);
                     }
@@ -82,6 +82,6 @@ impl Spool {
     }
 }
 
-fn fingerprint(raw: &str) -> Fingerprint {
+fn text_digest(raw: &str) -> TextDigest {
     Digest::default().with(raw.as_bytes()).short()
 }

@@ -1,4 +1,4 @@
-//! The state of the spool, for checks and dry runs: what waits there, and whether a run could write. Touches nothing.
+//! The state of the spool, for checks and dry runs: what waits there, and whether a run could write. Changes nothing on disk.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::SpoolError;
 use crate::model::clock::Micros;
 
-/// What lies in a state directory.
+/// What the state directory contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpoolStatus {
     /// Files that wait to be replayed.
@@ -16,13 +16,13 @@ pub struct SpoolStatus {
     pub bytes: u64,
     /// When the oldest of them was written.
     pub oldest: Option<Micros>,
-    /// Damaged files that were set aside.
+    /// Files in quarantine.
     pub quarantined: u64,
-    /// When the oldest of these was written.
+    /// When the oldest file in quarantine was written.
     pub oldest_quarantined: Option<Micros>,
 }
 
-/// Looks at a state directory without touching it: what waits there, and whether a run could write.
+/// Reads the state of the spool. Fails where a run could not write to it.
 pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
     let mut seen = SpoolStatus::default();
     let list = |folder: &Path| -> Result<Vec<PathBuf>, SpoolError> {
@@ -39,7 +39,7 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
     for path in list(&spool)? {
         if path.extension().is_some_and(|ext| ext == "spool") {
             seen.files += 1;
-            // A file that is gone by now was replayed by another process.
+            // A file that no longer exists was replayed by another process meanwhile.
             seen.bytes += fs::metadata(&path).map_or(0, |data| data.len());
             seen.oldest = earlier(seen.oldest, written(&path));
         }
@@ -48,7 +48,7 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
         seen.quarantined += 1;
         seen.oldest_quarantined = earlier(seen.oldest_quarantined, written(&path));
     }
-    // A missing folder is created by the first run, in the nearest folder that exists.
+    // The first run creates a missing folder, in the nearest folder above that exists.
     let there = spool
         .ancestors()
         .find(|path| path.exists())
@@ -68,7 +68,7 @@ pub fn status(state_dir: &Path) -> Result<SpoolStatus, SpoolError> {
     Ok(seen)
 }
 
-/// When a file was begun, as its name says; else when it was last changed.
+/// When a file was begun, as its name says; otherwise when it was last changed.
 fn written(path: &Path) -> Option<Micros> {
     let by_name = path
         .file_name()

@@ -37,7 +37,7 @@ fn what_is_kept_is_what_is_read() {
         .map(|e| (e.requested_at, e.raw.as_str()))
         .collect();
     assert_eq!(read, records);
-    // Held by us: nobody else gets it, until it is removed, and then it is gone.
+    // This process has the lock, so opening the file again says that it is taken.
     assert!(matches!(spool.open_file(&path).unwrap(), Opened::Taken));
     spool.remove(&waiting).unwrap();
     assert!(spool.files().unwrap().is_empty());
@@ -59,7 +59,7 @@ fn batches_share_a_file_until_it_is_sealed_and_count_from_then_on() {
     };
     assert_eq!(waiting.entries.len(), 2);
     assert!(spool.seal().unwrap().is_none());
-    // What was never sealed leaves nothing.
+    // What was never sealed leaves no file.
     spool.add(&header(), &[(Micros(1), "{}")]).unwrap();
     drop(spool);
     assert_eq!(
@@ -90,7 +90,7 @@ fn what_is_no_regular_file_is_set_aside_unread() {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     files.push(fifo);
-    // 3 GB of nothing.
+    // A sparse file of 3 GB, without a valid header.
     let huge = waiting.join("4-huge.spool");
     File::create(&huge).unwrap().set_len(3 << 30).unwrap();
     files.push(huge);
@@ -150,13 +150,13 @@ fn what_a_killed_run_left_half_written_is_swept_and_what_a_live_one_writes_is_no
     );
     fs::write(&dead, "half").unwrap();
     let writing = File::create_new(&live).unwrap();
-    assert!(own(&writing, &live).unwrap());
+    assert!(lock(&writing, &live).unwrap());
     let spool = Spool::open(folder.path(), 1 << 20).unwrap();
     assert!(!dead.exists() && live.exists());
     assert_eq!(spool.files().unwrap(), [path]);
 }
 
-/// Writers and starting processes at once: a sweep between a writer's create and its lock takes nothing from it.
+/// Writers and starting processes run at once: a sweep between a writer's create and its lock must not remove its file.
 #[test]
 fn a_starting_process_never_sweeps_what_another_is_about_to_write() {
     let folder = tempfile::tempdir().unwrap();
@@ -205,7 +205,7 @@ fn a_glance_sees_what_waits_and_creates_nothing() {
     assert_eq!((seen.files, seen.quarantined), (1, 1));
     assert_eq!(seen.bytes, fs::metadata(path).unwrap().len());
     assert_eq!(seen.oldest, Some(header().created));
-    // A file where the folder should be.
+    // There is a file where the folder should be.
     let blocked = folder.path().join("file");
     fs::write(&blocked, "").unwrap();
     assert!(status(&blocked.join("state")).is_err());
@@ -245,7 +245,7 @@ fn a_file_is_removed_once_all_of_its_records_are_kept_again_by_another_run() {
     };
     let whole = keep("old", 1, &["a", "b"]);
     let part = keep("old", 2, &["c", "changed since"]);
-    // Cut differently, and one file of a third run.
+    // The new run divides its records differently, and there is one file of a third run.
     keep("new", 1, &["b", "c"]);
     keep("new", 2, &["a", "d"]);
     keep("third", 1, &["changed since"]);

@@ -1,12 +1,11 @@
-//! Reading what PostgreSQL answered: the single row of a statement, and its fields. A field that cannot be read is an error
-//! of the program, never of a record.
+//! Reads the answers of PostgreSQL: the single row of a statement, and its fields. An unreadable field is a bug.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use super::error::{Class, StoreError};
 
-/// The only row of an answer.
+/// The only row of an answer; an error if there is another number of rows.
 pub(super) fn single(rows: Vec<Row>) -> Result<Row, StoreError> {
     rows.into_iter().next().ok_or_else(|| {
         StoreError::new(
@@ -17,7 +16,7 @@ pub(super) fn single(rows: Vec<Row>) -> Result<Row, StoreError> {
     })
 }
 
-/// A field of a row. `what` was being done.
+/// A field of a row. `what` says what was being done, for the error.
 pub(super) fn value<'r, T: FromSql<'r>>(
     row: &'r Row,
     index: usize,
@@ -35,7 +34,7 @@ pub(super) fn text(row: &Row, index: usize) -> Result<&str, StoreError> {
     value(row, index, "reading a text")
 }
 
-/// A count as PostgreSQL takes it: it has no unsigned integers, and no count comes near the difference.
+/// A count as the signed integer that PostgreSQL takes. No count is large enough for the difference to matter.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,6 @@
-//! Cases in the database: one open row a cause, the case itself as a document.
+//! Cases in the database: one open row per cause, with the case itself as a document.
 //!
-//! Knows the columns, not what a case means: it takes and gives JSON text.
+//! This file knows the columns but not the meaning of a case: it handles JSON text.
 
 use tokio_postgres::types::Type;
 
@@ -15,15 +15,14 @@ pub struct CaseRow {
     pub id: String,
     pub fingerprint: String,
     pub open: bool,
-    /// RFC 3339.
+    /// When it was opened, as RFC 3339.
     pub opened_at: String,
     pub closed_at: Option<String>,
     pub count: u64,
     pub document: String,
 }
 
-/// Stores a case under its id. False: another open case with the same fingerprint is there already, and nothing was
-/// changed.
+/// Stores a case under its id. Returns false if another open case has the same fingerprint. Then nothing was changed.
 pub fn save(
     connection: &mut Connection,
     db: &Database,
@@ -54,13 +53,13 @@ pub fn save(
     );
     match saved {
         Ok(rows) => Ok(rows == 1),
-        // Two hosts opened the same cause at the same moment.
+        // Two hosts have opened a case for the same cause at the same moment.
         Err(error) if error.sqlstate() == Some("23505") => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Documents of the open cases, oldest first.
+/// The documents of all open cases, oldest first.
 pub fn open(connection: &mut Connection, db: &Database) -> Result<Vec<String>, StoreError> {
     documents(
         connection,
@@ -70,7 +69,7 @@ pub fn open(connection: &mut Connection, db: &Database) -> Result<Vec<String>, S
     )
 }
 
-/// Documents of the last cases, newest first, open or not.
+/// The documents of the last cases, newest first, whether open or closed.
 pub fn last(
     connection: &mut Connection,
     db: &Database,

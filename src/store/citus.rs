@@ -1,47 +1,47 @@
-//! Citus, recognised: PostgreSQL whose tables may be spread over several servers, and what it asks of ours.
+//! Recognises Citus (PostgreSQL whose tables may be distributed over several servers), and checks its tables.
 //!
-//! Reads Citus's catalogue and says what does not fit. Must not know how rows are written; schema.sql shows the layout it
-//! expects, docs/citus.md says why.
+//! This file reads the catalogue of Citus and reports what does not fit. It must not know how rows are written. schema.sql
+//! shows the layout that is expected, docs/citus.md explains it.
 
 use tokio_postgres::types::Type;
 
 use super::answer::{count, single, text, value};
 use super::connect::Connection;
 use super::error::StoreError;
-use super::finding::{Found, bad};
+use super::finding::{StepResult, bad};
 use super::quote_table;
 use crate::config::plan::Database;
 
-/// Its version; no row where it is not installed.
+/// The version of Citus; no row where it is not installed.
 pub(super) const EXTENSION_SQL: &str =
     "SELECT extversion::text FROM pg_extension WHERE extname = 'citus'";
 const WHAT: &str = "reading Citus's catalogue";
-/// Where tables of the program's own go that were distributed by mistake.
-const ASIDE: &str = "datasync_aside";
+/// The schema into which tables of the program are moved that were distributed by mistake.
+const ASIDE_SCHEMA: &str = "datasync_aside";
 
-/// How Citus keeps one table.
+/// How Citus stores one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Spread {
-    /// As the program's messages name it.
+struct ManagedTable {
+    /// The name of the table in messages.
     shown: String,
-    /// Quoted, for statements to type.
+    /// The quoted name, for statements to type.
     quoted: String,
-    /// The column whose hash decides the server; none for a reference table and the like.
+    /// The column whose hash determines the server; none for a reference table and the like.
     column: Option<String>,
 }
 
-/// What the catalogue says.
+/// What the catalogue of Citus says.
 #[derive(Clone, Debug, Default)]
 struct Cluster {
     version: String,
-    /// Group 0 is the coordinator.
+    /// The group of this server. Group 0 is the coordinator.
     group: i64,
-    /// Servers that hold shards of the target.
+    /// The number of servers that hold shards of the target.
     nodes: u64,
     shards: u64,
-    target: Option<Spread>,
-    /// Tables of the program's own that are not plain ones of the coordinator.
-    managed: Vec<Spread>,
+    target: Option<ManagedTable>,
+    /// Tables of the program that are not plain tables of the coordinator.
+    managed: Vec<ManagedTable>,
 }
 
 fn extension(conn: &mut Connection) -> Result<Option<String>, StoreError> {
@@ -51,13 +51,16 @@ fn extension(conn: &mut Connection) -> Result<Option<String>, StoreError> {
         .transpose()
 }
 
-/// Whether Citus, which is installed, keeps this (quoted) table elsewhere.
+/// Whether Citus manages this (quoted) table. Citus must be installed.
 pub(super) fn manages(conn: &mut Connection, table: &str) -> Result<bool, StoreError> {
     Ok(!spread(conn, &[(String::new(), table.to_owned())])?.is_empty())
 }
 
-/// Those of the tables (as shown, quoted) that Citus manages, with their distribution columns.
-fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spread>, StoreError> {
+/// Those of the tables (name in messages, quoted name) that Citus manages, with their distribution columns.
+fn spread(
+    conn: &mut Connection,
+    tables: &[(String, String)],
+) -> Result<Vec<ManagedTable>, StoreError> {
     let quoted: Vec<&str> = tables.iter().map(|(_, quoted)| quoted.as_str()).collect();
     let rows = conn.query(
         WHAT,
@@ -74,7 +77,7 @@ fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spre
                 .and_then(|index| tables.get(index))
                 .cloned()
                 .unwrap_or_default();
-            Ok(Spread {
+            Ok(ManagedTable {
                 shown,
                 quoted,
                 column: value(row, 1, WHAT)?,
@@ -83,12 +86,12 @@ fn spread(conn: &mut Connection, tables: &[(String, String)]) -> Result<Vec<Spre
         .collect()
 }
 
-/// Looks whether this is Citus, and whether its tables are laid out as the program needs them. None without Citus.
-pub(super) fn look(
+/// Checks whether this is Citus, and whether its tables are as the program needs them. None without Citus.
+pub(super) fn inspect(
     conn: &mut Connection,
     db: &Database,
     key: &str,
-) -> Result<Option<Found>, StoreError> {
+) -> Result<Option<StepResult>, StoreError> {
     let Some(version) = extension(conn)? else {
         return Ok(None);
     };
@@ -124,7 +127,7 @@ pub(super) fn look(
     let (of_target, managed) = spread(conn, &tables)?
         .into_iter()
         .partition(|spread| spread.quoted == target);
-    let of_target: Vec<Spread> = of_target;
+    let of_target: Vec<ManagedTable> = of_target;
     let cluster = Cluster {
         version,
         group: value(&group, 0, WHAT)?,
@@ -136,8 +139,8 @@ pub(super) fn look(
     Ok(Some(findings(&cluster, &tables[0].0, key)))
 }
 
-/// `shown` is the target, `key` its conflict key.
-fn findings(cluster: &Cluster, shown: &str, key: &str) -> Found {
+/// What is wrong with the cluster. `shown` is the target's name, and `key` its conflict key.
+fn findings(cluster: &Cluster, shown: &str, key: &str) -> StepResult {
     let version = &cluster.version;
     if cluster.group != 0 {
         return bad(
@@ -146,7 +149,7 @@ fn findings(cluster: &Cluster, shown: &str, key: &str) -> Found {
         );
     }
     let (mut wrong, mut hints) = (Vec::new(), Vec::new());
-    if let Some(Spread {
+    if let Some(ManagedTable {
         column: Some(column),
         ..
     }) = &cluster.target
@@ -161,14 +164,17 @@ fn findings(cluster: &Cluster, shown: &str, key: &str) -> Found {
         ));
     }
     if !cluster.managed.is_empty() {
-        // Citus cannot undistribute a table with an identity column, which two of them have.
-        hints.push(format!("CREATE SCHEMA IF NOT EXISTS {ASIDE};"));
+        // Citus cannot undistribute a table with an identity column, which two of these tables have, so they are moved aside.
+        hints.push(format!("CREATE SCHEMA IF NOT EXISTS {ASIDE_SCHEMA};"));
         for table in &cluster.managed {
             wrong.push(format!(
                 "{} must be a plain table of the coordinator",
                 table.shown
             ));
-            hints.push(format!("ALTER TABLE {} SET SCHEMA {ASIDE};", table.quoted));
+            hints.push(format!(
+                "ALTER TABLE {} SET SCHEMA {ASIDE_SCHEMA};",
+                table.quoted
+            ));
         }
         hints.push("then `datasync check-db --apply-schema` makes plain ones".to_owned());
     }
@@ -179,7 +185,7 @@ fn findings(cluster: &Cluster, shown: &str, key: &str) -> Found {
         );
     }
     let (detail, hint) = match &cluster.target {
-        Some(Spread {
+        Some(ManagedTable {
             column: Some(column),
             ..
         }) => (
@@ -200,24 +206,24 @@ fn findings(cluster: &Cluster, shown: &str, key: &str) -> Found {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Failure;
+    use super::super::finding::StepFailure;
     use super::*;
 
-    fn table(name: &str, column: Option<&str>) -> Spread {
-        Spread {
+    fn table(name: &str, column: Option<&str>) -> ManagedTable {
+        ManagedTable {
             shown: format!("public.{name}"),
             quoted: quote_table("public", name),
             column: column.map(str::to_owned),
         }
     }
 
-    fn verdict(cluster: &Cluster) -> Found {
+    fn verdict(cluster: &Cluster) -> StepResult {
         findings(cluster, "public.customers", "customer_id")
     }
 
     #[test]
     fn the_layout_of_schema_sql_is_well_and_a_plain_table_is_told_how_to_become_it() {
-        let told = verdict(&Cluster {
+        let finding = verdict(&Cluster {
             version: "13.0-1".into(),
             nodes: 2,
             shards: 32,
@@ -226,14 +232,14 @@ mod tests {
         });
         let well =
             "Citus 13.0-1: public.customers is distributed by customer_id, 32 shards on 2 nodes";
-        assert_eq!(told, Ok((well.to_owned(), None)));
+        assert_eq!(finding, Ok((well.to_owned(), None)));
         let plain = verdict(&Cluster::default());
         assert!(plain.is_ok_and(|(_, hint)| hint.is_some_and(|hint| hint.contains("schema.sql"))));
     }
 
     #[test]
     fn what_is_missing_comes_with_the_statement_to_type() {
-        let Err(Failure {
+        let Err(StepFailure {
             detail: wrong,
             hint: Some(hint),
             ..
@@ -259,10 +265,10 @@ mod tests {
 
     #[test]
     fn a_worker_is_not_the_place_to_connect_to() {
-        let told = verdict(&Cluster {
+        let finding = verdict(&Cluster {
             group: 2,
             ..Cluster::default()
         });
-        assert!(told.is_err_and(|failure| failure.detail.contains("worker")));
+        assert!(finding.is_err_and(|failure| failure.detail.contains("worker")));
     }
 }

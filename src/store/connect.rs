@@ -1,10 +1,10 @@
-//! One connection to PostgreSQL, whose every call has a deadline.
+//! One connection to PostgreSQL. Every call on it has a deadline.
 //!
-//! The driver has no deadline of its own: with a stopped back end its calls, and even dropping it, wait for ever. So a
-//! connection owns a small runtime of its own and every call waits on it for a limited time; after a timeout or a
-//! broken link the connection is dead, and dropping it abandons the socket instead of waiting.
+//! The driver has no deadlines: with a stopped back end its calls wait for ever, and so does dropping it. So a connection
+//! owns a small runtime, and every call waits on that for a limited time. After a timeout or a broken link the connection is
+//! dead, and dropping it abandons the socket instead of waiting.
 //!
-//! This file owns one of the four threads outside the pipeline: the one that opens a connection ahead of its use.
+//! This file starts one of the four threads outside the pipeline: the one that opens a connection ahead of its use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,21 +24,21 @@ use super::error::{Class, StoreError};
 use super::tls;
 use crate::config::plan::Database;
 
-/// A typed parameter of a statement.
+/// A parameter of a statement, with its type.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// How long the polite end of a healthy connection may take.
-const FAREWELL: Duration = Duration::from_millis(100);
-/// The server's own `statement_timeout` comes first, so that its error is heard; this is what it may come late.
+/// How long closing a healthy connection may take.
+const CLOSE_LIMIT: Duration = Duration::from_millis(100);
+/// How much later than `statement_timeout` a call ends. The server's timeout comes first, so that its error is received.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// What a transaction begins with: nothing that is set for the role, the database or in the address decides what a value
-/// becomes. SET LOCAL, since behind a pooler the session is somebody else's next.
+/// The settings at the start of a transaction, so that values are converted independently of the settings of role, database
+/// and address. They use SET LOCAL, because behind a pooler the session will serve another client.
 const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, MDY'; \
      SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1;";
 
-/// How often a waiting call looks whether it should give up.
-const LOOK_UP: Duration = Duration::from_millis(200);
+/// How often a waiting call checks whether it should give up.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// One connection, used by one thread at a time.
 pub struct Connection {
@@ -62,12 +62,12 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects and authenticates within `limit`, name resolution and TLS included.
+    /// Connects and authenticates within `limit`, which includes name resolution and TLS.
     pub fn open(db: &Database, limit: Duration) -> Result<Self, StoreError> {
         Self::open_as(&dial::driver_config(db, limit), db, limit, None)
     }
 
-    /// The same, but given up soon after `flag` is set: the run must end now.
+    /// Like [`Self::open`], but gives up soon after `flag` is set.
     pub fn open_unless(
         flag: &AtomicBool,
         db: &Database,
@@ -76,8 +76,8 @@ impl Connection {
         Self::open_as(&dial::driver_config(db, limit), db, limit, Some(flag))
     }
 
-    /// Is there a pooler like pgbouncer in between? Asked by a connection of its own with a setting that PostgreSQL
-    /// takes from anybody and a pooler, which would have to set it anew for everybody, does not.
+    /// True if a pooler like pgbouncer is in between. It is asked over a connection of its own with a setting that PostgreSQL
+    /// accepts from everybody, but a pooler refuses, since it would have to set it for every client.
     pub fn is_pooled(db: &Database, limit: Duration) -> Result<bool, StoreError> {
         let mut config = dial::driver_config(db, limit);
         config.options("-c datasync.direct=on");
@@ -132,22 +132,22 @@ impl Connection {
         })
     }
 
-    /// True when nothing can be asked of it any more: open another.
+    /// True if the connection cannot be used any more, so that a new one has to be opened.
     pub fn is_dead(&self) -> bool {
         self.dead || self.client.as_ref().is_none_or(Client::is_closed)
     }
 
-    /// Bounds every later call by a moment, in addition to the statement timeout: the deadline of the run.
+    /// Sets a moment by which every later call must end, in addition to the statement timeout: the deadline of the run.
     pub const fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
-    /// Ends every call soon after `flag` is set, as if its time were up: the run must end now.
+    /// Makes every call end soon after `flag` is set, as if its time were up.
     pub fn give_up_on(&mut self, flag: Arc<AtomicBool>) {
         self.give_up = Some(flag);
     }
 
-    /// What a statement may take on the server.
+    /// The time that a statement may take on the server.
     fn server_limit(&self) -> Duration {
         self.deadline.map_or(self.statement_timeout, |deadline| {
             self.statement_timeout
@@ -155,7 +155,7 @@ impl Connection {
         })
     }
 
-    /// Runs one call against its deadline. A broken link or a timeout makes the connection dead.
+    /// Runs a call with its deadline. A broken link or a timeout makes the connection dead.
     fn call<T>(
         &mut self,
         what: &str,
@@ -163,7 +163,7 @@ impl Connection {
     ) -> Result<T, StoreError> {
         let limit = self.server_limit();
         if limit.is_zero() {
-            // Not the connection's fault, but it may hold an open transaction.
+            // The connection itself is fine, but it may be in an open transaction.
             self.dead = true;
             return Err(StoreError::out_of_time(what));
         }
@@ -186,7 +186,7 @@ impl Connection {
         answer
     }
 
-    /// One statement with typed parameters, its rows. `what` begins the message of an error.
+    /// Runs a statement with typed parameters and returns its rows. `what` begins the message of an error.
     pub(crate) fn query(
         &mut self,
         what: &str,
@@ -196,7 +196,7 @@ impl Connection {
         self.call(what, async |client| client.query_typed(sql, params).await)
     }
 
-    /// One statement with typed parameters, the number of rows it touched.
+    /// Runs a statement with typed parameters and returns how many rows it affected.
     pub(crate) fn execute(
         &mut self,
         what: &str,
@@ -206,8 +206,8 @@ impl Connection {
         self.call(what, async |client| client.execute_typed(sql, params).await)
     }
 
-    /// Several statements in one round trip, each with its rows, in their order. None may depend on what another one answers.
-    /// Outside a transaction each is one of its own, and is done whatever becomes of the others.
+    /// Runs several statements in one round trip and returns the rows of each. None may depend on the answer to another.
+    /// Outside a transaction each statement is a transaction of its own, whatever happens to the others.
     pub(crate) fn query_together(
         &mut self,
         what: &str,
@@ -221,8 +221,8 @@ impl Connection {
         })
     }
 
-    /// Several statements of one transaction in one round trip: the rows that each touched. None may depend on what
-    /// another one answers; each sees what those before it did.
+    /// Runs several statements of a transaction in one round trip and returns how many rows each affected. None may depend on
+    /// the answer to another, but each sees the effects of those before it.
     pub(crate) fn execute_together(
         &mut self,
         what: &str,
@@ -232,16 +232,16 @@ impl Connection {
             let work = work
                 .iter()
                 .map(|(sql, params)| client.execute_typed(sql, params));
-            // The first error is the one that counts: those that follow it say no more than that there was one.
+            // The first error is reported. The errors after it only say that the transaction has failed.
             join_all(work).await.into_iter().collect()
         })
     }
 
-    /// `COPY … FROM STDIN`: the number of rows it stored. What is prepared for it is closed before the next statement, so
-    /// a pooler that hands the session to another client at COMMIT hands over a clean one.
+    /// Runs `COPY … FROM STDIN` and returns the number of rows stored. Its prepared statement is closed before the next one,
+    /// so that a pooler which passes the session to another client at COMMIT passes a clean one.
     ///
-    /// Where PostgreSQL refuses to begin it, the driver sends one message of synchronisation too many, and would take the
-    /// answer to it for that of the next statement: the connection is dead, and the error says so.
+    /// If PostgreSQL refuses to begin the COPY, the driver sends a Sync message too many, and would take the answer to it for
+    /// that of the next statement. So the connection is dead then, and the error says so.
     pub(crate) fn copy(
         &mut self,
         what: &str,
@@ -269,8 +269,8 @@ impl Connection {
         })
     }
 
-    /// `COPY … TO STDOUT`: its messages, one a row, are shown as they arrive, never held together. COPY takes no parameters:
-    /// `before` is a query of the same transaction that puts them where it finds them.
+    /// Runs `COPY … TO STDOUT`. Its messages, one a row, are passed on as they arrive, so they are never in memory together.
+    /// COPY takes no parameters: `before` is a query of the same transaction that stores them where the COPY reads them.
     pub(crate) fn copy_out(
         &mut self,
         what: &str,
@@ -290,12 +290,12 @@ impl Connection {
         })
     }
 
-    /// Statements without parameters, in one round trip.
+    /// Runs statements without parameters in one round trip.
     pub(crate) fn run(&mut self, what: &str, sql: &str) -> Result<(), StoreError> {
         self.call(what, async |client| client.batch_execute(sql).await)
     }
 
-    /// Begins a transaction with this connection's timeouts; `mode` follows BEGIN, `extra` is more `SET LOCAL`.
+    /// Begins a transaction with this connection's timeouts. `mode` follows BEGIN, and `extra` holds further `SET LOCAL`s.
     pub(crate) fn begin(&mut self, what: &str, mode: &str, extra: &str) -> Result<(), StoreError> {
         let begin = self.beginning(mode, extra);
         self.run(what, &begin)
@@ -310,7 +310,7 @@ impl Connection {
         )
     }
 
-    /// The same with a query in the same round trip: its rows.
+    /// Begins a transaction and runs a query in the same round trip. Returns its rows.
     pub(crate) fn begin_and_query(
         &mut self,
         what: &str,
@@ -326,8 +326,8 @@ impl Connection {
         })
     }
 
-    /// The last statement of a transaction and its COMMIT, in one round trip. When the statement fails the server
-    /// turns COMMIT into a rollback, so only the statement's success makes the commit one.
+    /// Runs the last statement of a transaction and COMMIT in one round trip. If the statement fails, the server turns COMMIT
+    /// into a rollback, so only its success means that the transaction was committed.
     pub(crate) fn execute_and_commit(
         &mut self,
         what: &str,
@@ -346,7 +346,7 @@ impl Connection {
         })
     }
 
-    /// Ends a failed transaction. A connection that cannot even do that is dead.
+    /// Rolls back a failed transaction. If even that fails, the connection is dead.
     pub(crate) fn roll_back(&mut self) {
         if !self.is_dead() && self.run("rolling back", "ROLLBACK").is_err() {
             self.dead = true;
@@ -354,7 +354,7 @@ impl Connection {
     }
 }
 
-/// A connection that is being opened while its owner does something else, on a thread of its own.
+/// A connection that is being opened on a thread of its own, while its owner does something else.
 #[derive(Debug)]
 pub struct Opening {
     opened: Receiver<Result<Connection, StoreError>>,
@@ -371,7 +371,7 @@ impl Opening {
         let thread = std::thread::Builder::new()
             .name("connect".into())
             .spawn(move || {
-                // Nobody may want it any more.
+                // The receiver may have been dropped meanwhile.
                 drop(tell.send(Connection::open_unless(&flag, &db, limit)));
             })?;
         Ok(Self {
@@ -381,12 +381,11 @@ impl Opening {
         })
     }
 
-    /// Waits for it, but not beyond `until`, nor once `give_up` is set. None: it could not be had, and whoever tries again
-    /// is told why.
+    /// Waits for the connection, until `until` or until `give_up` is set. None if it failed: the next try reports why.
     pub fn wait(self, give_up: &AtomicBool, until: Option<Instant>) -> Option<Connection> {
         loop {
-            let slice = until.map_or(LOOK_UP, |until| {
-                LOOK_UP.min(until.saturating_duration_since(Instant::now()))
+            let slice = until.map_or(POLL_INTERVAL, |until| {
+                POLL_INTERVAL.min(until.saturating_duration_since(Instant::now()))
             });
             match self.opened.recv_timeout(slice) {
                 Ok(opened) => {
@@ -411,7 +410,7 @@ impl Drop for Opening {
     }
 }
 
-/// Waits for an answer, but no longer than `limit`, and not once somebody has given up. The error is how long it took.
+/// Waits for an answer until `limit`, or until `flag` is set. The error is the time that was waited.
 async fn within<T>(
     limit: Duration,
     give_up: Option<&AtomicBool>,
@@ -422,7 +421,7 @@ async fn within<T>(
     loop {
         let left = limit.saturating_sub(started.elapsed());
         let slice = if give_up.is_some() {
-            left.min(LOOK_UP)
+            left.min(POLL_INTERVAL)
         } else {
             left
         };
@@ -444,9 +443,10 @@ impl Drop for Connection {
             return;
         };
         if let (false, Some(driver)) = (dead, self.driver.take()) {
-            // Says good-bye, so that the server frees the slot at once; a server that does not listen is left alone.
-            let farewell = runtime.block_on(async { tokio::time::timeout(FAREWELL, driver).await });
-            if farewell.is_err() {
+            // Ends the session properly, so that the server frees the slot. A server that does not respond is left alone.
+            let closed =
+                runtime.block_on(async { tokio::time::timeout(CLOSE_LIMIT, driver).await });
+            if closed.is_err() {
                 log::debug!("the database did not take leave in time");
             }
         }

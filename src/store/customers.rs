@@ -1,4 +1,4 @@
-//! Stored records read back, as JSON text by internal field name, so that rules can be tried on what is there.
+//! Reads stored records back, as JSON text by internal field name, so that rules can be tried on them.
 
 use std::ops::ControlFlow;
 
@@ -8,12 +8,11 @@ use super::{quote, quote_table};
 use crate::config::plan::{Database, Field, Kind, Mapping};
 
 const WHAT: &str = "reading the stored records";
-/// Records that are read together.
+/// How many records are read at a time.
 const AT_ONCE: u32 = 5_000;
 
-/// Shows all stored records, by key, until told to stop: each as a JSON object whose names are the internal ones. Fields
-/// without a column are absent, and times are in UTC. They are read through a cursor, all as they were at one moment, and
-/// never held together.
+/// Passes all stored records to a function, ordered by key, until it says stop. Each is a JSON object with internal names.
+/// Fields without a column are absent, and times are in UTC. They are read through a cursor: a snapshot, never all in memory.
 pub fn each(
     connection: &mut Connection,
     db: &Database,
@@ -29,7 +28,7 @@ pub fn each(
         .iter()
         .map(|(field, column)| text_of(field, &quote(column)))
         .collect();
-    // The whole of it is wanted, not its first rows soon.
+    // All rows are wanted, so the plan should not be optimised for the first ones.
     connection.begin(WHAT, "READ ONLY", "SET LOCAL cursor_tuple_fraction = 1;")?;
     connection.run(
         WHAT,
@@ -73,8 +72,8 @@ pub fn each(
     connection.run(WHAT, "COMMIT")
 }
 
-/// The expression that reads a column as the text of its field's type. What the column has lost of a time (its zone, its
-/// hour) is given back as it was taken away when the value was written.
+/// The expression that reads a column as the text of its field's type. If the column stores less of a time (no zone, no
+/// hour), the missing part is added in the way it was removed when the value was written.
 fn text_of(field: &Field, column: &str) -> String {
     let zone = field
         .timezone
@@ -83,27 +82,24 @@ fn text_of(field: &Field, column: &str) -> String {
         .replace('\'', "''");
     let moment = |local: &str| format!("({local} AT TIME ZONE '{zone}')::text");
     let by_type = |cases: &str| {
-        // The text is cast, since not every type has a cast to a time and each has one to text.
+        // The text is cast, because not every type has a cast to a time, but each has one to text.
         format!("CASE pg_catalog.pg_typeof({column})::oid {cases} ELSE {column}::text END")
     };
     match field.kind {
-        // timestamp and date.
         Kind::DateTime => by_type(&format!(
             "WHEN 1114 THEN {0} WHEN 1082 THEN {0}",
             moment(&format!("{column}::text::timestamp"))
         )),
-        // timestamp and timestamptz.
         Kind::Date => by_type(&format!(
             "WHEN 1114 THEN {column}::text::date::text WHEN 1184 THEN {column}::text::date::text"
         )),
-        // integer.
         Kind::Boolean => by_type(&format!("WHEN 23 THEN ({column}::text = '1')::text")),
         _ => format!("{column}::text"),
     }
 }
 
-/// A value in JSON. Numbers and documents are themselves; what PostgreSQL has besides (NaN, a price with its currency) is
-/// text, which the mapping's type then refuses.
+/// Writes a value as JSON. Numbers and documents stay as they are. Values that exist only in PostgreSQL (NaN, a price with
+/// its currency) become text, which the mapping's type then refuses.
 fn put_value(record: &mut String, kind: Kind, value: Option<&str>) {
     let Some(value) = value else {
         record.push_str("null");
@@ -125,7 +121,6 @@ fn put_value(record: &mut String, kind: Kind, value: Option<&str>) {
     } else if kind == Kind::DateTime
         && let Some(local) = value.strip_suffix("+00")
     {
-        // As RFC 3339 has it.
         record.extend(["\"", local, "Z\""]);
     } else if value
         .bytes()

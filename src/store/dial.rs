@@ -1,4 +1,4 @@
-//! How PostgreSQL is reached: the settings of the driver, and plain text where TLS is preferred and cannot be had.
+//! How PostgreSQL is reached: the settings of the driver, and plain text where TLS is preferred but impossible.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::error::StoreError;
 use crate::config::plan::{Database, SslMode};
 
-/// What is exchanged with the server, on the side of the driver.
+/// The driver's task that exchanges messages with the server.
 type Exchange =
     tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
@@ -35,7 +35,7 @@ pub(super) fn driver_config(db: &Database, limit: Duration) -> Config {
         .user(&db.user)
         .application_name("datasync")
         .connect_timeout(limit)
-        // Both are needed: keepalives cover waiting for a reply, the user timeout unacknowledged writes.
+        // Both are needed: keepalives cover waiting for a reply, and the user timeout covers unacknowledged writes.
         .keepalives(true)
         .keepalives_idle(Duration::from_secs(10))
         .keepalives_interval(Duration::from_secs(5))
@@ -55,18 +55,18 @@ pub(super) fn driver_config(db: &Database, limit: Duration) -> Config {
     config
 }
 
-/// A host that is a path is the folder of a Unix socket: local, hence without TLS.
+/// True for the folder of a Unix socket, which needs no TLS.
 pub(super) fn is_socket(host: &str) -> bool {
     host.starts_with('/')
 }
 
-/// SQLSTATE of what `pg_hba.conf` lets nobody do, and of a role that may not log in.
-const NOT_LET_IN: &str = "28000";
+/// The SQLSTATE of a connection that `pg_hba.conf` refuses, and of a role that may not log in.
+const INVALID_AUTHORIZATION: &str = "28000";
 
-/// `prefer` tries once more in plain text where TLS failed, or `pg_hba.conf` does not let the encrypted connection in.
+/// With `prefer`: the settings for a second try in plain text, if TLS failed or `pg_hba.conf` refuses encrypted connections.
 fn without_tls(config: &Config, failed: &StoreError) -> Option<Config> {
     let preferred = config.get_ssl_mode() == tokio_postgres::config::SslMode::Prefer;
-    let by_tls = failed.kind() == "tls" || failed.sqlstate() == Some(NOT_LET_IN);
+    let by_tls = failed.kind() == "tls" || failed.sqlstate() == Some(INVALID_AUTHORIZATION);
     (preferred && by_tls).then(|| {
         let mut plain = config.clone();
         plain.ssl_mode(tokio_postgres::config::SslMode::Disable);
@@ -74,9 +74,9 @@ fn without_tls(config: &Config, failed: &StoreError) -> Option<Config> {
     })
 }
 
-/// Which of two failures explains more: the later one, unless plain text is simply not let in.
-fn more_telling(encrypted: StoreError, plain: StoreError) -> StoreError {
-    if plain.sqlstate() == Some(NOT_LET_IN) {
+/// Which of two failures to report: that in plain text, unless it only says that plain text is refused.
+fn error_to_report(encrypted: StoreError, plain: StoreError) -> StoreError {
+    if plain.sqlstate() == Some(INVALID_AUTHORIZATION) {
         encrypted
     } else {
         plain
@@ -100,13 +100,13 @@ pub(super) async fn connect(
     plain
         .connect(connector)
         .await
-        .map_err(|error| more_telling(failed, StoreError::from_driver(what, &error)))
+        .map_err(|error| error_to_report(failed, StoreError::from_driver(what, &error)))
 }
 
 /// Exchanges messages with the server until the connection ends.
 pub(super) async fn drive(exchange: Exchange) {
     if let Err(error) = exchange.await {
-        // Whoever waits for an answer hears of it; the code is all that may be shown.
+        // The pending call returns the error. Only its code may be shown here.
         log::debug!(
             "a connection to the database ended: {}",
             error.code().map_or("the link broke", |code| code.code())

@@ -1,35 +1,35 @@
-//! What one step of `check-db`, or a look at a part of the database, found.
+//! The result of one step of `check-db`, or of another check of a part of the database.
 
 use super::error::StoreError;
 
-/// Detail and maybe a hint, of a step that is well or of one that failed.
-pub(super) type Found = Result<(String, Option<String>), Failure>;
+/// The result of a step: detail and optional hint, or a failure.
+pub(super) type StepResult = Result<(String, Option<String>), StepFailure>;
 
-/// Detail and maybe a hint of a step that failed.
+/// Detail and optional hint of a step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct StepFailure {
     pub(super) detail: String,
     pub(super) hint: Option<String>,
-    /// The database did not answer as it should: nothing that a change of tables, privileges or mapping would mend.
+    /// The database did not answer as it should, so changing tables, privileges or mapping would not help.
     pub(super) is_of_database: bool,
 }
 
-/// Found in order, with nothing to add.
+/// A step that succeeded, without a hint.
 #[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
-pub(super) fn well(detail: impl Into<String>) -> Found {
+pub(super) fn well(detail: impl Into<String>) -> StepResult {
     Ok((detail.into(), None))
 }
 
-pub(super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> Found {
-    Err(Failure {
+pub(super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> StepResult {
+    Err(StepFailure {
         detail: detail.into(),
         hint: Some(hint.into()),
         is_of_database: false,
     })
 }
 
-impl Failure {
-    /// Something of this machine, about which the user knows more.
+impl StepFailure {
+    /// A failure of this machine, about which the user knows more.
     pub(super) fn of_this_machine(detail: String) -> Self {
         Self {
             detail,
@@ -39,12 +39,12 @@ impl Failure {
     }
 }
 
-impl From<&StoreError> for Failure {
-    /// What happened, and its advice apart from it.
+impl From<&StoreError> for StepFailure {
+    /// What happened, with the advice as the hint.
     fn from(error: &StoreError) -> Self {
         let is_privilege = error.kind() == "privilege";
         let hint = if is_privilege {
-            // That this very check should be run helps nobody.
+            // The usual hint is to run this very check, which would not help here.
             "see `privileges` below"
         } else {
             error.hint()
@@ -57,7 +57,7 @@ impl From<&StoreError> for Failure {
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for StepFailure {
     fn from(error: StoreError) -> Self {
         Self::from(&error)
     }

@@ -1,5 +1,5 @@
-//! The privileges that a role needs, as statements: for the program's own role, and for one that only reads. Asks nothing but
-//! which sequences the table has, and changes nothing.
+//! The privileges that a role needs, as statements: for the program's own role, and for a role that only reads. It only asks
+//! for the sequences of the table, and changes nothing.
 
 use tokio_postgres::types::Type;
 
@@ -9,18 +9,18 @@ use super::error::StoreError;
 use super::{quote, quote_table};
 use crate::config::plan::Database;
 
-/// The statements for two roles.
+/// The statements for both roles.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Grants {
     /// For the role that runs datasync.
     pub program: Vec<String>,
-    /// For whoever looks at runs and cases. No values are in these tables.
+    /// For a role that reads runs and cases. These tables hold no values.
     pub reader: Vec<String>,
-    /// More for whoever may also read records.
+    /// In addition, for a role that may also read records.
     pub reader_of_records: Vec<String>,
 }
 
-/// Tables of the program, in which it writes.
+/// Tables of the program that it writes.
 const WRITTEN: [&str; 8] = [
     "sync_batches",
     "sync_rejections",
@@ -31,11 +31,11 @@ const WRITTEN: [&str; 8] = [
     "sync_state",
     "sync_lease",
 ];
-/// Rejections with what both of their tables know.
+/// The view of rejections, which combines both of their tables.
 const VIEW: &str = "sync_rejections_now";
-/// What a reader may see without seeing values, beside the log of runs.
+/// Tables without values that a reader may see, besides the log of runs.
 const WITHOUT_VALUES: [&str; 4] = ["sync_batches", "sync_cases", "sync_state", "sync_lease"];
-/// And what holds values, beside the records themselves.
+/// Tables with values, besides that of the records.
 const WITH_VALUES: [&str; 5] = [
     "sync_rejections",
     "sync_rejections_seen",
@@ -44,7 +44,7 @@ const WITH_VALUES: [&str; 5] = [
     VIEW,
 ];
 
-/// Sequences that an insert into the table advances by itself. Those of identity columns need no privilege.
+/// Sequences that an insert into the table uses. Those of identity columns need no privilege.
 const SEQUENCES: &str = "
 SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend d
 JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
@@ -52,7 +52,7 @@ JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relname
 WHERE tn.nspname = $1 AND t.relname = $2 AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
   AND d.deptype = 'a' ORDER BY 1";
 
-/// The sequences of the table, as SQL has them.
+/// The sequences of the table, as quoted names.
 pub fn sequences(conn: &mut Connection, db: &Database) -> Result<Vec<String>, StoreError> {
     const WHAT: &str = "looking for the table's sequences";
     conn.query(
@@ -65,7 +65,7 @@ pub fn sequences(conn: &mut Connection, db: &Database) -> Result<Vec<String>, St
     .collect()
 }
 
-/// The statements. `reader`: the name of the role that reads.
+/// The statements. `reader` is the name of the role that reads.
 pub fn grants(db: &Database, sequences: &[String], reader: &str) -> Grants {
     let (program, reader) = (quote(&db.user), quote(reader));
     let own = |name: &str| quote_table(&db.log_schema, name);

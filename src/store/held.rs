@@ -1,8 +1,7 @@
-//! What the tables hold of one record, and its removal from all of them but the table of customers: for `show` and `forget`.
+//! Finds one record in all tables, and removes it from all of them except the table of customers: for `show` and `forget`.
 //!
-//! Both are typed by hand, and seldom. So an id that only a scan of a table finds (`record_id`, texts that mention it) is
-//! looked for by a scan; what a key finds is found by the indexes of the write path. Tables and columns that an older schema
-//! lacks count as empty.
+//! Both commands are typed by hand and rarely. So an id that no index has (`record_id`, texts that mention it) is looked for
+//! by a scan, and keys by the indexes of the write path. Tables and columns that an older schema lacks count as empty.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,23 +16,23 @@ use super::{quote, quote_table};
 use crate::config::plan::{Database, Mapping};
 use crate::model::record::MASKED;
 
-/// What the tables hold; each row as JSON text.
+/// What the tables hold of the record. Rows are JSON text.
 #[derive(Clone, Debug, Default)]
-pub struct Held {
+pub struct StoredCopies {
     pub customer: Option<String>,
     pub rejections: Vec<String>,
     pub outbox: Vec<String>,
     /// Ids of the cases that mention the record.
     pub cases: Vec<String>,
-    /// Runs whose row in the log mentions it.
+    /// Runs whose row in the log mentions the record.
     pub log_rows: Vec<String>,
-    /// Runs that wrote it, rejected it, or are to tell the API of it.
+    /// Runs that wrote or rejected the record, or have a message about it in the outbox.
     pub run_ids: BTreeSet<String>,
 }
 
-/// What was removed, or would be.
+/// How many rows were removed, or would be.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Removed {
+pub struct RemovedRows {
     pub rejections: u64,
     pub explanations: u64,
     pub outbox: u64,
@@ -41,47 +40,47 @@ pub struct Removed {
     pub log_rows: u64,
 }
 
-/// One record, by the names that the tables know it under.
-struct Subject<'a> {
+/// One record, with the keys and ids under which the tables have it.
+struct RecordKeys<'a> {
     db: &'a Database,
     target: String,
-    /// As rejections and the outbox have the key.
+    /// The key as rejections and the outbox store it.
     keys: Vec<String>,
-    /// As the source gave the id.
+    /// The id as the source gave it.
     id: String,
-    /// Rejections that are known by their payload alone: the id is not what the key may be.
+    /// Rejections that only their payload identifies, because they have no id.
     by_payload: Vec<i64>,
-    /// `table.column` of all that is there.
-    there: HashSet<String>,
+    /// The existing columns, as `table.column`.
+    existing: HashSet<String>,
 }
 
-/// Which record is meant.
+/// Identifies the record.
 #[derive(Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct RecordId<'a> {
     /// Its key in the table, or its id at the source.
     pub id: &'a str,
-    /// The key that the table has for such an id at the source, where it can be one.
+    /// The key that the table has for this id at the source; none if it cannot have one.
     pub key: Option<&'a str>,
-    /// Is this JSON text the record?
+    /// True if this JSON text is the record.
     pub is_it: &'a dyn Fn(&str) -> bool,
-    /// A text, or a document, that mentions the id: the same without it. None where it does not.
+    /// A text or document without the id; none if it does not mention the id.
     pub without: Rewrite<'a>,
 }
 
-impl std::fmt::Debug for Wanted<'_> {
+impl std::fmt::Debug for RecordId<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wanted")
+        f.write_str("RecordId")
     }
 }
 
 type Rewrite<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-impl<'a> Subject<'a> {
+impl<'a> RecordKeys<'a> {
     fn find(
         conn: &mut Connection,
         db: &'a Database,
         stored_key: Option<&str>,
-        wanted: Wanted<'_>,
+        wanted: RecordId<'_>,
     ) -> Result<Self, StoreError> {
         let id = wanted.id;
         let mut keys = vec![rejection_key(id).into_owned()];
@@ -97,13 +96,13 @@ impl<'a> Subject<'a> {
             keys,
             id: clean(id).into_owned(),
             by_payload: Vec::new(),
-            there: columns_there(conn, db)?,
+            existing: existing_columns(conn, db)?,
         };
         subject.by_payload = subject.find_by_payload(conn, wanted.is_it)?;
         Ok(subject)
     }
 
-    /// Rejections whose id could not be read are kept without one. A scan of these, as the head of this file says.
+    /// Rejections whose id could not be read are stored without one. They are found by a scan (see the top of this file).
     fn find_by_payload(
         &self,
         conn: &mut Connection,
@@ -117,7 +116,7 @@ impl<'a> Subject<'a> {
             "SELECT id, payload FROM {} WHERE target = $1 AND record_id IS NULL AND ($2 OR strpos(payload, $3) > 0)",
             self.table("sync_rejections")
         );
-        // Any other letter may be written as an escape.
+        // Any other character may be escaped in the JSON text, so the text is not searched for it.
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@ +".contains(c);
         let is_escaped = !self.id.chars().all(is_plain);
         let params: [Param<'_>; 3] = [
@@ -140,7 +139,7 @@ impl<'a> Subject<'a> {
     }
 
     fn has(&self, table: &str, column: &str) -> bool {
-        self.there.contains(&format!("{table}.{column}"))
+        self.existing.contains(&format!("{table}.{column}"))
     }
 
     fn params(&self) -> [Param<'_>; 3] {
@@ -168,8 +167,8 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What is there of the program's own tables.
-fn columns_there(conn: &mut Connection, db: &Database) -> Result<HashSet<String>, StoreError> {
+/// The existing columns of the program's own tables.
+fn existing_columns(conn: &mut Connection, db: &Database) -> Result<HashSet<String>, StoreError> {
     const WHAT: &str = "looking at the tables";
     let names = [
         "sync_rejections",
@@ -209,7 +208,7 @@ fn customer(
     let Some(row) = rows.first() else {
         return Ok(None);
     };
-    // Of the column's own type, so that its index is used.
+    // The parameter has the column's own type, so that its index is used.
     let ty = text(row, 0)?.to_owned();
     let (key, id) = (quote(key), clean(id));
     let select = |columns: &str| {
@@ -218,7 +217,7 @@ fn customer(
     let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
     let read = |conn: &mut Connection, columns: &str| conn.query(WHAT, &select(columns), &params);
     let rows = match read(conn, "row_to_json(c)::text") {
-        // A role may be let to read the mapped columns alone.
+        // The role may be permitted to read only the mapped columns.
         Err(error) if error.kind() == "privilege" => {
             let columns = mapping.fields.iter().filter_map(|f| f.column.as_deref());
             let pairs: Vec<String> = columns
@@ -234,7 +233,7 @@ fn customer(
             .first()
             .map(|row| Ok((text(row, 0)?.to_owned(), text(row, 1)?.to_owned())))
             .transpose(),
-        // What is no value of the key's type is the key of no row.
+        // A text that is no value of the key's type is the key of no row.
         Err(error)
             if error
                 .sqlstate()
@@ -246,18 +245,18 @@ fn customer(
     }
 }
 
-/// Everything that the tables hold of a record, in one transaction that writes nothing.
+/// Everything the tables hold of a record, read in one read-only transaction.
 pub fn find(
     conn: &mut Connection,
     db: &Database,
     mapping: &Mapping,
-    wanted: Wanted<'_>,
-) -> Result<Held, StoreError> {
+    wanted: RecordId<'_>,
+) -> Result<StoredCopies, StoreError> {
     let mentions = wanted.without;
     let customer = customer(conn, db, mapping, wanted.id)?;
     let stored_key = customer.as_ref().map(|(_, key)| key.as_str());
-    let subject = Subject::find(conn, db, stored_key, wanted)?;
-    let mut held = Held {
+    let subject = RecordKeys::find(conn, db, stored_key, wanted)?;
+    let mut held = StoredCopies {
         rejections: rejections(conn, &subject)?,
         outbox: outbox(conn, &subject)?,
         cases: mentioning(conn, &subject, &CASES, mentions)?
@@ -281,12 +280,12 @@ pub fn find(
     Ok(held)
 }
 
-fn rejections(conn: &mut Connection, subject: &Subject<'_>) -> Result<Vec<String>, StoreError> {
+fn rejections(conn: &mut Connection, subject: &RecordKeys<'_>) -> Result<Vec<String>, StoreError> {
     const WHAT: &str = "reading the rejections of the record";
     if !subject.has("sync_rejections", "key") {
         return Ok(Vec::new());
     }
-    // The view knows when each was last seen, and how the decision came about.
+    // The view also has the time when each was last seen, and the explanation of the decision.
     let from = if subject.has("sync_rejections_now", "id") {
         "sync_rejections_now"
     } else {
@@ -300,7 +299,7 @@ fn rejections(conn: &mut Connection, subject: &Subject<'_>) -> Result<Vec<String
     texts(conn, WHAT, &sql, &subject.rejection_params())
 }
 
-fn outbox(conn: &mut Connection, subject: &Subject<'_>) -> Result<Vec<String>, StoreError> {
+fn outbox(conn: &mut Connection, subject: &RecordKeys<'_>) -> Result<Vec<String>, StoreError> {
     const WHAT: &str = "reading what the API is to be told of the record";
     if !subject.has("sync_outbox", "key") {
         return Ok(Vec::new());
@@ -326,11 +325,11 @@ fn texts(
 
 /// A column of texts that may mention a record's id.
 struct Mentions {
-    /// None: the log of runs, whose name is configured.
+    /// None for the log of runs, whose name is configured.
     table: Option<&'static str>,
     key: &'static str,
     column: &'static str,
-    /// How the new text becomes a value of the column.
+    /// The cast by which the new text becomes a value of the column.
     cast: &'static str,
 }
 
@@ -347,10 +346,10 @@ const LOG: Mentions = Mentions {
     cast: "",
 };
 
-/// Rows with a text that mentions the record: their keys, and the texts without it. A scan, as the head of this file says.
+/// Rows with a text that mentions the record: their keys, and the texts without it. A scan (see the top of this file).
 fn mentioning(
     conn: &mut Connection,
-    subject: &Subject<'_>,
+    subject: &RecordKeys<'_>,
     of: &Mentions,
     rewrite: Rewrite<'_>,
 ) -> Result<Vec<(String, String)>, StoreError> {
@@ -359,7 +358,7 @@ fn mentioning(
     if !subject.has(table, of.column) {
         return Ok(Vec::new());
     }
-    // In a document the id stands as JSON has it.
+    // In a document the id is spelled as JSON.
     let quoted = serde_json::Value::from(subject.id.as_str()).to_string();
     let inside = quoted.trim_matches('"').to_owned();
     let sql = format!(
@@ -378,16 +377,16 @@ fn mentioning(
     Ok(found)
 }
 
-/// Removes the record from every table but that of customers, in one transaction.
+/// Removes the record from every table except that of customers, in one transaction.
 pub fn remove(
     conn: &mut Connection,
     db: &Database,
     mapping: &Mapping,
-    wanted: Wanted<'_>,
-) -> Result<Removed, StoreError> {
+    wanted: RecordId<'_>,
+) -> Result<RemovedRows, StoreError> {
     let customer = customer(conn, db, mapping, wanted.id)?;
     let stored_key = customer.as_ref().map(|(_, key)| key.as_str());
-    let subject = Subject::find(conn, db, stored_key, wanted)?;
+    let subject = RecordKeys::find(conn, db, stored_key, wanted)?;
     conn.begin("removing the record", "", "")?;
     let removed = remove_in_transaction(conn, &subject, wanted.without);
     if removed.is_err() {
@@ -398,11 +397,11 @@ pub fn remove(
 
 fn remove_in_transaction(
     conn: &mut Connection,
-    subject: &Subject<'_>,
+    subject: &RecordKeys<'_>,
     rewrite: Rewrite<'_>,
-) -> Result<Removed, StoreError> {
+) -> Result<RemovedRows, StoreError> {
     const WHAT: &str = "removing the record";
-    let mut removed = Removed::default();
+    let mut removed = RemovedRows::default();
     if subject.has("sync_rejections", "key") {
         let explained = subject.has("sync_rejections", "explained_by")
             && subject.has("sync_explanations", "id");
@@ -439,12 +438,11 @@ fn remove_in_transaction(
     Ok(removed)
 }
 
-/// Explanations hold the values that a decision read. Those of the record go where no other rejection shares them, and so
-/// do all that nobody refers to any more: they may be of an earlier version of the record. A run may still count on one
-/// that it has stored or used within the last hour.
+/// Explanations hold the values that a decision read. Deletes those of the record that no other rejection shares, and all
+/// that no rejection refers to, since they may belong to an earlier version of it. A run may count on those of the last hour.
 fn remove_explanations(
     conn: &mut Connection,
-    subject: &Subject<'_>,
+    subject: &RecordKeys<'_>,
     ids: &[Option<uuid::Uuid>],
 ) -> Result<u64, StoreError> {
     let sql = format!(
@@ -459,7 +457,7 @@ fn remove_explanations(
 
 fn rewrite_all(
     conn: &mut Connection,
-    subject: &Subject<'_>,
+    subject: &RecordKeys<'_>,
     of: &Mentions,
     rewrite: Rewrite<'_>,
 ) -> Result<u64, StoreError> {
@@ -480,7 +478,7 @@ fn rewrite_all(
     Ok(rewritten)
 }
 
-/// The statement that deletes the record's row, for a person to type; None where there is no row.
+/// The statement that deletes the record's row, for a person to type; none if there is no row.
 pub fn delete_of_row(
     conn: &mut Connection,
     db: &Database,

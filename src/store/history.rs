@@ -1,4 +1,4 @@
-//! Past runs, read back from `sync_log`: for people, for the report, for a case.
+//! Reads past runs from `sync_log`: for people, for the report, and for cases.
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
@@ -12,7 +12,7 @@ use super::quote_table;
 use crate::config::plan::Database;
 use crate::model::record::Ledger;
 
-/// One run, as its log row tells it.
+/// One run, by its log row.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct PastRun {
@@ -20,21 +20,21 @@ pub struct PastRun {
     pub run_id: String,
     /// `running`, `success`, `partial`, `failed` or `abandoned`.
     pub status: String,
-    /// As it could be typed.
+    /// The command as it could be typed.
     pub command: Option<String>,
     /// `full`, `incremental` or `retry`.
     pub mode: Option<String>,
-    /// `1/4`; none for the whole.
+    /// `1/4`; none for the whole source.
     pub shard: Option<String>,
-    /// The whole source was seen.
+    /// True if the whole source was read.
     pub complete: bool,
-    /// The proof that it was, or `unproven`.
+    /// The proof of that, or `unproven`.
     #[serde(rename(deserialize = "source_end"))]
     pub end: Option<String>,
-    /// RFC 3339, UTC.
+    /// When it started, as RFC 3339 in UTC.
     pub started_at: String,
     pub completed_at: Option<String>,
-    /// From start to end; none while it runs, and when it was killed.
+    /// Seconds from start to end; none while it runs, or if it was killed.
     pub seconds: Option<f64>,
     pub fetch_seconds: Option<f64>,
     pub transform_seconds: Option<f64>,
@@ -64,13 +64,13 @@ pub struct PastRun {
     pub host: Option<String>,
     pub os_user: Option<String>,
     pub process_id: Option<u64>,
-    /// Of datasync.
+    /// The version of datasync.
     pub version: Option<String>,
     pub config_hash: Option<String>,
 }
 
 impl PastRun {
-    /// How much of which part of the source it asked for: `full`, `incremental 1/4`.
+    /// The mode and the shard: `full`, `incremental 1/4`.
     pub fn scope(&self) -> Option<String> {
         let parts = [self.mode.as_deref(), self.shard.as_deref()];
         let words: Vec<_> = parts.into_iter().flatten().collect();
@@ -136,7 +136,7 @@ impl PastRun {
         }
     }
 
-    /// Rows that this run put into the table or changed there.
+    /// How many rows this run inserted or updated.
     pub const fn written(&self) -> u64 {
         self.inserted + self.updated
     }
@@ -167,7 +167,7 @@ pub fn of(
     read(connection, db, condition, &[(&run_ids, Type::TEXT_ARRAY)])
 }
 
-/// Each row as JSON: what an older table lacks is simply not there.
+/// Reads rows as JSON, so that columns which an older table lacks are simply absent.
 fn read(
     connection: &mut Connection,
     db: &Database,
@@ -175,7 +175,7 @@ fn read(
     params: &[Param<'_>],
 ) -> Result<Vec<PastRun>, StoreError> {
     const WHAT: &str = "reading the log of runs";
-    // A table of one's own may have times without a zone: those of the session, as they were written.
+    // A table that a user created may have times without a zone. They are in the session's zone, as they were written.
     let sql = format!(
         "SELECT jsonb_strip_nulls(to_jsonb(l) || jsonb_build_object('started_at', l.started_at::timestamptz, \
          'completed_at', l.completed_at::timestamptz))::text FROM {} l WHERE {condition}",

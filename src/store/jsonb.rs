@@ -1,14 +1,15 @@
-//! JSON text as PostgreSQL prints a `jsonb`: keys in its order, numbers without exponents, one spelling for each string.
+//! Prints JSON text as PostgreSQL prints a `jsonb`: keys in its order, numbers without exponents, one spelling of each
+//! string.
 //!
-//! It only ever serves to tell that what is stored is what is sent. So whatever is unusual (nested deeply, numbers of
-//! hundreds of digits) may be left undecided: the database compares it then.
+//! This is only used to prove that stored and sent documents are equal. So unusual documents (deep nesting, numbers of
+//! hundreds of digits) may be left undecided: the database compares these itself.
 
-/// Nesting that is followed.
+/// The deepest nesting that is followed.
 const DEEPEST: usize = 64;
-/// Digits that an exponent may add to a number.
+/// The most digits that an exponent may add to a number.
 const MOST_ZEROS: i64 = 400;
 
-/// Would PostgreSQL print this document as that text? False where it cannot be told.
+/// True if PostgreSQL would print this document as that text. False also where that cannot be decided.
 pub(super) fn prints(document: Option<&[u8]>, printed: Option<&[u8]>) -> bool {
     let (Some(document), Some(printed)) = (document, printed) else {
         return false;
@@ -20,7 +21,7 @@ pub(super) fn prints(document: Option<&[u8]>, printed: Option<&[u8]>) -> bool {
         && out == printed
 }
 
-/// What is left of a document. Every method takes one thing from its head and appends it as PostgreSQL prints it.
+/// The unread rest of a document. Each method reads one element and appends it as PostgreSQL prints it.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -49,7 +50,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Takes this byte, if it comes next after white space.
+    /// Reads this byte, if it comes next after white space.
     fn take(&mut self, byte: u8) -> Option<()> {
         let rest = self.rest.trim_ascii_start();
         self.rest = rest.strip_prefix(&[byte])?;
@@ -90,7 +91,7 @@ impl Reader<'_> {
             }
             self.take(b'}')?;
         }
-        // Of a key that comes twice the last one counts: which that is, is not for us to find out.
+        // PostgreSQL keeps the last value of a repeated key. Such documents are left undecided.
         members.sort_unstable_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return None;
@@ -108,7 +109,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// The text of a string.
+    /// Reads the text of a string.
     fn string(&mut self) -> Option<Vec<u8>> {
         let mut rest = self.rest.strip_prefix(b"\"")?;
         let mut text = Vec::new();
@@ -193,7 +194,7 @@ fn put_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-/// A number as `numeric` prints it: no exponent, and as many decimal places as were written.
+/// Prints a number as `numeric` does: without exponent, and with as many decimal places as were written.
 fn put_number(out: &mut Vec<u8>, text: &str) -> Option<()> {
     let (negative, size) = match text.strip_prefix('-') {
         Some(size) => (true, size),
@@ -211,7 +212,7 @@ fn put_number(out: &mut Vec<u8>, text: &str) -> Option<()> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    // Where the decimal point is among the digits: zeros are added so that it has digits on both its sides.
+    // The position of the decimal point among the digits. Zeros are added, so that there are digits on both sides.
     let mut point = i64::try_from(whole.len()).ok()? + exponent;
     let places = (i64::try_from(fraction.len()).ok()? - exponent).max(0);
     while point < 1 {

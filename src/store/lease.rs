@@ -1,10 +1,10 @@
-//! One run at a time for one target, across hosts: a row with a heartbeat and an expiry.
+//! The lease: one run at a time for a target, across hosts. It is a row with a heartbeat and an expiry.
 //!
-//! A row and not an advisory lock, because behind pgbouncer a session belongs to nobody. Correctness never depends on
-//! it (the freshness guard sees to that): it saves work and confusion. Times are PostgreSQL's clock alone, so hosts
+//! It is a row and not an advisory lock, because behind pgbouncer a session belongs to no client. The data is correct without
+//! it, owing to the freshness guard: the lease only saves work and confusion. All times are by PostgreSQL's clock, so hosts
 //! whose clocks differ agree on what has expired.
 //!
-//! This file owns one of the four threads outside the pipeline: the heartbeat.
+//! This file starts one of the four threads outside the pipeline: the heartbeat.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,43 +20,43 @@ use super::error::{Class, StoreError};
 use super::{UNFLUSHED, quote_table};
 use crate::config::plan::Database;
 
-/// A holder that has not been heard of for so long has lost the lease.
+/// A holder without a heartbeat for this long has lost the lease.
 pub const EXPIRY: Duration = Duration::from_secs(30);
-/// How often the holder is heard of.
+/// The time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Who holds the lease.
+/// The run that holds the lease.
 #[derive(Clone, Debug)]
 pub struct Holder {
     pub run_id: Uuid,
     /// User and command, for people.
     pub who: String,
     pub host: String,
-    /// What tells whether a process of this very system is still alive; see [`Process`].
+    /// Identifies the process, so that a run on the same system can tell whether it is alive; see [`Process`].
     pub process: String,
-    /// RFC 3339, by PostgreSQL's clock.
+    /// Since when it holds the lease: RFC 3339, by PostgreSQL's clock.
     pub since: String,
-    /// Records accounted for at the last heartbeat.
+    /// How many records were accounted for at the last heartbeat.
     pub progress: i64,
     expired: bool,
 }
 
 impl Holder {
-    /// The lease is for the taking: the run has expired, or is known to have ended.
-    pub fn is_gone(&self) -> bool {
-        self.expired || Process::is_gone(&self.process)
+    /// True if the lease can be taken over: it has expired, or its process has ended.
+    pub fn is_stale(&self) -> bool {
+        self.expired || Process::is_dead(&self.process)
     }
 
-    /// The run of this very process.
+    /// True for a run of this process.
     pub fn is_own(&self) -> bool {
         self.process == Process::own().0
     }
 }
 
-/// This process, so that another run on the same system can tell that it has gone.
+/// Identifies this process, so that another run on the same system can tell when it has ended.
 ///
-/// `boot id / PID namespace / PID / start time`: a PID that was given to somebody else has another start time, and a
-/// container's PIDs are never mistaken for the host's.
+/// It reads `boot id / PID namespace / PID / start time`. If a PID was reused, the start time differs, and the PIDs of a
+/// container are never mistaken for those of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process(String);
 
@@ -71,8 +71,8 @@ impl Process {
         ))
     }
 
-    /// Whether `stored` names a process of this system that is gone.
-    fn is_gone(stored: &str) -> bool {
+    /// True if `stored` names a process of this system that has ended.
+    fn is_dead(stored: &str) -> bool {
         let Some((rest, start)) = stored.rsplit_once('/') else {
             return false;
         };
@@ -85,7 +85,7 @@ impl Process {
     }
 }
 
-/// Names this system and PID namespace; empty where that cannot be told, and then nobody is taken for gone.
+/// Identifies this system and PID namespace. Empty if they cannot be determined: then no process is considered dead.
 fn system() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -100,7 +100,7 @@ fn system() -> String {
 /// Field 22 of `/proc/PID/stat`: when the process began, in clock ticks since boot.
 fn start_time(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command's name may hold anything, so count from its closing parenthesis; a zombie is gone as well.
+    // The command's name may hold any character, so fields are counted from its closing parenthesis. A zombie counts as dead.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let state = fields.next()?;
@@ -119,17 +119,17 @@ pub fn host_name() -> String {
         .into_owned()
 }
 
-/// How often the lease may change hands while it is asked for, before that is an error.
+/// How often the lease may change hands while it is asked for; then it is an error.
 const CHANGES: usize = 10;
 
-/// What came of asking for the lease.
+/// The answer to asking for the lease.
 #[derive(Debug)]
 pub enum Asked {
-    /// It is ours.
+    /// This run holds it now.
     Granted {
-        /// The run that held it before and was gone or had expired, if any.
+        /// The run from which it was taken over, because that had expired or its process had ended.
         took_over: Option<Uuid>,
-        /// Everybody who holds a lease of the same target, whole or of a shard, this run included.
+        /// All holders of leases of the same target, for the whole or a shard, including this run.
         holders: Vec<(String, Holder)>,
     },
     Held(Holder),
@@ -146,7 +146,7 @@ pub fn acquire(
     const WHAT: &str = "asking for the lease";
     let table = quote_table(&db.log_schema, "sync_lease");
     let (process, host) = (Process::own(), host_name());
-    // Nothing depends on a lease that a crash of the server forgets, together with the connection of its run.
+    // If the server crashes, the run loses its connection as well, so this need not be flushed to disk.
     let sql = format!(
         "INSERT INTO {table} AS held (target, run_id, who, host, process, started_at, heartbeat_at, expires_at, progress) \
              SELECT $1, $2, $3, $4, $5, t.now, t.now, t.now + make_interval(secs => $6), 0 \
@@ -159,7 +159,7 @@ pub fn acquire(
     let (select, of_target) = (select(db), [(&target as _, Type::TEXT)]);
     let mut took_over = None;
     for _ in 0..CHANGES {
-        // Whoever has changed the row since we read it wins: the condition names the run that we saw, at first none.
+        // If another run has changed the row meanwhile, it wins: the condition names the run that was read, at first none.
         let before: Uuid = took_over.unwrap_or_default();
         let params: [Param<'_>; 7] = [
             (&name, Type::TEXT),
@@ -177,10 +177,10 @@ pub fn acquire(
         if granted {
             return Ok(Asked::Granted { took_over, holders });
         }
-        // None: it was given back meanwhile.
+        // None: the lease was released meanwhile.
         let holder = holders.into_iter().find(|(held, _)| held == name);
         took_over = match holder {
-            Some((_, holder)) if !holder.is_gone() => return Ok(Asked::Held(holder)),
+            Some((_, holder)) if !holder.is_stale() => return Ok(Asked::Held(holder)),
             other => other.map(|(_, holder)| holder.run_id),
         };
     }
@@ -191,7 +191,7 @@ pub fn acquire(
     ))
 }
 
-/// All who hold leases of `target`, whole or of a shard, with the target's name as the lease has it.
+/// All holders of leases of `target`, for the whole or a shard, with the names of their leases.
 pub fn holders(
     connection: &mut Connection,
     db: &Database,
@@ -202,7 +202,7 @@ pub fn holders(
 
 const READING: &str = "reading the lease";
 
-/// The query of all who hold a lease of the target `$1`, whole or of a shard.
+/// The query of all holders of leases of the target `$1`, for the whole or a shard.
 fn select(db: &Database) -> String {
     let table = quote_table(&db.log_schema, "sync_lease");
     format!(
@@ -212,7 +212,7 @@ fn select(db: &Database) -> String {
     )
 }
 
-/// What [`select`] has answered.
+/// The answer to [`select`].
 fn named(rows: &[Row]) -> Result<Vec<(String, Holder)>, StoreError> {
     rows.iter()
         .map(|row| {
@@ -231,7 +231,7 @@ fn named(rows: &[Row]) -> Result<Vec<(String, Holder)>, StoreError> {
         .map_err(|error| StoreError::from_driver(READING, &error))
 }
 
-/// Gives the lease back. A lease that is not ours any more stays with its holder.
+/// Releases the lease. If another run holds it by now, nothing changes.
 pub fn release(
     connection: &mut Connection,
     db: &Database,
@@ -252,13 +252,13 @@ pub fn release(
 #[derive(Debug)]
 pub struct Heartbeat {
     end: Option<Sender<()>>,
-    /// Set at the end, so that a database that does not answer cannot hold up the run.
+    /// Set at the end, so that a database that does not answer cannot delay the run.
     give_up: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Heartbeat {
-    /// Starts renewing, over a connection of its own. `progress` is what others see of the run.
+    /// Starts renewing, over a connection of its own. `progress` is shown to other runs.
     pub fn start(
         db: &Database,
         target: &str,
@@ -344,16 +344,16 @@ mod tests {
     #[test]
     fn our_own_process_is_not_gone_and_a_dead_one_is() {
         let own = Process::own().0;
-        assert!(!Process::is_gone(&own));
+        assert!(!Process::is_dead(&own));
         let (rest, start) = own.rsplit_once('/').unwrap_or_default();
         assert!(
-            Process::is_gone(&format!("{rest}/{start}0")),
+            Process::is_dead(&format!("{rest}/{start}0")),
             "another start time is another process"
         );
         assert!(
-            !Process::is_gone(&format!("other-boot{own}")),
+            !Process::is_dead(&format!("other-boot{own}")),
             "another system's processes are unknown to us"
         );
-        assert!(!Process::is_gone("nonsense"));
+        assert!(!Process::is_dead("nonsense"));
     }
 }

@@ -1,4 +1,4 @@
-//! The audit log of runs, the clock, and what is trimmed with time.
+//! The log of runs, the clock, and the deletion of old rows.
 
 use std::time::{Duration, Instant};
 
@@ -14,35 +14,35 @@ use crate::config::plan::Database;
 use crate::model::clock::DatabaseClock;
 use crate::model::record::{Ledger, WriteBackLedger};
 
-/// What is known of a run when it starts.
+/// The part of the log row that is known when a run starts.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RunHeader {
     pub run_id: Uuid,
     /// `full` or `incremental`.
     pub mode: String,
-    /// `1/4`; none for the whole.
+    /// `1/4`; none for the whole source.
     pub shard: Option<String>,
-    /// PostgreSQL's clock.
+    /// When it started, by PostgreSQL's clock.
     pub started_at: Micros,
     pub host: String,
     pub os_user: String,
     pub process_id: u32,
-    /// Of this program.
+    /// The version of datasync.
     pub version: String,
     pub config_hash: String,
     pub watermark_before: Option<String>,
-    /// As it could be typed: `sync --limit 100`.
+    /// The command as it could be typed: `sync --limit 100`.
     #[serde(default)]
     pub command: Option<String>,
-    /// Address of the API.
+    /// The address of the API.
     #[serde(default)]
     pub source: Option<String>,
-    /// Tells it from other sources that feed the same table.
+    /// Identifies the source among others that feed the same table.
     #[serde(default)]
     pub source_key: Option<String>,
 }
 
-/// What is known of it when it ends.
+/// The part of the log row that is known when a run ends.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RunEnd {
     /// `SUCCESS`, `PARTIAL` or `FAILED`.
@@ -51,12 +51,12 @@ pub struct RunEnd {
     pub replayed: u64,
     pub flagged: u64,
     pub pages: u64,
-    /// The whole source was seen.
+    /// True if the whole source was read.
     pub complete: bool,
-    /// The proof that it was, or `unproven`; none where the run did not come to the end.
+    /// The proof of that, or `unproven`; none if the run did not come to the end.
     #[serde(default)]
     pub end: Option<String>,
-    /// PostgreSQL's clock.
+    /// When it ended, by PostgreSQL's clock.
     pub completed_at: Micros,
     pub error_message: Option<String>,
     pub watermark_after: Option<String>,
@@ -66,29 +66,29 @@ pub struct RunEnd {
     pub api_retries: u64,
     #[serde(default)]
     pub db_retries: u64,
-    /// Fetch, transform, decide, write.
+    /// Seconds of the stages: fetch, transform, decide, write.
     #[serde(default)]
     pub stage_seconds: [f64; 4],
-    /// Where write-back is on.
+    /// The counts of write-back, where it is on.
     #[serde(default)]
     pub write_back: Option<WriteBackLedger>,
 }
 
-/// A complete run before this one.
+/// An earlier complete run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PreviousRun {
     pub run_id: Uuid,
     pub fetched: u64,
-    /// PostgreSQL's clock.
+    /// When it started, by PostgreSQL's clock.
     pub started_at: Micros,
 }
 
-/// `schema.table`: names the target in every table of the program.
+/// `schema.table`: the name of the target in all tables of the program.
 pub fn target(db: &Database) -> String {
     format!("{}.{}", db.schema, db.table)
 }
 
-/// Reads PostgreSQL's clock, to within half a round trip.
+/// Reads PostgreSQL's clock, accurate to half a round trip.
 pub fn read_clock(conn: &mut Connection) -> Result<DatabaseClock, StoreError> {
     let before = Instant::now();
     let row = single(conn.query("reading the clock", "SELECT clock_timestamp()", &[])?)?;
@@ -99,7 +99,7 @@ pub fn read_clock(conn: &mut Connection) -> Result<DatabaseClock, StoreError> {
     Ok(DatabaseClock::new(halfway, moment))
 }
 
-/// Writes the run's row, RUNNING.
+/// Writes the run's row with the status RUNNING.
 pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO {} (sync_id, status, started_at, target, mode, shard, host, os_user, process_id, version, \
@@ -125,12 +125,12 @@ pub fn start(conn: &mut Connection, db: &Database, run: &RunHeader) -> Result<()
         (&run.source, Type::TEXT),
         (&run.source_key, Type::TEXT),
     ];
-    // A crash of the server that forgets it ends the run as well, and the end makes the row where it is missing.
+    // This need not be flushed to disk: a crash of the server ends the run, too, and its end writes the row if it is missing.
     conn.execute("starting the run's log row", &sql, &params)
         .map(|_new| ())
 }
 
-/// Completes the run's row; makes it when the start could not be written.
+/// Completes the run's row, or writes it if the start could not.
 pub fn finish(
     conn: &mut Connection,
     db: &Database,
@@ -188,7 +188,7 @@ pub fn finish(
     Ok(())
 }
 
-/// Marks runs of this target and shard that were killed: whoever holds the lease knows that none of them is alive.
+/// Marks killed runs of this target and shard as abandoned. The caller must hold the lease: then none of them is alive.
 pub fn abandon(
     conn: &mut Connection,
     db: &Database,
@@ -211,7 +211,7 @@ pub fn abandon(
     )
 }
 
-/// The last complete full run of the same source and shard that had everything stored: what the brakes compare with.
+/// The last complete full run of the same source and shard in which everything was stored. Brakes compare with it.
 pub fn previous_complete(
     conn: &mut Connection,
     db: &Database,
@@ -245,8 +245,7 @@ pub fn previous_complete(
     }))
 }
 
-/// Did a complete run that started after `moment` (PostgreSQL's clock) succeed? Then what was fetched
-/// before it is out of date as a whole.
+/// True if a complete run that started after `moment` (PostgreSQL's clock) succeeded: what was fetched before is out of date.
 pub fn complete_run_since(
     conn: &mut Connection,
     db: &Database,
@@ -257,8 +256,7 @@ pub fn complete_run_since(
     Ok(previous_complete(conn, db, source_key, shard)?.is_some_and(|run| run.started_at > moment))
 }
 
-/// Deletes what has outlived the retention: batch log, closed rejections, old runs and closed cases. Returns the number of
-/// rows.
+/// Deletes rows that are older than the retention: batch log, closed rejections, old runs and closed cases. Returns how many.
 pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result<u64, StoreError> {
     let trimmed = trim_in_transaction(conn, db, retention);
     if trimmed.is_err() {
@@ -279,7 +277,7 @@ fn trim_in_transaction(
         .iter()
         .map(|sql| (sql.as_str(), vec![(&seconds as _, Type::INT8)]))
         .collect();
-    // What a crash of the server brings back is trimmed by the next run.
+    // Rows that a crash of the server brings back are deleted by the next run.
     let settings = format!("{LOOKUPS_ONLY} SET LOCAL synchronous_commit = off;");
     conn.begin(WHAT, "", &settings)?;
     let outlived = conn.execute_together(WHAT, &work)?;
@@ -287,8 +285,8 @@ fn trim_in_transaction(
     Ok(outlived.into_iter().sum::<u64>() + unused)
 }
 
-/// The statements that delete what has outlived a number of seconds. The time is `now()`, not `clock_timestamp()`, with which
-/// PostgreSQL uses no index.
+/// The statements that delete rows older than a number of seconds. The time is `now()`, since with `clock_timestamp()`
+/// PostgreSQL would not use an index.
 pub(super) fn trimming(db: &Database) -> [String; 5] {
     [
         ("sync_batches", "committed_at <"),
@@ -311,12 +309,12 @@ pub(super) fn trimming(db: &Database) -> [String; 5] {
     })
 }
 
-/// The statement that deletes explanations to which no rejection refers. Those that have been in use a day ago are looked at,
-/// a thousand at a time; those that still are get a new date.
+/// The statement that deletes explanations to which no rejection refers. It checks explanations that were last known to be
+/// used a day ago, a thousand at a time, and gives those still in use a new date.
 pub(super) fn trimming_explanations(db: &Database) -> String {
     let explanations = quote_table(&db.log_schema, "sync_explanations");
     let rejections = quote_table(&db.log_schema, "sync_rejections");
-    // A run that stores a rejection has locked its explanation, or set its date, a short while ago.
+    // A run that stores a rejection has just locked its explanation or set its date, so that explanation is not deleted.
     format!(
         "WITH old AS MATERIALIZED (SELECT e.id, (SELECT true FROM {rejections} r WHERE r.explained_by = e.id LIMIT 1) AS used \
          FROM {explanations} e WHERE e.used_at < now() - interval '1 day' ORDER BY e.used_at LIMIT 1000 FOR UPDATE SKIP LOCKED), \

@@ -1,30 +1,30 @@
 //! PostgreSQL: connections with deadlines, the schema, the write path, the audit log.
 //!
-//! Owns every SQL statement of the program. Must not know where records come from (HTTP), how they became cells (the
-//! mapping's rules) or why they were accepted (DMN). Works behind pgbouncer in transaction mode: no prepared statement
-//! outlives its round trip, every setting is `SET LOCAL`, nothing is kept in a session.
+//! This room owns every SQL statement of the program. It must not know where records come from (HTTP), how they became cells
+//! (the mapping) or why they were accepted (DMN). It works behind pgbouncer in transaction mode: no prepared statement
+//! outlives its round trip, every setting is `SET LOCAL`, and a session holds no state.
 
-mod answer; // fields of what PostgreSQL answered
-pub mod batch; // rows on their way to one transaction
-pub mod cases; // incidents, one open row a cause
+mod answer; // reads the fields of PostgreSQL's answers
+pub mod batch; // rows and rejections that are written in one transaction
+pub mod cases; // cases, one open row a cause
 pub mod check; // what check-db reports
-mod citus; // Citus, recognised
-mod column; // one field's values as its column takes them
-pub mod connect; // one connection, one deadline
-pub mod customers; // stored records, read back
+mod citus; // recognises Citus, and checks its tables
+mod column; // a field's values as its column takes them
+pub mod connect; // one connection, with a deadline for every call
+pub mod customers; // reads stored records back
 mod dial; // how PostgreSQL is reached: settings, TLS or plain text
 mod encode; // cells → PostgreSQL's binary field format
 pub mod error; // SQLSTATE → class: decides every retry
-mod finding; // what one step of a check found
+mod finding; // the result of one step of a check
 pub mod grants; // the privileges of two roles, as statements
-pub mod held; // what the tables hold of one record
-pub mod history; // past runs, read back
+pub mod held; // finds and removes one record in the tables
+pub mod history; // reads past runs back
 mod jsonb; // JSON text as PostgreSQL prints it
 pub mod lease; // one run at a time for one target
-pub mod log; // sync_log, retention
-pub mod outbox; // what the API has still to be told
-pub mod rejections; // open rejections, to be decided again
-pub mod schema; // schema.sql, and the table against the mapping
+pub mod log; // sync_log, and the deletion of old rows
+pub mod outbox; // messages that wait to be sent to the API
+pub mod rejections; // reads open rejections back, to be decided again
+pub mod schema; // schema.sql, and the comparison of the table with the mapping
 pub mod state; // sync_state: the watermark
 mod tls; // sslmode with libpq's meaning
 pub mod upsert; // all SQL of the write path
@@ -42,17 +42,17 @@ pub use outbox::MessageBuilder;
 pub use schema::{Layout, SchemaError, apply_schema, inspect, settled};
 pub use upsert::{BatchOutcome, Difference, Refused, Texts, Writer, committed};
 
-/// An identifier, quoted for SQL whatever it contains.
+/// An identifier in quotes, safe for SQL whatever it contains.
 pub(crate) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
-/// Ends a statement that is a transaction of its own without waiting for the disk: for what a crash of the server may undo
-/// without harm. As an expression, since a statement before it would be another transaction.
+/// Makes a statement that is a transaction of its own not wait for the disk. It is used where losing the change in a crash of
+/// the server is harmless. It is an expression, because a statement before it would be another transaction.
 pub(crate) const UNFLUSHED: &str = "set_config('synchronous_commit', 'off', true)";
 
-/// The planner takes a batch for reason enough to read the whole table, or, of a table that has grown since it was last
-/// analysed, to go through a copy of it for each row; lookups by the unique key are always right.
+/// For a batch the planner may read the whole table, or in a table that has grown since it was last analysed compare a copy
+/// of it with each row. Lookups by the unique key are always the right plan, so the others are switched off.
 const LOOKUPS_ONLY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
      SET LOCAL enable_material = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
      SET LOCAL jit = off;";
@@ -62,7 +62,7 @@ pub(crate) fn quote_table(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))
 }
 
-/// The tables of the program itself, all in the schema of the audit tables; that of write-back only where it is on.
+/// The program's own tables, all in the schema of the audit tables. That of write-back is only included where that is on.
 fn own_tables(db: &Database) -> Vec<&str> {
     let mut names = vec![
         db.log_table.as_str(),

@@ -1,7 +1,7 @@
-//! The outbox: what the API has still to be told, one message a record.
+//! The outbox: the messages that wait to be sent to the API, one per record.
 //!
-//! A message is entered in the transaction that writes the row, so both are there or neither is, whatever is killed when.
-//! It is removed only after the API has answered. This file knows neither the API nor what a message says.
+//! A message is entered in the transaction that writes the row, so that both are stored or neither. It is removed only after
+//! the API has answered. This file knows neither the API nor the meaning of a message.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,7 +20,7 @@ use super::quote_table;
 use crate::config::plan::{Database, WriteBackOutcome};
 use crate::model::record::Message;
 
-/// Makes the message for a record out of its JSON text.
+/// Builds the message for a record from its JSON text.
 #[derive(Clone)]
 pub struct MessageBuilder(Arc<dyn Fn(&str) -> Message + Send + Sync>);
 
@@ -36,11 +36,11 @@ impl fmt::Debug for MessageBuilder {
     }
 }
 
-/// A message that waits.
+/// A message in the outbox.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct QueuedMessage {
     pub id: i64,
-    /// Another one means that the message was replaced by a newer one.
+    /// It changes when the message is replaced by a newer one.
     pub revision: i64,
     pub message: Message,
 }
@@ -76,12 +76,11 @@ impl Outbox {
         self.when.contains(&outcome)
     }
 
-    /// The message for a row.
     pub(super) fn message(&self, batch: &Batch, row: usize) -> Message {
         (self.message_builder.0)(batch.raw(&batch.rows()[row]))
     }
 
-    /// Enters the messages for these rows (indexes into the batch, which is in the order of keys).
+    /// Enters the messages for these rows (indexes into the batch, which is ordered by key).
     pub(super) fn enter(
         &self,
         conn: &mut Connection,
@@ -92,7 +91,7 @@ impl Outbox {
         if rows.is_empty() {
             return Ok(());
         }
-        // Everybody enters in the same order, so that nobody dead-locks.
+        // All runs enter rows in the same order, so that they cannot dead-lock.
         rows.sort_unstable();
         let messages: Vec<Message> = rows.iter().map(|row| self.message(batch, *row)).collect();
         let keys: Vec<_> = rows
@@ -131,7 +130,7 @@ fn table(db: &Database) -> String {
     quote_table(&db.log_schema, "sync_outbox")
 }
 
-/// How many messages wait, and the greatest id among them. `until`: only those up to this id.
+/// How many messages wait, and the greatest id among them. With `until`, only messages up to this id count.
 pub fn extent(
     conn: &mut Connection,
     db: &Database,
@@ -153,14 +152,14 @@ pub fn extent(
     Ok((count(&row, 0)?, last))
 }
 
-/// The next messages after one id and up to another, in the order they were entered.
+/// The next messages after one id and up to another, in the order in which they were entered.
 pub fn read(
     conn: &mut Connection,
     db: &Database,
     after: i64,
     until: i64,
     limit: i64,
-) -> Result<Vec<Waiting>, StoreError> {
+) -> Result<Vec<QueuedMessage>, StoreError> {
     const WHAT: &str = "reading what the API is to be told";
     let sql = format!(
         "SELECT id, revision, record_id, if_match, body FROM {} \
@@ -179,13 +178,13 @@ pub fn read(
     )?;
     rows.iter()
         .map(|row| {
-            Ok(Waiting {
+            Ok(QueuedMessage {
                 id: row.try_get(0)?,
                 revision: row.try_get(1)?,
                 message: Message {
                     record_id: row.try_get(2)?,
                     if_match: row.try_get(3)?,
-                    // The sender knows whether it needs one.
+                    // The sender knows whether a version is required.
                     no_version: false,
                     body: row.try_get(4)?,
                 },
@@ -195,8 +194,7 @@ pub fn read(
         .map_err(|error| StoreError::from_driver(WHAT, &error))
 }
 
-/// Removes messages the API has answered, by id and revision, and says which were removed: one that was replaced
-/// meanwhile by a newer one stays.
+/// Removes answered messages, by id and revision. Returns which were removed: one that was replaced meanwhile stays.
 pub fn settle(
     conn: &mut Connection,
     db: &Database,

@@ -1,5 +1,4 @@
-//! Open rejections outside the write path: read back so that they can be decided again, and what is noted of them when they
-//! come again, kept short.
+//! Open rejections outside the write path: reads them back to be decided again, and deletes superfluous notes about them.
 
 use std::time::Duration;
 
@@ -18,13 +17,13 @@ use crate::config::plan::Database;
 use crate::model::clock::age;
 use crate::model::record::MASKED;
 
-/// A record that is kept out, as it came.
+/// An open rejection, with the record as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenRejection {
     pub key: String,
     /// The raw JSON text.
     pub payload: String,
-    /// When its page was requested: PostgreSQL's clock, microseconds since 1970-01-01T00:00:00Z.
+    /// When its page was requested, by PostgreSQL's clock: microseconds since 1970-01-01T00:00:00Z.
     pub last_seen: i64,
 }
 
@@ -36,16 +35,16 @@ pub fn query_of(db: &Database, run_id: uuid::Uuid) -> String {
     )
 }
 
-/// Text of the open rejections that are read at once, bytes. One that is longer comes alone.
+/// Most bytes of payload that are read at a time. A longer rejection is read alone.
 const BYTES_AT_ONCE: i64 = 4 << 20;
 
-/// Up to `count` open rejections, with their payload, whose keys come after `after`, by key, and no more than there is room for.
+/// Up to `count` open rejections with payload whose keys are greater than `after`, ordered by key, within the limit of bytes.
 pub fn open(
     connection: &mut Connection,
     db: &Database,
     after: &str,
     count: u64,
-) -> Result<Vec<Open>, StoreError> {
+) -> Result<Vec<OpenRejection>, StoreError> {
     const WHAT: &str = "reading the stored rejections";
     let sql = format!(
         "SELECT key, payload, last_seen, id FROM (\
@@ -57,7 +56,7 @@ pub fn open(
     let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     let target = target(db);
     let mut ids = Vec::new();
-    let mut found: Vec<Open> = connection
+    let mut found: Vec<OpenRejection> = connection
         .query(
             WHAT,
             &sql,
@@ -72,7 +71,7 @@ pub fn open(
         .map(|row| {
             let last_seen = row.try_get::<_, Micros>(2).map_err(unreadable)?.0;
             ids.push((row.try_get(3).map_err(unreadable)?, last_seen));
-            Ok(Open {
+            Ok(OpenRejection {
                 key: row.try_get(0).map_err(unreadable)?,
                 payload: row.try_get(1).map_err(unreadable)?,
                 last_seen,
@@ -89,11 +88,11 @@ pub fn open(
     Ok(found)
 }
 
-/// Open rejections of records without an id that may stay although a run has not seen them.
+/// How many open rejections without an id may stay although a run has not seen their records.
 const UNSEEN_WITHOUT_ID: i64 = 10_000;
 
-/// A record without an id is known by its text alone: when that changes, what was stored of it stays open for ever. Closes
-/// the oldest of those that this run has not seen, where there are more than 10,000. Returns how many.
+/// A record without an id is identified only by its text. If that changes, the old rejection would stay open for ever. So if
+/// a run has not seen more than 10,000 of them, the oldest are closed. Returns how many.
 pub fn close_oldest_without_id(
     connection: &mut Connection,
     db: &Database,
@@ -104,7 +103,7 @@ pub fn close_oldest_without_id(
         quote_table(&db.log_schema, "sync_rejections"),
         quote_table(&db.log_schema, "sync_rejections_now"),
     );
-    // Their keys are hashes, so the index of the open ones has them together.
+    // Their keys are hashes with a common prefix, so the index of open rejections has them together.
     let without_id = "target = $1 AND resolved_at IS NULL AND record_id IS NULL \
          AND key COLLATE \"C\" >= 'sha256:' AND key COLLATE \"C\" < 'sha256;'";
     let many = format!("SELECT 1 FROM {table} WHERE {without_id} OFFSET $2 LIMIT 1");
@@ -132,14 +131,14 @@ pub fn close_oldest_without_id(
     )
 }
 
-/// Of each open rejection that this run has seen again the note of this run will do: drops it from those of earlier runs.
+/// Deletes notes of earlier runs about open rejections that this run has seen again: its own notes replace them.
 pub fn drop_repeated_notes(
     connection: &mut Connection,
     db: &Database,
     run_id: Uuid,
 ) -> Result<u64, StoreError> {
     let seen = quote_table(&db.log_schema, "sync_rejections_seen");
-    // IN below IS TRUE is hashed once and never becomes a join.
+    // PostgreSQL hashes the IN below IS TRUE once, and never turns it into a join.
     let sql = format!(
         "WITH own AS MATERIALIZED (SELECT s.base + x.n AS id FROM {seen} s CROSS JOIN LATERAL unnest(s.ids) AS x(n) \
          WHERE s.target = $1 AND s.last_run = $2), \
@@ -148,11 +147,11 @@ pub fn drop_repeated_notes(
          FROM {seen} s CROSS JOIN LATERAL unnest(s.ids) AS x(n) WHERE s.target = $1 AND s.last_run <> $2 \
          AND s.seen <= (SELECT min(m.seen) FROM {seen} m WHERE m.target = $1 AND m.last_run = $2) \
          GROUP BY 1 HAVING bool_or((s.base + x.n IN (SELECT id FROM own)) IS TRUE)), \
-         gone AS (DELETE FROM {seen} s USING rest WHERE s.target = $1 AND s.digest = rest.digest \
+         deleted AS (DELETE FROM {seen} s USING rest WHERE s.target = $1 AND s.digest = rest.digest \
          RETURNING s.digest, s.seen, s.last_run, s.times, s.base) \
          INSERT INTO {seen} (target, digest, low, high, seen, last_run, times, base, ids) \
          SELECT $1, {DIGEST_OF_IDS}, g.base + g.ids[1], g.base + g.ids[cardinality(g.ids)], g.seen, g.last_run, g.times, \
-         g.base, g.ids FROM (SELECT gone.*, rest.ids FROM gone JOIN rest ON rest.digest = gone.digest \
+         g.base, g.ids FROM (SELECT deleted.*, rest.ids FROM deleted JOIN rest ON rest.digest = deleted.digest \
          WHERE rest.ids IS NOT NULL) g ON CONFLICT (target, digest) DO NOTHING"
     );
     connection.execute(
@@ -162,22 +161,22 @@ pub fn drop_repeated_notes(
     )
 }
 
-/// When open rejections were last looked through for those that have outlived their time.
-const LOOKED_THROUGH: &str = "open_rejections_trimmed";
-/// How often that is done. There is no index of when each was last seen: it would cost every write of a rejection. A scan a day is
-/// cheaper.
-const LOOK_THROUGH: Duration = Duration::from_hours(24);
+/// The name in `sync_state` under which it is noted when expired open rejections were last looked for.
+const LAST_TRIMMED: &str = "open_rejections_trimmed";
+/// How often they are looked for. There is no index on when each was last seen, because it would slow down every write of a
+/// rejection. A scan once a day is cheaper.
+const TRIM_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Deletes open rejections whose record was last seen so long ago; how many. At most once a day.
-pub fn drop_outlived(
+/// Deletes open rejections whose record was last seen before the retention, at most once a day. Returns how many.
+pub fn delete_expired(
     connection: &mut Connection,
     db: &Database,
     retention: Duration,
     (now, run_id): (Micros, Uuid),
 ) -> Result<u64, StoreError> {
-    let before = state::read(connection, db, LOOKED_THROUGH)?;
+    let before = state::read(connection, db, LAST_TRIMMED)?;
     let before = before.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    if before.is_some_and(|at| age(Micros(at.as_microsecond()), now) < LOOK_THROUGH) {
+    if before.is_some_and(|at| age(Micros(at.as_microsecond()), now) < TRIM_INTERVAL) {
         return Ok(0);
     }
     let (rejections, seen) = (
@@ -201,6 +200,6 @@ pub fn drop_outlived(
             (&signed(retention.as_secs()), Type::INT8),
         ],
     )?;
-    state::put(connection, db, LOOKED_THROUGH, &now.to_string(), run_id)?;
+    state::put(connection, db, LAST_TRIMMED, &now.to_string(), run_id)?;
     Ok(dropped)
 }

@@ -1,4 +1,4 @@
-//! `sync_state`: small values that outlive a run, the watermark above all. Knows nothing of what they mean.
+//! `sync_state`: small values that outlive a run, above all the watermark. This file does not know what they mean.
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use super::log::target;
 use super::quote_table;
 use crate::config::plan::Database;
 
-/// A stored value of `sync_state`, for example the watermark.
+/// Reads a value, for example the watermark.
 pub fn read(
     conn: &mut Connection,
     db: &Database,
@@ -31,7 +31,7 @@ pub fn read(
         .map_err(|error| StoreError::from_driver(WHAT, &error))
 }
 
-/// Moves a value of `sync_state`, only if it still is what this run read. False: somebody else moved it.
+/// Changes a value only if it still is what this run has read. Returns false if another run has changed it.
 pub fn advance(
     conn: &mut Connection,
     db: &Database,
@@ -65,7 +65,7 @@ pub fn advance(
         .map(|moved| moved == 1)
 }
 
-/// Sets a value of `sync_state`, whatever it was.
+/// Sets a value unconditionally.
 pub fn put(
     conn: &mut Connection,
     db: &Database,

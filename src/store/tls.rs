@@ -1,8 +1,8 @@
-//! `sslmode` with libpq's meaning.
+//! `sslmode`, as libpq defines it.
 //!
-//! `require` encrypts without verifying (unless a root certificate is given, then it is `verify-ca`), `prefer` does the
-//! same but goes on in plain text where the server offers no TLS, TLS fails or is not let in (see `connect`), `verify-ca`
-//! checks the chain, `verify-full` the name as well.
+//! `require` encrypts without verification (with a root certificate it acts as `verify-ca`). `prefer` does the same, but
+//! falls back to plain text if the server offers no TLS, or TLS fails or is refused (see `connect`). `verify-ca` checks the
+//! chain, and `verify-full` also the name.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn broken(message: String) -> StoreError {
     StoreError::new(Class::Fatal, "tls", message)
 }
 
-/// The connector of a database; the mode `Disable` never uses it.
+/// The TLS connector for a database. It is not used with the mode `Disable`.
 pub(super) fn connector(db: &Database) -> Result<MakeRustlsConnect, StoreError> {
     let (mode, root_cert) = (db.ssl_mode, db.ssl_root_cert.as_deref());
     let accept = match (mode, root_cert) {

@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole or not at all. Knows nothing of what they hold.
+//! Files that are replaced as a whole or not at all. This file knows nothing of their content.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 /// Writes a new file beside the old one, syncs it and renames it over the old one. After an error the old file is untouched.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let (temporary, mut file) = beside(path, mode)?;
+    let (temporary, mut file) = create_temporary(path, mode)?;
     file.write_all(content)
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&temporary, path))
         .inspect_err(|_| {
-            // The half-written file is of no use. Failing to remove it changes nothing for the caller.
+            // The half-written file is useless. If it cannot be removed, the error above is still the one to report.
             fs::remove_file(&temporary).unwrap_or_default();
         })
 }
@@ -26,8 +26,8 @@ pub fn keep(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes a folder that only its owner may enter, with those above it that are missing. When this returns, their names survive
-/// a power cut.
+/// Creates a folder that only its owner may enter, with all missing folders above it. After `Ok` their names survive a power
+/// cut.
 pub fn create_private(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = folder
         .ancestors()
@@ -35,7 +35,7 @@ pub fn create_private(folder: &Path) -> io::Result<()> {
         .collect();
     for path in missing.into_iter().rev() {
         match fs::DirBuilder::new().mode(0o700).create(path) {
-            // Another process was faster.
+            // Another process has created it meanwhile.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -51,19 +51,19 @@ pub fn create_private(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Can a file be written here? Leaves nothing behind.
+/// Tests that a file can be written here. Leaves nothing behind.
 pub fn probe(path: &Path) -> io::Result<()> {
-    let (temporary, _file) = beside(path, 0o600)?;
+    let (temporary, _file) = create_temporary(path, 0o600)?;
     fs::remove_file(temporary)
 }
 
-/// Makes the names in a folder durable.
+/// Syncs a folder: the names of new and renamed files in it survive a power cut.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// A new file in the same folder. Its name ends in `.tmp`: nobody who looks for finished files takes it for one.
-fn beside(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
+/// Creates a new file in the same folder. Its name ends in `.tmp`, so nothing that looks for finished files takes it for one.
+fn create_temporary(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     let Some(name) = path.file_name() else {
         let why = "the path does not end in the name of a file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -72,12 +72,12 @@ fn beside(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     hidden.push(name);
     hidden.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(hidden);
-    // A killed process with the same number may have left one; in a container the number is always the same.
+    // A killed process with the same process id may have left one. In a container the id is always the same.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // `create_new` never follows a link that somebody has put there.
+    // `create_new` does not follow a symbolic link that somebody may have put there.
     let file = File::options()
         .write(true)
         .create_new(true)

@@ -1,6 +1,6 @@
-//! Reading a file that somebody names: no more than it may have, and not for ever.
+//! Reads a file that the user has named, within bounds of size and time.
 //!
-//! A device says nothing of its size, and a FIFO may have nobody who writes.
+//! The size of a device is unknown in advance, and opening a FIFO waits for somebody who writes to it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// What is no regular file must have been read within this time.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A file that is not a regular file must have been read within this time.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// The content of a file of at most `most` bytes. None: it is larger.
+/// The content of a file of at most `most` bytes; none where it is larger.
 pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let data = fs::metadata(path)?;
     if data.is_file() || data.is_dir() {
@@ -23,14 +23,14 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     }
     let (done, result) = channel();
     let path = path.to_owned();
-    // Opening it may wait as well. Where nothing comes the thread is left behind: it holds nothing.
+    // Opening may block as well. If nothing comes the thread is abandoned, which is safe, because it holds no lock.
     std::thread::Builder::new()
         .name("read".to_owned())
         .spawn(move || {
             let read = File::open(&path).and_then(|file| take(file, most));
             done.send(read).unwrap_or_default();
         })?;
-    match result.recv_timeout(PATIENCE) {
+    match result.recv_timeout(TIME_LIMIT) {
         Ok(read) => read,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(io::Error::new(
             io::ErrorKind::TimedOut,
@@ -39,7 +39,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The same for what is open already.
+/// Like [`read`], for a stream that is open already.
 pub fn take(from: impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     from.take(most + 1).read_to_end(&mut bytes)?;

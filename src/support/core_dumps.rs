@@ -1,6 +1,6 @@
 //! No core dumps: the memory of the process holds the API token, the database password and customers' records.
 //!
-//! Owns the two switches of the operating system for that. Knows nothing of the rest of the program.
+//! This file owns the two switches of the operating system for that. It knows nothing of the rest of the program.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// The soft and the hard limit on the size of a core file become 0. On Linux the process is made non-dumpable too:
 /// where `kernel.core_pattern` names a program instead of a file, the kernel ignores that limit.
 ///
-/// Returns what the operating system refused, one sentence each. That is no reason to stop: the caller logs it.
+/// Returns what the operating system refused, one sentence each. The caller logs it and goes on.
 pub fn switch_off() -> Vec<String> {
     let mut refused = Vec::new();
     let none = Rlimit {

@@ -1,15 +1,15 @@
-//! Work that can be left behind when the program is asked to end.
+//! Work that can be abandoned when the program is asked to end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// How often it is looked whether to go on waiting.
+/// How often the waiting thread looks at the stop flag.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Does the work on a thread of its own and waits for it. None: `stop` was set first, and the thread, which holds nothing, is
-/// left behind. Where no thread can be started the work is done at once, and waited for.
-pub fn unless<T: Send + 'static>(
+/// Does the work on a thread of its own and waits for it. Returns None if `stop` was set first: then the thread is abandoned,
+/// which is safe, because it holds no lock. If no thread can be started, the work is done on the calling thread.
+pub fn run_unless<T: Send + 'static>(
     stop: &AtomicBool,
     work: impl FnOnce() -> T + Clone + Send + 'static,
 ) -> Option<T> {
@@ -38,9 +38,9 @@ mod tests {
     #[test]
     fn work_is_waited_for_until_it_is_done_or_the_flag_is_set() {
         let stop = AtomicBool::new(false);
-        assert_eq!(unless(&stop, || 1), Some(1));
+        assert_eq!(run_unless(&stop, || 1), Some(1));
         stop.store(true, Ordering::Relaxed);
         let slow = || std::thread::sleep(Duration::from_secs(5));
-        assert_eq!(unless(&stop, slow), None);
+        assert_eq!(run_unless(&stop, slow), None);
     }
 }

@@ -1,10 +1,10 @@
-//! SHA-256: of configurations and of keys that no index can hold as hexadecimal text, of values as bytes.
+//! SHA-256: of configurations and of keys too long for an index, as hexadecimal text; of values, as bytes.
 
 use std::fmt;
 
 use ring::digest::{Context, SHA256};
 
-/// A digest in the making.
+/// A digest that bytes can still be added to.
 pub struct Digest(Context);
 
 impl fmt::Debug for Digest {
@@ -27,20 +27,20 @@ impl Digest {
         self
     }
 
-    /// Adds a part with its length in front, so that two parts never look like one.
+    /// Adds a part with its length in front, so that `ab` + `c` and `a` + `bc` have different digests.
     #[must_use]
     pub fn with_part(self, bytes: &[u8]) -> Self {
         self.with(&(bytes.len() as u64).to_be_bytes()).with(bytes)
     }
 
-    /// The first half.
+    /// The first 16 of the 32 bytes.
     pub fn short(self) -> [u8; 16] {
         let mut half = [0; 16];
         half.copy_from_slice(&self.0.finish().as_ref()[..16]);
         half
     }
 
-    /// 64 digits, lower case.
+    /// All 32 bytes as 64 hexadecimal digits, in lower case.
     pub fn hex(self) -> String {
         let digest = self.0.finish();
         let mut hex = String::with_capacity(64);
@@ -53,7 +53,7 @@ impl Digest {
     }
 }
 
-/// `sha256:` and the digits: a key that stands for a text.
+/// `sha256:` and the digits of a text's digest, for use as a key in place of the text.
 pub fn key_of(text: &str) -> String {
     format!("sha256:{}", Digest::default().with(text.as_bytes()).hex())
 }

@@ -1,15 +1,15 @@
-//! Durations in bounded memory: quantiles for the report, cumulative buckets for Prometheus.
+//! A histogram of durations in bounded memory: quantiles for the report, cumulative buckets for Prometheus.
 
 use std::time::Duration;
 
-/// Buckets per doubling: a quantile is at most 9 % above the truth.
+/// Buckets per doubling: a quantile is at most 9 % above the true value.
 const PER_OCTAVE: usize = 8;
 /// Upper bound of the first bucket, seconds.
 const FIRST: f64 = 0.0001;
 /// 24 doublings of 0.1 ms reach 28 minutes.
 const BUCKETS: usize = 24 * PER_OCTAVE;
 
-/// Upper bounds of the buckets that Prometheus gets, seconds. The last bucket there has no bound: its count is
+/// Upper bounds of the buckets for Prometheus, in seconds. Prometheus adds a last bucket without a bound; its count is
 /// [`Histogram::count`].
 pub const BOUNDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -69,17 +69,17 @@ impl Histogram {
         self.count
     }
 
-    /// Seconds in total.
+    /// The sum of all durations, in seconds.
     pub const fn sum(&self) -> f64 {
         self.sum
     }
 
-    /// The longest, seconds.
+    /// The longest duration, in seconds.
     pub const fn max(&self) -> f64 {
         self.max
     }
 
-    /// Seconds below which the share `q` (0 to 1) of the durations lies; 0 when there are none.
+    /// The duration in seconds below which the share `q` (0 to 1) of all durations lies; 0 where none was counted.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

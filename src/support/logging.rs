@@ -1,4 +1,4 @@
-//! The log on stderr: its form, its levels, and the last lines of it. docs/logs.md tells it to users.
+//! The log on stderr: its format, its levels, and its last lines. docs/logs.md describes it for users.
 //!
 //! Libraries that log what they send (the PostgreSQL and HTTP clients, TLS) are held at `warn` whatever is asked for, so
 //! that no value and no credential reaches the log at any level. With `--quiet` lines are held back until the exit code
@@ -15,12 +15,12 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::support::text::clean;
 use crate::support::{progress, terminal};
 
-/// Lines that are kept: for `--quiet`, and for the case and the ping that show the last ones.
+/// How many lines are kept: for `--quiet`, and for the case and the ping, which show the last ones.
 const KEPT: usize = 500;
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Libraries that log values at lower levels: they are held at `warn`.
+/// Libraries that log values at lower levels: their level is held at `warn`.
 const CLAMPED: [&str; 7] = [
     "tokio_postgres",
     "postgres",
@@ -40,7 +40,7 @@ struct Logger {
     run_id: OnceLock<String>,
 }
 
-/// A line of `--log-format json`, in this order.
+/// A line of `--log-format json`. The fields are written in this order.
 #[derive(serde::Serialize)]
 struct JsonLine<'a> {
     time: String,
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Logger {
     }
 }
 
-/// Form of the log on stderr.
+/// The format of the log on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     #[default]
@@ -67,19 +67,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// What was asked of the log on the command line.
+/// The options of the command line that concern the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How many `-v` were given.
+    /// How often `-v` was given.
     pub verbose: u8,
     /// Hold back every line until the exit code is known.
     pub quiet: bool,
     pub no_color: bool,
-    /// Form of its lines.
+    /// The format of its lines.
     pub format: LogFormat,
 }
 
-/// Starts the log. `RUST_LOG` wins over `-v`; the default shows warnings and errors.
+/// Starts the log. `RUST_LOG` overrides `-v`; the default shows warnings and errors.
 pub fn start(options: &Options) {
     let level = match options.verbose {
         0 => LevelFilter::Warn,
@@ -105,14 +105,14 @@ pub fn start(options: &Options) {
     }
 }
 
-/// From now on JSON lines carry the run's id.
+/// Adds the run's id to all further JSON lines.
 pub fn set_run_id(id: &str) {
     if let Some(logger) = LOGGER.get() {
         logger.run_id.get_or_init(|| id.to_owned());
     }
 }
 
-/// True where lines that sum up others are of no use: a program reads this log, or `-v` asks for every line.
+/// True where no lines should be summed up, because a program reads this log or `-v` asks for every line.
 pub fn wants_everything() -> bool {
     let json = LOGGER
         .get()
@@ -132,7 +132,7 @@ pub fn last_lines(count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Ends a quiet run: prints the lines that were held back if the run failed, and drops them if it did not.
+/// Ends a quiet run: prints the lines that were held back if the run failed, and drops them otherwise.
 pub fn release(failed: bool) {
     if let Some(logger) = LOGGER.get().filter(|logger| logger.quiet && failed) {
         let kept = logger.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,8 +142,8 @@ pub fn release(failed: bool) {
     }
 }
 
-/// With `--log-format json`, logs why a command ended, at a level that is always shown. Returns false for a log in text: there
-/// the caller prints the whole message.
+/// With `--log-format json`, logs why a command ended, at a level that is always shown. Returns false for a log in text,
+/// where the caller prints the whole message.
 pub fn end_in_json(messages: &[String]) -> bool {
     let Some(logger) = LOGGER
         .get()
@@ -157,9 +157,9 @@ pub fn end_in_json(messages: &[String]) -> bool {
     true
 }
 
-/// Logs a panic like any other error, with its place in the source. Its message is shown only when it is a constant of the
-/// program: a message that was put together may hold a value.
-pub fn tell_panics() {
+/// Makes panics be logged like any other error, with their place in the source. A panic's message is shown only when it is a
+/// constant of the program: a message that was formatted may hold a value.
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()
@@ -183,9 +183,9 @@ fn panic_message(payload: &dyn std::any::Any) -> String {
         .map_or_else(String::new, |text| format!(": {text}"))
 }
 
-/// Prints on stderr and ignores a failure: a closed stderr must not change the outcome of a run.
+/// Prints on stderr and ignores a failure: a closed stderr must not change the result of a run.
 fn print(line: &str) {
-    progress::beside(|| {
+    progress::suspended(|| {
         io::stderr()
             .lock()
             .write_all(line.as_bytes())
@@ -217,7 +217,7 @@ impl Logger {
                     target,
                     message: &message,
                 };
-                // Text and nothing else: it cannot fail.
+                // Serializing a struct of plain text cannot fail.
                 serde_json::to_string(&line).unwrap_or_default() + "\n"
             }
             LogFormat::Text => {

@@ -1,16 +1,16 @@
-//! Sentences that mention the id of a record, and the same sentences without it. Knows nothing of where they stand.
+//! Finds and removes the id of a record in sentences of the program. This file does not know where the sentences are kept.
 
 use serde_json::Value;
 
-/// What stands in place of the id.
+/// The text that replaces the id.
 const REMOVED: &str = "[removed]";
-/// What an id follows in a sentence of the program. An id can be as short as `1`, which is no id in `1 record`.
+/// Texts before and after an id in sentences of the program. An id can be as short as `1`, and `1 record` must stay whole.
 const BEFORE: [&str; 5] = ["record ", "records ", ": ", ", ", "`"];
 const AFTER: [&str; 8] = [" (", ",", ";", ":", " and ", " rejected", "`", "\n"];
-/// Lists of ids in the document of a case.
+/// The keys of lists of ids in a case's document.
 const LISTS: [&str; 2] = ["samples", "records"];
 
-/// The text without the id; None where it does not mention it.
+/// The text without the id; none where it does not mention the id.
 pub fn without(text: &str, id: &str) -> Option<String> {
     if id.is_empty() {
         return None;
@@ -34,7 +34,7 @@ pub fn without(text: &str, id: &str) -> Option<String> {
     Some(out)
 }
 
-/// Removes the id from every text of a JSON document, and from its lists of ids. True when something was changed.
+/// Removes the id from every text of a JSON document, and from its lists of ids. Returns true if something was changed.
 pub fn remove_from(document: &mut Value, id: &str) -> bool {
     match document {
         Value::String(text) => match without(text, id) {
@@ -67,7 +67,7 @@ pub fn remove_from(document: &mut Value, id: &str) -> bool {
     }
 }
 
-/// `C-1`, or `C-1 (why)`.
+/// True if an entry of a list is this id: `C-1`, or `C-1 (why)`.
 fn is_entry(text: &str, id: &str) -> bool {
     text.strip_prefix(id)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))

@@ -1,16 +1,16 @@
-//! The limit on open files: raised as far as the system allows, and named where it is too low.
+//! The limit on open files: it is raised as far as the system allows, and a warning names it where it is too low.
 //!
-//! Each connection takes a few of them. Without one the errors say "Too many open files" at whatever comes last.
+//! A connection takes several open files. Beyond the limit, whatever opens a file next fails with "Too many open files".
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// What a run needs beside its connections.
+/// Open files that a run needs besides its connections.
 const OTHERS: u64 = 24;
-/// What a thread with a connection of its own needs.
+/// Open files that a thread with a connection needs.
 const OF_A_CONNECTION: u64 = 4;
 
-/// Raises the limit to what the system allows, and warns where so many connections may not fit into it.
-pub fn provide(connections: u64) {
+/// Raises the limit to what the system allows, and warns where it may be too low for this many connections.
+pub fn raise_limit(connections: u64) {
     let needed = OTHERS + OF_A_CONNECTION * connections;
     let mut limit = getrlimit(Resource::Nofile);
     let enough = |current: Option<u64>| current.is_none_or(|current| current >= needed);

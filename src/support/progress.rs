@@ -1,4 +1,4 @@
-//! The progress bar: on a terminal only, on stderr, never in a log.
+//! The progress bar: it is shown on stderr if that is a terminal, and never in a log.
 
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +10,20 @@ use indicatif::{
 
 use super::terminal;
 
-/// The bar on the terminal. Whoever prints on stderr hides it first.
+/// The bar on the terminal. It is hidden before anything else is printed on stderr.
 static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
 
-/// Prints on stderr while the bar is hidden, so that neither is torn.
-pub fn beside<T>(print: impl FnOnce() -> T) -> T {
+/// Prints on stderr while the bar is hidden, so that their lines do not mix.
+pub fn suspended<T>(print: impl FnOnce() -> T) -> T {
     let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match shown.and_then(|bar| bar.upgrade()) {
-        // After a panic within the bar its lock is held: then print without hiding it.
+        // If the bar itself panicked, its lock is still held, and hiding it would wait for ever: print without hiding it.
         Some(bar) if !std::thread::panicking() => bar.suspend(print),
         _ => print(),
     }
 }
 
-/// On a narrower terminal the bar is short, and rate and rejections are left out.
+/// On a terminal with fewer columns the bar is short, and rate and rejections are left out.
 const BROAD: usize = 96;
 
 /// The progress of a run, shown while it goes on.
@@ -34,7 +34,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar when `wanted` and stderr is a terminal, else nothing at all.
+    /// A bar where `wanted` and stderr is a terminal; otherwise nothing is shown.
     pub fn new(wanted: bool) -> Self {
         let columns = terminal::columns(std::io::stderr());
         let Some(columns) = columns.filter(|_| wanted) else {
@@ -55,7 +55,7 @@ impl Progress {
         Self { bar, broad }
     }
 
-    /// The source has announced how many records there are.
+    /// Sets how many records the source has announced.
     pub fn announce(&self, total: u64) {
         if self.bar.length() != Some(total) {
             self.bar.set_length(total);
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// Shows how many records are done, and a remark.
+    /// Shows how many records are done, and how many were rejected.
     pub fn update(&self, accounted: u64, rejected: u64) {
         self.bar.set_position(accounted);
         if rejected > 0 {
@@ -75,7 +75,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar from the terminal.
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
@@ -92,7 +92,7 @@ fn rate(state: &ProgressState, out: &mut dyn Write) {
     write!(out, "{:.0}/s", state.per_sec()).unwrap_or_default();
 }
 
-/// The remaining time is unknown until something is done.
+/// Writes the remaining time, which is unknown until a record is done.
 fn left(state: &ProgressState, out: &mut dyn Write) {
     if state.pos() > 0 {
         write!(out, "{:#} left", HumanDuration(state.eta())).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! Names the proxy that requests go through. HTTP libraries obey `HTTP_PROXY` without a word, and a forgotten one is hard to
-//! find.
+//! Finds out which proxy requests go through. HTTP libraries obey `HTTP_PROXY` silently, so a forgotten one is hard to find
+//! unless messages name it.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-/// The proxy for an address, without credentials. None: the address is reached directly, and the client has to be told so, since
-/// it knows less of `NO_PROXY`.
+/// The proxy for an address, without credentials. If None, the caller must switch the client's proxy off: the client
+/// understands fewer forms of `NO_PROXY`.
 pub fn of(url: &Url) -> Option<String> {
     let direct = ["NO_PROXY", "no_proxy"]
         .iter()
@@ -16,8 +16,8 @@ pub fn of(url: &Url) -> Option<String> {
     name(&Matcher::from_env(), url)
 }
 
-/// Does a list such as `localhost, 10.0.0.0/8, *` name this address? Names, addresses and networks are left to the matcher of
-/// the client. It takes `*` for names alone, knows no ports, and does not part by blanks.
+/// True if a list such as `localhost, 10.0.0.0/8, *` contains this address. The client's own matcher compares names,
+/// addresses and networks. This function adds what it lacks: `*` for addresses, ports, and blanks as separators.
 fn is_direct(list: &str, url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks the run to end in order, the second ends it at once. SIGUSR1 asks how far it is.
+//! SIGINT, SIGTERM, SIGHUP: the first asks the run to end in order, the second ends it at once. SIGUSR1 asks for progress.
 
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl StopSignal {
         }
     }
 
-    /// The exit code by which shells know a process that this signal ended.
+    /// The exit code that shells give to a process which this signal has ended.
     pub const fn exit_code(self) -> i32 {
         128 + self.number()
     }
@@ -41,22 +41,23 @@ impl StopSignal {
 pub struct Signals {
     /// Set once the run should end.
     pub stop: Arc<AtomicBool>,
-    /// Set by SIGUSR1: somebody wants to know how far the run is.
+    /// Set by SIGUSR1: the run should log how far it is.
     pub progress_wanted: Arc<AtomicBool>,
     which: Arc<AtomicUsize>,
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Registers the signals.
     pub fn listen() -> io::Result<Self> {
         let signals = Self::default();
         for signal in StopSignal::ALL {
             let number = signal.number();
             if signal == StopSignal::HangUp && is_ignored(SIGHUP) {
-                // Started by nohup: it outlives its terminal.
+                // The process was started by nohup, so closing its terminal must not end it.
                 continue;
             }
-            // Order matters: the shutdown looks at the flag before this signal sets it.
+            // In this order: the first looks at the flag before the second sets it, so that only a second signal exits at
+            // once.
             flag::register_conditional_shutdown(
                 number,
                 signal.exit_code(),
@@ -67,7 +68,7 @@ impl Signals {
             flag::register_usize(number, Arc::clone(&signals.which), value)?;
         }
         flag::register(SIGUSR1, Arc::clone(&signals.progress_wanted))?;
-        // A file that may not grow is an error of that write, not the death of the run.
+        // With this registered, a file that exceeds the limit on file sizes fails that write instead of ending the process.
         flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
@@ -85,7 +86,7 @@ impl Signals {
     }
 }
 
-/// Was this process started with the signal ignored? No, where the system does not tell.
+/// True if this process was started with the signal ignored. False where the system does not say.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status

@@ -1,6 +1,6 @@
-//! The name that somebody probably meant.
+//! Suggests the name that was probably meant.
 
-/// Longest name that is compared (characters). No known name is longer, and a hostile file costs no time.
+/// Longest name that is compared, in characters. No known name is longer, and a hostile file cannot cost much time.
 const LONGEST: usize = 80;
 
 /// The candidate that `name` is most likely a misspelling of. Case, `-` and `_` do not count; swapping two neighbouring

@@ -1,11 +1,11 @@
-//! The terminal that a stream may be connected to.
+//! Properties of the terminal that a stream may be connected to.
 
 use std::os::fd::AsFd;
 
-/// Columns where a terminal does not say how wide it is.
+/// The width that is assumed where a terminal does not report one, in columns.
 const USUAL: usize = 80;
 
-/// How wide the terminal is; none where the stream is no terminal.
+/// The width of the terminal in columns; none where the stream is no terminal.
 pub fn columns(stream: impl AsFd) -> Option<usize> {
     if !rustix::termios::isatty(&stream) {
         return None;
@@ -15,7 +15,7 @@ pub fn columns(stream: impl AsFd) -> Option<usize> {
     Some(columns.filter(|columns| *columns > 0).unwrap_or(USUAL))
 }
 
-/// Whether colours may be used, as far as the user has a say: neither `--no-color` nor `NO_COLOR`.
+/// False where the user has switched colours off, by `--no-color` or `NO_COLOR`.
 pub fn colors_wanted(no_color: bool) -> bool {
     !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -42,7 +42,7 @@ pub fn span(duration: std::time::Duration) -> String {
     text
 }
 
-/// The text with every control character, and so every terminal sequence, written as an escape that a terminal only shows.
+/// The text with every control character (so with every terminal sequence) replaced by an escape that a terminal only shows.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -58,7 +58,7 @@ pub fn clean(text: &str) -> String {
     out
 }
 
-/// Filled up with blanks to so many columns of a terminal, of which a CJK character or an emoji takes two.
+/// The text, filled up with blanks to this many columns of a terminal. A CJK character or an emoji takes two.
 pub fn padded(text: &str, columns: usize) -> String {
     let missing = columns.saturating_sub(text.width());
     format!("{text}{}", " ".repeat(missing))

@@ -11,7 +11,7 @@ mod transport;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use datasync::api::{ApiError, Client, Page, Pages, Stats, Want};
+use datasync::api::{ApiError, Client, FetchOptions, Page, Pages, Stats};
 use datasync::config::plan::{
     Api, Auth, Backoff, Credential, CursorIn, Endpoint, PageStyle, Pagination, Param, Retry,
 };
@@ -116,10 +116,10 @@ impl Fetched {
 
 /// Fetches everything with as many threads as pages may be in flight.
 fn fetch(api: &Api) -> Fetched {
-    fetch_with(api, Want::default())
+    fetch_with(api, FetchOptions::default())
 }
 
-fn fetch_with(api: &Api, want: Want) -> Fetched {
+fn fetch_with(api: &Api, want: FetchOptions) -> Fetched {
     let pages = Pages::new(api, want).unwrap();
     let mut fetched = Fetched {
         pages: BTreeMap::new(),

@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::super::error::printable;
 use super::super::pages::parameters;
 use super::super::vocabulary::is_plain;
-use super::{Ask, Client};
+use super::{Client, Request};
 use crate::config::plan::{Api, Endpoint, Pagination};
 
 /// Most parts of a path, and most parameters, that are shown.
@@ -102,9 +102,9 @@ impl Paths {
 
 impl Client {
     /// What was asked for: of a page its own address, of a record that of the endpoint.
-    pub(super) fn address(&self, ask: Ask<'_>) -> String {
-        if ask.page.is_some() {
-            self.shown_address(ask.url)
+    pub(super) fn address(&self, request: Request<'_>) -> String {
+        if request.page.is_some() {
+            self.shown_address(request.url)
         } else {
             self.shown.clone()
         }

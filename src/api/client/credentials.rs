@@ -13,12 +13,12 @@ use crate::config::secret::Secret;
 pub(super) struct Credentials {
     /// The parameter that is added to an address when a request is sent.
     query: Option<(String, Secret)>,
-    pub words: Words,
+    pub words: CredentialNames,
 }
 
 /// How messages speak of credentials.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Words {
+pub(super) struct CredentialNames {
     /// What the API has refused.
     pub refused: &'static str,
     /// What to look at then.
@@ -36,7 +36,7 @@ impl Credentials {
                 Auth::Query { name, value } => Some((name.clone(), value.clone())),
                 Auth::Header { .. } | Auth::OAuth2(_) | Auth::None => None,
             },
-            words: Words::of(auth),
+            words: CredentialNames::of(auth),
         }
     }
 
@@ -66,7 +66,7 @@ impl Credentials {
     }
 }
 
-impl Words {
+impl CredentialNames {
     pub const fn of(auth: &Auth) -> Self {
         match auth {
             Auth::Header {

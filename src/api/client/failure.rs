@@ -14,21 +14,21 @@ use super::super::quota;
 use super::super::retry;
 use super::super::tls;
 use super::resolver::Unresolved;
-use super::{Ask, CONNECT_TIMEOUT, Client, Reached};
-use crate::support::tls::{Fault, error_in, inner};
+use super::{CONNECT_TIMEOUT, Client, Reached, Request};
+use crate::support::tls::{TlsFault, error_in, inner};
 
 impl Client {
     /// An answer that is no success.
     pub(super) fn refused(
         &self,
-        ask: Ask<'_>,
+        request: Request<'_>,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> ApiError {
-        let (kind, what, hint) = self.refusal(ask, status, headers);
+        let (kind, what, hint) = self.refusal(request, status, headers);
         // A limit that is used up is as good as a Retry-After.
         let quota =
-            quota::told(headers).filter(|quota| kind == Kind::RateLimited && quota.remaining == 0);
+            quota::parse(headers).filter(|quota| kind == Kind::RateLimited && quota.remaining == 0);
         ApiError::new(kind, what, hint)
             .with_status(status.as_u16())
             .with_retry_after(retry::asked(headers).or(quota.map(|quota| quota.resets_in)))
@@ -37,7 +37,7 @@ impl Client {
     /// The cause of a refusal, a sentence about it, and what to do.
     fn refusal(
         &self,
-        ask: Ask<'_>,
+        request: Request<'_>,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> (Kind, String, Cow<'static, str>) {
@@ -46,9 +46,9 @@ impl Client {
         let named = status
             .canonical_reason()
             .map_or_else(|| code.to_string(), |reason| format!("{code} {reason}"));
-        let from = self.from(ask);
+        let from = self.from(request);
         let words = self.credentials.words;
-        let said = |kind: Kind, what: &str, hint: &'static str| {
+        let advised = |kind: Kind, what: &str, hint: &'static str| {
             let what = format!("{what}: {named} from {from}");
             (kind, what, Cow::Borrowed(hint))
         };
@@ -58,14 +58,14 @@ impl Client {
         };
         match code {
             _ if code == 429 || self.rate_limited.contains(&code) => {
-                said(Kind::RateLimited, "the API asks to slow down", SLOW_DOWN)
+                advised(Kind::RateLimited, "the API asks to slow down", SLOW_DOWN)
             }
-            403 if is_used_up(headers) => said(
+            403 if is_used_up(headers) => advised(
                 Kind::RateLimited,
                 "the API's rate limit is used up",
                 SLOW_DOWN,
             ),
-            412 => said(
+            412 => advised(
                 Kind::Changed,
                 "the record has changed at the API since it was read",
                 "the next run reads it again",
@@ -93,7 +93,7 @@ impl Client {
                 "check the credentials in HTTP_PROXY / HTTPS_PROXY, or set NO_PROXY",
             ),
             300..=399 => {
-                let (target, is_here) = self.target(ask, headers);
+                let (target, is_here) = self.target(request, headers);
                 let hint = if is_here {
                     "redirects are not followed: write this path at the endpoint in mappings.yaml (add or remove the trailing slash), or change API_BASE_URL"
                 } else {
@@ -114,14 +114,14 @@ impl Client {
     }
 
     /// Where a redirect leads, and whether that is the same host: of another only its origin is told.
-    fn target(&self, ask: Ask<'_>, headers: &HeaderMap) -> (String, bool) {
+    fn target(&self, request: Request<'_>, headers: &HeaderMap) -> (String, bool) {
         let target = headers
             .get(LOCATION)
             .and_then(|value| value.to_str().ok())
-            .and_then(|text| ask.url.join(text).ok());
+            .and_then(|text| request.url.join(text).ok());
         match target {
             None => ("an unreadable address".to_owned(), false),
-            Some(target) if target.origin() == ask.url.origin() => {
+            Some(target) if target.origin() == request.url.origin() => {
                 (self.shown_address(&target), true)
             }
             Some(target) => (
@@ -132,17 +132,17 @@ impl Client {
     }
 
     /// The address of a request and `(through the proxy …)`, for messages.
-    fn from(&self, ask: Ask<'_>) -> String {
-        let address = self.address(ask);
+    fn from(&self, request: Request<'_>) -> String {
+        let address = self.address(request);
         match &self.proxy {
             Some(proxy) => format!("{address} (through the proxy {proxy})"),
             None => address,
         }
     }
 
-    pub(super) fn timed_out(&self, ask: Ask<'_>, reached: Reached) -> ApiError {
+    pub(super) fn timed_out(&self, request: Request<'_>, reached: Reached) -> ApiError {
         let limit = self.timeout.as_secs_f64();
-        let from = self.from(ask);
+        let from = self.from(request);
         let what = match reached {
             Reached::Nothing => format!("no answer from {from} within {limit} s"),
             Reached::Body(bytes) => format!(
@@ -159,7 +159,7 @@ impl Client {
 
     pub(super) fn broken_body(
         &self,
-        ask: Ask<'_>,
+        request: Request<'_>,
         error: &reqwest::Error,
         received: u64,
     ) -> ApiError {
@@ -170,7 +170,7 @@ impl Client {
             },
             format!(
                 "the connection to {} ended in the middle of the page ({} received)",
-                self.from(ask),
+                self.from(request),
                 body::size(received)
             ),
             "run `datasync check-api`; look at the API's log and at proxies in between",
@@ -178,8 +178,8 @@ impl Client {
     }
 
     /// A failure before the headers of the answer were complete.
-    pub(super) fn transport(&self, ask: Ask<'_>, error: &reqwest::Error) -> ApiError {
-        let from = self.from(ask);
+    pub(super) fn transport(&self, request: Request<'_>, error: &reqwest::Error) -> ApiError {
+        let from = self.from(request);
         let kind = kind_of(error);
         let (what, hint) = match kind {
             Kind::Dns => (
@@ -209,7 +209,7 @@ impl Client {
                         "no secure connection to {from}: {}",
                         printable(&detail, 300)
                     ),
-                    tls::hint(error.map_or(Fault::Other, Fault::of)),
+                    tls::hint(error.map_or(TlsFault::Other, TlsFault::of)),
                 )
             }
             Kind::Reset => (
@@ -236,7 +236,7 @@ impl Client {
 /// Is a 403 a limit that is used up? Some APIs refuse by it what others refuse by 429.
 fn is_used_up(headers: &HeaderMap) -> bool {
     headers.contains_key(RETRY_AFTER)
-        || quota::told(headers).is_some_and(|quota| quota.remaining == 0)
+        || quota::parse(headers).is_some_and(|quota| quota.remaining == 0)
 }
 
 /// Finds the cause in the chain of an error by type.

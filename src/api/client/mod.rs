@@ -59,7 +59,7 @@ pub struct Client {
 
 /// One request of an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ask<'a> {
+pub(super) struct Request<'a> {
     pub url: &'a Url,
     /// Number of the page, from 1, for messages.
     pub page: Option<u64>,
@@ -72,7 +72,7 @@ pub(super) struct Ask<'a> {
     pub may_be_unchanged: bool,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> Request<'a> {
     /// A page.
     pub const fn page(url: &'a Url, number: u64) -> Self {
         Self {
@@ -96,7 +96,7 @@ pub(super) struct Answer {
 
 /// What a call brought and what it took.
 #[derive(Debug)]
-pub(super) struct Done<T> {
+pub(super) struct CallResult<T> {
     pub value: T,
     /// When the try that succeeded was sent.
     pub requested: Instant,
@@ -171,11 +171,11 @@ impl Client {
     /// `read` turns the answer into what is wanted; its errors are classified and retried like those of the transport.
     pub(super) fn call<T>(
         &self,
-        ask: Ask<'_>,
+        request: Request<'_>,
         control: &Control,
         read: impl Fn(Answer) -> Result<T, ApiError>,
-    ) -> Result<Done<T>, ApiError> {
-        let place = |error: ApiError| match ask.page {
+    ) -> Result<CallResult<T>, ApiError> {
+        let place = |error: ApiError| match request.page {
             Some(number) => error.on_page(number),
             None => error,
         };
@@ -188,7 +188,7 @@ impl Client {
                 .transpose()
                 .map_err(|error| place(error.of_token_endpoint()))?;
             let (requested, took, outcome) = self
-                .send(ask, bearer.as_ref(), control)
+                .send(request, bearer.as_ref(), control)
                 .map_err(|error| place(error).after(tries))?;
             if let (Err(error), Some(tokens), Some(bearer), false) =
                 (&outcome, tokens, &bearer, is_renewed)
@@ -204,7 +204,7 @@ impl Client {
             tries += 1;
             let error = match outcome.and_then(&read) {
                 Ok(value) => {
-                    return Ok(Done {
+                    return Ok(CallResult {
                         value,
                         requested,
                         took,
@@ -225,19 +225,19 @@ impl Client {
     /// One try, once the pace lets it through: when it was sent, how long it took, and what came of it.
     fn send(
         &self,
-        ask: Ask<'_>,
+        request: Request<'_>,
         bearer: Option<&Bearer>,
         control: &Control,
     ) -> Result<(Instant, Duration, Result<Answer, ApiError>), ApiError> {
         let ticket = self.block_on(control.admit())?;
         let requested = Instant::now();
         let trace = Trace::default();
-        let (outcome, took) = self.exchange(ask, bearer, control, &trace);
+        let (outcome, took) = self.exchange(request, bearer, control, &trace);
         ticket.settle(request_outcome(&outcome, took), trace.quota.get());
         log::trace!(
             "{} {}: {} in {took:.3?}",
-            ask.method.unwrap_or(&self.method),
-            self.address(ask),
+            request.method.unwrap_or(&self.method),
+            self.address(request),
             match &outcome {
                 Ok(answer) => answer.status.to_string(),
                 Err(error) => error
@@ -275,17 +275,18 @@ impl Client {
     /// One try: within the request's time, the run's deadline, and until a stop.
     fn exchange(
         &self,
-        ask: Ask<'_>,
+        request: Request<'_>,
         bearer: Option<&Bearer>,
         control: &Control,
         trace: &Trace,
     ) -> (Result<Answer, ApiError>, Duration) {
         let started = Instant::now();
-        let outcome =
-            self.connection
-                .within(control, self.timeout, self.once(ask, bearer, trace), || {
-                    self.timed_out(ask, trace.reached.get())
-                });
+        let outcome = self.connection.within(
+            control,
+            self.timeout,
+            self.once(request, bearer, trace),
+            || self.timed_out(request, trace.reached.get()),
+        );
         let took = started.elapsed();
         let bytes = match trace.reached.get() {
             Reached::Nothing => 0,
@@ -297,38 +298,40 @@ impl Client {
 
     async fn once(
         &self,
-        ask: Ask<'_>,
+        request: Request<'_>,
         bearer: Option<&Bearer>,
         trace: &Trace,
     ) -> Result<Answer, ApiError> {
-        let method = ask.method.unwrap_or(&self.method);
-        let mut request = self
+        let method = request.method.unwrap_or(&self.method);
+        let mut builder = self
             .connection
             .http
-            .request(method.clone(), self.credentials.address(ask.url));
+            .request(method.clone(), self.credentials.address(request.url));
         if let Some(bearer) = bearer {
-            request = request.header(AUTHORIZATION, bearer.header.clone());
+            builder = builder.header(AUTHORIZATION, bearer.header.clone());
         }
-        if let Some(body) = ask.body {
-            request = request.body(body.to_owned());
+        if let Some(body) = request.body {
+            builder = builder.body(body.to_owned());
         }
-        if let Some(tag) = ask.if_match {
+        if let Some(tag) = request.if_match {
             let value = HeaderValue::from_str(tag).map_err(|_| {
                 config(
                     "the ETag or version of a record holds characters that no header can carry"
                         .to_owned(),
                 )
             })?;
-            request = request.header(IF_MATCH, value);
+            builder = builder.header(IF_MATCH, value);
         }
-        let mut response = request
+        let mut response = builder
             .send()
             .await
-            .map_err(|error| self.transport(ask, &error))?;
+            .map_err(|error| self.transport(request, &error))?;
         let status = response.status();
-        trace.quota.set(quota::told(response.headers()));
-        if !(status.is_success() || (ask.may_be_unchanged && status == StatusCode::NOT_MODIFIED)) {
-            return Err(self.refused(ask, status, response.headers()));
+        trace.quota.set(quota::parse(response.headers()));
+        if !(status.is_success()
+            || (request.may_be_unchanged && status == StatusCode::NOT_MODIFIED))
+        {
+            return Err(self.refused(request, status, response.headers()));
         }
         // The announced length may be wrong: it only decides how much is reserved.
         let announced = response.content_length().unwrap_or(0);
@@ -339,7 +342,7 @@ impl Client {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) => return Err(self.broken_body(ask, &error, body.len() as u64)),
+                Err(error) => return Err(self.broken_body(request, &error, body.len() as u64)),
             }
             trace.reached.set(Reached::Body(body.len() as u64));
             if body.len() as u64 > self.max_bytes {

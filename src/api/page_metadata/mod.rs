@@ -72,7 +72,7 @@ pub(super) enum Continuation {
 
 /// Which of the ways to the next page are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum NextPageSearch {
     Any,
     Link,
     Cursor,
@@ -203,9 +203,9 @@ impl<'p> PageMetadata<'p> {
     }
 
     /// What the page says of the next one.
-    pub fn next(&self, way: Way) -> Continuation {
+    pub fn next(&self, way: NextPageSearch) -> Continuation {
         let mut ended = false;
-        let link = if way == Way::Cursor {
+        let link = if way == NextPageSearch::Cursor {
             Continuation::Absent
         } else {
             self.link()
@@ -215,14 +215,14 @@ impl<'p> PageMetadata<'p> {
             Continuation::Ended => ended = true,
             Continuation::Absent => {}
         }
-        if way != Way::Link {
+        if way != NextPageSearch::Link {
             match self.cursor() {
                 Continuation::Next(found) => return Continuation::Next(found),
                 Continuation::Ended => ended = true,
                 Continuation::Absent => {}
             }
         }
-        if way == Way::Any {
+        if way == NextPageSearch::Any {
             match self.counted() {
                 Continuation::Next(found) => return Continuation::Next(found),
                 Continuation::Ended => ended = true,
@@ -380,7 +380,7 @@ impl<'p> PageMetadata<'p> {
             "next", "cursor", "continu", "more", "after", "scroll", "bookmark", "token", "marker",
         ];
         self.has_more() == Some(true)
-            || matches!(self.next(Way::Any), Continuation::Next(_))
+            || matches!(self.next(NextPageSearch::Any), Continuation::Next(_))
             || self.entries.iter().any(|entry| {
                 WORDS.iter().any(|word| entry.key.contains(word))
                     && !is_empty(&entry.value)
@@ -390,7 +390,7 @@ impl<'p> PageMetadata<'p> {
     }
 
     /// Keys and headers that look like paging, for messages: names only.
-    pub fn looks(&self) -> Vec<String> {
+    pub fn paging_names(&self) -> Vec<String> {
         const WORDS: [&str; 16] = [
             "next", "prev", "cursor", "token", "page", "more", "total", "count", "offset", "limit",
             "last", "skip", "link", "size", "done", "range",

@@ -1,13 +1,13 @@
 //! Pages without records, and pages that the API refuses: do they lie beyond the end of the source? What looks like the
 //! end is confirmed, and never believed while a page beyond it may have records.
 
-use super::super::client::{Client, Done};
+use super::super::client::{CallResult, Client};
 use super::super::error::ApiError;
-use super::super::page_metadata::{Continuation, PageMetadata, Way};
+use super::super::page_metadata::{Continuation, NextPageSearch, PageMetadata};
 use super::end::{PageStatement, Proof};
 use super::loop_detector::Prints;
-use super::page::{Nothing, Page, Parsed, nothing};
-use super::{Course, Pages, State};
+use super::page::{NoRecords, Page, Parsed, empty_page};
+use super::{Pages, PagingMethod, State};
 use reqwest::Url;
 
 /// Statuses by which an API may refuse a page that does not exist.
@@ -16,7 +16,7 @@ const REFUSALS: [u16; 4] = [400, 404, 416, 422];
 /// What a page has turned out to be.
 pub(super) enum Found {
     /// It is there, perhaps only when asked for again.
-    Page(Box<Done<Parsed>>),
+    Page(Box<CallResult<Parsed>>),
     /// It lies beyond the end: delivered without records.
     Nothing(Page),
 }
@@ -33,7 +33,7 @@ enum Expected {
 }
 
 /// What is known when all pages before one are here.
-struct Before {
+struct PagesBefore {
     expected: Expected,
     /// The page before it was full, so that this may well be one of the middle.
     is_after_full: bool,
@@ -50,9 +50,9 @@ impl Pages {
         client: &Client,
         index: u64,
         url: &Url,
-        done: Done<Parsed>,
+        done: CallResult<Parsed>,
     ) -> Result<Found, ApiError> {
-        let is_array = done.value.nothing != Some(Nothing::NoArray);
+        let is_array = done.value.no_records != Some(NoRecords::NoArray);
         if !self.is_numbered() {
             // An empty array is an answer where the page says how it goes on, or that it does not; anything less is asked
             // for again.
@@ -93,7 +93,7 @@ impl Pages {
 
     fn says_how_it_goes_on(&self, parsed: &Parsed) -> bool {
         let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
-        metadata.has_more().is_some() || metadata.next(Way::Any) != Continuation::Absent
+        metadata.has_more().is_some() || metadata.next(NextPageSearch::Any) != Continuation::Absent
     }
 
     /// A page that the API answered with an error.
@@ -155,16 +155,16 @@ impl Pages {
     }
 
     fn is_numbered(&self) -> bool {
-        matches!(self.lock().course, Course::Numbered { .. })
+        matches!(self.lock().method, PagingMethod::Numbered { .. })
     }
 
-    fn wait_for_pages_before(&self, index: u64) -> Before {
+    fn wait_for_pages_before(&self, index: u64) -> PagesBefore {
         let mut state = self.lock();
         while state.in_flight.first().is_some_and(|first| *first < index) && !state.finished {
             state = self.wait(state);
         }
         let last = state.order.last_count;
-        Before {
+        PagesBefore {
             expected: if state.found_end.is_some_and(|end| index >= end) {
                 Expected::Nothing
             } else if state.announced_end.is_some_and(|end| index < end) {
@@ -183,11 +183,11 @@ impl Pages {
     fn has_records(&self, client: &Client, index: u64) -> bool {
         let url = {
             let state = self.lock();
-            match &state.course {
-                Course::Numbered {
+            match &state.method {
+                PagingMethod::Numbered {
                     param, first, step, ..
                 } => self.with(param, &State::number_of(*first, *step, index).to_string()),
-                Course::Named { .. } => return false,
+                PagingMethod::Named { .. } => return false,
             }
         };
         self.ask(client, &url, index, |_| {})
@@ -213,6 +213,6 @@ impl Pages {
         );
         proven(&mut state);
         self.changed.notify_all();
-        nothing(index, tries)
+        empty_page(index, tries)
     }
 }

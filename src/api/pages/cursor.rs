@@ -8,7 +8,7 @@ use super::super::vocabulary;
 use super::end::Proof;
 use super::loop_detector::MAX_EMPTY_IN_A_ROW;
 use super::page::Parsed;
-use super::{Course, Pages, State};
+use super::{Pages, PagingMethod, State};
 use crate::config::path;
 use crate::config::plan::PageStyle;
 
@@ -152,7 +152,7 @@ impl Pages {
                 "the paging of the API runs in a circle; report it to its operator, or set pagination.style",
             ));
         }
-        state.course = Course::Named { next: Some(target) };
+        state.method = PagingMethod::Named { next: Some(target) };
         Ok(())
     }
 }
@@ -184,7 +184,7 @@ fn no_next(state: &State) -> ApiError {
     let hint = |is_shown: fn(&str) -> bool| {
         format!(
             "set pagination.style (and cursor_path, page_param or offset_param) in mappings.yaml{}",
-            state.seen.looks_text(is_shown)
+            state.seen.paging_names_text(is_shown)
         )
     };
     ApiError::new(Kind::NoNext, what.clone(), hint(vocabulary::is_plain))

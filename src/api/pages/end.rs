@@ -133,26 +133,26 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Notes a page; pages come in order, and one that repeats the page before it is left out.
-    pub fn note(&mut self, told: PageStatement) {
+    pub fn note(&mut self, statement: PageStatement) {
         let first = self.pages == 0 && self.total.is_none() && self.page_count.is_none();
         if first {
-            self.first_count = told.count;
-            self.stated_size = told.size;
+            self.first_count = statement.count;
+            self.stated_size = statement.size;
             self.totals_count_the_page = true;
         }
         // Beyond the last page many sources announce nothing, or 0.
-        if told.count > 0 || first {
-            if let Some(total) = told.total {
+        if statement.count > 0 || first {
+            if let Some(total) = statement.total {
                 Announced::note(&mut self.total, total);
-                self.totals_count_the_page &= total == told.count;
+                self.totals_count_the_page &= total == statement.count;
             }
-            if let Some(pages) = told.pages {
+            if let Some(pages) = statement.pages {
                 Announced::note(&mut self.page_count, pages);
             }
         }
-        self.pages += u64::from(told.count > 0);
-        self.records += told.count;
-        self.shifted |= told.shifted;
+        self.pages += u64::from(statement.count > 0);
+        self.records += statement.count;
+        self.shifted |= statement.shifted;
     }
 
     pub const fn records(&self) -> u64 {
@@ -236,7 +236,7 @@ impl Evidence {
     }
 
     /// Decides whether the source was read whole: after all fetching has ended, and only where the sequence has come to its own end.
-    pub fn judge(&self) -> End {
+    pub fn conclude(&self) -> End {
         if let Some(contradiction) = &self.contradicted {
             return End::Guessed(contradiction.clone());
         }
@@ -301,13 +301,13 @@ mod tests {
         }
     }
 
-    fn judged(pages: &[PageStatement], signs: impl FnOnce(&mut Evidence)) -> End {
+    fn end_of(pages: &[PageStatement], signs: impl FnOnce(&mut Evidence)) -> End {
         let mut evidence = Evidence::default();
         for page in pages {
             evidence.note(*page);
         }
         signs(&mut evidence);
-        evidence.judge()
+        evidence.conclude()
     }
 
     fn is_unproven(end: &End) -> bool {
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_total_that_is_met_is_a_proof() {
-        let end = judged(
+        let end = end_of(
             &[of_total(100, 237), of_total(100, 237), of_total(37, 237)],
             |_| {},
         );
@@ -325,28 +325,28 @@ mod tests {
 
     #[test]
     fn a_total_that_may_count_the_page_is_none() {
-        assert!(is_unproven(&judged(&[of_total(100, 100)], |_| {})));
+        assert!(is_unproven(&end_of(&[of_total(100, 100)], |_| {})));
         let stated = PageStatement {
             size: Some(200),
             ..of_total(100, 100)
         };
-        assert_eq!(judged(&[stated], |_| {}), End::Proven(Proof::Announced));
+        assert_eq!(end_of(&[stated], |_| {}), End::Proven(Proof::Announced));
         let pages = PageStatement {
             pages: Some(1),
             ..of_total(100, 100)
         };
-        assert_eq!(judged(&[pages], |_| {}), End::Proven(Proof::Announced));
+        assert_eq!(end_of(&[pages], |_| {}), End::Proven(Proof::Announced));
         // On every page: it is no total at all, and the empty page decides.
         let counting = [of_total(100, 100), of_total(37, 37), page(0)];
         assert_eq!(
-            judged(&counting, |evidence| evidence.see(Proof::Empty)),
+            end_of(&counting, |evidence| evidence.see(Proof::Empty)),
             End::Proven(Proof::Empty)
         );
     }
 
     #[test]
     fn what_is_announced_and_did_not_come_outweighs_every_sign() {
-        let end = judged(&[of_total(50, 237)], |evidence| {
+        let end = end_of(&[of_total(50, 237)], |evidence| {
             evidence.see(Proof::Marked);
             evidence.see(Proof::Stated);
         });
@@ -358,19 +358,19 @@ mod tests {
 
     #[test]
     fn a_source_that_moved_is_neither_complete_nor_in_error() {
-        let end = judged(&[of_total(100, 300), of_total(100, 301)], |_| {});
+        let end = end_of(&[of_total(100, 300), of_total(100, 301)], |_| {});
         assert!(matches!(end, End::Moved(_)), "{end:?}");
         let shifted = PageStatement {
             shifted: true,
             ..page(100)
         };
-        let end = judged(&[page(100), shifted], |evidence| evidence.see(Proof::Empty));
+        let end = end_of(&[page(100), shifted], |evidence| evidence.see(Proof::Empty));
         assert_eq!(end.word(), None, "{end:?}");
     }
 
     #[test]
     fn records_beyond_the_end_are_a_contradiction() {
-        let end = judged(&[page(100)], |evidence| {
+        let end = end_of(&[page(100)], |evidence| {
             evidence.see(Proof::Empty);
             evidence.contradicted = Some("page 2 was 404 and page 3 was not".to_owned());
         });

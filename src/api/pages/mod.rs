@@ -24,11 +24,11 @@ use std::time::{Duration, Instant};
 
 use reqwest::Url;
 
-use super::client::{Answer, Ask, Client, Done};
+use super::client::{Answer, CallResult, Client, Request};
 use super::control::{self, Control};
 use super::error::{ApiError, Kind};
 use super::pace::Pace;
-use super::page_metadata::{PageMetadata, Way};
+use super::page_metadata::{NextPageSearch, PageMetadata};
 use super::retry;
 use super::token::Tokens;
 use crate::config::plan::{Api, CursorIn, PageFormat, PageStyle, Pagination};
@@ -37,8 +37,8 @@ use address::{base, sized};
 use detect::Detected;
 use end::{Evidence, PageStatement};
 use loop_detector::{LoopDetector, Noted, Order, Prints};
-use page::{Parsed, nothing, page};
-use page_number::Behind;
+use page::{Parsed, empty_page, page};
+use page_number::AfterShortPage;
 use request_body::RequestBody;
 pub(super) use request_body::parameters;
 use unproven::Seen;
@@ -49,7 +49,7 @@ pub use stats::Stats;
 
 /// What a run asks for beside the configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Want {
+pub struct FetchOptions {
     /// Value of `incremental.param`: RFC 3339, overlap already subtracted.
     pub since: Option<String>,
     /// Stop asking once this many records are known; the last page may bring more.
@@ -84,7 +84,7 @@ pub struct Pages {
 
 /// How the next page is found.
 #[derive(Clone, Debug)]
-enum Course {
+enum PagingMethod {
     /// One page in flight; the page just read named the next.
     Named { next: Option<Url> },
     /// Page or offset numbers.
@@ -100,10 +100,10 @@ enum Course {
 
 #[derive(Debug)]
 struct State {
-    course: Course,
+    method: PagingMethod,
     style: Option<&'static str>,
     /// Which hints of a page lead to the next one, and the parameter that takes a cursor.
-    way: Way,
+    way: NextPageSearch,
     cursor_param: String,
     /// The path of the next cursor in the last record, where that is it.
     last_record: Option<Vec<String>>,
@@ -111,7 +111,7 @@ struct State {
     next_index: u64,
     in_flight: BTreeSet<u64>,
     /// An answer that was asked for before its turn, to find out how the API pages; or why that failed.
-    ahead: Option<(Url, Done<Parsed>)>,
+    ahead: Option<(Url, CallResult<Parsed>)>,
     failed_ahead: Option<ApiError>,
     /// No page at or after this index, by what the API announced.
     announced_end: Option<u64>,
@@ -138,7 +138,7 @@ struct State {
     first_asked_at: Option<i64>,
 }
 
-impl Course {
+impl PagingMethod {
     fn new(paging: &Pagination, base: &Url, body: &RequestBody) -> Self {
         let numbered = |param: &str, offset: bool| Self::Numbered {
             param: param.to_owned(),
@@ -161,8 +161,8 @@ impl Course {
 }
 
 impl Pages {
-    pub fn new(api: &Api, want: Want) -> Result<Self, ApiError> {
-        let Want {
+    pub fn new(api: &Api, want: FetchOptions) -> Result<Self, ApiError> {
+        let FetchOptions {
             since,
             limit,
             deadline,
@@ -173,12 +173,12 @@ impl Pages {
         let mut paging = api.pagination.clone();
         paging.concurrency = paging.concurrency.max(1);
         paging.size = paging.size.max(1);
-        let course = Course::new(&paging, &base, &body);
+        let method = PagingMethod::new(&paging, &base, &body);
         let pace = Pace::new(api.max_requests_per_second, paging.concurrency);
         let tokens = Tokens::new(api, deadline);
         let update = api.update.as_ref();
         Ok(Self {
-            state: Mutex::new(State::new(course, &paging)),
+            state: Mutex::new(State::new(method, &paging)),
             changed: Condvar::new(),
             control: Arc::new(Control::new(deadline, pace).with_tokens(tokens)),
             format: api.format,
@@ -214,7 +214,7 @@ impl Pages {
         client: &Client,
         look: impl Fn(&Answer),
     ) -> Option<Result<Page, ApiError>> {
-        let (mut turn, url) = match self.turn()? {
+        let (mut ticket, url) = match self.next_ticket()? {
             Ok(given) => given,
             Err(error) => return Some(Err(error)),
         };
@@ -225,13 +225,13 @@ impl Pages {
         };
         let outcome = match ahead {
             Some((_, done)) => Ok(done),
-            None => self.ask(client, &url, turn.index, &look),
+            None => self.ask(client, &url, ticket.index, &look),
         };
         let page = match outcome {
-            Ok(done) => self.arrived(client, turn.index, &url, done),
-            Err(error) => self.refused(client, turn.index, &url, error),
+            Ok(done) => self.arrived(client, ticket.index, &url, done),
+            Err(error) => self.refused(client, ticket.index, &url, error),
         };
-        turn.settled = true;
+        ticket.settled = true;
         Some(page)
     }
 
@@ -242,15 +242,15 @@ impl Pages {
         url: &Url,
         index: u64,
         look: impl Fn(&Answer),
-    ) -> Result<Done<Parsed>, ApiError> {
+    ) -> Result<CallResult<Parsed>, ApiError> {
         let full = self.lock().full;
         let body = self.body.of(url);
-        let ask = Ask {
+        let request = Request {
             may_be_unchanged: index == 0 && self.is_incremental,
             body: body.as_deref(),
-            ..Ask::page(url, index + 1)
+            ..Request::page(url, index + 1)
         };
-        client.call(ask, &self.control, |answer| {
+        client.call(request, &self.control, |answer| {
             look(&answer);
             self.parse(answer, client.max_bytes(), index, full)
         })
@@ -314,7 +314,7 @@ impl Pages {
         client: &Client,
         index: u64,
         url: &Url,
-        done: Done<Parsed>,
+        done: CallResult<Parsed>,
     ) -> Result<Page, ApiError> {
         let done = if index > 0 && done.value.records.is_empty() {
             match self.without_records(client, index, url, done)? {
@@ -328,12 +328,12 @@ impl Pages {
             self.check_that_numbers_are_understood(client, &done)?;
         }
         match self.look_behind_short_page(client, index, &done) {
-            Behind::Nothing => {
+            AfterShortPage::Nothing => {
                 let mut state = self.lock();
                 state.end_at(index + 1);
                 state.evidence.see(Proof::Empty);
             }
-            Behind::Records => {
+            AfterShortPage::Records => {
                 let number = index + 1;
                 self.lock().evidence.contradicted.get_or_insert_with(|| {
                     format!(
@@ -341,7 +341,7 @@ impl Pages {
                     )
                 });
             }
-            Behind::Unknown => {}
+            AfterShortPage::Unknown => {}
         }
         let detected = (index == 0 && self.paging.style == PageStyle::Auto)
             .then(|| self.detect(client, &done.value));
@@ -353,10 +353,10 @@ impl Pages {
         &self,
         index: u64,
         url: &Url,
-        done: Done<Parsed>,
+        done: CallResult<Parsed>,
         detected: Option<Detected>,
     ) -> Result<Page, ApiError> {
-        let Done {
+        let CallResult {
             value: parsed,
             requested,
             took,
@@ -379,7 +379,7 @@ impl Pages {
         if index == 0 {
             state.expect(&metadata, count);
         }
-        let told = PageStatement {
+        let statement = PageStatement {
             count,
             total: announced_total,
             pages: metadata.total_pages().map(|pages| pages.value),
@@ -390,12 +390,12 @@ impl Pages {
             .says_last(&metadata)
             .then(|| "says that it is the last".to_owned());
         let is_last = sign.is_some();
-        let repeats = state.note(index, told, parsed.prints.clone(), sign);
-        let outcome = match state.course {
-            Course::Named { .. } => {
+        let repeats = state.note(index, statement, parsed.prints.clone(), sign);
+        let outcome = match state.method {
+            PagingMethod::Named { .. } => {
                 self.follow(&mut state, index, url, &parsed, &metadata, repeats)
             }
-            Course::Numbered { offset, .. } => {
+            PagingMethod::Numbered { offset, .. } => {
                 state.style = Some(if offset { "offset" } else { "page" });
                 state.number(index, count, &metadata, (is_last, repeats))
             }
@@ -413,7 +413,7 @@ impl Pages {
         drop(state);
         outcome.map_err(|error| error.on_page(index + 1).after(tries))?;
         if is_again {
-            return Ok(nothing(index, tries));
+            return Ok(empty_page(index, tries));
         }
         Ok(page(index, parsed, announced_total, requested, took, tries))
     }
@@ -456,14 +456,14 @@ fn asked_at(page: &Parsed, took: Duration) -> Option<i64> {
 }
 
 impl State {
-    fn new(course: Course, paging: &Pagination) -> Self {
+    fn new(method: PagingMethod, paging: &Pagination) -> Self {
         Self {
-            course,
+            method,
             style: None,
             way: match paging.style {
-                PageStyle::Link => Way::Link,
-                PageStyle::Cursor => Way::Cursor,
-                _ => Way::Any,
+                PageStyle::Link => NextPageSearch::Link,
+                PageStyle::Cursor => NextPageSearch::Cursor,
+                _ => NextPageSearch::Any,
             },
             cursor_param: paging.cursor_param.name().unwrap_or("cursor").to_owned(),
             last_record: (paging.cursor_in == CursorIn::LastRecord)
@@ -513,11 +513,15 @@ impl State {
     fn note(
         &mut self,
         index: u64,
-        told: PageStatement,
+        statement: PageStatement,
         prints: Prints,
         sign: Option<String>,
     ) -> bool {
-        let noted = Noted { told, prints, sign };
+        let noted = Noted {
+            told: statement,
+            prints,
+            sign,
+        };
         let mut repeats = false;
         for page in self.order.note(index, noted, self.full) {
             if page.repeats {

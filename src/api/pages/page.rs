@@ -55,7 +55,7 @@ impl Page {
 
 /// How a page has no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Nothing {
+pub(super) enum NoRecords {
     /// An empty array.
     Array,
     /// No array at all: `"data": null`, a key left out, a 204.
@@ -72,7 +72,7 @@ pub(super) struct Parsed {
     /// Where the records are.
     pub(super) at: Vec<String>,
     pub(super) prints: Prints,
-    pub(super) nothing: Option<Nothing>,
+    pub(super) no_records: Option<NoRecords>,
 }
 
 impl Parsed {
@@ -85,7 +85,7 @@ impl Parsed {
             beside,
             at: Vec::new(),
             prints: Prints::default(),
-            nothing: Some(Nothing::NoArray),
+            no_records: Some(NoRecords::NoArray),
         }
     }
 
@@ -98,7 +98,7 @@ impl Parsed {
         let records = lines::records(&text)?;
         Ok(Self {
             prints: Prints::of(&text, &records),
-            nothing: records.is_empty().then_some(Nothing::Array),
+            no_records: records.is_empty().then_some(NoRecords::Array),
             text,
             records,
             headers,
@@ -182,7 +182,7 @@ impl Pages {
         }
         Ok(Parsed {
             prints: Prints::of(&text, &records),
-            nothing: records.is_empty().then_some(Nothing::Array),
+            no_records: records.is_empty().then_some(NoRecords::Array),
             text,
             records,
             headers,
@@ -224,7 +224,7 @@ pub(super) fn page(
 }
 
 /// The page beyond the last: the index is taken, so it is delivered, empty.
-pub(super) fn nothing(index: u64, tries: u32) -> Page {
+pub(super) fn empty_page(index: u64, tries: u32) -> Page {
     Page {
         index,
         text: Arc::default(),

@@ -2,18 +2,18 @@
 
 use reqwest::Url;
 
-use super::super::client::{Client, Done};
+use super::super::client::{CallResult, Client};
 use super::super::error::{ApiError, Kind, printable};
-use super::super::page_metadata::{Continuation, PageMetadata, Way};
+use super::super::page_metadata::{Continuation, NextPageSearch, PageMetadata};
 use super::end::Proof;
 use super::loop_detector::MAX_EMPTY_IN_A_ROW;
 use super::page::Parsed;
-use super::{Course, Pages, State};
+use super::{Pages, PagingMethod, State};
 use crate::config::plan::PageStyle;
 
 /// What stands right behind a short page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Behind {
+pub(super) enum AfterShortPage {
     Nothing,
     /// Records that the next page, a whole step further, would leave out.
     Records,
@@ -23,7 +23,7 @@ pub(super) enum Behind {
 impl State {
     /// After the first page: how large is a page, and how many will there be?
     pub(super) fn expect(&mut self, metadata: &PageMetadata<'_>, count: u64) {
-        let Course::Numbered { offset, step, .. } = &mut self.course else {
+        let PagingMethod::Numbered { offset, step, .. } = &mut self.method else {
             return;
         };
         // A server may give fewer records than asked for, or more; pages are as large as it makes them.
@@ -51,10 +51,10 @@ impl State {
 
     /// Numbered styles: does the page say that it is the last? Where a number of pages or records is announced, that counts.
     pub(super) fn says_last(&mut self, metadata: &PageMetadata<'_>) -> bool {
-        if !matches!(self.course, Course::Numbered { .. }) {
+        if !matches!(self.method, PagingMethod::Numbered { .. }) {
             return false;
         }
-        let next = metadata.next(Way::Any);
+        let next = metadata.next(NextPageSearch::Any);
         // What was never there may belong to something else.
         let is_named_no_more = next == Continuation::Ended && self.seen.next_was_named;
         self.seen.next_was_named |= matches!(next, Continuation::Next(_));
@@ -114,13 +114,13 @@ impl Pages {
         &self,
         client: &Client,
         index: u64,
-        done: &Done<Parsed>,
-    ) -> Behind {
+        done: &CallResult<Parsed>,
+    ) -> AfterShortPage {
         let count = done.value.count();
         let (behind, further) = {
             let state = self.lock();
-            match &state.course {
-                Course::Numbered {
+            match &state.method {
+                PagingMethod::Numbered {
                     param,
                     offset: true,
                     first,
@@ -137,21 +137,21 @@ impl Pages {
                         self.with(param, &(number + step).to_string()),
                     )
                 }
-                _ => return Behind::Unknown,
+                _ => return AfterShortPage::Unknown,
             }
         };
         let ask = |url: &Url| self.ask(client, url, index + 1, |_| {});
         match ask(&behind) {
-            Ok(next) if next.value.records.is_empty() => Behind::Nothing,
+            Ok(next) if next.value.records.is_empty() => AfterShortPage::Nothing,
             // Other records than those of the next page: that would leave them out.
             Ok(next)
                 if next.value.prints.shared(&done.value.prints) == 0
                     && ask(&further)
                         .is_ok_and(|page| page.value.prints.first != next.value.prints.first) =>
             {
-                Behind::Records
+                AfterShortPage::Records
             }
-            _ => Behind::Unknown,
+            _ => AfterShortPage::Unknown,
         }
     }
 
@@ -160,7 +160,7 @@ impl Pages {
     pub(super) fn check_that_numbers_are_understood(
         &self,
         client: &Client,
-        done: &Done<Parsed>,
+        done: &CallResult<Parsed>,
     ) -> Result<(), ApiError> {
         if self.paging.style == PageStyle::Auto {
             // It has tried the second page before.
@@ -168,7 +168,7 @@ impl Pages {
         }
         let (param, number, second) = {
             let mut state = self.lock();
-            let Course::Numbered { param, first, .. } = &state.course else {
+            let PagingMethod::Numbered { param, first, .. } = &state.method else {
                 return Ok(());
             };
             let (param, number) = (param.clone(), first + 1);
@@ -206,8 +206,8 @@ impl Pages {
 }
 
 fn not_understood(state: &State) -> ApiError {
-    let (param, key) = match &state.course {
-        Course::Numbered { param, offset, .. } => (
+    let (param, key) = match &state.method {
+        PagingMethod::Numbered { param, offset, .. } => (
             param.as_str(),
             if *offset {
                 "offset_param"
@@ -215,7 +215,7 @@ fn not_understood(state: &State) -> ApiError {
                 "page_param"
             },
         ),
-        Course::Named { .. } => ("page", "page_param"),
+        PagingMethod::Named { .. } => ("page", "page_param"),
     };
     ApiError::new(
         Kind::Loop,

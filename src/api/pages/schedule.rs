@@ -3,17 +3,17 @@
 use reqwest::Url;
 
 use super::super::error::{ApiError, Kind};
-use super::{Course, Pages, State};
+use super::{Pages, PagingMethod, State};
 
 /// The right to fetch one page. If it is dropped without an outcome (a panic), the sequence ends, so that no thread waits for
 /// ever.
-pub(super) struct Turn<'p> {
+pub(super) struct PageTicket<'p> {
     pages: &'p Pages,
     pub(super) index: u64,
     pub(super) settled: bool,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for PageTicket<'_> {
     fn drop(&mut self) {
         if !self.settled {
             let mut state = self.pages.lock();
@@ -24,7 +24,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-enum Pick {
+enum NextStep {
     Go(Url),
     Wait,
     /// The sequence is over; true: by its own end.
@@ -33,7 +33,7 @@ enum Pick {
 
 impl Pages {
     /// Waits until there is a page to fetch; none = the end.
-    pub(super) fn turn(&self) -> Option<Result<(Turn<'_>, Url), ApiError>> {
+    pub(super) fn next_ticket(&self) -> Option<Result<(PageTicket<'_>, Url), ApiError>> {
         let mut state = self.lock();
         loop {
             if state.finished {
@@ -45,7 +45,7 @@ impl Pages {
                 return Some(Err(error));
             }
             match self.pick(&mut state) {
-                Pick::Go(url) => {
+                NextStep::Go(url) => {
                     let index = state.next_index;
                     if index >= self.page_cap {
                         state.finished = true;
@@ -54,15 +54,15 @@ impl Pages {
                     }
                     state.next_index += 1;
                     state.in_flight.insert(index);
-                    let turn = Turn {
+                    let ticket = PageTicket {
                         pages: self,
                         index,
                         settled: false,
                     };
-                    return Some(Ok((turn, url)));
+                    return Some(Ok((ticket, url)));
                 }
-                Pick::Wait => state = self.wait(state),
-                Pick::End(by_itself) => {
+                NextStep::Wait => state = self.wait(state),
+                NextStep::End(by_itself) => {
                     state.finished = true;
                     state.ended = by_itself;
                     self.changed.notify_all();
@@ -73,13 +73,13 @@ impl Pages {
     }
 
     /// What to do next, by the state alone.
-    fn pick(&self, state: &mut State) -> Pick {
+    fn pick(&self, state: &mut State) -> NextStep {
         let busy = !state.in_flight.is_empty();
         let over = |by_itself: bool| {
             if busy {
-                Pick::Wait
+                NextStep::Wait
             } else {
-                Pick::End(by_itself)
+                NextStep::End(by_itself)
             }
         };
         if let Some(limit) = self.limit {
@@ -89,11 +89,11 @@ impl Pages {
             }
         }
         let index = state.next_index;
-        if let Course::Named { next } = &mut state.course {
+        if let PagingMethod::Named { next } = &mut state.method {
             return match next.take() {
-                _ if busy => Pick::Wait,
-                Some(url) => Pick::Go(url),
-                None => Pick::End(true),
+                _ if busy => NextStep::Wait,
+                Some(url) => NextStep::Go(url),
+                None => NextStep::End(true),
             };
         }
         if state.found_end.is_some_and(|end| index >= end) {
@@ -102,11 +102,11 @@ impl Pages {
         let is_past_announced = state.announced_end.is_some_and(|end| index >= end);
         if is_past_announced {
             if busy {
-                return Pick::Wait;
+                return NextStep::Wait;
             }
             // All announced pages are here. One more is asked for where their records are not as many as were announced.
             if !state.evidence.wants_another_page() {
-                return Pick::End(true);
+                return NextStep::End(true);
             }
         }
         // One at a time: before the first page has told its size, before the second has shown that the number of the page
@@ -119,16 +119,16 @@ impl Pages {
             .is_some_and(|oldest| index >= oldest + window);
         let full = state.in_flight.len() >= self.paging.concurrency as usize;
         if busy && (alone || too_far || full) {
-            return Pick::Wait;
+            return NextStep::Wait;
         }
-        let Course::Numbered {
+        let PagingMethod::Numbered {
             param, first, step, ..
-        } = &state.course
+        } = &state.method
         else {
-            return Pick::End(true);
+            return NextStep::End(true);
         };
         let number = State::number_of(*first, *step, index);
-        Pick::Go(self.with(param, &number.to_string()))
+        NextStep::Go(self.with(param, &number.to_string()))
     }
 
     fn too_many(&self) -> ApiError {

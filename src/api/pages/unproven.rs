@@ -4,7 +4,7 @@ use super::super::error::{ApiError, Kind, printable};
 use super::super::page_metadata::PageMetadata;
 use super::super::vocabulary;
 use super::end::End;
-use super::{Course, Pages, State};
+use super::{Pages, PagingMethod, State};
 use crate::config::plan::PageStyle;
 
 /// Stands after the name of a header.
@@ -16,7 +16,7 @@ const LISTED: usize = 12;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     /// Keys and headers of the first page that look like paging.
-    looks: Vec<String>,
+    paging_names: Vec<String>,
     /// Configured places that no page has had so far.
     absent: Vec<String>,
     /// A page has named the next one.
@@ -30,7 +30,7 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn note(&mut self, metadata: &PageMetadata<'_>, index: u64) {
         if index == 0 {
-            self.looks = metadata.looks();
+            self.paging_names = metadata.paging_names();
             self.absent = metadata.absent();
         } else if !self.absent.is_empty() {
             let absent = metadata.absent();
@@ -52,12 +52,12 @@ impl Seen {
     }
 
     /// `; the page has …`, or nothing.
-    pub(super) fn looks_text(&self, is_shown: fn(&str) -> bool) -> String {
-        if self.looks.is_empty() {
+    pub(super) fn paging_names_text(&self, is_shown: fn(&str) -> bool) -> String {
+        if self.paging_names.is_empty() {
             return String::new();
         }
-        let more = self.looks.len().saturating_sub(LISTED);
-        let first = &self.looks[..self.looks.len().min(LISTED)];
+        let more = self.paging_names.len().saturating_sub(LISTED);
+        let first = &self.paging_names[..self.paging_names.len().min(LISTED)];
         let without_kind = |name: &str| is_shown(name.trim_end_matches(HEADER));
         let mut text = vocabulary::listed(first, without_kind);
         if more > 0 {
@@ -73,7 +73,7 @@ impl Pages {
         if !state.ended || !state.in_flight.is_empty() || self.limit.is_some() {
             return End::Unknown;
         }
-        match state.evidence.judge() {
+        match state.evidence.conclude() {
             End::Guessed(why) => End::Guessed(self.unproven(state, &why, vocabulary::is_plain)),
             end => end,
         }
@@ -81,21 +81,21 @@ impl Pages {
 
     /// What is known of the end after the first page, for `check-api`; an error where nothing leads on, or where this page
     /// is the last and nothing proves it.
-    pub(in crate::api) fn outlook(&self) -> Result<String, ApiError> {
+    pub(in crate::api) fn expected_proof(&self) -> Result<String, ApiError> {
         let mut state = self.lock();
         if let Some(error) = state.failed_ahead.take() {
             return Err(error);
         }
-        let is_over = match &state.course {
-            Course::Named { next } => next.is_none(),
-            Course::Numbered { .. } => {
+        let is_over = match &state.method {
+            PagingMethod::Named { next } => next.is_none(),
+            PagingMethod::Numbered { .. } => {
                 let end = state.announced_end.or(state.found_end);
                 end.is_some_and(|end| end <= state.next_index)
                     && !state.evidence.wants_another_page()
             }
         };
         if is_over {
-            return match state.evidence.judge() {
+            return match state.evidence.conclude() {
                 End::Proven(proof) => Ok(format!("this page is all there is, by proof `{proof}`")),
                 End::Guessed(why) => {
                     let text = |is_shown: fn(&str) -> bool| self.unproven(&state, &why, is_shown);
@@ -105,10 +105,14 @@ impl Pages {
                 End::Moved(_) | End::Unknown => Ok("the source is moving".to_owned()),
             };
         }
-        Ok(match (&state.course, state.announced_end) {
-            (Course::Numbered { .. }, Some(_)) => "the end will be proven by what is announced",
-            (Course::Numbered { .. }, None) => "the first page without records will be the end",
-            (Course::Named { .. }, _) => "the page that names no next one will be the end",
+        Ok(match (&state.method, state.announced_end) {
+            (PagingMethod::Numbered { .. }, Some(_)) => {
+                "the end will be proven by what is announced"
+            }
+            (PagingMethod::Numbered { .. }, None) => {
+                "the first page without records will be the end"
+            }
+            (PagingMethod::Named { .. }, _) => "the page that names no next one will be the end",
         }
         .to_owned())
     }
@@ -126,7 +130,7 @@ impl Pages {
         let mut text = format!(
             "it is not proven that the source was read whole: {why}{} ({records} on {pages}){}",
             seen.absent_text(),
-            seen.looks_text(is_shown)
+            seen.paging_names_text(is_shown)
         );
         let missing = state.evidence.missing().is_some() || state.evidence.contradicted.is_some();
         let advice = if missing {

@@ -94,22 +94,22 @@ impl Tokens {
     /// The token for a request that begins now.
     pub fn current(&self) -> Result<Bearer, ApiError> {
         match self.look(Instant::now())? {
-            Look::Fresh(bearer) => Ok(bearer),
-            Look::Old(bearer) => {
+            TokenState::Fresh(bearer) => Ok(bearer),
+            TokenState::Old(bearer) => {
                 // Somebody else may be at it: then the one at hand will do.
                 let Ok(_renewal) = self.renewal.try_lock() else {
                     return Ok(bearer);
                 };
                 match self.look(Instant::now())? {
-                    Look::Fresh(bearer) => Ok(bearer),
+                    TokenState::Fresh(bearer) => Ok(bearer),
                     _ => self.renew_early(bearer),
                 }
             }
-            Look::None => {
+            TokenState::None => {
                 let _renewal = self.wait_for_renewal();
                 match self.look(Instant::now())? {
-                    Look::Fresh(bearer) | Look::Old(bearer) => Ok(bearer),
-                    Look::None => self.renew().inspect_err(|error| self.give_up(error)),
+                    TokenState::Fresh(bearer) | TokenState::Old(bearer) => Ok(bearer),
+                    TokenState::None => self.renew().inspect_err(|error| self.give_up(error)),
                 }
             }
         }
@@ -125,8 +125,8 @@ impl Tokens {
             }
         }
         match self.look(Instant::now())? {
-            Look::Fresh(bearer) | Look::Old(bearer) => Ok(bearer),
-            Look::None => {
+            TokenState::Fresh(bearer) | TokenState::Old(bearer) => Ok(bearer),
+            TokenState::None => {
                 log::info!("the API refused the access token: asking for another one");
                 self.renew().inspect_err(|error| self.give_up(error))
             }
@@ -147,7 +147,7 @@ impl Tokens {
         self.renewal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self, now: Instant) -> Result<Look, ApiError> {
+    fn look(&self, now: Instant) -> Result<TokenState, ApiError> {
         let state = self.lock();
         if let Some(error) = &state.failed {
             return Err(error.clone());
@@ -160,12 +160,12 @@ impl Tokens {
                     number: state.number,
                 };
                 if is_over(held.renew_at) {
-                    Look::Old(bearer)
+                    TokenState::Old(bearer)
                 } else {
-                    Look::Fresh(bearer)
+                    TokenState::Fresh(bearer)
                 }
             }
-            _ => Look::None,
+            _ => TokenState::None,
         })
     }
 
@@ -209,8 +209,8 @@ impl Tokens {
     }
 }
 
-/// What is at hand.
-enum Look {
+/// The token at hand, and whether it has to be renewed.
+enum TokenState {
     Fresh(Bearer),
     /// Valid, and due for renewal.
     Old(Bearer),

@@ -20,10 +20,10 @@ pub(super) fn of_config(level: &str, problem: &Problem) -> String {
     )
 }
 
-/// A mistake for which the decision table cannot be read.
+/// An error because of which the decision table cannot be read.
 pub(super) fn of_table(problem: &TableProblem) -> String {
     let text = problem.to_string();
-    // The annotation has the place already.
+    // The annotation itself has the place, so the message need not repeat it.
     let message = text
         .strip_prefix(&format!("{}:{}: ", problem.file, problem.line))
         .or_else(|| text.strip_prefix(&format!("{}: ", problem.file)))
@@ -38,17 +38,17 @@ pub(super) fn of_table(problem: &TableProblem) -> String {
     )
 }
 
-/// A finding about the judged records, which has no file and no line.
+/// A finding about the records, which has no file and no line.
 pub(super) fn of_records(level: &str, message: &str) -> String {
     line(level, None, None, None, "records", message)
 }
 
-/// A finding at a line of a file; line 0 is the file as a whole.
+/// A finding at a line of a file. Line 0 stands for the whole file.
 pub(super) fn at(level: &str, file: &str, number: usize, title: &str, message: &str) -> String {
     line(level, Some(file), Some(number), None, title, message)
 }
 
-/// Why a command ended before it had a result.
+/// Why a command ended without a result.
 pub(super) fn of_failure(message: &str) -> String {
     line("error", None, None, None, "datasync", message)
 }
@@ -98,7 +98,7 @@ fn data(text: &str) -> String {
         .replace('\n', "%0A")
 }
 
-/// Escapes a property, in which more characters are special.
+/// Escapes a property. More characters are special there than in a message.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -1,33 +1,31 @@
-//! Writes what `validate` found as JUnit XML, which continuous integration reads.
+//! Writes the findings of `validate` as JUnit XML, for continuous integration.
 //!
-//! A test case fails where the finding makes the exit code another than 0; what is only worth a look is in its output.
+//! A test case fails if its finding makes the exit code non-zero. Other findings are shown as output.
 
 use super::Findings;
-use super::verdicts::Shown;
+use super::verdicts::RecordVerdict;
 use crate::commands::cli::ValidateArgs;
 use crate::config::plan::Plan;
 use crate::decision::{Check, Severity};
 use crate::support::text::clean;
 
-/// A suite of test cases.
-struct Suite {
+struct TestSuite {
     name: String,
-    cases: Vec<Case>,
+    cases: Vec<TestCase>,
 }
 
-/// One test case.
 #[derive(Default)]
-struct Case {
+struct TestCase {
     name: String,
-    /// The file and the line that it is about.
+    /// The file and line of the finding.
     place: Option<(String, usize)>,
     failure: Option<String>,
-    /// What is said without being a failure.
+    /// A message that is not a failure.
     output: Option<String>,
 }
 
-impl Case {
-    /// Passes, and says what was found, or fails with it.
+impl TestCase {
+    /// A test case with this message. It fails with it or only shows it.
     fn of(name: String, fails: bool, message: String) -> Self {
         let (failure, output) = if fails {
             (Some(message), None)
@@ -48,12 +46,12 @@ impl Case {
     }
 }
 
-/// Everything that was found.
+/// All findings.
 pub(super) fn report(args: &ValidateArgs, plan: Option<&Plan>, findings: &Findings) -> String {
     written(&suites(args, plan, findings))
 }
 
-/// What was found before an error ended the command, and the error.
+/// The error that ended the command, and what was found before.
 pub(super) fn failed(
     args: &ValidateArgs,
     plan: Option<&Plan>,
@@ -61,7 +59,7 @@ pub(super) fn failed(
     errors: Vec<(String, Option<(String, usize)>)>,
 ) -> String {
     let mut suites = suites(args, plan, findings);
-    let cases = errors.into_iter().map(|(message, place)| Case {
+    let cases = errors.into_iter().map(|(message, place)| TestCase {
         name: message.lines().next().unwrap_or_default().to_owned(),
         place,
         failure: Some(message),
@@ -69,7 +67,7 @@ pub(super) fn failed(
     });
     suites.insert(
         0,
-        Suite {
+        TestSuite {
             name: "errors".to_owned(),
             cases: cases.collect(),
         },
@@ -77,15 +75,15 @@ pub(super) fn failed(
     written(&suites)
 }
 
-fn suites(args: &ValidateArgs, plan: Option<&Plan>, findings: &Findings) -> Vec<Suite> {
-    let configuration = Suite {
+fn suites(args: &ValidateArgs, plan: Option<&Plan>, findings: &Findings) -> Vec<TestSuite> {
+    let configuration = TestSuite {
         name: "configuration".to_owned(),
         cases: findings
             .warnings
             .iter()
             .map(|warning| {
                 let name = warning.message.lines().next().unwrap_or_default();
-                Case::of(name.to_owned(), false, warning.to_string())
+                TestCase::of(name.to_owned(), false, warning.to_string())
             })
             .collect(),
     };
@@ -97,43 +95,43 @@ fn suites(args: &ValidateArgs, plan: Option<&Plan>, findings: &Findings) -> Vec<
     suites.push(lint(args.strict, &file, findings));
     if let Some(tested) = &findings.tests {
         let results = tested.results.iter().map(|test| {
-            let case = Case {
+            let case = TestCase {
                 name: test.name.clone(),
                 failure: test.failure.clone(),
-                ..Case::default()
+                ..TestCase::default()
             };
             case.at(&tested.file, test.line)
         });
         let unreached = tested.unreached.iter().map(|rule| {
             let name = format!("a test reaches {}", rule.name());
             let message = format!("no test reaches {} of \"{}\"", rule.name(), rule.decision);
-            Case::of(name, args.strict, message).at(&file, rule.line)
+            TestCase::of(name, args.strict, message).at(&file, rule.line)
         });
-        suites.push(Suite {
+        suites.push(TestSuite {
             name: tested.file.clone(),
             cases: results.chain(unreached).collect(),
         });
     }
-    if args.judges() {
-        suites.push(Suite {
+    if args.decides_records() {
+        suites.push(TestSuite {
             name: "records".to_owned(),
             cases: findings
-                .judged
+                .decided
                 .verdicts
                 .iter()
                 .map(|verdict| record(args.strict, verdict))
                 .collect(),
         });
     }
-    if let Some(impact) = &findings.judged.impact {
+    if let Some(impact) = &findings.decided.impact {
         let pairs = impact.changes.iter().flat_map(|change| {
             change.by_rule.iter().map(move |pair| {
                 let name = format!("{} → {} ({pair})", change.from, change.to);
                 let message = format!("{} records: {}", pair.count, pair.records());
-                Case::of(name, args.strict, message)
+                TestCase::of(name, args.strict, message)
             })
         });
-        suites.push(Suite {
+        suites.push(TestSuite {
             name: "changed verdicts".to_owned(),
             cases: pairs.collect(),
         });
@@ -141,16 +139,16 @@ fn suites(args: &ValidateArgs, plan: Option<&Plan>, findings: &Findings) -> Vec<
     suites
 }
 
-/// A case for each finding, and one for each check without any.
-fn lint(strict: bool, file: &str, findings: &Findings) -> Suite {
+/// A test case for each finding, and one for each check that found nothing.
+fn lint(strict: bool, file: &str, findings: &Findings) -> TestSuite {
     let mut cases = Vec::new();
     for check in Check::ALL {
         let found = findings.lint.findings.iter();
         let mut found = found.filter(|finding| finding.check == check).peekable();
         if found.peek().is_none() {
-            cases.push(Case {
+            cases.push(TestCase {
                 name: check.name().to_owned(),
-                ..Case::default()
+                ..TestCase::default()
             });
         }
         for finding in found {
@@ -159,22 +157,22 @@ fn lint(strict: bool, file: &str, findings: &Findings) -> Suite {
                 rules => format!("{}: {}", check.name(), rules.join(", ")),
             };
             let fails = strict || finding.severity == Severity::Error;
-            cases.push(Case::of(name, fails, finding.to_string()).at(file, finding.line));
+            cases.push(TestCase::of(name, fails, finding.to_string()).at(file, finding.line));
         }
     }
-    Suite {
+    TestSuite {
         name: format!("lint of {file}"),
         cases,
     }
 }
 
-fn record(strict: bool, verdict: &Shown) -> Case {
+fn record(strict: bool, verdict: &RecordVerdict) -> TestCase {
     let fails = strict && verdict.is_invalid();
-    Case::of(verdict.id.clone(), fails, verdict.text())
+    TestCase::of(verdict.id.clone(), fails, verdict.text())
 }
 
-fn written(suites: &[Suite]) -> String {
-    let failures = |suite: &Suite| {
+fn written(suites: &[TestSuite]) -> String {
+    let failures = |suite: &TestSuite| {
         let failed = suite.cases.iter().filter(|case| case.failure.is_some());
         failed.count()
     };
@@ -198,7 +196,7 @@ fn written(suites: &[Suite]) -> String {
     xml + "</testsuites>\n"
 }
 
-fn of_case(suite: &str, case: &Case) -> String {
+fn of_case(suite: &str, case: &TestCase) -> String {
     let mut xml = format!(
         "    <testcase classname=\"{}\" name=\"{}\"",
         escaped(suite),
@@ -231,7 +229,7 @@ fn of_case(suite: &str, case: &Case) -> String {
     xml
 }
 
-/// Text of an element or an attribute. XML knows no control characters, not even as references.
+/// Escapes text for an element or an attribute. XML cannot contain control characters, not even escaped.
 fn escaped(text: &str) -> String {
     let text: String = clean(text)
         .chars()

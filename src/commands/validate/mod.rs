@@ -1,10 +1,10 @@
-//! `datasync validate`: the configuration, the decision table, its tests, and the verdict on given records. Writes nothing.
+//! `datasync validate`: checks configuration and decision table, runs the table's tests, decides records. Writes nothing.
 
 mod annotations; // workflow commands of GitHub Actions
-mod junit; // JUnit XML
+mod junit; // JUnit XML, for continuous integration
 mod shown; // text, JSON, annotations
 mod tested; // the tests beside a decision table
-mod verdicts; // records and the verdict on each
+mod verdicts; // decides the records, and collects the verdicts
 
 use anyhow::Result;
 use serde_json::json;
@@ -19,19 +19,19 @@ use crate::pipeline::Rules;
 use crate::run::rules;
 use crate::transform::Transform;
 use tested::Tested;
-use verdicts::{Judge, Judgements};
+use verdicts::{DecidedRecords, Decider};
 
 /// Everything `validate` found.
 #[derive(Debug, Default)]
 struct Findings {
-    /// Of the configuration.
+    /// Warnings of the configuration.
     warnings: Vec<Problem>,
     lint: Lint,
-    /// The rules of all tables; empty where the table cannot decide.
+    /// The rules of all tables; empty where the decision cannot be used.
     rules: Vec<TableRule>,
-    /// None: there is no file of tests.
+    /// None where there is no file of tests.
     tests: Option<Tested>,
-    judged: Judgements,
+    decided: DecidedRecords,
 }
 
 pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
         database: args.stored,
     };
     let mut findings = Findings::default();
-    // Not by `commands::load`, which would log warnings that are printed below.
+    // `commands::load` would also log the warnings that are printed below.
     let plan = match crate::config::load(&super::sources(global), needs) {
         Ok(plan) => plan,
         Err(errors) => return end_with_error(global, args, None, &findings, &errors.into()),
@@ -61,8 +61,8 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
     exit
 }
 
-/// Lints the decision table and, when it has no error, runs its tests and judges the records. When an error ends it early,
-/// `findings` has what was found before.
+/// Lints the decision table and, unless that finds an error, runs its tests and decides the records. If an error ends it
+/// early, `findings` holds what was found before.
 fn examine(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()> {
     let mut transform =
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;
@@ -93,15 +93,15 @@ fn examine(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<
         decision: &decision,
     };
     findings.tests = tests.map(|tests| tested::run(&tests, rules));
-    let (judged, ended) = Judge::new(plan, rules, old.as_ref(), args).all();
-    findings.judged = judged;
+    let (decided, ended) = Decider::new(plan, rules, old.as_ref(), args).all();
+    findings.decided = decided;
     ended
 }
 
-/// The exit code of these findings.
+/// The exit code for these findings.
 fn exit(args: &ValidateArgs, findings: &Findings) -> Exit {
     let strict = args.strict;
-    let judged = &findings.judged;
+    let decided = &findings.decided;
     let tests = findings.tests.as_ref();
     let failed = tests.is_some_and(|tests| tests.failures().next().is_some());
     let unreached = tests.is_some_and(|tests| !tests.unreached.is_empty());
@@ -109,7 +109,7 @@ fn exit(args: &ValidateArgs, findings: &Findings) -> Exit {
     if findings.lint.has_errors() || failed || (strict && warned) {
         Exit::Configuration
     } else if strict
-        && (judged.invalid > 0 || judged.impact.as_ref().is_some_and(|i| i.changed > 0))
+        && (decided.invalid > 0 || decided.impact.as_ref().is_some_and(|i| i.changed > 0))
     {
         Exit::Threshold
     } else {
@@ -117,7 +117,7 @@ fn exit(args: &ValidateArgs, findings: &Findings) -> Exit {
     }
 }
 
-/// Prints the error that ended the command, with what was found before.
+/// Prints the error that ended the command, and what was found before.
 fn end_with_error(
     global: &Global,
     args: &ValidateArgs,
@@ -125,7 +125,7 @@ fn end_with_error(
     findings: &Findings,
     error: &anyhow::Error,
 ) -> Exit {
-    // A decision table that cannot be read is a mistake in the configuration.
+    // A decision table that cannot be read counts as an error in the configuration.
     let problems = error.downcast_ref::<Problems>();
     let exit = problems.map_or_else(|| exit::of(error), |_| Exit::Configuration);
     match global.output {
@@ -159,7 +159,7 @@ fn annotated(error: &anyhow::Error) -> String {
     }
 }
 
-/// Each mistake with its file and line, where it has them.
+/// Each error, with its file and line where it has them.
 fn placed(error: &anyhow::Error) -> Vec<(String, Option<(String, usize)>)> {
     if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
         let place = |problem: &Problem| Some((problem.file.clone()?, problem.line?));

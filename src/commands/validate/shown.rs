@@ -1,8 +1,8 @@
-//! What `validate` found, as text for a person, as JSON, and as annotations of a pull request.
+//! Shows the findings of `validate` as text, as JSON, or as annotations of a pull request.
 
 use serde_json::{Value, json};
 
-use super::verdicts::{Judgements, Shown};
+use super::verdicts::{DecidedRecords, RecordVerdict};
 use super::{Findings, annotations};
 use crate::commands::cli::ValidateArgs;
 use crate::config::plan::Plan;
@@ -10,27 +10,27 @@ use crate::decision::{Impact, Severity};
 use crate::exit::Exit;
 use crate::support::text::{counted, grouped};
 
-/// Records that an annotation names.
+/// How many records an annotation names.
 const ANNOTATED: usize = 5;
-/// Annotations of a changed table: a workflow shows ten of each level.
+/// How many annotations show changes by rule. A workflow shows only ten of each level.
 const ANNOTATED_RULES: usize = 8;
-/// Verdicts a text result lists one by one; the JSON has them all.
+/// How many verdicts the text lists one by one. The JSON has all of them.
 const LISTED: usize = 50;
 
 pub(super) fn json(findings: &Findings, exit: Exit) -> Value {
-    let judged = &findings.judged;
+    let decided = &findings.decided;
     let mut object = json!({
         "config": { "errors": [], "warnings": findings.warnings },
         "lint": findings.lint.findings,
         "lint_notes": findings.lint.notes,
         "tests": findings.tests.as_ref().map(super::tested::Tested::json),
         "records": {
-            "total": judged.total, "valid": judged.valid, "warning": judged.warning, "invalid": judged.invalid,
+            "total": decided.total, "valid": decided.valid, "warning": decided.warning, "invalid": decided.invalid,
         },
-        "verdicts": judged.verdicts.iter().map(Shown::json).collect::<Vec<_>>(),
+        "verdicts": decided.verdicts.iter().map(RecordVerdict::json).collect::<Vec<_>>(),
         "exit_code": exit.code(),
     });
-    if let (Some(impact), Some(object)) = (&judged.impact, object.as_object_mut()) {
+    if let (Some(impact), Some(object)) = (&decided.impact, object.as_object_mut()) {
         object.insert(
             "impact".into(),
             serde_json::to_value(impact).unwrap_or_default(),
@@ -41,7 +41,7 @@ pub(super) fn json(findings: &Findings, exit: Exit) -> Value {
 
 pub(super) fn github(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
     let file = plan.decisions_file.name();
-    // With --strict a warning fails the check, so it is shown as an error.
+    // With --strict a warning makes the check fail, so it is shown as an error.
     let warning = if args.strict { "error" } else { "warning" };
     let mut lines: String = plan
         .warnings
@@ -66,23 +66,23 @@ pub(super) fn github(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> S
             lines += &annotations::at(warning, &file, rule.line, "coverage", &message);
         }
     }
-    if findings.judged.invalid > 0 {
-        lines += &annotations::of_records(warning, &invalid_records(&findings.judged));
+    if findings.decided.invalid > 0 {
+        lines += &annotations::of_records(warning, &invalid_records(&findings.decided));
     }
-    if let Some(impact) = findings.judged.impact.as_ref().filter(|i| i.changed > 0) {
+    if let Some(impact) = findings.decided.impact.as_ref().filter(|i| i.changed > 0) {
         lines += &annotations::of_records(warning, impact_text(impact, args).trim_end());
         lines += &changes_by_rule(warning, &file, findings, impact);
     }
     lines
 }
 
-/// One annotation for each rule that decides records now which had another verdict before, at its line; those with the most
-/// records first.
+/// One annotation for each rule that now decides records which had another verdict before, at the rule's line. Rules with the
+/// most records come first.
 fn changes_by_rule(level: &str, file: &str, findings: &Findings, impact: &Impact) -> String {
     let mut rules: Vec<(&[String], u64, Vec<String>)> = Vec::new();
     for change in &impact.changes {
         for pair in &change.by_rule {
-            let told = format!(
+            let change = format!(
                 "{} {} → {} ({pair}): {}",
                 grouped(pair.count),
                 change.from,
@@ -95,9 +95,9 @@ fn changes_by_rule(level: &str, file: &str, findings: &Findings, impact: &Impact
             {
                 Some((_, count, lines)) => {
                     *count += pair.count;
-                    lines.push(told);
+                    lines.push(change);
                 }
-                None => rules.push((&pair.new_rules, pair.count, vec![told])),
+                None => rules.push((&pair.new_rules, pair.count, vec![change])),
             }
         }
     }
@@ -107,7 +107,7 @@ fn changes_by_rule(level: &str, file: &str, findings: &Findings, impact: &Impact
         let known = findings.rules.iter().rev().find(|known| known.id == *rule);
         known.map(|rule| rule.line)
     };
-    let annotation = |(rules, count, told): &(&[String], u64, Vec<String>)| {
+    let annotation = |(rules, count, changes): &(&[String], u64, Vec<String>)| {
         let now = match rules {
             [] => "no rule".to_owned(),
             rules => rules.join(", "),
@@ -115,7 +115,7 @@ fn changes_by_rule(level: &str, file: &str, findings: &Findings, impact: &Impact
         let message = format!(
             "{} get another verdict, now by {now}\n{}",
             counted(*count, "record", "records"),
-            told.join("\n")
+            changes.join("\n")
         );
         annotations::at(
             level,
@@ -130,7 +130,7 @@ fn changes_by_rule(level: &str, file: &str, findings: &Findings, impact: &Impact
 
 pub(super) fn text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
     let file = plan.decisions_file.name();
-    let judged = &findings.judged;
+    let decided = &findings.decided;
     let mut text = String::new();
     for warning in &plan.warnings {
         text += &format!("note: {warning}\n");
@@ -163,10 +163,10 @@ pub(super) fn text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> Str
     if let Some(tested) = &findings.tests {
         text += &tested.text();
     }
-    if !args.judges() || errors > 0 {
+    if !args.decides_records() || errors > 0 {
         return text;
     }
-    let wanted = judged
+    let wanted = decided
         .verdicts
         .iter()
         .filter(|verdict| match &args.explain {
@@ -186,26 +186,26 @@ pub(super) fn text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> Str
     }
     text += &format!(
         "{}: {} valid, {} to review, {} invalid\n",
-        counted(judged.total, "record", "records"),
-        grouped(judged.valid),
-        grouped(judged.warning),
-        grouped(judged.invalid)
+        counted(decided.total, "record", "records"),
+        grouped(decided.valid),
+        grouped(decided.warning),
+        grouped(decided.invalid)
     );
-    if let Some(impact) = &judged.impact {
+    if let Some(impact) = &decided.impact {
         text += &impact_text(impact, args);
     }
     text
 }
 
-/// How many records are INVALID, and the first of them with the reason.
-fn invalid_records(judged: &Judgements) -> String {
+/// A sentence with the number of INVALID records, and the first of them with their reasons.
+fn invalid_records(decided: &DecidedRecords) -> String {
     let mut text = format!(
         "{} of {} {} INVALID",
-        grouped(judged.invalid),
-        counted(judged.total, "record", "records"),
-        if judged.invalid == 1 { "is" } else { "are" }
+        grouped(decided.invalid),
+        counted(decided.total, "record", "records"),
+        if decided.invalid == 1 { "is" } else { "are" }
     );
-    let invalid = judged
+    let invalid = decided
         .verdicts
         .iter()
         .filter(|verdict| verdict.is_invalid());

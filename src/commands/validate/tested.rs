@@ -1,4 +1,4 @@
-//! Runs the tests that stand beside a decision table, and says which rules none of them reaches.
+//! Runs the tests of a decision table, and lists the rules that no test reaches.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use crate::support::spelling::nearest;
 use crate::support::text::{clean, counted};
 use crate::transform::Mapped;
 
-/// What came of the tests.
+/// The results of all tests.
 #[derive(Debug)]
 pub(super) struct Tested {
-    /// The file of the tests.
+    /// The path of the file of tests.
     pub(super) file: String,
     pub(super) results: Vec<TestResult>,
     rules: usize,
@@ -23,18 +23,17 @@ pub(super) struct Tested {
     pub(super) unreached: Vec<TableRule>,
 }
 
-/// What came of one test.
 #[derive(Debug)]
 pub(super) struct TestResult {
     pub(super) name: String,
-    /// Line in the file of the tests.
+    /// The line of the test in its file.
     pub(super) line: usize,
-    /// What is not as expected; none: the test passes.
+    /// How the result differs from what the test expects; none if the test passes.
     pub(super) failure: Option<String>,
 }
 
-/// What a table says, in the words of a test.
-struct Found {
+/// The verdict, in the terms of a test.
+struct ActualResult {
     validation: Validation,
     action: Action,
     rules: Vec<String>,
@@ -42,7 +41,6 @@ struct Found {
     reason: String,
 }
 
-/// Runs all tests.
 pub(super) fn run(tests: &DecisionTests, rules: Rules<'_>) -> Tested {
     let table_rules = rules.decision.table_rules();
     let mut reached = vec![false; table_rules.len()];
@@ -69,7 +67,7 @@ pub(super) fn run(tests: &DecisionTests, rules: Rules<'_>) -> Tested {
     }
 }
 
-/// Decides, notes the rules that were reached, and compares. None: all is as expected.
+/// Decides, notes the rules that were reached, and compares. None: the result is as expected.
 fn failure(
     test: &DecisionTest,
     rules: Rules<'_>,
@@ -87,8 +85,8 @@ fn failure(
                 }
             }
             match decide(rules, &mapped, scratch) {
-                Decided::Accepted(verdict) => Found::of_verdict(&verdict),
-                Decided::Refused(refusal) => Found::of_refusal(refusal),
+                Decided::Accepted(verdict) => ActualResult::of_verdict(&verdict),
+                Decided::Refused(refusal) => ActualResult::of_refusal(refusal),
             }
         }
         Given::Variables(given) => {
@@ -99,13 +97,13 @@ fn failure(
             for rule in rules.decision.rules_reached(&variables, scratch) {
                 reached[rule] = true;
             }
-            Found::of_verdict(&rules.decision.decide(&variables, scratch))
+            ActualResult::of_verdict(&rules.decision.decide(&variables, scratch))
         }
     };
     found.differs_from(&test.expected)
 }
 
-/// A rule that a test expects and no table has.
+/// A sentence about a rule that a test expects but no table has.
 fn unknown_rule(expected: &Expected, rules: &[TableRule]) -> Option<String> {
     let is_known = |name: &String| rules.iter().any(|rule| rule.id == **name);
     let name = expected
@@ -120,7 +118,7 @@ fn unknown_rule(expected: &Expected, rules: &[TableRule]) -> Option<String> {
     ))
 }
 
-impl Found {
+impl ActualResult {
     fn of_verdict(verdict: &Verdict<'_>) -> Self {
         let rules = verdict.rules.as_slice().iter();
         Self {
@@ -145,7 +143,7 @@ impl Found {
         }
     }
 
-    /// What is not as expected, and the whole verdict.
+    /// The differences from what a test expects, and the whole verdict.
     fn differs_from(&self, expected: &Expected) -> Option<String> {
         let mut wrong = Vec::new();
         let mut compare = |what: &str, expected: Option<&str>, found: &str| {
@@ -170,7 +168,7 @@ impl Found {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for ActualResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.validation.as_str(), self.action.as_str())?;
         if let Some(rejection) = self.rejection {
@@ -187,12 +185,11 @@ impl fmt::Display for Found {
 }
 
 impl Tested {
-    /// The tests that fail.
     pub(super) fn failures(&self) -> impl Iterator<Item = &TestResult> {
         self.results.iter().filter(|test| test.failure.is_some())
     }
 
-    /// How many tests there are and fail, and which rules none reaches.
+    /// A summary: how many tests there are, how many fail, and which rules no test reaches.
     pub(super) fn summary(&self) -> String {
         let failed = self.failures().count();
         let reached = self.rules - self.unreached.len();

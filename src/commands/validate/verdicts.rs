@@ -1,4 +1,4 @@
-//! Records from a file, the API or the database, and the verdict on each: what `validate` shows.
+//! Decides records from a file, the API or the database, and collects the verdicts that `validate` shows.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -18,25 +18,25 @@ use crate::support::bounded_read;
 use crate::support::text::{clean, counted, padded};
 use crate::transform::{Mapped, Transform};
 
-/// Stored rejections that are read together.
+/// How many stored rejections are read at a time.
 const AT_ONCE: u64 = 5_000;
 
 /// The verdicts on all records.
 #[derive(Debug, Default)]
-pub(super) struct Judgements {
+pub(super) struct DecidedRecords {
     pub(super) total: u64,
     pub(super) valid: u64,
     pub(super) warning: u64,
     pub(super) invalid: u64,
-    /// All of them; of stored records only those that are not valid.
-    pub(super) verdicts: Vec<Shown>,
+    /// All verdicts, except those on stored records that are valid.
+    pub(super) verdicts: Vec<RecordVerdict>,
     pub(super) impact: Option<Impact>,
 }
 
-/// One record's verdict, ready to be shown.
+/// The verdict on one record, ready to be shown.
 #[derive(Debug)]
-pub(super) struct Shown {
-    /// The record's id, or its number in the input when it has none.
+pub(super) struct RecordVerdict {
+    /// The record's id, or its number in the input if it has none.
     pub(super) id: String,
     validation: Validation,
     action: &'static str,
@@ -46,7 +46,7 @@ pub(super) struct Shown {
     explained: Option<(Value, String)>,
 }
 
-impl Shown {
+impl RecordVerdict {
     pub(super) fn json(&self) -> Value {
         let mut object = json!({
             "id": self.id, "validationResult": self.validation.as_str(), "action": self.action,
@@ -84,18 +84,18 @@ impl Shown {
     }
 }
 
-/// Judges records one by one.
-pub(super) struct Judge<'a> {
+/// Decides records one by one.
+pub(super) struct Decider<'a> {
     plan: &'a Plan,
     rules: Rules<'a>,
     old: Option<&'a Decision>,
     args: &'a ValidateArgs,
     scratch: (Scratch, Scratch),
-    judged: Judgements,
+    decided: DecidedRecords,
     left: u64,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Decider<'a> {
     pub(super) fn new(
         plan: &'a Plan,
         rules: Rules<'a>,
@@ -108,22 +108,22 @@ impl<'a> Judge<'a> {
             old,
             args,
             scratch: Default::default(),
-            judged: Judgements {
+            decided: DecidedRecords {
                 impact: old.map(|_| Impact::default()),
-                ..Judgements::default()
+                ..DecidedRecords::default()
             },
             left: args.limit.unwrap_or(u64::MAX),
         }
     }
 
-    /// Judges the records that the command line names. Returns the verdicts, and the error that ended it early.
+    /// Decides the records that the command line names. Returns the verdicts, and the error if one ended it early.
     ///
     /// # Errors
-    /// Records that cannot be read, or none with the id that was to be explained.
-    pub(super) fn all(mut self) -> (Judgements, Result<()>) {
+    /// The records cannot be read, or none has the id that should be explained.
+    pub(super) fn all(mut self) -> (DecidedRecords, Result<()>) {
         let ended = self.each();
-        self.judged.impact = self.judged.impact.map(Impact::finish);
-        (self.judged, ended)
+        self.decided.impact = self.decided.impact.map(Impact::finish);
+        (self.decided, ended)
     }
 
     fn each(&mut self) -> Result<()> {
@@ -146,9 +146,13 @@ impl<'a> Judge<'a> {
             self.stored()?;
         }
         if let Some(id) = &self.args.explain
-            && !self.judged.verdicts.iter().any(|verdict| verdict.id == *id)
+            && !self
+                .decided
+                .verdicts
+                .iter()
+                .any(|verdict| verdict.id == *id)
         {
-            let total = self.judged.total;
+            let total = self.decided.total;
             return Err(Misconfigured(format!(
                 "--explain {id}: none of {} has this id",
                 counted(total, "record", "records")
@@ -160,9 +164,9 @@ impl<'a> Judge<'a> {
 
     fn fetched(&mut self) -> Result<()> {
         let api = self.plan.api()?;
-        let want = api::Want {
+        let want = api::FetchOptions {
             limit: self.args.limit,
-            ..api::Want::default()
+            ..api::FetchOptions::default()
         };
         let pages = api::Pages::new(api, want)?;
         let client = api::Client::new(api)?;
@@ -177,7 +181,7 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// Customers and open rejections. Customers come by internal name, in PostgreSQL's own spelling of values.
+    /// Decides stored customers and open rejections. Customers have internal names, and values in PostgreSQL's spelling.
     fn stored(&mut self) -> Result<()> {
         let database = self.plan.database()?;
         let mut connection = Connection::open(database, database.connection_timeout)?;
@@ -223,7 +227,7 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// Judges one record. `all`: keep its verdict even when it is valid.
+    /// Decides one record. With `all`, its verdict is kept even if it is valid.
     fn one(&mut self, transform: &Transform, raw: &str, all: bool) {
         if self.left == 0 {
             return;
@@ -235,8 +239,8 @@ impl<'a> Judge<'a> {
         };
         let mut mapped = Mapped::new();
         transform.apply(raw, &mut mapped);
-        self.judged.total += 1;
-        let number = self.judged.total;
+        self.decided.total += 1;
+        let number = self.decided.total;
         let id = mapped
             .id
             .as_deref()
@@ -250,7 +254,7 @@ impl<'a> Judge<'a> {
                 explanation.to_string(),
             )
         });
-        if let (Some(old), Some(impact)) = (self.old, &mut self.judged.impact)
+        if let (Some(old), Some(impact)) = (self.old, &mut self.decided.impact)
             && mapped.is_well_formed()
         {
             let before = old.decide(&mapped.variables, &mut self.scratch.0);
@@ -261,19 +265,19 @@ impl<'a> Judge<'a> {
         }
         let shown = shown(id, decide(rules, &mapped, &mut self.scratch.0), explained);
         match shown.validation {
-            Validation::Valid => self.judged.valid += 1,
-            Validation::Warning => self.judged.warning += 1,
-            Validation::Invalid => self.judged.invalid += 1,
+            Validation::Valid => self.decided.valid += 1,
+            Validation::Warning => self.decided.warning += 1,
+            Validation::Invalid => self.decided.invalid += 1,
         }
         if all || shown.is_worth_a_line() || shown.explained.is_some() {
-            self.judged.verdicts.push(shown);
+            self.decided.verdicts.push(shown);
         }
     }
 }
 
-fn shown(id: String, decided: Decided<'_>, explained: Option<(Value, String)>) -> Shown {
+fn shown(id: String, decided: Decided<'_>, explained: Option<(Value, String)>) -> RecordVerdict {
     match decided {
-        Decided::Accepted(verdict) => Shown {
+        Decided::Accepted(verdict) => RecordVerdict {
             id,
             validation: verdict.validation,
             action: verdict.action.as_str(),
@@ -287,7 +291,7 @@ fn shown(id: String, decided: Decided<'_>, explained: Option<(Value, String)>) -
             message: Some(verdict.reason.to_string()).filter(|reason| !reason.is_empty()),
             explained,
         },
-        Decided::Refused(refusal) => Shown {
+        Decided::Refused(refusal) => RecordVerdict {
             id,
             validation: Validation::Invalid,
             action: "REJECT",
@@ -303,8 +307,7 @@ fn shown(id: String, decided: Decided<'_>, explained: Option<(Value, String)>) -
     }
 }
 
-/// The mapping of what is stored: fields under their internal names, in PostgreSQL's spelling, with no demands that the
-/// source's own form was subject to.
+/// The mapping for reading stored rows: internal names, PostgreSQL's spelling, none of the requirements on the source.
 fn as_stored(mapping: &Mapping) -> Mapping {
     let mut mapping = mapping.clone();
     for field in &mut mapping.fields {
@@ -318,7 +321,7 @@ fn as_stored(mapping: &Mapping) -> Mapping {
     mapping
 }
 
-/// What records to be judged may take, bytes: they are in memory as a whole.
+/// Largest input of records, in bytes. It is read into memory as a whole.
 const LARGEST_INPUT: u64 = 512 << 20;
 
 fn read(path: &Path) -> Result<String> {

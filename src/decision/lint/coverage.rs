@@ -22,7 +22,7 @@ const MAX_NAMED: usize = 5;
 const MAX_COLUMNS: usize = 64;
 
 /// A search for records that a set of rules does not cover. Segments that the same rules accept are searched once.
-struct Cover {
+struct GapSearch {
     /// By group, then segment: the rules that accept it. Unknown cells count as accepting.
     rules: Vec<Vec<Bits>>,
     /// From this group on, the rules that accept everything.
@@ -37,7 +37,7 @@ impl Linter<'_> {
             return;
         };
         let count = self.table.rules.len();
-        let mut cover = Cover::of(&self.rule_space, count);
+        let mut cover = GapSearch::of(&self.rule_space, count);
         let mut before = Bits::with_capacity(count);
         for rule in order {
             if self.is_enough(Check::Shadowed, Severity::Warning) {
@@ -75,7 +75,7 @@ impl Linter<'_> {
         &self,
         rule: usize,
         before: &Bits,
-        cover: &mut Cover,
+        cover: &mut GapSearch,
     ) -> Option<(Vec<Bits>, Vec<usize>)> {
         let cells = self.rule_space.cells.iter();
         let within = cells
@@ -146,7 +146,7 @@ impl Linter<'_> {
             return;
         }
         let within = self.searched();
-        let mut cover = Cover::of(&self.rule_space, table.rules.len());
+        let mut cover = GapSearch::of(&self.rule_space, table.rules.len());
         let mut regions = cover.uncovered(&within, &Bits::all(table.rules.len()), MAX_GAPS * 10);
         if cover.spent() {
             self.note("the search for gaps stopped before its end: there may be more");
@@ -224,7 +224,7 @@ impl Linter<'_> {
     }
 
     /// Finds inputs that can be null where no rule accepts that: such records are rejected as `null_input`.
-    fn null_gaps(&mut self, within: &[Bits], cover: &mut Cover, search: &mut RecordSearch) {
+    fn null_gaps(&mut self, within: &[Bits], cover: &mut GapSearch, search: &mut RecordSearch) {
         for group in 0..self.groups.len() {
             let Some(dimension) = &self.rule_space.dimensions[group] else {
                 continue;
@@ -315,7 +315,7 @@ pub(super) fn join(regions: &mut Vec<Vec<Bits>>) {
     }
 }
 
-impl Cover {
+impl GapSearch {
     pub(super) fn of(rule_space: &RuleSpace, count: usize) -> Self {
         let mut rules = Vec::new();
         for (dimension, cells) in rule_space.dimensions.iter().zip(&rule_space.cells) {

@@ -1,4 +1,4 @@
-//! Delivers one alert to one channel, a webhook or a command, and tries again within bounds.
+//! Delivers one alert over one channel, a webhook or a command, with a bounded number of tries.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -11,13 +11,13 @@ use crate::config::plan::{AlertCommand, Channel};
 
 /// Pauses between the tries.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1500)];
-/// The longest that a single try may take.
+/// Time limit of a single try.
 const TRY: Duration = Duration::from_secs(4);
-/// Pause between two looks at whether a command has ended.
+/// How often it is checked whether a command has ended.
 const TICK: Duration = Duration::from_millis(10);
-/// Variables that every command inherits; any other may hold a secret of the run.
+/// Environment variables that every command inherits. Others may hold secrets of the run.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
-/// And those that begin like this.
+/// Variables with this prefix are inherited, too.
 const OWN: &str = "DATASYNC_";
 
 pub(super) const fn kind(channel: &Channel) -> &'static str {
@@ -27,7 +27,7 @@ pub(super) const fn kind(channel: &Channel) -> &'static str {
     }
 }
 
-/// Delivers the alert before the deadline, or says why it could not.
+/// Delivers the alert before the deadline, or returns why it could not.
 pub(super) fn deliver(channel: &Channel, body: &str, deadline: Instant) -> Result<(), String> {
     let mut pauses = PAUSES.into_iter();
     loop {
@@ -59,8 +59,8 @@ fn once(channel: &Channel, body: &str, limit: Duration) -> Result<(), DeliveryEr
     }
 }
 
-/// Runs a command, without a shell, with the alert on its standard input. What it starts is in its group and ends with
-/// it when the time is over.
+/// Runs a command, without a shell, with the alert on its standard input. All processes that it starts belong to its process
+/// group, which is killed when the time is over.
 fn run(wanted: &AlertCommand, body: &str, limit: Duration) -> Result<(), DeliveryError> {
     let begun = Instant::now();
     let Some((program, arguments)) = wanted.words.split_first() else {
@@ -101,7 +101,7 @@ fn run(wanted: &AlertCommand, body: &str, limit: Duration) -> Result<(), Deliver
     }
 }
 
-/// What a command inherits of the environment: the usual, and what its mapping names.
+/// The environment of a command: the usual variables, and those that its configuration names.
 fn inherited(named: &[String]) -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| {
         name.to_str().is_some_and(|name| {
@@ -112,7 +112,7 @@ fn inherited(named: &[String]) -> impl Iterator<Item = (OsString, OsString)> {
 
 fn end(child: &mut Child) {
     let group = rustix::process::Pid::from_child(child);
-    // It fails when all processes of the group have ended already.
+    // An error means that all processes of the group have ended already.
     rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap_or_default();
     drop(child.wait());
 }

@@ -1,4 +1,4 @@
-//! Alerts about a case: one when it opens, one when it closes, and reminders in between.
+//! Alerts about cases: one when a case opens, one when it closes, and reminders in between.
 //!
 //! This file decides which alert is due, who gets it, and what it says. `channel` and `post` deliver it; `ping` is the dead
 //! man's switch. It knows cases and notification lists, not runs. An alert holds messages and counts of the case, never a
@@ -17,15 +17,15 @@ use crate::model::cause::Cause;
 use crate::reporting::case::{Case, Closing};
 use crate::store::lease::host_name;
 
-/// Time for all alerts of a run together. What is not delivered by then is given up.
+/// Time for all alerts of a run together. Alerts that are not delivered by then are given up.
 const TOTAL: Duration = Duration::from_secs(10);
-/// Longer sentences are cut, in characters: chats refuse long messages, and a command's input must fit into its pipe.
+/// Longer sentences are cut, in characters: chats refuse long messages, and the input of a command must fit into its pipe.
 const LONGEST: usize = 2_000;
 
 /// Why an alert is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The case is new, or nobody was told of it so far.
+    /// The case is new, or no alert about it has been sent yet.
     Opened,
     /// The case is still open.
     Reminder,
@@ -43,17 +43,17 @@ impl Event {
     }
 }
 
-/// What became of one alert.
+/// The result of sending one alert.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
-    /// At least one channel took it.
+    /// At least one channel has accepted it.
     pub delivered: bool,
-    /// The channels that did not take it, and why; without addresses.
+    /// The channels that have failed, with the reason and without addresses.
     pub failed: Vec<String>,
 }
 
-/// The alert that is due for a case now. An open case that was never alerted is due, however old it is. That a case is
-/// closed is sent only where an alert about it was sent before.
+/// The alert that is due for a case now. An open case without any alert so far is due, however old it is. A closed case is
+/// only due where an alert about it was sent before.
 pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
     match (case.is_open(), &case.alerted_at) {
         (true, None) => Some(Event::Opened),
@@ -68,8 +68,8 @@ pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
     }
 }
 
-/// Sends alerts to the channels that they concern. Each channel has a thread, so that one that hangs delays no other. All
-/// ends after `limit`, if there is one, and after ten seconds at the latest.
+/// Sends alerts over the channels that they concern. Each channel has a thread, so that a slow one delays no other. Sending
+/// ends after `limit`, and after ten seconds at the latest.
 pub fn send(
     plan: &Plan,
     run_id: &str,
@@ -99,10 +99,10 @@ pub fn send(
             }
         }
         for (name, numbers, thread) in at_work {
-            let gone = |why: &str| numbers.iter().map(|n| (*n, Err(why.to_owned()))).collect();
+            let failed = |why: &str| numbers.iter().map(|n| (*n, Err(why.to_owned()))).collect();
             let outcomes: Vec<(usize, Result<(), String>)> = match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|_| gone("it panicked")),
-                Err(_) => gone("no thread could be started"),
+                Ok(thread) => thread.join().unwrap_or_else(|_| failed("it panicked")),
+                Err(_) => failed("no thread could be started"),
             };
             for (n, outcome) in outcomes {
                 match outcome {
@@ -126,8 +126,8 @@ fn deliver_all(
         .collect()
 }
 
-/// Failures of the API go to the list of `on_api_failure`, those of the database to that of `on_database_failure`.
-/// Everything else (thresholds, brakes, the state directory, bugs) goes to both.
+/// True if the list of `on_api_failure` or `on_database_failure` (`team`) is notified of this cause. Causes on neither side,
+/// such as thresholds, brakes, the state directory and bugs, concern both lists.
 fn is_notified(plan: &Plan, team: &str, cause: &Cause) -> bool {
     let is = |name: &Option<String>| name.as_deref() == Some(team);
     let on = &plan.on_failure;
@@ -138,7 +138,7 @@ fn is_notified(plan: &Plan, team: &str, cause: &Cause) -> bool {
     }
 }
 
-/// The alert as one JSON object: chats show `text`, incident tools read the other keys.
+/// The alert as a JSON object. Chats show `text`, and incident tools read the other keys.
 fn body(event: Event, case: &Case, run_id: &str) -> String {
     let host = host_name();
     let cause = cut(&case.cause);
@@ -202,7 +202,7 @@ fn text(event: Event, case: &Case, host: &str, cause: &str) -> String {
     }
 }
 
-/// Chats read `&`, `<` and `>` as markup, so they are escaped.
+/// Escapes `&`, `<` and `>`, which chats would read as markup.
 fn for_chat(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,7 +1,7 @@
-//! The dead man's switch: a service that raises an alarm when no ping comes. The convention is that of healthchecks.io:
-//! POST to `…/start`, then to `…` for exit 0, else to `…/<exit code>`, with a few lines of log as the body.
+//! The dead man's switch: a service that raises an alarm when no ping comes. It follows the convention of healthchecks.io:
+//! POST to `…/start`, then to `…` for exit 0 or to `…/<exit code>`, with a few lines of log as the body.
 //!
-//! A ping that does not arrive is logged and nothing else, since the service notices by itself.
+//! A ping that does not arrive is only logged, since the service notices that by itself.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use super::post::post;
 use crate::config::plan::Notifications;
 use crate::exit::Exit;
 
-/// Longest body, bytes.
+/// Longest body, in bytes.
 const LONGEST: usize = 10_000;
-/// The longest that a try may take.
+/// Time limit of a single try.
 const LIMIT: Duration = Duration::from_secs(3);
-/// The same after a signal: the run has to end soon.
+/// The same after a signal, when the run has to end soon.
 const LIMIT_AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
-/// Says that a run has begun.
+/// Reports that a run has begun.
 pub fn start(notifications: &Notifications) {
     send(notifications, Some("start"), "", &[LIMIT]);
 }
 
-/// Says that a run has ended. Of `text`, which becomes the body, the end is kept where it is too long.
+/// Reports that a run has ended. The body is `text`, of which only the end is sent if it is too long.
 pub fn end(notifications: &Notifications, exit: Exit, text: &str) {
     let code = exit.code().to_string();
     // A missing ping raises an alarm, so there is a second try.
@@ -59,7 +59,7 @@ fn send(notifications: &Notifications, suffix: Option<&str>, body: &str, tries: 
     log::warn!("the dead man's switch was not pinged: {why}");
 }
 
-/// The end of a text, from the beginning of a line.
+/// The end of a text, starting at the beginning of a line.
 fn tail(text: &str) -> &str {
     if text.len() <= LONGEST {
         return text;

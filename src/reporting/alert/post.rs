@@ -1,4 +1,4 @@
-//! Sends one POST with a deadline. The address is a secret, so no message here holds any part of it.
+//! Sends one POST with a deadline. The address is a secret, so messages hold no part of it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{proxy, tls};
 #[derive(Debug)]
 pub(super) struct DeliveryError {
     pub reason: String,
-    /// Another try may help.
+    /// True if another try may succeed.
     pub retryable: bool,
 }
 
@@ -23,7 +23,7 @@ impl DeliveryError {
     }
 }
 
-/// Sends `body`; any 2xx is a success. Redirects are not followed: a person has to change an address that has moved.
+/// Sends `body`. Any 2xx is a success. Redirects are not followed: if an address has moved, a person has to change it.
 pub(super) fn post(
     url: &reqwest::Url,
     content_type: &'static str,
@@ -51,7 +51,7 @@ pub(super) fn post(
         .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
         .body(body);
     let sent = runtime.block_on(async { tokio::time::timeout(limit, request.send()).await });
-    // A name resolution that hangs in the C library must not hold up the end of the run.
+    // A name resolution that hangs in the C library must not delay the end of the run.
     runtime.shutdown_background();
     let status = match sent {
         Ok(Ok(response)) => response.status(),
@@ -73,7 +73,7 @@ pub(super) fn post(
     Err(DeliveryError::new(format!("it answered {code}"), again))
 }
 
-/// The error in our own words, since those of the library hold the address.
+/// Describes the error without the library's own text, which contains the address.
 fn reason(error: &reqwest::Error) -> String {
     if tls::error_in(error).is_some() {
         return "its certificate is not accepted".to_owned();

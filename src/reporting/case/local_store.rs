@@ -1,4 +1,4 @@
-//! Keeps cases in the state directory while the database is away: one file a case, synced to disk.
+//! Stores cases in the state directory while the database is away: one file per case, synced to disk.
 
 use std::fs;
 use std::io;
@@ -17,14 +17,14 @@ pub struct LocalCaseStore {
 }
 
 impl LocalCaseStore {
-    /// The cases of this state directory.
+    /// The store in this state directory.
     pub fn new(state_dir: &Path) -> Self {
         Self {
             folder: state_dir.join("cases"),
         }
     }
 
-    /// Writes a case, and syncs it to disk so that it survives a power cut.
+    /// Writes a case and syncs it to disk, so that it survives a power cut.
     pub fn put(&self, case: &Case) -> Result<()> {
         let text = serde_json::to_vec_pretty(case).context("cannot write a case down")?;
         let path = self.path(&case.id);
@@ -32,7 +32,7 @@ impl LocalCaseStore {
             .with_context(|| format!("cannot keep the case in {}", path.display()))
     }
 
-    /// Every case in the state directory. One that cannot be read is reported and stays where it is.
+    /// All cases in the state directory. A case that cannot be read is logged, and its file is left there.
     pub fn all(&self) -> Result<Vec<Case>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -63,7 +63,7 @@ impl LocalCaseStore {
         Ok(cases)
     }
 
-    /// Takes a case out of the state directory, once it is safe in the database.
+    /// Removes a case, once it is stored in the database.
     pub fn remove(&self, id: &str) -> Result<()> {
         let path = self.path(id);
         match fs::remove_file(&path) {

@@ -1,8 +1,8 @@
-//! A case: the record of an incident, with its evidence and a plan of five steps.
+//! Cases: a case records an incident, with its evidence and a plan of five steps.
 //!
 //! A case has one cause. The next run with the same cause adds an occurrence to the open case instead of opening another.
-//! This file owns the model; `plan` has the five steps. `store::cases` keeps cases in the database, [`LocalCaseStore`] in the state
-//! directory while the database is away. `text` writes a case as text.
+//! This file owns the model, and `plan` the five steps. `store::cases` stores cases in the database, [`LocalCaseStore`] in
+//! the state directory while the database is away. `text` shows a case as text.
 
 mod local_store;
 mod plan;
@@ -22,63 +22,60 @@ use crate::model::record::{Check, Ledger};
 pub use local_store::LocalCaseStore;
 pub use plan::{Item, State, Step};
 
-/// Occurrences and notes kept in full; older ones are only counted.
+/// How many occurrences and notes a case holds. Older ones are only counted.
 const KEPT: usize = 50;
-/// Records to be settled that a case names.
+/// How many records to be settled a case names.
 const RECORDS: usize = 1_000;
 
-/// One run that failed for this cause.
+/// A run that failed for this cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Occurrence {
-    /// The run.
     pub run_id: String,
-    /// When it ended, RFC 3339.
+    /// When it ended, as RFC 3339.
     pub at: String,
-    /// Its exit code.
     pub exit_code: u8,
 }
 
-/// A remark, by a person or by the program.
+/// A note, by a person or by the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// RFC 3339.
+    /// When it was made, as RFC 3339.
     pub at: String,
-    /// `user@host`, or `datasync`.
+    /// Who made it: `user@host`, or `datasync` for the program.
     pub who: String,
-    /// The remark.
     pub text: String,
 }
 
-/// What was found when a run failed. It holds no values of customers.
+/// What was found when a run failed. It never holds values of customers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// The chain of errors, outermost first.
     pub errors: Vec<String>,
-    /// Counts of the run, as in the ledger.
+    /// The counts of the run's ledger.
     pub ledger: Vec<(String, u64)>,
-    /// Ids of the first records concerned.
+    /// Ids of the first records that were concerned.
     pub samples: Vec<String>,
-    /// Lines of `check-api` and `check-db`.
+    /// Results of `check-api` and `check-db`.
     pub checks: Vec<CheckFound>,
-    /// Batches that waited in the spool.
+    /// How many files waited in the spool.
     pub spool_files: u64,
-    /// The run had been asked for the whole source (`--full`), so a retry asks for it again.
+    /// True if the run had been asked for the whole source (`--full`), so that a retry asks for it again.
     #[serde(default)]
     pub full: bool,
 }
 
-/// The two sides of a sync.
+/// The two sides between which records are synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// The source.
+    /// The API.
     Api,
-    /// The target.
+    /// The database.
     Database,
 }
 
 impl Side {
-    /// As a case shows it.
+    /// The name that a case shows.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -87,36 +84,34 @@ impl Side {
     }
 }
 
-/// A line of `check-api` or `check-db`, from the moment when the run failed.
+/// The result of one check of `check-api` or `check-db`, made when the run failed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CheckFound {
-    /// Which of the two commands.
+    /// The command that the check belongs to.
     pub of: Side,
-    /// What was checked.
     pub name: String,
-    /// Nothing was wrong.
+    /// True if nothing was wrong.
     pub ok: bool,
-    /// What was found.
     pub detail: String,
-    /// What to do.
+    /// What a person can do about it.
     pub hint: Option<String>,
 }
 
 impl CheckFound {
-    /// The line of a check, to be kept in a case.
+    /// The result of a check, for a case.
     pub fn new(of: Side, check: &Check) -> Self {
         Self {
             of,
             name: check.name.to_owned(),
             ok: check.ok,
-            // A case has one line for each.
+            // A case shows each check on one line.
             detail: check.detail.replace('\n', "; "),
             hint: check.hint.as_ref().map(|hint| hint.replace('\n', "; ")),
         }
     }
 }
 
-/// How a case ended.
+/// Why a case was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Closing {
@@ -124,51 +119,51 @@ pub enum Closing {
     Resolved,
     /// A later run succeeded by itself.
     Recovered,
-    /// An older case of the same cause was open already, and has taken over its occurrences.
+    /// An older case of the same cause was open already. It has taken over the occurrences of this one.
     Merged,
 }
 
-/// The incident.
+/// An incident: one cause of failure, with all runs that failed for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Case {
     /// `C` and eight hexadecimal digits.
     pub id: String,
-    /// The cause. As text: `api:timeout`, `database:57P03`, `threshold:rejection_rate`.
+    /// The cause. Its text is, for example, `api:timeout`, `database:57P03` or `threshold:rejection_rate`.
     pub fingerprint: Cause,
-    /// The exit code of the first run that failed for it.
+    /// The exit code of the first run that failed for this cause.
     pub exit_code: u8,
     /// What happened, in one sentence.
     pub cause: String,
-    /// The cause may pass by itself: a later good run closes the case.
+    /// True if the cause may pass by itself, so that a later good run closes the case.
     pub transient: bool,
-    /// RFC 3339.
+    /// When it was opened, as RFC 3339.
     pub opened_at: String,
-    /// RFC 3339; none while it is open.
+    /// When it was closed, as RFC 3339; none while it is open.
     pub closed_at: Option<String>,
-    /// How it was closed.
+    /// Why it was closed.
     pub closing: Option<Closing>,
-    /// How many runs have failed for it.
+    /// How many runs have failed for this cause.
     pub count: u64,
-    /// The first of these runs and the last ones.
+    /// The first of these runs, and the last ones.
     pub occurrences: Vec<Occurrence>,
-    /// What was found when the last of them failed.
+    /// What was found when the last of these runs failed.
     pub evidence: Evidence,
     /// The plan: the five steps in order.
     pub items: Vec<Item>,
-    /// The last remarks.
+    /// The last notes.
     pub notes: Vec<Note>,
-    /// RFC 3339 time of the last alert or reminder that was sent.
+    /// When the last alert or reminder was sent, as RFC 3339.
     #[serde(default)]
     pub alerted_at: Option<String>,
-    /// Tables and shards for which a run has failed for this cause, and none has succeeded since.
+    /// Tables and shards in which a run has failed for this cause, and none has succeeded since.
     #[serde(default)]
     pub scopes: BTreeSet<Scope>,
-    /// Records that a person has to settle, each with the reason; at most 1,000.
+    /// Records that a person has to settle, each with the reason. At most 1,000 are named.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub records: BTreeSet<String>,
 }
 
-/// What a run writes: a table, or a shard of it.
+/// What a run writes: a table, or one shard of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Scope {
     /// `schema.table`.
@@ -187,29 +182,28 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A failure of a run, as a case is opened for it.
+/// A failure for which a case is opened.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// What kind of failure.
     pub cause: Cause,
-    /// The exit code that it calls for.
+    /// The exit code of the failure.
     pub exit_code: u8,
     /// What happened, in one sentence.
     pub sentence: String,
-    /// It may pass by itself.
+    /// True if the cause may pass by itself.
     pub transient: bool,
-    /// What the run wrote; none for a retry, which takes up what other runs have left.
+    /// What the run wrote; none for a retry, which repeats what other runs have failed at.
     pub scope: Option<Scope>,
     /// Records that a person has to settle, each with the reason.
     pub records: Vec<String>,
 }
 
-/// Now, as the texts of a case have it.
+/// The current time as RFC 3339, as cases store it.
 pub fn now() -> String {
     format!("{:.0}", jiff::Timestamp::now())
 }
 
-/// The names and counts of a ledger, as evidence has them.
+/// The names and counts of a ledger, for the evidence.
 pub fn ledger_counts(ledger: &Ledger) -> Vec<(String, u64)> {
     crate::reporting::report::rows(ledger)
         .iter()
@@ -218,7 +212,7 @@ pub fn ledger_counts(ledger: &Ledger) -> Vec<(String, u64)> {
 }
 
 impl Case {
-    /// A new case for this cause, its first step active and the checks taken from the evidence.
+    /// A new case for this cause. Its first step is active, and the steps of the checks have the results in the evidence.
     pub fn open(fault: &Fault, run_id: &str, evidence: Evidence) -> Self {
         let items = Step::ALL.iter().map(|&step| Item {
             step,
@@ -260,7 +254,7 @@ impl Case {
         case
     }
 
-    /// Adds another run that failed for this cause. Adding the same run twice changes nothing.
+    /// Adds a run that failed for this cause. Adding the same run again changes nothing.
     pub fn add_occurrence(&mut self, fault: &Fault, run_id: &str, evidence: Evidence) {
         if self.occurrences.iter().any(|seen| seen.run_id == run_id) {
             return;
@@ -308,7 +302,7 @@ impl Case {
         self.evidence = Evidence { full, ..evidence };
     }
 
-    /// Adds records to be settled, as far as there is room.
+    /// Adds records to be settled, while there is room.
     fn add_records<'a>(&mut self, records: impl IntoIterator<Item = &'a String>) {
         for record in records {
             if self.records.len() < RECORDS {
@@ -317,8 +311,8 @@ impl Case {
         }
     }
 
-    /// Takes over the occurrences and notes that another copy of this case has gathered (on another host, or in the
-    /// state directory), each once.
+    /// Merges the occurrences and notes of another copy of this case (from another host, or from the state directory). What
+    /// both have is taken once.
     pub fn merge(&mut self, other: &Self) {
         self.evidence.full |= other.evidence.full;
         self.scopes.extend(other.scopes.iter().cloned());
@@ -338,35 +332,35 @@ impl Case {
                 self.notes.push(note.clone());
             }
         }
-        // Times have one format, so the later one is the greater text.
+        // All times have the same format, so the later one is the greater text.
         self.alerted_at = self.alerted_at.take().max(other.alerted_at.clone());
     }
 
-    /// Notes that a run of this scope has succeeded. True when no other scope is left, so that the case is over.
+    /// Notes that a run of this scope has succeeded. Returns true if no scope is left, so that the case is over.
     pub fn is_over(&mut self, scope: &Scope) -> bool {
         self.scopes.retain(|met| {
             let same_table = met.target == scope.target;
-            // A run of the whole table covers all shards. A run of a shard covers a failure of the whole table, since a table
-            // that is synced in shards is no longer synced as a whole.
+            // A run of the whole table covers all shards. A run of a shard covers a failure of the whole table, because a
+            // table that is synced in shards is no longer synced as a whole.
             let covered = scope.shard.is_none() || met.shard.is_none() || met.shard == scope.shard;
             !(same_table && covered)
         });
         self.scopes.is_empty()
     }
 
-    /// Whether a run of this table has failed for this cause; true as well where the case does not say.
+    /// True if a run of this table has failed for this cause, or if the case does not say which table.
     pub fn concerns(&self, target: &str) -> bool {
         self.scopes.is_empty() || self.scopes.iter().any(|met| met.target == target)
     }
 
-    /// It has not been closed.
+    /// True until the case is closed.
     pub const fn is_open(&self) -> bool {
         self.closed_at.is_none()
     }
 
     /// A step of the plan.
     pub fn item(&self, step: Step) -> &Item {
-        // All five are always there: `open` makes them and nothing removes one.
+        // All five are always there: `open` creates them, and nothing removes one.
         self.items
             .iter()
             .find(|item| item.step == step)
@@ -393,10 +387,10 @@ impl Case {
         }
     }
 
-    /// A person has finished a step.
+    /// Completes a human step.
     ///
     /// # Errors
-    /// When the case is closed.
+    /// The case is closed.
     pub fn complete(&mut self, step: Step, who: &str, note: Option<String>) -> Result<()> {
         if !self.is_open() {
             bail!(
@@ -416,7 +410,7 @@ impl Case {
         Ok(())
     }
 
-    /// Adds a remark; the oldest one is dropped where there are too many.
+    /// Adds a note. If there are too many, the oldest one is dropped.
     pub fn add_note(&mut self, who: &str, text: &str) {
         self.notes.push(Note {
             at: now(),
@@ -428,13 +422,13 @@ impl Case {
         }
     }
 
-    /// Notes that a retry has failed; the next step is to resolve again.
+    /// Notes that a retry has failed. The next step is "resolve" again.
     pub fn retry_failed(&mut self, who: &str, why: &str) {
         self.set(Step::Retry, State::Failed, who, Some(why.to_owned()));
         self.item_mut(Step::Resolve).state = State::Active;
     }
 
-    /// Closes the case. Human steps that are not completed become skipped.
+    /// Closes the case. Human steps that are not completed are marked as skipped.
     pub fn close(&mut self, closing: Closing, who: &str, why: &str) {
         self.closed_at = Some(now());
         self.closing = Some(closing);

@@ -1,4 +1,4 @@
-//! The plan of a case: five steps, and where each stands.
+//! The plan of a case: five steps, and the state of each.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// A person looks at what happened.
+    /// A person finds out what happened.
     Investigate,
-    /// The checks of `check-api` run.
+    /// `datasync retry` runs the checks of `check-api`.
     CheckApi,
-    /// The checks of `check-db` run.
+    /// `datasync retry` runs the checks of `check-db`.
     CheckDatabase,
     /// A person removes the cause.
     Resolve,
-    /// `datasync retry` runs again what had failed.
+    /// `datasync retry` repeats what failed.
     Retry,
 }
 
 impl Step {
-    /// All of them, in order.
+    /// All steps, in order.
     pub const ALL: [Self; 5] = [
         Self::Investigate,
         Self::CheckApi,
@@ -28,7 +28,7 @@ impl Step {
         Self::Retry,
     ];
 
-    /// Its name in the plan.
+    /// The title of the step in the plan.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Investigate => "investigate",
@@ -39,23 +39,23 @@ impl Step {
         }
     }
 
-    /// A person does it; `datasync retry` does the others.
+    /// True for a step that a person does. `datasync retry` does the others.
     pub const fn is_human(self) -> bool {
         matches!(self, Self::Investigate | Self::Resolve)
     }
 }
 
-/// Where a step stands.
+/// The state of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Its turn has not come.
+    /// It is not due yet.
     Available,
-    /// It is the next to be done.
+    /// It is the next step to be done.
     Active,
-    /// It was done.
+    /// It succeeded.
     Completed,
-    /// It was tried in vain.
+    /// It failed.
     Failed,
     /// The case was closed without it.
     Skipped,
@@ -76,13 +76,13 @@ impl State {
 /// One step of the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
-    /// Which of the five.
+    /// Which of the five steps it is.
     pub step: Step,
-    /// Where it stands.
+    /// The state of the step.
     pub state: State,
-    /// `user@host` of whoever changed its state last.
+    /// Who changed the state last, as `user@host`.
     pub who: Option<String>,
-    /// When that was, RFC 3339.
+    /// When that was, as RFC 3339.
     pub when: Option<String>,
     /// What was found or done.
     pub note: Option<String>,

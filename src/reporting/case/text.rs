@@ -1,13 +1,13 @@
-//! A case as text: one line for a list, the whole case for an operator, and what to type next.
+//! A case as text: on one line for a list, or in full for an operator, with the next command to type.
 //!
-//! Writes what the case holds and changes nothing.
+//! This file only shows a case and never changes it.
 
 use super::{Case, Closing, State, Step};
 use crate::model::cause::{Cause, Threshold};
 use crate::support::text::{clean, counted, grouped};
 
 impl Case {
-    /// One line of `case list`.
+    /// The line of `case list`.
     pub fn line(&self) -> String {
         let state = match self.closing {
             None => "open",
@@ -25,7 +25,7 @@ impl Case {
         )
     }
 
-    /// The whole case; `runs` is a paragraph about its runs, or empty.
+    /// The whole case. `runs` is a paragraph about its runs, or empty.
     pub fn text(&self, runs: &str) -> String {
         let mut out = String::new();
         let mut line = |text: &str| {
@@ -65,18 +65,18 @@ impl Case {
             line(&format!("  not over yet: {}", clean(&met.join(", "))));
         }
         if let Some((_, fetched)) = self.evidence.ledger.first() {
-            let fates: Vec<String> = self.evidence.ledger[1..]
+            let outcomes: Vec<String> = self.evidence.ledger[1..]
                 .iter()
                 .filter(|(_, count)| *count > 0)
                 .map(|(name, count)| format!("{} {name}", grouped(*count)))
                 .collect();
-            let fates = if fates.is_empty() {
+            let outcomes = if outcomes.is_empty() {
                 String::new()
             } else {
-                format!(": {}", fates.join(", "))
+                format!(": {}", outcomes.join(", "))
             };
             line(&format!(
-                "  {} fetched{fates}",
+                "  {} fetched{outcomes}",
                 counted(*fetched, "record", "records")
             ));
         }
@@ -163,7 +163,7 @@ impl Case {
         out
     }
 
-    /// The records that a person has to settle, and how that is done.
+    /// The records that a person has to settle, and how to do that.
     fn what_to_settle(&self) -> Vec<String> {
         if self.records.is_empty() {
             return Vec::new();
@@ -189,12 +189,12 @@ impl Case {
         lines
     }
 
-    /// What to type next.
+    /// The command to type next.
     pub fn next_command(&self) -> String {
         let id = &self.id;
         let check = match self.fingerprint {
             Cause::Api(_) | Cause::Threshold(Threshold::ApiResponseTime) => "datasync check-api",
-            // Of these, check-db shows the state directory on its last line.
+            // For these causes, the last line of check-db shows the state directory.
             Cause::Database(_)
             | Cause::State(_)
             | Cause::Threshold(

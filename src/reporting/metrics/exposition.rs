@@ -1,14 +1,14 @@
 //! Writes Prometheus' text format, and reads a file that was written before.
 //!
-//! It knows families, series and values, not what they mean. It is written by hand because the libraries for the format do
-//! their own counting: none takes a finished figure, or continues the counters of a file.
+//! It knows families, series and values, but not their meaning. It is written by hand because the libraries for the format
+//! count themselves: none accepts finished figures or continues the counters of a file.
 
 use std::collections::BTreeMap;
 
 use crate::model::shard::Shard;
 use crate::support::histogram::Histogram;
 
-/// The kinds of families we write.
+/// The kinds of families that are written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Counter,
@@ -16,7 +16,7 @@ pub(super) enum Kind {
     Histogram,
 }
 
-/// The label that all series of a shard's file have: `shard="1/4"`. None for the whole source.
+/// The label on every series of a shard's file: `shard="1/4"`. None for the whole source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Label(Option<String>);
 
@@ -25,7 +25,7 @@ impl Label {
         Self(Some(format!("{SHARD}{shard}\"")))
     }
 
-    /// The label in this file; all its series have the same.
+    /// The label in an existing file. All of its series have the same.
     pub fn of_file(text: &str) -> Self {
         let labelled = |line: &str| {
             let (_, labels) = line.split_once('{')?;
@@ -38,7 +38,7 @@ impl Label {
             .map_or_else(Self::default, Self::of)
     }
 
-    /// `name{label="value"}` as it stands in the file.
+    /// The series with the label, as the file has it: `name{label="value"}`.
     fn put(&self, series: &str) -> String {
         match (&self.0, series.split_once('{')) {
             (None, _) => series.to_owned(),
@@ -47,7 +47,7 @@ impl Label {
         }
     }
 
-    /// The series without the label; none when it has the label of another shard.
+    /// The series without the label; none if it has the label of another shard.
     fn take(&self, written: &str) -> Option<String> {
         let (name, labels) = written.split_once('{').unwrap_or((written, ""));
         let Some(label) = &self.0 else {
@@ -60,16 +60,16 @@ impl Label {
     }
 }
 
-/// How the label begins.
+/// The beginning of the label.
 const SHARD: &str = "shard=\"";
 
-/// Series and values of the former file: `name{label="value"}` → value.
+/// The series of the previous file with their values: `name{label="value"}` → value.
 #[derive(Debug, Default)]
-pub(super) struct Former(BTreeMap<String, f64>);
+pub(super) struct PreviousFile(BTreeMap<String, f64>);
 
-impl Former {
-    /// Lines that are not ours, or not readable, or about another share, count as absent: a counter then starts anew,
-    /// which Prometheus knows.
+impl PreviousFile {
+    /// Parses the previous file. Unknown or broken lines, and series of another shard, are ignored: their counters start
+    /// again at 0, which Prometheus treats as a reset.
     pub fn parse(text: &str, label: &Label) -> Self {
         let series = text
             .lines()
@@ -81,12 +81,12 @@ impl Former {
         Self(series.collect())
     }
 
-    /// The value of one series, 0 when it was not there.
+    /// The value of one series; 0 if the file does not have it.
     pub fn value(&self, series: &str) -> f64 {
         self.0.get(series).copied().unwrap_or(0.0)
     }
 
-    /// All series of a family that is neither a histogram nor absent.
+    /// All series of a family, except those of a histogram.
     pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
         self.0.iter().filter_map(move |(series, value)| {
             let rest = series.strip_prefix(name)?;
@@ -110,7 +110,7 @@ impl Page {
         }
     }
 
-    /// The head of a family; its series follow.
+    /// Writes the header of a family. Its series follow.
     pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -122,14 +122,14 @@ impl Page {
         self.line(&format!("# TYPE {name} {kind}"));
     }
 
-    /// One series.
+    /// Writes one series.
     pub fn sample(&mut self, series: &str, value: f64) {
-        // Rust writes the shortest text that reads back the same; only infinity differs, and no figure of ours is.
+        // Rust prints the shortest text that reads back as the same number. Only infinities differ, and there is none here.
         self.line(&format!("{} {value}", self.label.put(series)));
     }
 
-    /// The series of a histogram, each added to its value in the former file.
-    pub fn histogram(&mut self, name: &str, added: &Histogram, former: &Former) {
+    /// Writes the series of a histogram, each added to its value in the previous file.
+    pub fn histogram(&mut self, name: &str, added: &Histogram, former: &PreviousFile) {
         let mut one = |series: &str, value: f64| {
             let value = value + former.value(series);
             self.sample(series, value);
@@ -179,7 +179,7 @@ mod tests {
         page.sample(&odd, 0.25);
         page.sample("datasync_xy", 3.0);
         let text = page.finish();
-        let former = Former::parse(&text, &Label::default());
+        let former = PreviousFile::parse(&text, &Label::default());
         assert!((former.value(&odd) - 0.25).abs() < f64::EPSILON);
         let all: Vec<_> = former.of("datasync_x").map(|(series, _)| series).collect();
         assert_eq!(all, [odd.as_str()], "and not those of datasync_xy");
@@ -195,7 +195,7 @@ mod tests {
             page.histogram(
                 "datasync_api",
                 &seen,
-                &Former::parse(&text, &Label::default()),
+                &PreviousFile::parse(&text, &Label::default()),
             );
             text = page.finish();
         }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_ours_starts_everything_anew() {
         let text = "rubbish\ndatasync_x many\n\u{fffd}\nother_total 7\n";
-        let former = Former::parse(text, &Label::default());
+        let former = PreviousFile::parse(text, &Label::default());
         assert!(former.value("datasync_x").abs() < f64::EPSILON);
         assert_eq!(former.of("other_total").count(), 0);
     }
@@ -228,11 +228,11 @@ mod tests {
         assert!(
             text.starts_with("datasync_plain{shard=\"1/2\"} 1\ndatasync_x{shard=\"1/2\",reason=")
         );
-        let own = Former::parse(&text, &Label::of_file(&text));
+        let own = PreviousFile::parse(&text, &Label::of_file(&text));
         assert!((own.value("datasync_plain") - 1.0).abs() < f64::EPSILON);
         assert!((own.value(&odd) - 2.0).abs() < f64::EPSILON);
         for other in [label("2/2"), label("1/20"), Label::default()] {
-            let former = Former::parse(&text, &other);
+            let former = PreviousFile::parse(&text, &other);
             assert_eq!(former.0.len(), 0, "{other:?}");
         }
     }

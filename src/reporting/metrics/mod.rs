@@ -1,9 +1,9 @@
-//! A run's figures for Prometheus: a textfile that `node_exporter` collects.
+//! The metrics of a run for Prometheus: a text file that `node_exporter` collects.
 //!
-//! This file owns names and meaning of the metrics. Figures of one run are gauges (`datasync_last_run_…`). Counters and
-//! histograms grow over all runs: they start from the values in the former file, and the time of the last success is kept,
-//! too. Without a former file they start at 0, which Prometheus treats as a reset. It does not know how a run works: it
-//! gets a finished report, or the exit code alone.
+//! This file owns names and meanings of the metrics. Figures of one run are gauges (`datasync_last_run_…`). Counters and
+//! histograms grow over all runs: they continue from the values in the previous file, as does the time of the last success.
+//! Without a previous file they start at 0, which Prometheus treats as a reset. This file does not know how a run works: it
+//! gets a finished report, or only the exit code.
 
 mod exposition;
 
@@ -20,7 +20,7 @@ use crate::model::shard::Shard;
 use crate::reporting::report::{Report, Status, rows, write_back_rows};
 use crate::support::atomic_file;
 use crate::support::histogram::Histogram;
-use exposition::{Former, Kind, Label, Page, series};
+use exposition::{Kind, Label, Page, PreviousFile, series};
 
 /// The names of all thresholds and brakes.
 const ALERTS: [&str; 7] = [
@@ -32,41 +32,40 @@ const ALERTS: [&str; 7] = [
     "sync_failure_rate",
     "zero_records",
 ];
-/// The longest wait for another run that is writing the same file.
+/// The longest wait for another run that writes the same file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a `sync` or `retry` ended.
 #[derive(Debug)]
-pub struct Ended<'a> {
-    /// Its exit code.
+pub struct FinishedRun<'a> {
     pub exit: Exit,
-    /// From start to end.
+    /// Seconds from start to end.
     pub seconds: f64,
-    /// The shard, or the whole.
-    pub share: Share,
-    /// None where it ended before it fetched anything. The file then keeps the figures of the run before.
+    /// The part of the source that was synced.
+    pub coverage: Coverage,
+    /// None if the run ended before it fetched anything. The file then keeps the figures of the run before.
     pub report: Option<&'a Report>,
 }
 
-/// The part of the source that a run synced. Every series of a shard has its number as a label, so that the files of
-/// several shards can be collected on one host.
+/// The part of the source that a run synced. Every series of a shard has the shard as a label, so that the files of several
+/// shards can be collected on one host.
 #[derive(Clone, Copy, Debug)]
-pub enum Share {
-    /// All of it.
+pub enum Coverage {
+    /// The whole source.
     Whole,
-    /// One share of several.
+    /// One of several shards.
     Shard(Shard),
-    /// The part that the former file is about, since the command line could not be read.
+    /// The part that the previous file is about. Used where the command line could not be parsed.
     AsBefore,
 }
 
-impl From<Option<Shard>> for Share {
+impl From<Option<Shard>> for Coverage {
     fn from(shard: Option<Shard>) -> Self {
         shard.map_or(Self::Whole, Self::Shard)
     }
 }
 
-impl Share {
+impl Coverage {
     fn label(self, former: &str) -> Label {
         match self {
             Self::Whole => Label::default(),
@@ -76,16 +75,16 @@ impl Share {
     }
 }
 
-/// Replaces the file by rename, so that a reader sees either the old or the new one.
+/// Writes the file, replacing it by a rename, so that readers see either the old or the new file.
 ///
 /// # Errors
-/// The folder cannot be written, or the former file cannot be read. That does not change how the run ended.
-pub fn keep(path: &Path, ended: &Ended<'_>) -> Result<()> {
+/// The folder cannot be written, or the previous file cannot be read. The exit code of the run is not affected.
+pub fn keep(path: &Path, ended: &FinishedRun<'_>) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    // Released when it is dropped.
+    // The lock is released when it is dropped.
     let _lock = lock(folder);
     let former = match fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -93,10 +92,10 @@ pub fn keep(path: &Path, ended: &Ended<'_>) -> Result<()> {
         Err(error) => return Err(error).with_context(|| cannot(path)),
     };
     let now = jiff::Timestamp::now().as_duration().as_secs_f64();
-    let label = ended.share.label(&former);
-    let former = Former::parse(&former, &label);
+    let label = ended.coverage.label(&former);
+    let former = PreviousFile::parse(&former, &label);
     let text = page(label, &former, ended, now);
-    // The collector runs as another user. Nothing in the file is secret.
+    // The collector runs as another user, and nothing in the file is secret.
     atomic_file::replace(path, text.as_bytes(), 0o644).with_context(|| cannot(path))
 }
 
@@ -104,7 +103,7 @@ fn cannot(path: &Path) -> String {
     format!("the metrics cannot be kept in {}", path.display())
 }
 
-/// Locks the folder, so that two runs that end together lose no count. Where the file system has no locks the last one wins.
+/// Locks the folder, so that two runs that end together lose no count. On a file system without locks the last run wins.
 fn lock(folder: &Path) -> Option<fs::File> {
     let file = fs::File::open(folder).ok()?;
     let begun = std::time::Instant::now();
@@ -118,8 +117,8 @@ fn lock(folder: &Path) -> Option<fs::File> {
     }
 }
 
-/// The file after a run that ended at `now`, seconds since 1970.
-fn page(label: Label, former: &Former, ended: &Ended<'_>, now: f64) -> String {
+/// The content of the file after a run that ended at `now`, in seconds since 1970.
+fn page(label: Label, former: &PreviousFile, ended: &FinishedRun<'_>, now: f64) -> String {
     let mut out = Writer {
         page: Page::new(label),
         former,
@@ -130,8 +129,8 @@ fn page(label: Label, former: &Former, ended: &Ended<'_>, now: f64) -> String {
     out.page.finish()
 }
 
-/// Metrics that every run writes, also one that ended before it had a report.
-fn attempt(out: &mut Writer<'_>, ended: &Ended<'_>, now: f64) {
+/// Metrics that every run writes, even one that ended without a report.
+fn attempt(out: &mut Writer<'_>, ended: &FinishedRun<'_>, now: f64) {
     let outcome = match (ended.report.map(|report| report.status), ended.exit) {
         (Some(status), _) => status.as_str(),
         (None, Exit::Busy) => "busy",
@@ -180,7 +179,7 @@ fn attempt(out: &mut Writer<'_>, ended: &Ended<'_>, now: f64) {
     );
 }
 
-/// Gauges of the last run that had a report. A run without one keeps the former values.
+/// Gauges about the last run with a report. A run without one keeps the previous values.
 fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
     let mut one = |name: &str, help: &str, value: fn(&Report) -> f64| {
         out.gauge(name, help, report.map(value));
@@ -316,7 +315,7 @@ fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
 }
 
 /// Counters and histograms over all runs.
-fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
+fn totals(out: &mut Writer<'_>, ended: &FinishedRun<'_>) {
     let codes = Exit::ALL.map(|exit| (exit.code().to_string(), u64::from(exit == ended.exit)));
     out.counter(
         "datasync_runs_total",
@@ -338,7 +337,7 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
         "reason",
         counts(&report.rejections_by_reason),
     );
-    // A run that ended before it had a report has one error, which its exit code names.
+    // A run that ended without a report has one error, which follows from its exit code.
     let early = match ended.exit {
         Exit::Configuration => Some(("configuration", 1)),
         Exit::Internal if ended.report.is_none() => Some(("internal", 1)),
@@ -374,12 +373,12 @@ fn totals(out: &mut Writer<'_>, ended: &Ended<'_>) {
     );
 }
 
-/// The ledger without `fetched`, which is their sum.
+/// The ledger without `fetched`, which is the sum of the others.
 fn outcomes(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
     rows(&report.ledger).into_iter().skip(1)
 }
 
-/// The ledger of write-back without `due`, which is their sum; nothing where it is off.
+/// The ledger of write-back without `due`, which is the sum of the others; empty where write-back is off.
 fn messages(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
     let rows = report.write_back.as_ref().map(write_back_rows);
     let rows = rows.into_iter().flat_map(|rows| rows.into_iter().skip(1));
@@ -400,14 +399,14 @@ fn floats<'a>(
     counts.into_iter().map(|(name, count)| (name, count as f64))
 }
 
-/// The new file, and the former one whose counts it continues.
+/// The new file, and the previous one whose counts it continues.
 struct Writer<'a> {
     page: Page,
-    former: &'a Former,
+    former: &'a PreviousFile,
 }
 
 impl Writer<'_> {
-    /// A gauge without a label. Without a value the former one stays.
+    /// Writes a gauge without a label. Without a value the previous one is kept.
     fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
         self.page.family(name, Kind::Gauge, help);
         match value {
@@ -416,7 +415,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A gauge for each value of a label. Without values the former ones stay.
+    /// Writes a gauge for each value of a label. Without values the previous ones are kept.
     fn gauges<'a>(
         &mut self,
         name: &str,
@@ -441,7 +440,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A counter for each value of a label: what it was, and what was added.
+    /// Writes a counter for each value of a label: the previous value plus what was added.
     fn counter<'a>(
         &mut self,
         name: &str,

@@ -1,7 +1,6 @@
-//! Records on a page: rejected ones by reason, and what a dry run found to be new or different.
+//! Records on a page: rejected records by reason, and what a dry run would insert or change.
 //!
-//! The only part of a page that could show values of customers. Unless they were asked for, it shows the kind and the
-//! length of a value instead.
+//! Only this part of a page can show values of customers. Unless the user asks for them, it shows type and length of a value.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -11,7 +10,7 @@ use super::input::ReportInput;
 use super::{Difference, Example, Report};
 use crate::support::text::{counted, grouped};
 
-/// A value longer than this is cut, characters.
+/// Longer values are cut, in characters.
 const LONGEST_VALUE: usize = 200;
 
 pub(super) fn rejections(input: &ReportInput<'_>, report: &Report) -> Markup {
@@ -97,7 +96,7 @@ fn rejected_record(input: &ReportInput<'_>, example: &Example) -> Markup {
     }
 }
 
-/// A value of a record; its kind and length where values are not to be shown.
+/// A value of a record, or its type and length where values are not shown.
 fn value_shown(value: Option<&Value>, show_values: bool) -> Markup {
     let kind = match value {
         None => "absent".to_owned(),
@@ -129,7 +128,7 @@ fn cut(text: &str) -> String {
     text.chars().take(LONGEST_VALUE).collect::<String>() + "\u{2026}"
 }
 
-/// A value of a column, as text; `class` is a class of the style sheet.
+/// A value of a column as text. `class` is a class of the style sheet.
 fn column_value(input: &ReportInput<'_>, value: Option<&str>, class: &str) -> Markup {
     match value {
         None => html! { span.masked { "null" } },
@@ -138,7 +137,7 @@ fn column_value(input: &ReportInput<'_>, value: Option<&str>, class: &str) -> Ma
     }
 }
 
-/// What a dry run would insert: the first rows.
+/// The first rows that a dry run would insert.
 pub(super) fn new_rows(input: &ReportInput<'_>, report: &Report) -> Markup {
     if report.new_rows.is_empty() {
         return html! {};
@@ -159,7 +158,7 @@ pub(super) fn new_rows(input: &ReportInput<'_>, report: &Report) -> Markup {
     )
 }
 
-/// What a dry run found to be different.
+/// The first rows that a dry run would change.
 pub(super) fn differences(input: &ReportInput<'_>, report: &Report) -> Markup {
     if report.differences.is_empty() {
         return html! {};
@@ -183,7 +182,7 @@ pub(super) fn differences(input: &ReportInput<'_>, report: &Report) -> Markup {
     )
 }
 
-/// One line a field: record, column, and the cells made of its stored and its new value.
+/// One line per field: record, column, and cells for the stored and the new value.
 fn each_field(
     differences: &[Difference],
     values: impl Fn(Option<&str>, Option<&str>) -> Vec<Markup>,

@@ -1,4 +1,4 @@
-//! Writes a report page to its file, whole or not at all. Only its owner may read it.
+//! Writes a report page to its file, as a whole or not at all. Only the file's owner can read it.
 
 use std::fs;
 use std::io;
@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::support::atomic_file;
 
-/// Checks that a report can be written here. It is called before the run begins, so that a wrong path costs nothing.
+/// Checks that a report can be written. This happens before the run, so that a wrong path is noticed at once.
 pub fn probe(path: &Path) -> Result<()> {
-    // The report is renamed into its place, which would remove a device or a pipe for good.
+    // The report replaces what is there by a rename, which would destroy a device or a pipe.
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => bail!("{} is no ordinary file", path.display()),
         Ok(_) => {}
@@ -20,7 +20,6 @@ pub fn probe(path: &Path) -> Result<()> {
     atomic_file::probe(path).with_context(|| path.display().to_string())
 }
 
-/// Writes the report.
 pub fn write(path: &Path, text: &str) -> Result<()> {
     atomic_file::replace(path, text.as_bytes(), 0o600).with_context(|| path.display().to_string())
 }

@@ -1,4 +1,4 @@
-//! Past runs as a table with a bar for the duration of each, and their summary.
+//! Past runs as a table, with a bar for the duration of each, and a summary.
 
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
@@ -6,32 +6,30 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::store::PastRun;
 use crate::support::text::{clean, counted, grouped, padded};
 
-/// Characters of the longest bar.
+/// The width of the longest bar, in characters.
 const WIDEST: usize = 20;
-/// Characters of a run's id that are shown. They hold its time, to the millisecond.
+/// How many characters of a run's id are shown. They contain its time, to the millisecond.
 const ID: usize = 13;
 
 /// The figures of several runs together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// All of them.
     pub runs: u64,
-    /// Those that have ended, in whatever way.
+    /// How many of them have ended.
     pub ended: u64,
-    /// Those with the status `success`.
+    /// How many of them have the status `success`.
     pub succeeded: u64,
-    /// Succeeded ÷ ended; none while none has ended.
+    /// Succeeded ÷ ended; none if none has ended.
     pub success_rate: Option<f64>,
-    /// Of runs with a known end.
+    /// The median duration of the runs that have ended.
     pub median_seconds: Option<f64>,
-    /// The longest run.
     pub slowest_seconds: Option<f64>,
-    /// RFC 3339, UTC.
+    /// When the last successful run ended, as RFC 3339 in UTC.
     pub last_success_at: Option<String>,
 }
 
 impl Summary {
-    /// Of runs in any order.
+    /// The summary of these runs, in any order.
     pub fn of(runs: &[PastRun]) -> Self {
         let ended = runs.iter().filter(|run| run.status != "running").count() as u64;
         let good = || runs.iter().filter(|run| run.status == "success");
@@ -57,7 +55,7 @@ impl Summary {
     }
 }
 
-/// The table a person reads; runs come newest first. Ends with a newline.
+/// The text of `history`. Runs are given newest first. It ends with a newline.
 pub fn text(target: &str, runs: &[PastRun]) -> String {
     if runs.is_empty() {
         return format!("No runs of {} yet: datasync sync\n", clean(target));
@@ -87,7 +85,7 @@ pub fn text(target: &str, runs: &[PastRun]) -> String {
     out
 }
 
-/// One line a run, in the order given, with a bar for how long it took.
+/// One line per run, in the given order, with a bar for its duration.
 pub fn table(runs: &[PastRun]) -> String {
     let scopes: Vec<String> = runs
         .iter()
@@ -147,12 +145,12 @@ pub fn moment(time: &str) -> String {
     clean(&time.chars().take(19).collect::<String>()).replace('T', " ")
 }
 
-/// This moment, `2026-11-24 23:00:01`, UTC.
+/// The current time as `2026-11-24 23:00:01`, in UTC.
 pub fn now() -> String {
     moment(&jiff::Timestamp::now().to_string())
 }
 
-/// The beginning of a run's id, which tells it from other runs.
+/// The beginning of a run's id, long enough to identify the run.
 pub fn short(run_id: &str) -> String {
     clean(&run_id.chars().take(ID).collect::<String>())
 }
@@ -166,7 +164,7 @@ pub fn outcome(run: &PastRun) -> &str {
     }
 }
 
-/// A bar of block characters, to an eighth of one.
+/// A bar of block characters, precise to an eighth of a character.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,8 +1,8 @@
-//! The frame of a report page, and how tables, bars and figures are put into it.
+//! The frame of a report page, and its building blocks: tables, bars, figures.
 //!
-//! Every text becomes HTML through `maud`, which escapes whatever is not written as markup in this source, and [`page`]
-//! makes control characters visible. So no value of a record can become markup, wherever it is shown. A page needs
-//! nothing but itself: no script, no font, no picture from elsewhere, and its policy forbids them.
+//! Every text becomes HTML through `maud`, which escapes whatever is not markup in this source, and [`page`] makes control
+//! characters visible. So no value of a record can become markup. A page is self-contained, without scripts, fonts or
+//! pictures from elsewhere, and its policy forbids them.
 
 use maud::{Markup, PreEscaped, Render, html};
 
@@ -11,7 +11,7 @@ use crate::support::text::clean;
 const STYLE: &str = include_str!("page.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// A whole page of these parts, which come one a line.
+/// A whole page of these parts, one per line.
 pub fn page(title: &str, parts: &[Markup]) -> String {
     let page = html! {
         html lang="en" {
@@ -26,7 +26,7 @@ pub fn page(title: &str, parts: &[Markup]) -> String {
             }
             body {
                 @for part in parts {
-                    // Markup of ours has no control character, not even a line break, so all of them come from values.
+                    // Our own markup has no control characters, not even line breaks, so all of them come from values.
                     (PreEscaped(clean(&part.0)))
                     (PreEscaped("\n"))
                 }
@@ -36,7 +36,7 @@ pub fn page(title: &str, parts: &[Markup]) -> String {
     format!("<!doctype html>\n{}\n", page.into_string())
 }
 
-/// A part of the page with its heading; `name` is its id.
+/// A part of the page, with a heading. `name` is its id.
 pub fn section(name: &str, heading: &str, note: &Markup, inside: &Markup) -> Markup {
     html! {
         section aria-labelledby=(name) {
@@ -47,7 +47,7 @@ pub fn section(name: &str, heading: &str, note: &Markup, inside: &Markup) -> Mar
     }
 }
 
-/// A list of sentences that must be seen first; `class` colours its edge.
+/// A list of sentences that must be seen first. `class` sets the colour of its edge.
 pub fn notice(class: &str, heading: &str, sentences: &[String], below: &Markup) -> Markup {
     html! {
         section class={ "notice " (class) } aria-labelledby="notice" {
@@ -58,7 +58,7 @@ pub fn notice(class: &str, heading: &str, sentences: &[String], below: &Markup) 
     }
 }
 
-/// A figure with its name, and a remark.
+/// A figure, with its name and a remark.
 pub fn tile(name: &str, figure: &str, remark: &str) -> Markup {
     html! {
         div {
@@ -69,7 +69,7 @@ pub fn tile(name: &str, figure: &str, remark: &str) -> Markup {
     }
 }
 
-/// A bar that fills this share of its track; `color` is a variable of the style sheet.
+/// A bar that fills this share of its track. `color` is a variable of the style sheet.
 pub fn bar(color: &str, share: f64) -> Markup {
     html! {
         span.bar aria-hidden="true" {
@@ -80,17 +80,17 @@ pub fn bar(color: &str, share: f64) -> Markup {
     }
 }
 
-/// A square in a colour of the style sheet, before the name that it stands for.
+/// A square in a colour of the style sheet, for a legend.
 pub fn swatch(color: &str) -> Markup {
     html! { span.swatch aria-hidden="true" style={ "background:var(--" (color) ")" } {} }
 }
 
-/// One line of a table: its first cell is its heading.
+/// A row of a table. Its first cell is its heading.
 #[derive(Debug)]
 pub struct Row {
-    /// One for each column of the table.
+    /// The cells, one for each column of the table.
     pub cells: Vec<Markup>,
-    /// The line is about the run that the page is about.
+    /// True if the row is about the run that the page is about.
     pub current: bool,
 }
 
@@ -103,8 +103,8 @@ impl From<Vec<Markup>> for Row {
     }
 }
 
-/// A table. Columns are names and classes. With the class `cards` each line becomes a card on a narrow screen, where every
-/// cell is named by its column.
+/// A table. Columns are names and classes. With the class `cards` each row becomes a card on a narrow screen, where every
+/// cell shows the name of its column.
 pub fn table(class: &str, caption: &str, columns: &[(&str, &str)], rows: &[Row]) -> Markup {
     let class_of = |class: &'_ str| (!class.is_empty()).then(|| class.to_owned());
     html! {
@@ -139,7 +139,7 @@ pub fn cell(text: &str) -> Markup {
     html! { (text) }
 }
 
-/// A share as CSS has it: `93.15%`.
+/// A share, printed for CSS: `93.15%`.
 #[derive(Clone, Copy, Debug)]
 pub struct Percent(pub f64);
 
@@ -149,7 +149,7 @@ impl Render for Percent {
     }
 }
 
-/// `93.2 %`; what is there is never shown as nothing, nor what is short of all as all.
+/// A share as `93.2 %`. A small share is never shown as 0 %, nor a large one as 100 %.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent > 0.0 && percent < 0.05 {
@@ -161,7 +161,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// A time span in the unit that suits it: `0.4 ms`, `250 ms`, `3.2 s`, `4 min 10 s`, `2 h 5 min`.
+/// A duration in a suitable unit: `0.4 ms`, `250 ms`, `3.2 s`, `4 min 10 s`, `2 h 5 min`.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! What the page of a run is made of.
+//! The input of the page of a run.
 
 use super::Report;
 use crate::config::plan::Field;
@@ -10,24 +10,23 @@ use crate::reporting::past_runs::PastRuns;
 pub struct ReportInput<'a> {
     /// `schema.table`.
     pub target: &'a str,
-    /// None where the run ended before it fetched anything; then `error` says why.
+    /// None if the run ended before it fetched anything. Then `error` says why.
     pub report: Option<&'a Report>,
-    /// The exit code.
     pub exit: Exit,
     /// Why there is no report.
     pub error: Option<&'a str>,
-    /// The fields that records are mapped by: only they are shown of a rejected one.
+    /// The mapped fields. Only these are shown of a rejected record.
     pub fields: &'a [Field],
-    /// Answers that take longer raise an alert.
+    /// The threshold for slow answers of the API, in seconds.
     pub alert_seconds: f64,
-    /// The last runs, this one among them.
+    /// The last runs, including this one.
     pub past: &'a PastRuns,
-    /// Address of the API.
+    /// The address of the API.
     pub source: &'a str,
-    /// `user@host`.
+    /// Who ran it, as `user@host`.
     pub who: &'a str,
-    /// SHA-256 of the configuration.
+    /// The SHA-256 of the configuration.
     pub config_hash: &'a str,
-    /// Show values of customers.
+    /// True if values of customers are shown.
     pub show_values: bool,
 }

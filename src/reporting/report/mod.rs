@@ -1,16 +1,16 @@
 //! The report of a run: as a JSON object, as text, and as a page for a browser.
 //!
-//! It receives finished figures and computes nothing but shares.
+//! It gets finished figures and computes only shares.
 
 pub mod chart; // the drawings of a page
 mod examples; // records on a page, masked
 pub mod file; // a page on its way to its file
 pub mod history; // past runs as a table
 pub mod html; // the frame of a page, its tables and bars
-pub mod input; // what the page of one run is made of
+pub mod input; // the input of the page of a run
 pub mod page; // the page of one run
 pub mod past; // past runs on a page
-pub mod proportions; // what became of the records, as one line for a terminal
+pub mod proportions; // what became of the records, as a bar for a terminal
 mod text; // the report of a run as text
 pub mod verdict; // how a run ended, in words and as a colour
 
@@ -23,7 +23,7 @@ use crate::model::cause::Cause;
 use crate::model::record::{Ledger, Message, WriteBackLedger};
 use crate::support::histogram::Histogram;
 
-/// How the run ended. `sync_log` has the same words in capitals.
+/// How the run ended. `sync_log` has the same words in capital letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -34,12 +34,12 @@ pub enum Status {
     /// Nothing was committed or spooled, or a brake stopped the run.
     #[default]
     Failed,
-    /// Nothing was to be written.
+    /// The run was a dry run, which writes nothing.
     DryRun,
 }
 
 impl Status {
-    /// As JSON and metrics spell it.
+    /// The spelling in JSON and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -50,201 +50,190 @@ impl Status {
     }
 }
 
-/// How many seconds a run took, in total and by stage. Stages overlap, so they may sum up to more than the total.
+/// Seconds that a run took, in total and by stage. Stages overlap, so their sum may exceed the total.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Seconds {
     /// From start to end.
     pub total: f64,
-    /// Waiting for the API, all connections together.
+    /// Waiting for the API, summed over all connections.
     pub fetch: f64,
     /// Mapping records.
     pub transform: f64,
-    /// Asking the decision table.
+    /// Deciding records.
     pub decide: f64,
-    /// Waiting for PostgreSQL, all connections together.
+    /// Waiting for PostgreSQL, summed over all connections.
     pub write: f64,
 }
 
-/// Durations in seconds, summed up.
+/// A summary of durations, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Percentiles {
-    /// How many there were.
     pub count: u64,
     /// The median.
     pub p50: f64,
     /// The 95th percentile.
     pub p95: f64,
-    /// The longest.
     pub max: f64,
-    /// All of them together.
     pub sum: f64,
 }
 
 /// The database connections that a run wrote through.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct PoolUse {
-    /// The most there were at once.
+    /// The largest number at once.
     pub connections: u32,
-    /// The most there may be.
+    /// The largest number that is permitted.
     pub max_connections: u32,
-    /// How long finished batches waited for a free one.
+    /// How long finished batches waited for a free connection, in seconds.
     pub wait_seconds: f64,
-    /// All of them were busy while batches waited.
+    /// True if all permitted connections were busy while batches waited.
     pub exhausted: bool,
 }
 
-/// The batches that wait on disk when the run ends.
+/// The spool at the end of the run.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct SpoolUse {
-    /// One a batch.
+    /// How many files wait.
     pub files: u64,
-    /// Their size together.
     pub bytes: u64,
 }
 
-/// The time up to which the source has been read, RFC 3339.
+/// The watermark: the time up to which the source has been read, as RFC 3339.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Watermark {
-    /// When the run began; none before the first run.
+    /// Its value when the run began; none before the first run.
     pub before: Option<String>,
-    /// When it ended.
+    /// Its value when the run ended.
     pub after: Option<String>,
 }
 
-/// How one row would change, as a dry run shows it. It holds values, since the user has asked to see them.
+/// How a dry run would change one row. It holds values, because the user has asked to see them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Difference {
-    /// The record's id.
     pub id: String,
-    /// Column, stored value, new value.
+    /// For each field: column, stored value and new value.
     pub fields: Vec<(String, Option<String>, Option<String>)>,
 }
 
-/// One record of a dry run that would be flagged or rejected, and why.
+/// A record that a dry run would flag or reject, with the reason.
 #[derive(Clone, Debug, Serialize)]
 pub struct Judged {
-    /// The record's id.
     pub id: String,
-    /// Why, in one sentence.
+    /// The reason, in one sentence.
     pub reason: String,
 }
 
 /// Everything a run reports.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// A UUID of version 7.
+    /// The run's id, a UUID of version 7.
     pub run_id: String,
-    /// How it ended.
     pub status: Status,
-    /// The source was read whole, which is proven, and every record was committed or rejected.
+    /// True if the whole source was proven to be read, and every record was committed or rejected.
     pub complete: bool,
-    /// The proof that the source was read whole, or `unproven`; none where it was not read to its end.
+    /// The proof that the source was read whole, or `unproven`; none if it was not read to its end.
     pub end: Option<&'static str>,
     /// `full` or `incremental`.
     pub mode: &'static str,
-    /// `1/4`; none for the whole.
+    /// `1/4`; none for the whole source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
     /// What became of every record that was fetched.
     pub ledger: Ledger,
-    /// Records that were accepted for a person to review.
+    /// Records that were written and flagged for review.
     pub flagged: u64,
     /// Records from the spool of earlier runs that were written.
     pub replayed: u64,
-    /// What became of stored rejections that were decided again. The ledger counts them, too.
+    /// What became of stored rejections that were decided again. The ledger includes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_again: Option<Ledger>,
-    /// Pages with records.
+    /// How many pages with records were read.
     pub pages: u64,
-    /// Requests that were sent again.
+    /// How many requests were repeated.
     pub api_retries: u64,
-    /// Batches that were sent again.
+    /// How many batches were sent again.
     pub db_retries: u64,
-    /// Reason → rejected records.
+    /// Rejected records by reason.
     pub rejections_by_reason: BTreeMap<String, u64>,
-    /// Stage and class → errors, those included that a retry mended.
+    /// Errors by stage and class, including those that a retry has overcome.
     pub errors_by_type: BTreeMap<String, u64>,
     /// The share of fetched records that were neither rejected nor spooled.
     pub success_rate: f64,
     /// Total seconds ÷ fetched records.
     pub seconds_per_record: f64,
-    /// The case that belongs to the exit code.
+    /// The case of the failure that decides the exit code.
     pub case_id: Option<String>,
-    /// The exit code of the process.
     pub exit_code: u8,
-    /// How long it took.
     pub seconds: Seconds,
-    /// How long each answer of the API took, from the request to the end of the answer.
+    /// How long the API took to answer, from the request to the end of the answer.
     pub api_response_seconds: Percentiles,
-    /// How long each batch took, from BEGIN to COMMIT.
+    /// How long batches took, from BEGIN to COMMIT.
     pub db_query_seconds: Percentiles,
-    /// Of incremental runs.
+    /// The watermark, for incremental runs.
     pub watermark: Watermark,
-    /// The connections to the database.
+    /// The use of database connections.
     pub pool: PoolUse,
-    /// What waits on disk.
+    /// The spool at the end of the run.
     pub spool: SpoolUse,
-    /// Open cases that the run could see when it ended.
+    /// How many open cases the run knew of when it ended.
     pub open_cases: u64,
     /// Cases that a retry has closed: id and cause.
     #[serde(skip)]
     pub closed_cases: Vec<(String, Cause)>,
-    /// Thresholds that were crossed, one sentence each.
+    /// Crossed thresholds, one sentence each.
     pub alerts: Vec<String>,
-    /// Of a dry run: the first rows that would change.
+    /// In a dry run: the first rows that would change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
-    /// Of a dry run: the first rows that would be inserted, as changes from null.
+    /// In a dry run: the first rows that would be inserted, as changes from null.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub new_rows: Vec<Difference>,
-    /// What became of the messages to the API, where write-back is on; in a dry run what would be due.
+    /// What became of the messages of write-back, where that is on. In a dry run: what would be due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_back: Option<WriteBackLedger>,
-    /// Of a dry run: the first messages that would be sent.
+    /// In a dry run: the first messages that would be sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
-    /// Of a dry run: the first records that would be flagged for review.
+    /// In a dry run: the first records that would be flagged for review.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub for_review: Vec<Judged>,
-    /// Of a dry run: the first records that would be rejected.
+    /// In a dry run: the first records that would be rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Judged>,
-    /// What went wrong, one sentence each, in the order it happened.
+    /// What went wrong, one sentence each, in the order in which it happened.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
-    /// For metrics and page: all durations that `api_response_seconds` sums up.
+    /// The durations behind `api_response_seconds`, for metrics and page.
     #[serde(skip)]
     pub api_responses: Histogram,
-    /// For metrics: all durations that `db_query_seconds` sums up.
+    /// The durations behind `db_query_seconds`, for metrics.
     #[serde(skip)]
     pub db_statements: Histogram,
-    /// For the page: the first rejected records of each reason.
+    /// The first rejected records of each reason, for the page.
     #[serde(skip)]
     pub examples: BTreeMap<String, Vec<Example>>,
-    /// Names of the thresholds and brakes behind `alerts`.
+    /// The names of the thresholds and brakes behind `alerts`.
     #[serde(skip)]
     pub crossed: Vec<String>,
-    /// The run asked for the whole source, or for all that had changed. With exit 0 the data is then up to date.
+    /// True if the run asked for the whole source, or for all that had changed. With exit 0 the data is then up to date.
     #[serde(skip)]
     pub whole: bool,
 }
 
-/// A rejected record, as an example of its reason.
+/// A rejected record, as an example for its reason.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// The record's id.
     pub id: String,
-    /// Why it was rejected.
     pub message: String,
-    /// The message holds no value of the record.
+    /// True if the message holds no value of the record.
     pub loggable: bool,
-    /// Its JSON text, where it is at hand and not too long.
+    /// The record's JSON text; none if it is not available or too long.
     pub payload: Option<String>,
-    /// The fields that are wrong, as the source names them.
+    /// The fields with errors, as the source names them.
     pub fields: Vec<String>,
 }
 
-/// The counts of a ledger with their names, in the order of the balance.
+/// The counts of a ledger with their names, in the order of the balance equation.
 pub const fn rows(ledger: &Ledger) -> [(&'static str, u64); 8] {
     [
         ("fetched", ledger.fetched),
@@ -258,7 +247,7 @@ pub const fn rows(ledger: &Ledger) -> [(&'static str, u64); 8] {
     ]
 }
 
-/// The counts of write-back with their names and what they mean, in the order of the balance.
+/// The counts of write-back with their names and meanings, in the order of the balance equation.
 pub const fn write_back_rows(ledger: &WriteBackLedger) -> [(&'static str, u64, &'static str); 6] {
     [
         ("due", ledger.due, ""),
@@ -291,7 +280,7 @@ impl Report {
         }
     }
 
-    /// What the exit code of this run means. It does not speak of records that were not fetched or not kept.
+    /// The meaning of this run's exit code. It must not mention records that were not fetched or not stored.
     pub fn meaning(&self, exit: Exit) -> &'static str {
         let dry = self.status == Status::DryRun;
         match exit {
@@ -311,7 +300,7 @@ impl Report {
     }
 }
 
-/// What an exit code means, in a few words.
+/// The meaning of an exit code, in a few words.
 pub const fn meaning(exit: Exit) -> &'static str {
     match exit {
         Exit::Success => "every record accounted for",

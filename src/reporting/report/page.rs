@@ -1,4 +1,4 @@
-//! The page of one run: which parts it has, and what stands in each. It receives finished figures.
+//! The page of one run: its sections and their content. It gets finished figures.
 
 use maud::{Markup, html};
 
@@ -26,7 +26,7 @@ pub fn of_run(input: &ReportInput<'_>) -> String {
     page(&title, &[header(input, &title), main, footer(input)])
 }
 
-/// The sections that a run with a report has, in their order.
+/// The sections of a run that has a report, in order.
 fn of_report(input: &ReportInput<'_>, report: &Report) -> Vec<Markup> {
     let replayed = html! {
         @if report.replayed > 0 {
@@ -62,7 +62,7 @@ fn not_begun(exit: Exit, error: &str) -> Markup {
     )
 }
 
-/// How the run ended: class of the style sheet, drawing of a sign, and words, since colour alone does not tell everybody.
+/// How the run ended: a class of the style sheet, the drawing of a sign, and words, since colour alone excludes some people.
 fn verdict(input: &ReportInput<'_>) -> (&'static str, &'static str, &'static str) {
     const TICK: &str = "M3 8.5l3.5 3.5L13 5";
     const DASH: &str = "M3 8h10";
@@ -203,7 +203,7 @@ fn outcomes(report: &Report) -> Markup {
     )
 }
 
-/// What became of the messages to the API, where there are any.
+/// What became of the messages of write-back, if there were any.
 fn write_back(report: &Report) -> Markup {
     let Some(ledger) = &report.write_back else {
         return html! {};

@@ -1,4 +1,4 @@
-//! Past runs on a page: the trend, and their figures.
+//! Past runs on a page: their trend and their figures.
 
 use maud::{Markup, html};
 
@@ -9,10 +9,10 @@ use crate::reporting::past_runs::PastRuns;
 use crate::store::PastRun;
 use crate::support::text::grouped;
 
-/// Where there is no figure.
+/// Stands for a missing figure.
 const NONE: &str = "\u{2013}";
 
-/// A page of nothing but past runs.
+/// A page that shows only past runs.
 pub fn page_of(target: &str, past: &PastRuns) -> String {
     let summary = Summary::of(&past.runs);
     let seconds = |value: Option<f64>| value.map_or_else(|| NONE.to_owned(), span);
@@ -46,7 +46,7 @@ pub fn page_of(target: &str, past: &PastRuns) -> String {
     page(&title, &[header, main, footer])
 }
 
-/// The trend over past runs, and their figures; `this` is the run the page is about.
+/// The trend of past runs, and their figures. `this` is the run that the page is about.
 pub(super) fn past_runs(past: &PastRuns, this: Option<&str>) -> Markup {
     let mut notes = Vec::new();
     if let Some(why) = &past.missing_because {

@@ -1,24 +1,24 @@
-//! What became of the records of a run, as one line for a terminal: a bar, and what its parts stand for.
+//! What became of the records of a run, as one line for a terminal: a bar with a legend.
 
 use super::rows;
 use crate::model::record::Ledger;
 
 /// The longest bar, in columns.
 const LONGEST: usize = 60;
-/// A shorter bar shows nothing: then the legend is left out.
+/// A shorter bar shows nothing useful, so the legend is left out instead.
 const SHORTEST: usize = 16;
-/// Columns before the bar, and between its legend's parts.
+/// The number of columns before the bar, and between the parts of the legend.
 const GAP: usize = 2;
 
-/// One outcome on the bar: its number of records and of columns.
+/// One outcome on the bar, with its number of records and of columns.
 struct Part {
     name: &'static str,
     records: u64,
     columns: usize,
 }
 
-/// The line, no wider than the terminal; none where nothing was fetched. Ends with a newline. Each outcome has a sign of
-/// its own, and a colour where colours are wanted.
+/// The line, no wider than the terminal, with a newline at its end; none if nothing was fetched. Each outcome has its own
+/// sign, and with `colors` its own colour.
 pub fn proportions(ledger: &Ledger, terminal: usize, colors: bool) -> Option<String> {
     let [(_, fetched), outcomes @ ..] = rows(ledger);
     let mut parts: Vec<Part> = outcomes
@@ -33,12 +33,12 @@ pub fn proportions(ledger: &Ledger, terminal: usize, colors: bool) -> Option<Str
     if fetched == 0 || parts.is_empty() {
         return None;
     }
-    // Sign, blank and name of each.
+    // Each part of the legend has a sign, a blank and a name.
     let legend: usize = parts
         .iter()
         .map(|part| GAP + 2 + part.name.chars().count())
         .sum();
-    // A terminal goes on to the next line when its last column is written.
+    // The last column stays empty, because a terminal wraps when it is written.
     let room = terminal.saturating_sub(GAP + 1);
     let with_legend = room >= legend + SHORTEST;
     let bar = if with_legend { room - legend } else { room }.min(LONGEST);
@@ -59,7 +59,7 @@ pub fn proportions(ledger: &Ledger, terminal: usize, colors: bool) -> Option<Str
     Some(line + "\n")
 }
 
-/// Gives each part its columns: as many as its share, at least one, all of the bar together.
+/// Gives each part its columns: in proportion to its share, at least one, and together the whole bar.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -70,7 +70,7 @@ fn divide(parts: &mut [Part], fetched: u64, bar: usize) {
         let share = part.records as f64 / fetched as f64;
         part.columns = ((share * bar as f64).round() as usize).max(1);
     }
-    // What rounding added or took is made good where it shows least: at the part that is longest then.
+    // The difference from rounding is corrected at the longest part, where it is least visible.
     let mut used: usize = parts.iter().map(|part| part.columns).sum();
     while used != bar {
         let Some(longest) = parts.iter_mut().max_by_key(|part| part.columns) else {
@@ -136,7 +136,7 @@ mod tests {
     fn the_line_is_as_long_as_the_shares_and_fits_the_terminal() {
         let line = proportions(&ledger(), 120, false).unwrap_or_default();
         let count = |sign: &str| line.matches(sign).count() - 1;
-        // One of each is in the legend.
+        // One of each sign is in the legend.
         assert_eq!((count("█"), count("░"), count("x")), (29, 26, 4), "{line}");
         assert_eq!(line.matches('=').count(), 2, "little is seen: {line}");
         assert!(line.ends_with("x rejected\n"), "{line}");

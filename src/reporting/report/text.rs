@@ -1,14 +1,14 @@
-//! The report of a run as the text that a person reads.
+//! The report of a run, as text for people.
 
 use super::verdict::Verdict;
 use super::{Difference, Judged, Report, Status, rows, write_back_rows};
 use crate::exit::Exit;
 use crate::support::text::{clean, counted, grouped, padded};
 
-/// Records to review, and rejected ones, that the text of a dry run names.
+/// How many records to review, and how many rejected ones, the text of a dry run names.
 const LISTED: usize = 5;
 
-/// Text in the making.
+/// The text that is being written.
 #[derive(Default)]
 struct Lines(String);
 
@@ -18,14 +18,14 @@ impl Lines {
         self.0.push('\n');
     }
 
-    /// A count with its name, and a remark.
+    /// Writes a count with its name and a remark.
     fn count(&mut self, name: &str, count: u64, remark: &str) {
         self.add(&format!("  {name:<11}{:>12}{remark}", grouped(count)));
     }
 }
 
 impl Report {
-    /// The table a person reads; `verbose`: with what proves that the source was read whole. Ends with a newline.
+    /// The report as a table. With `verbose` it says what proves that the source was read whole. It ends with a newline.
     pub fn text(&self, exit: Exit, verbose: bool) -> String {
         let mut out = Lines::default();
         self.add_ledger(&mut out, exit);
@@ -58,7 +58,7 @@ impl Report {
                 counted(self.pages, "page", "pages"),
             ));
         }
-        // A table of nothing but zeros would only hide the error below it.
+        // A table with only zeros would distract from the error below it.
         if !empty {
             for (name, count) in rows(&self.ledger) {
                 let share = self.share_of_fetched(name, count);
@@ -81,7 +81,7 @@ impl Report {
     }
 
     fn share_of_fetched(&self, name: &str, count: u64) -> String {
-        // Of stored rejections there is no rate: only those that stayed are left.
+        // Stored rejections have no rate, since those that passed are no longer among them.
         if name == "fetched" || self.ledger.fetched == 0 || self.decided_again.is_some() {
             return String::new();
         }
@@ -151,20 +151,20 @@ impl Report {
             }
         }
         let rejected: u64 = self.rejections_by_reason.values().sum();
-        for (title, judged, all) in [
+        for (title, listed_records, all) in [
             ("First of those to review", &self.for_review, self.flagged),
             ("First of those rejected", &self.refused, rejected),
         ] {
-            if judged.is_empty() {
+            if listed_records.is_empty() {
                 continue;
             }
             out.add(title);
-            for Judged { id, reason } in judged.iter().take(LISTED) {
+            for Judged { id, reason } in listed_records.iter().take(LISTED) {
                 out.add(&format!("  {}  {}", padded(&clean(id), 20), clean(reason)));
             }
             if all > LISTED as u64 {
                 let more = grouped(all - LISTED as u64);
-                let named = judged.len();
+                let named = listed_records.len();
                 out.add(&format!(
                     "  … and {more} more; --output json names the first {named}"
                 ));

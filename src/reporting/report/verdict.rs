@@ -1,23 +1,23 @@
 //! How a run ended, in words and as a colour: the same in a terminal, on a page and in the list of past runs.
 //!
-//! It knows status and exit code, and computes neither.
+//! This file is given status and exit code, and computes neither.
 
 use super::Status;
 use crate::exit::Exit;
 
-/// What is said of the end of a run.
+/// How the end of a run is described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Class of the page's style sheet: `good`, `partial`, `bad` or `mute`.
+    /// The class in the page's style sheet: `good`, `partial`, `bad` or `mute`.
     pub class: &'static str,
-    /// On a page.
+    /// The words on a page.
     pub words: &'static str,
-    /// First words of the text.
+    /// The first words of the text report.
     pub headline: &'static str,
 }
 
 impl Verdict {
-    /// Only a run that ended with exit 0 is good.
+    /// The description for this status and exit code. Only exit 0 is described as good.
     pub const fn of(status: Status, exit: Exit) -> Self {
         let (class, words, headline) = match (status, exit) {
             (Status::DryRun, _) => (

@@ -1,53 +1,53 @@
-//! The account of write-back: what became of each message, and when sending makes no sense any more.
+//! The account of write-back: it counts what became of each message, and decides when to stop sending.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::api::{ApiError, Class, Sent, Unsendable};
+use crate::api::{ApiError, Class, SendOutcome, Unsendable};
 use crate::config::plan::Database;
 use crate::exit::Exit;
 use crate::model::cause::{ApiCause, Cause, InternalCause};
 use crate::model::record::WriteBackLedger;
 use crate::run::outcome::Outcome;
-use crate::store::outbox::{self, Waiting};
+use crate::store::outbox::{self, QueuedMessage};
 use crate::store::{Connection, StoreError};
 
-/// After so many failures in a row, each with its own retries, nothing more is sent.
+/// After this many failures in a row, each after its own retries, sending stops.
 const FAILURES_IN_A_ROW: u32 = 3;
-/// The same for messages the API refuses one by one: what refuses so many will refuse them all.
+/// The same for messages that the API refuses: an API that has refused so many will probably refuse them all.
 const REFUSALS_IN_A_ROW: u32 = 10;
-/// Ids that a sentence names.
+/// How many ids a sentence names.
 const NAMED: usize = 10;
-/// Ids that a case holds of one run.
+/// How many ids of one run a case holds.
 const IN_CASE: usize = 1_000;
 
-/// What came of sending.
+/// The results of sending.
 #[derive(Debug, Default)]
 pub(in crate::run) struct Delivery {
     pub(super) ledger: WriteBackLedger,
-    /// Id and fields that differ, of the first conflicts.
+    /// The first conflicts: id and the fields that differ.
     conflicts: Vec<String>,
-    /// Ids of the first records the API no longer has.
+    /// The first records that the API no longer has: their ids.
     gone: Vec<String>,
-    /// Id and reason of the first messages that cannot be sent as they are.
+    /// The first messages that cannot be sent as they are: id and reason.
     unsendable: Vec<String>,
-    /// Why messages are kept: the first failure, with the id it happened to.
+    /// The first failure, with the id it happened to. It explains why messages are kept.
     failure: Option<(String, ApiError)>,
     pub(super) store_error: Option<StoreError>,
-    /// A thread panicked, or none could be started.
+    /// Set if a thread panicked, or none could be started.
     pub(super) broken: Option<String>,
-    /// An answer has shown that the address is right: from then on a 404 means the record and not the address.
+    /// True once an answer has shown that the address is right. Only then does a 404 mean that the record is gone.
     proven: bool,
-    /// Messages answered by 404 before such an answer, and the first of those answers.
-    unproven: Vec<Waiting>,
+    /// Messages that got a 404 before such an answer.
+    unproven: Vec<QueuedMessage>,
     unproven_failure: Option<(String, ApiError)>,
     failures_in_a_row: u32,
     refusals_in_a_row: u32,
 }
 
-/// A message that has been answered for good.
-pub(super) type Settled = (Waiting, Answered);
+/// A message that has its final answer.
+pub(super) type Settled = (QueuedMessage, Answered);
 
-/// What a settled message counts as.
+/// The outcome under which a message is counted.
 pub(super) enum Answered {
     Sent,
     Conflict(Vec<String>),
@@ -56,34 +56,37 @@ pub(super) enum Answered {
 }
 
 impl Delivery {
-    /// Takes an answer: a message is settled, or stays for the next run. None: it was not tried.
+    /// Takes the answer to a message, which is then settled or stays for the next run. None means that it was not tried.
     pub(super) fn take_answer(
         &mut self,
-        message: Waiting,
-        sent: Option<Sent>,
+        message: QueuedMessage,
+        sent: Option<SendOutcome>,
         settled: &mut Vec<Settled>,
         stop: &AtomicBool,
     ) {
         let id = message.message.record_id.clone();
         match sent {
             None => {}
-            Some(Sent::Done) => {
+            Some(SendOutcome::Done) => {
                 self.delivered();
                 settled.push((message, Answered::Sent));
             }
-            Some(Sent::Conflict(fields)) => {
+            Some(SendOutcome::Conflict(fields)) => {
                 self.delivered();
                 settled.push((message, Answered::Conflict(fields)));
             }
-            Some(Sent::Unsendable(why)) => settled.push((message, Answered::Unsendable(why))),
-            Some(Sent::Gone(error)) => {
+            Some(SendOutcome::Unsendable(why)) => {
+                settled.push((message, Answered::Unsendable(why)));
+            }
+            Some(SendOutcome::Gone(error)) => {
                 self.unproven.push(message);
                 if !self.proven {
                     self.unproven_failure.get_or_insert((id, error));
                     self.refused(stop);
                 }
             }
-            Some(Sent::Failed(error)) => match (error.class(), error.status(), error.kind()) {
+            Some(SendOutcome::Failed(error)) => match (error.class(), error.status(), error.kind())
+            {
                 (_, _, "stopped") => stop.store(true, Ordering::Relaxed),
                 (Class::Transient, ..) => {
                     self.failures_in_a_row += 1;
@@ -92,7 +95,7 @@ impl Delivery {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
-                // The fault is probably of this record alone.
+                // Probably only this record is at fault, so sending goes on.
                 (_, Some(400..=499), "status") | (_, None, "config") => {
                     self.failure.get_or_insert((id, error));
                     self.refused(stop);
@@ -105,7 +108,7 @@ impl Delivery {
         }
     }
 
-    /// Once the address is proven right, records answered by 404 are gone.
+    /// Settles the messages that got a 404 as gone, once the address is proven right.
     pub(super) fn take_gone(&mut self) -> Vec<Settled> {
         if !self.proven {
             return Vec::new();
@@ -116,7 +119,7 @@ impl Delivery {
             .collect()
     }
 
-    /// Why messages are kept, if any are and not on purpose.
+    /// The failure to report, if messages are kept unintentionally.
     fn failure(&mut self) -> Option<(String, ApiError)> {
         let unproven = self.unproven_failure.take().filter(|_| !self.proven);
         self.failure
@@ -138,7 +141,7 @@ impl Delivery {
         }
     }
 
-    /// Removes what was answered from the outbox, and counts what was really removed.
+    /// Removes settled messages from the outbox, and counts those that were really removed.
     pub(super) fn settle(
         &mut self,
         connection: &mut Connection,
@@ -187,8 +190,8 @@ impl Delivery {
 }
 
 impl Delivery {
-    /// Enters what went wrong. What was fetched is safe all the same, so neither the run's status nor a watermark depends on
-    /// it.
+    /// Enters the failures of write-back. Neither the run's status nor the watermark depends on them, since everything
+    /// fetched is stored.
     pub(super) fn enter_failures(&mut self, outcome: &mut Outcome) {
         if let Some(sentence) = &self.broken {
             let sentence = format!("write-back: {sentence}");
@@ -253,7 +256,7 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// The first few, and how many more.
+/// The first ids, and how many more there are.
 fn listed(named: &[String], all: u64) -> String {
     let more = all.saturating_sub(named.len() as u64);
     let mut text = named.join(", ");

@@ -1,8 +1,8 @@
-//! Sends what waits in the outbox to the API, several messages at once, and keeps an account of it.
+//! Sends the messages in the outbox to the API, several at a time, and counts what becomes of them.
 //!
-//! It runs after everything fetched is accounted for: by then a message that waits from an earlier run has been replaced by
-//! what was fetched now, so that the API is never told something older than what it has just told us. A message is removed
-//! from the outbox only after its answer; killed in between, the next run sends it again.
+//! This runs after everything fetched is accounted for. By then a message of an earlier run has been replaced by a newer one,
+//! if its record was fetched again, so the API never gets older data than it has just sent. A message is removed from the
+//! outbox only after its answer: if the run is killed in between, the next run sends it again.
 
 mod account;
 mod send;
@@ -20,20 +20,20 @@ use crate::model::record::{Ledger, WriteBackLedger};
 use crate::pipeline::Flow;
 use crate::reporting::incident;
 use crate::store::lease::{self, Asked, Heartbeat};
-use crate::store::outbox::{self, Waiting};
+use crate::store::outbox::{self, QueuedMessage};
 use crate::store::{self, Connection, StoreError};
 
 pub(super) use account::Delivery;
 use account::Settled;
 use send::{Recipient, Senders};
 
-/// Messages read from the outbox, sent and removed together.
+/// Messages that are read from the outbox, sent and removed together.
 const AT_ONCE: i64 = 200;
-/// How often signals are looked at while answers are waited for.
+/// How often signals are checked while waiting for answers.
 const TICK: Duration = Duration::from_millis(100);
 
 impl Run<'_> {
-    /// Sends the API what waits for it, from this run and earlier ones. Failures become failures of the run.
+    /// Sends all messages in the outbox, of this run and earlier ones. Failures are entered as failures of the run.
     pub(super) fn write_back(&mut self, flow: &Flow) {
         let Some(update) = &self.inputs.api.update else {
             return;
@@ -44,7 +44,7 @@ impl Run<'_> {
         }
         let mut delivery = Delivery::default();
         let database = self.inputs.database;
-        // That of the run may have been idle for hours.
+        // The run's own connection may have been idle for hours, so a new one is opened.
         let limit = self.inputs.at_most(database.connection_timeout);
         let stop = &self.inputs.signals.stop;
         match Connection::open_unless(stop, database, limit) {
@@ -68,8 +68,8 @@ impl Run<'_> {
         self.delivery = Some(delivery);
     }
 
-    /// One run at a time sends: two could have an older and a newer message of one record in flight at once. Shards of a
-    /// run come to this at about the same time.
+    /// Only one run at a time may send: otherwise an older and a newer message of one record could be in flight together. The
+    /// shards of a run arrive here at about the same time.
     fn deliver_alone(
         &self,
         update: &WriteBack,
@@ -90,7 +90,7 @@ impl Run<'_> {
             }
         }
         match self.wait_for_lease(connection, &lease) {
-            // What waits is being sent by another run, or by the next.
+            // Another run is sending the messages, or the next run will.
             Ok(false) => return,
             Ok(true) => {}
             Err(error) => {
@@ -112,7 +112,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for the lease of sending; false when the run has to end before.
+    /// Waits for the lease that permits sending. False if the run has to end before.
     fn wait_for_lease(&self, connection: &mut Connection, lease: &str) -> Result<bool, StoreError> {
         let Inputs { database, id, .. } = self.inputs;
         let who = incident::who();
@@ -141,7 +141,7 @@ impl Run<'_> {
         if due > 0 {
             self.send_all(update, connection, last, delivery);
         }
-        // Counted where they wait, so that the balance is a real check.
+        // Kept messages are counted in the outbox itself, so that comparing the counts is a real check.
         delivery.ledger.kept = match outbox::extent(connection, database, Some(last)) {
             Ok((kept, _)) => kept,
             Err(error) => {
@@ -203,11 +203,11 @@ impl Run<'_> {
         });
     }
 
-    /// Sends some messages, and waits for their answers: those that are answered for good.
+    /// Sends a chunk of messages and waits for the answers. Returns the messages that are settled.
     fn send_chunk(
         &self,
         senders: &Senders<'_>,
-        chunk: Vec<Waiting>,
+        chunk: Vec<QueuedMessage>,
         delivery: &mut Delivery,
         stop: &AtomicBool,
     ) -> Vec<Settled> {
@@ -215,7 +215,7 @@ impl Run<'_> {
         let mut in_flight = 0;
         let mut settled = Vec::new();
         loop {
-            // One for each thread and none in reserve: what one answer says is heeded by the next message.
+            // Each thread gets one message and none waits in a queue, so that every answer can influence the next message.
             while in_flight < senders.count()
                 && !stop.load(Ordering::Relaxed)
                 && let Some(message) = chunk.next()
@@ -244,7 +244,7 @@ impl Run<'_> {
         settled
     }
 
-    /// The ledger for the report; in a dry run what would be due by that of the records.
+    /// The counts of write-back for the report. For a dry run they are derived from the ledger of the records.
     pub(super) fn write_back_ledger(&self, ledger: &Ledger) -> Option<WriteBackLedger> {
         if self.inputs.is_dry() {
             let due = self
@@ -271,7 +271,7 @@ impl Run<'_> {
         self.delivery.as_ref().map(|delivery| delivery.ledger)
     }
 
-    /// Enters what went wrong with write-back.
+    /// Enters the failures of write-back.
     pub(super) fn enter_write_back_failures(&mut self) {
         if let Some(delivery) = &mut self.delivery {
             delivery.enter_failures(&mut self.outcome);

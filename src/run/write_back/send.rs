@@ -1,6 +1,6 @@
-//! The threads of write-back: each takes a message, sends it, and hands it back with the answer.
+//! The threads of write-back: each takes a message, sends it, and returns it with the answer.
 //!
-//! Starts and joins these threads. Knows nothing of the outbox.
+//! This file starts and joins these threads. It knows nothing of the outbox.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -8,28 +8,28 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, unbounded};
 
-use crate::api::{ApiError, Pages, Sender, Sent};
+use crate::api::{ApiError, Pages, SendOutcome, Sender};
 use crate::config::plan::{Api, WriteBack};
-use crate::store::outbox::Waiting;
+use crate::store::outbox::QueuedMessage;
 
-/// One answer, or none: the message was not tried, or the thread that had it is gone.
-type Answer = (Waiting, Option<Sent>);
+/// A message and its answer. None: it was not tried, or its thread has ended.
+type Answer = (QueuedMessage, Option<SendOutcome>);
 
-/// Hands its message back when a thread is lost over it, so that nobody waits for ever.
-struct Held<'a> {
-    message: Option<Waiting>,
+/// Returns its message if the thread panics, since the receiver would otherwise wait for ever.
+struct ReturnOnDrop<'a> {
+    message: Option<QueuedMessage>,
     answers: &'a Channel<Answer>,
 }
 
-impl Held<'_> {
-    fn answer(mut self, sent: Option<Sent>) {
+impl ReturnOnDrop<'_> {
+    fn answer(mut self, sent: Option<SendOutcome>) {
         if let Some(message) = self.message.take() {
             self.answers.send((message, sent)).unwrap_or_default();
         }
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for ReturnOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(message) = self.message.take() {
             self.answers.send((message, None)).unwrap_or_default();
@@ -37,31 +37,31 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Where messages are sent to.
+/// Where messages are sent.
 #[derive(Clone, Copy)]
 pub(super) struct Recipient<'a> {
     pub(super) api: &'a Api,
     pub(super) update: &'a WriteBack,
     pub(super) pages: &'a Pages,
-    /// Set when nothing more is to be sent.
+    /// Set when no further message is to be sent.
     pub(super) stop: &'a AtomicBool,
 }
 
 /// The threads, and the channels to and from them.
 pub(super) struct Senders<'scope> {
-    messages: Channel<Waiting>,
+    messages: Channel<QueuedMessage>,
     answers: Receiver<Answer>,
     threads: Vec<ScopedJoinHandle<'scope, Result<(), ApiError>>>,
 }
 
 impl<'scope> Senders<'scope> {
-    /// Starts so many threads, or as many as can be had. None: not a single one.
+    /// Starts this many threads, or as many as the system allows. None if not a single one could be started.
     pub(super) fn start<'env: 'scope>(
         scope: &'scope Scope<'scope, 'env>,
         recipient: Recipient<'env>,
         wanted: u64,
     ) -> Result<Self, String> {
-        let (messages, to_send) = unbounded::<Waiting>();
+        let (messages, to_send) = unbounded::<QueuedMessage>();
         let (answered, answers) = unbounded::<Answer>();
         let mut threads = Vec::new();
         for number in 0..wanted {
@@ -92,17 +92,17 @@ impl<'scope> Senders<'scope> {
         self.threads.len()
     }
 
-    /// Hands over a message. False: all threads are gone.
-    pub(super) fn send(&self, message: Waiting) -> bool {
+    /// Passes a message to a thread. False if all threads have ended.
+    pub(super) fn send(&self, message: QueuedMessage) -> bool {
         self.messages.send(message).is_ok()
     }
 
-    /// The next answer, if one comes in time.
+    /// The next answer, if one comes within `limit`.
     pub(super) fn answer(&self, limit: Duration) -> Result<Answer, RecvTimeoutError> {
         self.answers.recv_timeout(limit)
     }
 
-    /// Waits until all have ended. Why one of them could not do its work, if so.
+    /// Waits until all threads have ended. Returns why one of them failed, if one did.
     pub(super) fn join(self) -> Option<String> {
         drop(self.messages);
         let mut broken = None;
@@ -121,15 +121,15 @@ impl<'scope> Senders<'scope> {
     }
 }
 
-/// One thread: sends until there is nothing left, or sending makes no sense any more.
+/// The work of one thread: it sends messages until there are no more, or until sending is stopped.
 fn send_some(
     recipient: Recipient<'_>,
-    to_send: &Receiver<Waiting>,
+    to_send: &Receiver<QueuedMessage>,
     answers: &Channel<Answer>,
 ) -> Result<(), ApiError> {
     let mut sender: Option<Sender> = None;
     for message in to_send {
-        let held = Held {
+        let held = ReturnOnDrop {
             message: Some(message),
             answers,
         };

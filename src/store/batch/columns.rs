@@ -1,32 +1,32 @@
-//! The columns of a row and how the values of each are written: fixed before the first record is read.
+//! The columns of a row, and how their values are encoded. Both are fixed before the first record is read.
 
 use super::super::column::Encoder;
 use super::super::schema::Layout;
 use crate::config::plan::{Kind, Mapping};
 
-/// The columns a row has, in order: the mapped ones, then those the program keeps itself.
+/// The columns of a row, in order: the mapped ones, then those that the program fills itself.
 #[derive(Clone, Debug)]
 pub struct Columns {
-    /// Each mapped field that has a column.
+    /// The mapped fields that have a column.
     pub(crate) mapped: Vec<Stored>,
-    /// How the values of each column are written, those the program keeps included.
+    /// How the values of each column are encoded, including those that the program fills itself.
     pub(crate) encoders: Vec<Encoder>,
     /// Position of the key in `mapped`.
     pub(crate) key: usize,
 }
 
-/// A mapped field that is stored.
+/// A mapped field that has a column.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
-    /// Its index in the mapping.
+    /// The index of the field in the mapping.
     pub(crate) field: usize,
-    /// Its path at the source, as errors name it.
+    /// The path of the field at the source, as errors name it.
     pub(crate) source: String,
     pub(crate) name: String,
     pub(crate) column: String,
 }
 
-/// The columns the program fills itself for every row it writes, as arrays: after the mapped ones.
+/// The columns that the program fills itself in every row. They follow the mapped columns, and are sent as arrays like those.
 pub(crate) const KEPT: [(&str, Kind); 3] = [
     ("validation_status", Kind::String),
     ("needs_review", Kind::Boolean),
@@ -34,7 +34,7 @@ pub(crate) const KEPT: [(&str, Kind); 3] = [
 ];
 
 impl Columns {
-    /// For a table that is not known (yet). None when the mapping's key has no column: nothing could be written.
+    /// The columns where the table is not known. None if the key of the mapping has no column: then nothing could be written.
     pub fn new(mapping: &Mapping) -> Option<Self> {
         let mapped: Vec<Stored> = mapping
             .fields
@@ -65,7 +65,7 @@ impl Columns {
         })
     }
 
-    /// For a table that has been looked at through the same mapping: values are written as its columns take them.
+    /// The columns adapted to a table that was inspected with the same mapping, so that values are encoded as it takes them.
     #[must_use]
     pub fn fitted(mut self, layout: &Layout) -> Self {
         self.encoders = layout

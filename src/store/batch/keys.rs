@@ -1,11 +1,11 @@
-//! The keys of a batch, so that two batches with a key in common are never written at the same time.
+//! The keys of a batch, so that two batches with a common key are never written at the same time.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::at;
 
-/// The keys that a batch touches, in order.
+/// The keys of all rows and rejections of a batch, in order.
 #[derive(Debug)]
 pub struct Keys {
     pub(super) text: Arc<String>,
@@ -13,7 +13,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Is there a key that both have?
+    /// True if both have a key in common.
     pub fn meets(&self, other: &Self) -> bool {
         let (Some(last), Some(others_last)) = (self.sorted.last(), other.sorted.last()) else {
             return false;
@@ -26,7 +26,7 @@ impl Keys {
             .map(|key| at(&other.text, key))
             .peekable();
         while let (Some(a), Some(b)) = (mine.peek(), theirs.peek()) {
-            // Mostly one batch ends before the other begins.
+            // Usually one batch ends before the other begins.
             if *a > others_last || *b > last {
                 return false;
             }

@@ -1,7 +1,7 @@
-//! Rows and rejections on their way to one transaction.
+//! Rows and rejections that are written in one transaction.
 //!
-//! Owns the encoded fields, the raw text of every record until its fate is sealed, the order (by key, so that writers
-//! cannot dead-lock) and the de-duplication. Must not know a statement.
+//! This file owns the encoded fields, the raw text of every record until its outcome is known, the order (by key, so that
+//! writers cannot dead-lock) and the de-duplication. It must not know a statement.
 
 mod columns;
 mod keys;
@@ -22,7 +22,7 @@ pub use columns::Columns;
 pub(crate) use columns::KEPT;
 pub use keys::Keys;
 
-/// One encoded row and where its raw text is.
+/// An encoded row, with the place of its raw text.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// Index of its first field in `Batch::fields`.
@@ -30,50 +30,50 @@ pub(crate) struct Row {
     page: u32,
     raw: Range<u32>,
     key: Range<u32>,
-    /// None is older than any.
+    /// None counts as older than any version.
     pub(crate) version: Option<i64>,
     pub(crate) requested_at: i64,
     pub(crate) sequence: u64,
     flagged: bool,
-    /// An earlier rejection of the same key is settled by this row.
+    /// Writing this row resolves an earlier rejection with the same key.
     pub(crate) resolves: bool,
-    /// The batch itself has such a rejection.
+    /// The batch itself holds such a rejection.
     pub(crate) rejected_before: bool,
 }
 
-/// A row to be added to a batch.
+/// A row that is added to a batch.
 #[derive(Debug)]
 pub struct NewRow<'a> {
     pub page: &'a Arc<String>,
-    /// Where the record's text is in `page`.
+    /// The place of the record's text in `page`.
     pub raw: Range<u32>,
     pub key: &'a str,
-    /// Those of all mapped fields, in the mapping's order.
+    /// The cells of all mapped fields, in the order of the mapping.
     pub cells: &'a [Cell<'a>],
     pub validation: Validation,
-    /// A person is to review it.
+    /// True if a person should review the record.
     pub flagged: bool,
-    /// The row's freshness: the mapped version field, or `requested_at` where none is mapped. None: it is mapped, and the record
-    /// has none.
+    /// The version of the row: that of the mapped version field, or `requested_at` where none is mapped. None if a version
+    /// field is mapped but the record has no value there.
     pub version: Option<Micros>,
-    /// When its page was requested, PostgreSQL's clock.
+    /// When its page was requested, by PostgreSQL's clock.
     pub requested_at: Micros,
-    /// Position in the run, so that the later of two equals can be told.
+    /// Position in the run. Of two rows with equal versions the one with the higher position wins.
     pub sequence: u64,
 }
 
-/// A record of a batch as the spool keeps it.
+/// A record of a batch, for the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept<'a> {
+pub struct RawRecord<'a> {
     pub key: &'a str,
-    /// The JSON text as it came.
+    /// The JSON text as the source sent it.
     pub raw: &'a str,
-    /// PostgreSQL's clock.
+    /// When its page was requested, by PostgreSQL's clock.
     pub requested_at: Micros,
     pub sequence: u64,
 }
 
-/// The encoded fields that follow each row of a COPY: who writes, and when.
+/// The encoded fields that end every row of a COPY: the run's id and the time.
 pub(crate) struct CopyConstant(Vec<u8>);
 
 impl CopyConstant {
@@ -85,41 +85,41 @@ impl CopyConstant {
     }
 }
 
-/// What one transaction takes.
+/// The rows and rejections of one transaction.
 #[derive(Debug)]
 pub struct Batch {
-    /// Unique within the run; with the run's id it names the transaction in the batch log.
+    /// The number is unique within the run. With the run's id it identifies the transaction in the batch log.
     pub number: u64,
     columns: Arc<Columns>,
     rows: Vec<Row>,
-    /// Start of each field in `data`, row by row.
+    /// The start of each field in `data`, row by row.
     fields: Vec<u32>,
     data: Vec<u8>,
-    /// Keys of rows and rejections, one after the other.
+    /// The keys of rows and rejections, one after the other.
     keys: Arc<String>,
-    /// Where the keys of the rejections are in `keys`.
+    /// The places of the rejections' keys in `keys`.
     rejected: Vec<Range<u32>>,
-    /// What the rejections, the raw text of the rows and what lies beside it in their pages take, bytes.
+    /// Bytes of the rejections, of the raw text of the rows, and of other text in their pages that they keep in memory.
     texts: usize,
     pages: Vec<Arc<String>>,
     rejections: Vec<Rejection>,
-    /// Rows dropped by [`Batch::seal`] because a newer one has their key. Kept for the spool's sake.
+    /// Rows dropped by [`Batch::seal`] because a newer one has their key. The spool needs them.
     dropped: Vec<Row>,
     sealed: bool,
 }
 
-/// What the encoded fields of one batch may take.
+/// Most bytes of encoded fields in one batch.
 const MOST_BYTES: usize = 1 << 31;
-/// Room for encoded fields that is kept for the next batch, bytes.
-const USUAL_ROOM: usize = 2 << 20;
-/// The message of a rejection is there so many times: as it is, on its way, and as the errors of fields.
+/// Bytes of buffer for encoded fields that are kept for the next batch.
+const RETAINED_BYTES: usize = 2 << 20;
+/// How many copies of a rejection's message are in memory: the message, its encoded form, and the field errors.
 const MESSAGE_COPIES: usize = 3;
-/// What the key, the id, the reason and the rules of a rejection take, and its places in the tables of its batch.
+/// An estimate for a rejection's key, id, reason and rules, and for its entries in the tables of the batch.
 const SMALL_TEXTS: usize = 400;
-/// Text of more than this is not taken whole into an index.
+/// A longer text does not fit into an index.
 const LONGEST_KEY: usize = 500;
 
-/// The key of a rejection as it is stored: a key that no index can hold is replaced by its hash.
+/// The key of a rejection as it is stored. A key that is too long for an index is replaced by its hash.
 pub(crate) fn rejection_key(key: &str) -> std::borrow::Cow<'_, str> {
     if key.len() <= LONGEST_KEY && !key.contains('\0') {
         return std::borrow::Cow::Borrowed(key);
@@ -127,7 +127,7 @@ pub(crate) fn rejection_key(key: &str) -> std::borrow::Cow<'_, str> {
     std::borrow::Cow::Owned(crate::support::digest::key_of(key))
 }
 
-/// Text as PostgreSQL can store it: it has no NUL.
+/// The text without NUL characters, which PostgreSQL cannot store.
 pub(crate) fn clean(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains('\0') {
         std::borrow::Cow::Owned(text.replace('\0', "\u{fffd}"))
@@ -154,18 +154,18 @@ impl Batch {
         }
     }
 
-    /// Forgets everything but the room it has, which the next batch can use: growing anew costs more than encoding.
+    /// Empties the batch. Its buffers are kept, because growing new ones costs more than encoding.
     pub fn clear(&mut self) {
         match Arc::get_mut(&mut self.keys) {
             Some(keys) => keys.clear(),
-            // A claim on them is still out.
+            // A claim still refers to the keys, so they cannot be reused.
             None => self.keys = Arc::default(),
         }
         self.rows.clear();
         self.fields.clear();
         self.data.clear();
-        // A batch of large records is an exception, and its room is given back.
-        self.data.shrink_to(USUAL_ROOM);
+        // A batch of large records is an exception, so its additional memory is freed.
+        self.data.shrink_to(RETAINED_BYTES);
         self.rejected.clear();
         self.texts = 0;
         self.pages.clear();
@@ -174,7 +174,7 @@ impl Batch {
         self.sealed = false;
     }
 
-    /// Adds a row. On errors (values that their columns cannot hold) the batch is as it was before.
+    /// Adds a row. If values do not fit their columns, the errors are returned and the batch stays unchanged.
     pub fn push_row(&mut self, row: &NewRow<'_>) -> Result<(), Vec<FieldError>> {
         let (fields, data) = (self.fields.len(), self.data.len());
         match self.encode_row(row) {
@@ -206,7 +206,7 @@ impl Batch {
     }
 
     fn push_key(&mut self, key: &str) -> Range<u32> {
-        // Shared only once it has been sealed and claimed.
+        // The keys are shared only after the batch was sealed and claimed.
         let keys = Arc::make_mut(&mut self.keys);
         let start = to_u32(keys.len());
         keys.push_str(key);
@@ -236,7 +236,7 @@ impl Batch {
         if !errors.is_empty() {
             return Err(errors);
         }
-        // Offsets are 32 bits wide; the pipeline seals a batch long before.
+        // Offsets have 32 bits. The pipeline seals a batch long before it reaches this size.
         if self.data.len() > MOST_BYTES {
             return Err(vec![FieldError {
                 field: "record".into(),
@@ -248,7 +248,7 @@ impl Batch {
     }
 
     fn page_index(&mut self, page: &Arc<String>) -> u32 {
-        // Rows of a page come together: the last few pages are where it is.
+        // The rows of a page are added together, so the page is among the last few.
         if let Some(index) = self
             .pages
             .iter()
@@ -260,17 +260,17 @@ impl Batch {
         to_u32(self.pages.len() - 1)
     }
 
-    /// Counts text that its rows keep in memory although it is not theirs, bytes.
+    /// Counts bytes of other text that its rows keep in memory.
     pub fn carry(&mut self, bytes: usize) {
         self.texts += bytes;
     }
 
-    /// Rows that are flagged for review.
+    /// How many rows are flagged for review.
     pub fn flagged(&self) -> u64 {
         self.rows.iter().filter(|row| row.flagged).count() as u64
     }
 
-    /// Adds a record that is not fit to be written; it is stored in the same transaction.
+    /// Adds a record that is not to be written. Its rejection is stored in the same transaction.
     pub fn push_rejection(&mut self, rejection: Rejection) {
         let key = self.push_key(&rejection.key);
         self.rejected.push(key);
@@ -280,7 +280,7 @@ impl Batch {
         self.sealed = false;
     }
 
-    /// Rows and rejections, duplicates included.
+    /// How many rows and rejections there are, duplicates included.
     pub fn len(&self) -> usize {
         self.rows.len() + self.dropped.len() + self.rejections.len()
     }
@@ -289,12 +289,12 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Rows that will be written, once sealed.
+    /// How many rows will be written, after sealing.
     pub fn row_count(&self) -> usize {
         self.rows.len()
     }
 
-    /// About what it takes in memory, its share of the pages included.
+    /// Approximate memory in bytes, including the share of the pages.
     pub fn bytes(&self) -> usize {
         self.data.len()
             + self.keys.len()
@@ -303,7 +303,7 @@ impl Batch {
             + self.texts
     }
 
-    /// Sorts by key and leaves one row a key: the newest version, the later of equals.
+    /// Sorts the rows by key, and of each key keeps only the row with the newest version, or the later of equal ones.
     pub fn seal(&mut self) {
         if self.sealed {
             return;
@@ -314,7 +314,7 @@ impl Batch {
         let wire = self.wire(self.columns.key);
         let by_key = |a: &Row, b: &Row| {
             if wire.is_ordered_by_number() {
-                // As the index has them: 9 before 10.
+                // The order is that of the index: 9 before 10.
                 wire.order(self.key_bytes(a), self.key_bytes(b))
             } else {
                 self.key(a).cmp(self.key(b))
@@ -350,11 +350,11 @@ impl Batch {
         self.sealed = true;
     }
 
-    /// The keys of all its rows and rejections.
+    /// The keys of all rows and rejections.
     pub fn claim(&self) -> Keys {
         let rows = self.rows.iter().map(|row| row.key.clone());
         let mut sorted: Vec<Range<u32>> = rows.chain(self.rejected.iter().cloned()).collect();
-        // The rows of a sealed batch are in order, mostly that of their texts.
+        // The rows of a sealed batch are in the order of their keys, which is mostly the order of the keys' texts.
         let by_number = self.wire(self.columns.key).is_ordered_by_number();
         if !self.rejected.is_empty() || !self.sealed || by_number {
             sorted.sort_unstable_by(|a, b| at(&self.keys, a).cmp(at(&self.keys, b)));
@@ -369,7 +369,7 @@ impl Batch {
         self.sealed
     }
 
-    /// Records dropped because a newer one of the batch has their key.
+    /// How many records were dropped because the batch has a newer one with their key.
     pub fn duplicates(&self) -> u64 {
         self.dropped.len() as u64
     }
@@ -378,22 +378,22 @@ impl Batch {
         &self.rejections
     }
 
-    /// Every record, duplicates and rejections included, in the order they came: what the spool writes. The order
-    /// matters there, since the later of two wins when they are replayed.
-    pub fn records(&self) -> impl Iterator<Item = Kept<'_>> {
-        let rows = self.rows.iter().chain(&self.dropped).map(|row| Kept {
+    /// Every record, including duplicates and rejections, in the order in which they came, for the spool. The order matters:
+    /// when they are replayed, the later of two wins.
+    pub fn records(&self) -> impl Iterator<Item = RawRecord<'_>> {
+        let rows = self.rows.iter().chain(&self.dropped).map(|row| RawRecord {
             key: self.key(row),
             raw: self.raw(row),
             requested_at: Micros(row.requested_at),
             sequence: row.sequence,
         });
-        let rejections = self.rejections.iter().map(|rejection| Kept {
+        let rejections = self.rejections.iter().map(|rejection| RawRecord {
             key: &rejection.key,
             raw: &rejection.payload,
             requested_at: Micros(rejection.requested_at),
             sequence: rejection.sequence,
         });
-        let mut all: Vec<Kept<'_>> = rows.chain(rejections).collect();
+        let mut all: Vec<RawRecord<'_>> = rows.chain(rejections).collect();
         all.sort_unstable_by_key(|record| record.sequence);
         all.into_iter()
     }
@@ -410,7 +410,7 @@ impl Batch {
         at(&self.keys, &row.key)
     }
 
-    /// The key of a row in the wire's form, without its length.
+    /// The encoded key of a row, without its length.
     pub(crate) fn key_bytes(&self, row: &Row) -> &[u8] {
         self.field(row, self.columns.key)
             .get(size_of::<i32>()..)
@@ -424,7 +424,7 @@ impl Batch {
             .unwrap_or_default()
     }
 
-    /// One encoded field, its length included.
+    /// One encoded field, with its length.
     pub(crate) fn field(&self, row: &Row, column: usize) -> &[u8] {
         let index = row.fields + column;
         let start = self.fields[index] as usize;
@@ -435,7 +435,7 @@ impl Batch {
         &self.data[start..end]
     }
 
-    /// All encoded fields of a row: they lie side by side.
+    /// All encoded fields of a row, which are adjacent.
     pub(crate) fn row_data(&self, row: &Row) -> &[u8] {
         let start = self.fields[row.fields] as usize;
         let end = self
@@ -445,18 +445,18 @@ impl Batch {
         &self.data[start..end]
     }
 
-    /// All rows as a binary COPY, in pieces. `constant` follows each.
+    /// All rows as a binary COPY, in pieces. `constant` ends each row.
     pub(crate) fn copy<'a>(&'a self, constant: &'a CopyConstant) -> impl Iterator<Item = Bytes> {
         let rows = self.rows.iter().map(|row| self.row_data(row));
         encode::copy(self.columns.width() + 2, &constant.0, rows)
     }
 
-    /// The type a column travels as.
+    /// The type in which a column is sent.
     pub(crate) fn wire(&self, column: usize) -> Wire {
         self.columns.encoders[column].wire
     }
 
-    /// A column of some rows, picked by their places, as an array parameter.
+    /// A column of the rows in `picks` (their places in the batch), as an array parameter.
     pub(crate) fn column<'a>(&'a self, column: usize, picks: &'a [u32]) -> ColumnArray<'a> {
         ColumnArray {
             batch: self,
@@ -471,12 +471,12 @@ fn at<'a>(keys: &'a str, range: &Range<u32>) -> &'a str {
     &keys[range.start as usize..range.end as usize]
 }
 
-/// Offsets within a batch: it is sealed long before it reaches 4 GiB.
+/// An offset within a batch. It fits, because a batch is sealed long before it reaches 4 GiB.
 fn to_u32(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
 }
 
-/// One column of a batch as an array, copied field by field from what is already encoded.
+/// One column of a batch as an array, copied field by field from the encoded rows.
 #[derive(Debug)]
 pub(crate) struct ColumnArray<'a> {
     batch: &'a Batch,

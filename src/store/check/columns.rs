@@ -1,14 +1,14 @@
-//! What `check-db` says of the columns that fit: texts that may be too long, times without a time zone, and columns whose
+//! What `check-db` says about the columns that fit: texts that may be too long, times without a time zone, and columns whose
 //! values PostgreSQL has to convert.
 
 use super::super::encode::Wire;
-use super::super::finding::{Found, bad, well};
+use super::super::finding::{StepResult, bad, well};
 use super::super::schema::{Layout, LayoutColumn};
 use super::super::{quote, quote_table};
 use crate::config::plan::{Database, Field, Kind, Mapping};
 
-/// A text that the mapping lets pass must fit into its column.
-pub(super) fn lengths(layout: &Layout, db: &Database, mapping: &Mapping) -> Found {
+/// Compares the longest text that the mapping lets through with the length of its column.
+pub(super) fn lengths(layout: &Layout, db: &Database, mapping: &Mapping) -> StepResult {
     let (mut problems, mut remedies) = (Vec::new(), Vec::new());
     let mut bounded = 0;
     for field in &mapping.fields {
@@ -42,9 +42,9 @@ pub(super) fn lengths(layout: &Layout, db: &Database, mapping: &Mapping) -> Foun
     }
 }
 
-/// How values become those of their columns: directly, or converted by PostgreSQL, which takes longer. Never a failure.
+/// How values become those of their columns: directly, or converted by PostgreSQL, which takes longer. This never fails.
 #[allow(clippy::unnecessary_wraps, reason = "what a step returns")]
-pub(super) fn types(layout: &Layout, mapping: &Mapping) -> Found {
+pub(super) fn types(layout: &Layout, mapping: &Mapping) -> StepResult {
     let (mut details, mut remedies) = (Vec::new(), Vec::new());
     let converted: Vec<&LayoutColumn> = layout
         .columns()
@@ -87,7 +87,7 @@ pub(super) fn types(layout: &Layout, mapping: &Mapping) -> Found {
     Ok((details.join("\n"), hint))
 }
 
-/// The type that a field of text should have for its column to take the values directly.
+/// The type a text field should have in the mapping, so that its column takes the values directly.
 fn other_type(field: &Field, column: &LayoutColumn) -> Option<String> {
     if !matches!(field.kind, Kind::String | Kind::Email) {
         return None;

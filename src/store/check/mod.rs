@@ -1,5 +1,4 @@
-//! What `check-db` reports: from the name of the host up to the privileges and the lease, each step timed, each with its own
-//! detail and hint. Changes nothing.
+//! The steps of `check-db`, from the name of the host up to privileges and lease, each timed. They change nothing.
 
 mod columns;
 mod privileges;
@@ -11,38 +10,38 @@ use std::time::{Duration, Instant};
 use super::answer::{count, signed, single, text};
 use super::connect::Connection;
 use super::dial::is_socket;
-use super::finding::{Failure, Found, bad, well};
+use super::finding::{StepFailure, StepResult, bad, well};
 use super::schema::{self, Part, SchemaError, SchemaMismatch};
 use super::{lease, log};
 use crate::config::plan::{Database, Mapping, SslMode};
 use crate::model::record::Check;
 
-/// Everything that was looked at.
+/// The results of all steps.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     pub checks: Vec<Check>,
     /// The database did not answer a step as it should.
     database_failed: bool,
-    /// The database works, but its tables or privileges do not fit: a matter of configuration, not of the database.
+    /// The database works, but its tables or privileges do not fit: the configuration is at fault.
     pub misconfigured: bool,
 }
 
-/// The oldest server whose behaviour the statements rely on.
+/// The oldest server version on whose behaviour the statements rely.
 const OLDEST_VERSION: i64 = 130_000;
-/// Connections of a run beside its pool: its own (log, lease, cases) and the heartbeat's.
-const BESIDE_THE_POOL: u64 = 2;
-/// Steps whose failure is a matter of configuration.
+/// Connections of a run besides its pool: its own (log, lease, cases) and that of the heartbeat.
+const EXTRA_CONNECTIONS: u64 = 2;
+/// Steps whose failure means a wrong configuration.
 const OF_CONFIGURATION: [&str; 6] = ["citus", "tables", "columns", "key", "lengths", "privileges"];
 
 impl Findings {
-    /// Times a step and notes what it found; true when it is well.
-    fn step(&mut self, name: &'static str, look: impl FnOnce() -> Found) -> bool {
+    /// Runs and times a step, and notes its result. Returns true if it succeeded.
+    fn step(&mut self, name: &'static str, look: impl FnOnce() -> StepResult) -> bool {
         let started = Instant::now();
         let found = look();
         self.note(name, started.elapsed(), found)
     }
 
-    fn note(&mut self, name: &'static str, took: Duration, found: Found) -> bool {
+    fn note(&mut self, name: &'static str, took: Duration, found: StepResult) -> bool {
         let ok = found.is_ok();
         let (detail, hint) = found.unwrap_or_else(|failure| {
             self.database_failed |= failure.is_of_database;
@@ -59,7 +58,7 @@ impl Findings {
     }
 }
 
-/// Looks at the database from the outside in, and stops where nothing further can be seen.
+/// Checks the database step by step, and stops where the next step would be impossible.
 pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     let mut findings = Findings::default();
     if is_socket(&db.host) {
@@ -73,7 +72,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     let mut conn = match Connection::open(db, db.connection_timeout) {
         Ok(conn) => conn,
         Err(error) => {
-            // TLS comes before the password, and the password before the database.
+            // TLS comes before the password, and that before the database, so the kind of error shows which steps succeeded.
             let name = match error.kind() {
                 "tls" => "tls",
                 "no_such_database" => "database",
@@ -101,10 +100,10 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     }
     findings.step("read-write", || writable(&mut conn));
     if usable {
-        // Where this fails the look at the tables fails as well, and says why.
+        // If this fails, inspecting the tables fails as well, and reports the reason.
         let mapping = &*schema::settled(&mut conn, db, mapping).unwrap_or(Cow::Borrowed(mapping));
         let started = Instant::now();
-        let citus = super::citus::look(&mut conn, db, mapping.key_column())
+        let citus = super::citus::inspect(&mut conn, db, mapping.key_column())
             .unwrap_or_else(|error| Some(Err(error.into())));
         if let Some(found) = citus {
             findings.note("citus", started.elapsed(), found);
@@ -128,7 +127,7 @@ impl Findings {
             .all(|check| check.ok || names.contains(&check.name))
     }
 
-    /// The tables next to the mapping: whether they are there, their columns, the conflict key and the lengths of texts.
+    /// Compares the tables with the mapping: whether they exist, their columns, the conflict key and the lengths of texts.
     fn tables(&mut self, conn: &mut Connection, db: &Database, mapping: &Mapping) {
         let started = Instant::now();
         let inspected = schema::inspect(conn, db, mapping);
@@ -137,7 +136,7 @@ impl Findings {
             Ok(layout) => (Some(layout), Vec::new()),
             Err(SchemaError::Mismatch(mismatches)) => (None, mismatches),
             Err(SchemaError::Store(error)) => {
-                // What may not be seen is for the privileges to say.
+                // If tables cannot be read, the step `privileges` reports why.
                 self.note("tables", took, Err(error.into()));
                 return;
             }
@@ -183,8 +182,8 @@ impl Findings {
     }
 }
 
-/// All mismatches of one kind as one failure; None when there are none.
-fn summed_up<'a>(mismatches: impl Iterator<Item = &'a SchemaMismatch>) -> Option<Found> {
+/// All mismatches of one kind as one failure; none if there are none.
+fn summed_up<'a>(mismatches: impl Iterator<Item = &'a SchemaMismatch>) -> Option<StepResult> {
     let (mut problems, mut remedies): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for mismatch in mismatches {
         problems.push(&mismatch.problem);
@@ -195,21 +194,21 @@ fn summed_up<'a>(mismatches: impl Iterator<Item = &'a SchemaMismatch>) -> Option
     (!problems.is_empty()).then(|| bad(problems.join("\n"), remedies.join("\n")))
 }
 
-/// Runs a look at the network within the connection timeout; None when the time is up.
-fn within<T>(db: &Database, work: impl Future<Output = T>) -> Result<Option<T>, Failure> {
+/// Runs a network operation within the connection timeout. None if the time is up.
+fn within<T>(db: &Database, work: impl Future<Output = T>) -> Result<Option<T>, StepFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| {
-            Failure::of_this_machine(format!("no resources for a connection: {error}"))
+            StepFailure::of_this_machine(format!("no resources for a connection: {error}"))
         })?;
     let done = runtime.block_on(async { tokio::time::timeout(db.connection_timeout, work).await });
-    // A resolver that hangs must not hold us at the end.
+    // A name resolution that hangs must not delay the end of the program.
     runtime.shutdown_background();
     Ok(done.ok())
 }
 
-fn resolve(db: &Database) -> Found {
+fn resolve(db: &Database) -> StepResult {
     const HINT: &str = "check DB_HOST and the resolver of this machine";
     let found = within(db, tokio::net::lookup_host((db.host.as_str(), db.port)))?;
     match found {
@@ -232,8 +231,8 @@ fn resolve(db: &Database) -> Found {
     }
 }
 
-/// A connection, without a word of the protocol.
-fn reach(db: &Database) -> Found {
+/// Opens a TCP connection or a socket, without speaking the protocol.
+fn reach(db: &Database) -> StepResult {
     let socket = is_socket(&db.host);
     let shown = if socket {
         format!("socket {}/.s.PGSQL.{}", db.host, db.port)
@@ -271,14 +270,14 @@ fn reach(db: &Database) -> Found {
     }
 }
 
-fn ask(conn: &mut Connection, sql: &str) -> Result<String, Failure> {
+fn ask(conn: &mut Connection, sql: &str) -> Result<String, StepFailure> {
     conn.query("asking the database", sql, &[])
         .and_then(single)
         .and_then(|row| text(&row, 0).map(str::to_owned))
-        .map_err(Failure::from)
+        .map_err(StepFailure::from)
 }
 
-fn encryption(db: &Database, conn: &mut Connection) -> Found {
+fn encryption(db: &Database, conn: &mut Connection) -> StepResult {
     if is_socket(&db.host) {
         return well("not needed on a Unix socket");
     }
@@ -309,7 +308,7 @@ fn encryption(db: &Database, conn: &mut Connection) -> Found {
     well(format!("{used}, {verified}, {shown}"))
 }
 
-fn version(conn: &mut Connection) -> Found {
+fn version(conn: &mut Connection) -> StepResult {
     let row = conn
         .query(
             "reading the version",
@@ -321,7 +320,7 @@ fn version(conn: &mut Connection) -> Found {
     fresh_enough(signed(number), text(&row, 1)?)
 }
 
-fn fresh_enough(number: i64, shown: &str) -> Found {
+fn fresh_enough(number: i64, shown: &str) -> StepResult {
     if number >= OLDEST_VERSION {
         well(format!("PostgreSQL {shown}"))
     } else {
@@ -332,8 +331,8 @@ fn fresh_enough(number: i64, shown: &str) -> Found {
     }
 }
 
-/// What is between here and PostgreSQL, and whether a run can work through it.
-fn pooler(db: &Database, conn: &mut Connection) -> Found {
+/// Finds out whether a pooler is in between, and whether a run can work through it.
+fn pooler(db: &Database, conn: &mut Connection) -> StepResult {
     let is_pooled = Connection::is_pooled(db, db.connection_timeout)?;
     if !is_pooled {
         return well("none: PostgreSQL itself answers");
@@ -341,14 +340,14 @@ fn pooler(db: &Database, conn: &mut Connection) -> Found {
     // In statement mode pgbouncer ends a connection that leaves a transaction open after a statement.
     conn.run("beginning a transaction", "BEGIN")
         .and_then(|()| conn.run("ending a transaction", "COMMIT"))?;
-    // A run has several connections at once. In session mode each keeps one of the pool while it is open.
+    // A run has several connections at once. In session mode each keeps one connection of the pool while it is open.
     let second = Connection::open(db, db.connection_timeout).and_then(|mut second| {
         second.set_deadline(Some(Instant::now() + db.connection_timeout));
         second.run("asking through a second connection", "SELECT 1")
     });
     match second {
         Ok(()) => well("pgbouncer or its like in between: fine, in transaction mode too"),
-        Err(error) if error.is_crowded() || error.kind() == "timeout" => bad(
+        Err(error) if error.is_connections_exhausted() || error.kind() == "timeout" => bad(
             "pgbouncer gives no second connection while the first is open: session mode with a pool of one",
             "set default_pool_size to 2 at least, or pool_mode = transaction, in pgbouncer",
         ),
@@ -356,7 +355,7 @@ fn pooler(db: &Database, conn: &mut Connection) -> Found {
     }
 }
 
-fn writable(conn: &mut Connection) -> Found {
+fn writable(conn: &mut Connection) -> StepResult {
     let state = ask(
         conn,
         "SELECT CASE WHEN pg_is_in_recovery() THEN 'recovery' \
@@ -375,8 +374,8 @@ fn writable(conn: &mut Connection) -> Found {
     }
 }
 
-/// Slots that are free to this role now, our own included. `pg_stat_database` counts everybody's back ends for everybody;
-/// `pg_stat_activity` hides what another role's are.
+/// Connection slots that are free to this role, our own included. `pg_stat_database` shows the number of all back ends to
+/// everybody, while `pg_stat_activity` hides details of other roles.
 const FREE_CONNECTIONS: &str = "
 SELECT greatest(0, least(
   current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
@@ -388,7 +387,7 @@ SELECT greatest(0, least(
      FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)) + 1),
 current_setting('max_connections')::bigint";
 
-fn connections(conn: &mut Connection, db: &Database) -> Found {
+fn connections(conn: &mut Connection, db: &Database) -> StepResult {
     let row = conn
         .query("counting connections", FREE_CONNECTIONS, &[])
         .and_then(single)?;
@@ -396,10 +395,10 @@ fn connections(conn: &mut Connection, db: &Database) -> Found {
     let all = count(&row, 1)?;
     let pool = u64::from(db.max_connections);
     let detail = format!(
-        "{free} of {all} are free to {}; a run takes up to {pool} for its pool and {BESIDE_THE_POOL} beside it",
+        "{free} of {all} are free to {}; a run takes up to {pool} for its pool and {EXTRA_CONNECTIONS} beside it",
         db.user
     );
-    if free >= pool + BESIDE_THE_POOL {
+    if free >= pool + EXTRA_CONNECTIONS {
         well(detail)
     } else {
         bad(
@@ -407,17 +406,17 @@ fn connections(conn: &mut Connection, db: &Database) -> Found {
             format!(
                 "set database.connection.pool.max_connections to {} or less, or raise max_connections of the server (or the \
                  CONNECTION LIMIT of the role or database)",
-                free.saturating_sub(BESIDE_THE_POOL).max(1)
+                free.saturating_sub(EXTRA_CONNECTIONS).max(1)
             ),
         )
     }
 }
 
-/// Who is running now. Nobody's fault, so never a failure.
-fn leases(conn: &mut Connection, db: &Database) -> Found {
+/// Which runs are at work. That is never a failure.
+fn leases(conn: &mut Connection, db: &Database) -> StepResult {
     let holders = match lease::holders(conn, db, &log::target(db)) {
         Ok(holders) => holders,
-        // The table is missing or may not be read: said above.
+        // The table is missing or may not be read, which an earlier step has reported.
         Err(error) if matches!(error.kind(), "schema_mismatch" | "privilege") => {
             return well("cannot be read: see above");
         }
@@ -435,7 +434,7 @@ fn leases(conn: &mut Connection, db: &Database) -> Found {
         let run = format!("{target}: {who} on {host} since {since}, {progress} records so far");
         if holder.is_own() {
             details.push(format!("{target}: held by this run itself"));
-        } else if holder.is_gone() {
+        } else if holder.is_stale() {
             details.push(format!("{run}; that run has ended without giving it back"));
             hint.get_or_insert("nothing to do: the next run takes over");
         } else {

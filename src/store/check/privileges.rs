@@ -1,4 +1,4 @@
-//! The privileges a run needs, for `check-db`: which are missing, and the GRANT to type. Changes nothing.
+//! The privileges that a run needs, for `check-db`: which are missing, and the GRANT statements. Changes nothing.
 
 use tokio_postgres::types::Type;
 
@@ -6,21 +6,21 @@ use super::super::answer::{text, value};
 use super::super::batch::KEPT;
 use super::super::connect::Connection;
 use super::super::error::StoreError;
-use super::super::finding::{Found, bad, well};
+use super::super::finding::{StepResult, bad, well};
 use super::super::{own_tables, quote, quote_table};
 use crate::config::plan::{Database, Mapping};
 
 const WHAT: &str = "reading privileges";
 
-/// Schemas by name: whether each is there, and what may not be done in it.
+/// For each of some schemas: whether it exists, and which privileges are missing.
 const SCHEMAS: &str = "
 SELECT n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'USAGE'), true),
        coalesce(has_schema_privilege(n.oid, 'CREATE'), has_database_privilege(current_database(), 'CREATE')),
        current_database()::text
 FROM unnest($1::text[]) WITH ORDINALITY AS u(name, place) LEFT JOIN pg_namespace n ON n.nspname = u.name ORDER BY u.place";
 
-/// Tables by schema and name, found without a privilege on the schema: those that are not there (without a privilege), and
-/// the privileges that are missing. Of the target some are enough for the columns that are written.
+/// For each of some tables: whether it exists, and which privileges are missing. The query works without a privilege on the
+/// schema. On the target, privileges on the written columns suffice.
 const TABLES: &str = "
 SELECT u.place, CASE WHEN c.oid IS NOT NULL THEN w.privilege END
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u(schema, name, privileges, place)
@@ -34,7 +34,7 @@ WHERE (c.oid IS NULL AND w.rank = 1) OR (c.oid IS NOT NULL AND NOT has_table_pri
       AND NOT has_column_privilege(c.oid, a.attnum, w.privilege))))
 ORDER BY u.place, w.rank";
 
-/// What is a sequence is asked before its privileges are: indexes depend on a table as well, and have none.
+/// The type is checked before the privileges, because indexes depend on a table as well but have no privileges.
 const SEQUENCES: &str = "
 SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend d
 JOIN pg_class s ON s.oid = d.objid JOIN pg_namespace n ON n.oid = s.relnamespace
@@ -43,14 +43,14 @@ WHERE tn.nspname = $1 AND t.relname = $2 AND d.classid = 'pg_class'::regclass AN
   AND d.deptype = 'a' AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') ELSE false END
 ORDER BY 1";
 
-/// One privilege that is missing, and the statement that gives it.
-struct Missing {
+/// A missing privilege, and the statement that grants it.
+struct MissingPrivilege {
     what: String,
     grant: String,
 }
 
-/// What the role may not do, with all the statements that let it.
-pub(super) fn missing(conn: &mut Connection, db: &Database, mapping: &Mapping) -> Found {
+/// The missing privileges, with all statements that grant them.
+pub(super) fn missing(conn: &mut Connection, db: &Database, mapping: &Mapping) -> StepResult {
     let missing = look(conn, db, mapping)?;
     if missing.is_empty() {
         return well(format!("{} has all that are needed", db.user));
@@ -69,7 +69,7 @@ fn look(
     conn: &mut Connection,
     db: &Database,
     mapping: &Mapping,
-) -> Result<Vec<Missing>, StoreError> {
+) -> Result<Vec<MissingPrivilege>, StoreError> {
     let role = quote(&db.user);
     let mut tables = vec![(&db.schema, db.table.as_str(), "SELECT, INSERT, UPDATE")];
     for table in own_tables(db) {
@@ -86,12 +86,12 @@ fn look(
     for (place, privileges) in lacking {
         let (schema, table, _) = tables[place];
         if privileges.is_empty() {
-            // It is not there: a matter of the tables.
+            // A missing table is reported by the step `tables`.
             continue;
         }
         let list = privileges.join(", ");
         let quoted = quote_table(schema, table);
-        missing.push(Missing {
+        missing.push(MissingPrivilege {
             what: format!("{list} on {schema}.{table}"),
             grant: format!("GRANT {list} ON {quoted} TO {role};"),
         });
@@ -102,7 +102,7 @@ fn look(
         &[(&db.schema, Type::TEXT), (&db.table, Type::TEXT)],
     )? {
         let sequence = text(row, 0)?;
-        missing.push(Missing {
+        missing.push(MissingPrivilege {
             what: format!("USAGE on sequence {sequence}"),
             grant: format!("GRANT USAGE ON SEQUENCE {sequence} TO {role};"),
         });
@@ -110,25 +110,25 @@ fn look(
     Ok(missing)
 }
 
-/// What may not be done in the schemas. `lacks_a_table`: one has to be created in this schema.
+/// Missing privileges on the schemas. `lacks_a_table`: a table has to be created in this schema.
 fn schemas(
     conn: &mut Connection,
     db: &Database,
     role: &str,
     lacks_a_table: impl Fn(&str) -> bool,
-) -> Result<Vec<Missing>, StoreError> {
+) -> Result<Vec<MissingPrivilege>, StoreError> {
     let mut names = vec![db.schema.as_str()];
     if db.log_schema != db.schema {
         names.push(&db.log_schema);
     }
     let rows = conn.query(WHAT, SCHEMAS, &[(&names, Type::TEXT_ARRAY)])?;
-    let mut missing: Vec<Missing> = Vec::new();
+    let mut missing: Vec<MissingPrivilege> = Vec::new();
     for (row, schema) in rows.iter().zip(names) {
         let there: bool = value(row, 0, WHAT)?;
         let usable: bool = value(row, 1, WHAT)?;
         let creatable: bool = value(row, 2, WHAT)?;
         if !usable {
-            missing.push(Missing {
+            missing.push(MissingPrivilege {
                 what: format!("USAGE on schema {schema}"),
                 grant: format!("GRANT USAGE ON SCHEMA {} TO {role};", quote(schema)),
             });
@@ -146,13 +146,13 @@ fn schemas(
         };
         let grant = format!("GRANT CREATE ON {on} TO {role};");
         if missing.iter().all(|known| known.grant != grant) {
-            missing.push(Missing { what, grant });
+            missing.push(MissingPrivilege { what, grant });
         }
     }
     Ok(missing)
 }
 
-/// Tables (their places in the list) that are not there, with no privileges, or lack some.
+/// The tables that do not exist (with an empty list) or lack privileges, by their places in the list.
 fn lacking<'a>(
     conn: &mut Connection,
     mapping: &Mapping,

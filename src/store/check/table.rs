@@ -1,13 +1,13 @@
-//! What `check-db` says of the target table itself: what else acts on the rows that are written. Facts, never a failure.
+//! What `check-db` says about the target table itself: what else affects rows that are written. This never fails.
 
 use tokio_postgres::types::Type;
 
 use super::super::answer::text;
 use super::super::connect::Connection;
-use super::super::finding::{Found, well};
+use super::super::finding::{StepResult, well};
 use crate::config::plan::{Database, Mapping};
 
-/// Triggers on rows or statements, policies that hold for this role, and columns that are filled by their defaults.
+/// Triggers on rows or statements, policies that apply to this role, and columns that are filled by their defaults.
 const FACTS: &str = "
 WITH target AS (SELECT c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)
@@ -26,8 +26,8 @@ SELECT format('filled by their defaults: %s', string_agg(a.attname::text, ', ' O
   WHERE a.attnum > 0 AND NOT a.attisdropped AND (a.atthasdef OR a.attidentity <> '') AND a.attname <> ALL($3::text[])
   HAVING count(*) > 0";
 
-/// What acts on rows beside the program.
-pub(super) fn facts(conn: &mut Connection, db: &Database, mapping: &Mapping) -> Found {
+/// What besides the program affects the rows.
+pub(super) fn facts(conn: &mut Connection, db: &Database, mapping: &Mapping) -> StepResult {
     let written: Vec<&str> = mapping
         .fields
         .iter()

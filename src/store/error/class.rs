@@ -1,19 +1,19 @@
-//! What a caller does with an error: the one function from SQLSTATE to [`Class`], and the one for what a pooler says.
+//! What a caller does with an error: one function maps SQLSTATEs to a [`Class`], another one the errors of a pooler.
 
 use tokio_postgres::error::DbError;
 
 /// What a caller does with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// May pass by itself: retry on a new connection, else keep the batch in the spool.
+    /// It may pass by itself: retry on a new connection, and if that fails keep the batch in the spool.
     Transient,
-    /// The fault of a row: never retried, found by bisection.
+    /// A row is at fault. It is not retried; the row is found by bisection.
     Data,
-    /// Needs a person: configuration, privileges, a missing table.
+    /// A person has to act: configuration, privileges, a missing table.
     Fatal,
 }
 
-/// Class and kind of a SQLSTATE. Decides every retry against the database.
+/// Class and kind of a SQLSTATE. This decides every retry against the database.
 pub fn classify(sqlstate: &str) -> (Class, &'static str) {
     match sqlstate {
         "40P01" => (Class::Transient, "deadlock"),
@@ -27,11 +27,11 @@ pub fn classify(sqlstate: &str) -> (Class, &'static str) {
         "25P03" => (Class::Transient, "idle_timeout"),
         "57P04" | "3D000" => (Class::Fatal, "no_such_database"),
         "08P01" => (Class::Fatal, "protocol"),
-        // A key twice in one statement: keys that differ here but not to the index (case-insensitive types).
+        // A key occurs twice in one statement: two keys that differ here but are equal to the index (case-insensitive types).
         "21000" => (Class::Data, "cardinality"),
-        // An exhausted sequence takes no row at all.
+        // No row can be inserted once a sequence is exhausted.
         "2200H" => (Class::Fatal, "database"),
-        // A trigger's RAISE, a view's CHECK OPTION, a value too large for its index.
+        // RAISE in a trigger, CHECK OPTION of a view, or a value that is too large for its index.
         "P0001" | "44000" | "54000" => (Class::Data, "database"),
         "42501" => (Class::Fatal, "privilege"),
         _ => match sqlstate.get(..2) {
@@ -47,8 +47,8 @@ pub fn classify(sqlstate: &str) -> (Class, &'static str) {
     }
 }
 
-/// Class and kind of an error that a pooler raised itself: pgbouncer has one SQLSTATE (08P01) for all of them, so its text
-/// tells. What its text does not name is trouble between it and the server, which may pass.
+/// Class and kind of an error that a pooler raised itself. pgbouncer uses one SQLSTATE (08P01) for all of them, so its text
+/// decides. An unknown text means trouble between pooler and server, which may pass.
 pub(super) fn classify_pooler(text: &str) -> (Class, &'static str) {
     const PERSON: [&str; 8] = [
         "authentication",
@@ -76,12 +76,12 @@ pub(super) fn classify_pooler(text: &str) -> (Class, &'static str) {
     }
 }
 
-/// Did a pooler raise it? PostgreSQL names the place in its source with every error, and pgbouncer never does.
+/// True if a pooler raised the error. PostgreSQL names the place in its source with every error, and pgbouncer never does.
 pub(super) fn is_of_pooler(db: &DbError) -> bool {
     db.code().code() == "08P01" && db.file().is_none()
 }
 
-/// Does PostgreSQL itself check rows in this place of its source? What it says of constraint and column is true.
+/// True if at this place of its source PostgreSQL itself checks rows, so that constraint and column in the error are right.
 pub(super) fn is_of_executor(routine: &str) -> bool {
     const ROUTINES: [&str; 16] = [
         "ExecConstraints",
@@ -104,9 +104,9 @@ pub(super) fn is_of_executor(routine: &str) -> bool {
     ROUTINES.contains(&routine)
 }
 
-/// May an error that is not transient depend on the rows of the statement? Only trying tells, except where the SQLSTATE
-/// is about the connection, the server or a sequence. An object that is missing may be one that a value names: the input
-/// of regclass, jsonpath and others reports it so.
+/// True if an error that is not transient may depend on the rows of the statement. Only the SQLSTATEs about the connection,
+/// the server or a sequence exclude that; for the others it has to be tried. A missing object may be one that a value names:
+/// the input functions of regclass, jsonpath and others report it so.
 pub(super) fn depends_on_rows(sqlstate: &str) -> bool {
     match sqlstate {
         "42501" => true,

@@ -1,9 +1,9 @@
-//! Which function raised an error, read from the context that PostgreSQL gives. The context may hold values: only the name
-//! of a function leaves this file.
+//! Finds the function that raised an error in the context that PostgreSQL gives. The context may hold values, so only the
+//! name of a function leaves this file.
 
 use std::fmt;
 
-/// The context of an error as PostgreSQL words it, in the server's language. It may hold values, so it is never shown.
+/// The context of an error in PostgreSQL's words, in the server's language. It may hold values, so it is never shown.
 #[derive(Clone)]
 pub(super) struct Context(pub(super) Box<str>);
 
@@ -14,8 +14,8 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    /// The outermost call of one of these functions (`schema.name`). Whatever the language of the context, it has a
-    /// function's name before its arguments in parentheses.
+    /// The outermost call of one of these functions (`schema.name`). In every language the context has a function's name
+    /// before its arguments in parentheses.
     pub(super) fn function_among(&self, functions: &[String]) -> Option<Box<str>> {
         let is_called = |line: &str, name: &str| {
             [
@@ -41,7 +41,7 @@ impl Context {
     }
 }
 
-/// The outermost function in the context of an error, which is the trigger's. Only its name: the context may hold values.
+/// The outermost function in the context of an error, which is the trigger's. The rest is dropped: it may hold values.
 pub(super) fn function_of(context: &str) -> Option<Box<str>> {
     let name = context.lines().rev().find_map(|line| {
         let (language, rest) = line.split_once(" function ")?;

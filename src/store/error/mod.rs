@@ -1,11 +1,11 @@
 //! What can go wrong at the database.
 //!
-//! Messages built here never hold a row's value, a password or a connection string: of PostgreSQL's own text only the
-//! classes whose messages name objects (tables, roles, databases) are repeated, and `detail` never is.
+//! Messages that are built here never hold a row's value, a password or a connection string. PostgreSQL's own text is
+//! repeated only for the classes whose messages name objects (tables, roles, databases), and its `detail` never.
 
-mod class; // what a caller does with it
+mod class; // what a caller does with an error
 mod context; // which function raised it
-mod words; // what it says, and what to do next
+mod words; // the messages, and what to do next
 
 use std::error::Error as _;
 use std::fmt;
@@ -17,33 +17,33 @@ use class::{classify_pooler, depends_on_rows, is_of_executor, is_of_pooler};
 use context::{Context, function_of};
 use words::{hint, refusal, tls_hint};
 
-use crate::support::tls::{self, Fault};
+use crate::support::tls::{self, TlsFault};
 
-/// Kind of the error, and reason of the rejection, of a row that a trigger skipped.
+/// Kind of the error and reason of the rejection, for a row that a trigger skipped.
 pub(crate) const SKIPPED: &str = "database_skipped";
 
-/// An error of the database, fit for users.
+/// An error of the database, with a message that may be shown to users.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     class: Class,
     kind: &'static str,
     sqlstate: Option<Box<str>>,
-    /// What happened and, mostly, the advice.
+    /// What happened, mostly with advice.
     message: Box<str>,
     /// What to do next.
     advice: &'static str,
     constraint: Option<Box<str>>,
     column: Option<Box<str>>,
-    /// Where in a function it was raised, when PostgreSQL told.
+    /// Where in a function it was raised, if PostgreSQL has said so.
     raised: Option<Box<Raised>>,
     connection_lost: bool,
-    /// Other rows than those of the statement may pass: bisection finds out.
+    /// Statements with other rows may succeed. Bisection finds out.
     may_be_of_a_row: bool,
-    /// A COPY was refused before it was sent any row: another statement may pass, on another connection.
+    /// A COPY was refused before any row was sent. Another statement may succeed, on another connection.
     is_of_refused_copy: bool,
 }
 
-/// An error that was raised in a function or trigger.
+/// The place of an error that was raised in a function or trigger.
 #[derive(Clone, Debug)]
 struct Raised {
     function: Option<Box<str>>,
@@ -68,12 +68,12 @@ impl StoreError {
         }
     }
 
-    /// Nobody has asked the database yet.
+    /// The database was not asked yet.
     pub(crate) fn not_asked() -> Self {
         Self::new(Class::Transient, "connection", "the database was not asked")
     }
 
-    /// A row that the table took without storing it.
+    /// A row that the table accepted but did not store.
     pub(crate) fn skipped() -> Self {
         Self::new(
             Class::Data,
@@ -87,7 +87,7 @@ impl StoreError {
         Self::new(Class::Fatal, "internal", format!("{what}: this is a bug"))
     }
 
-    /// A wait that reached its deadline; the connection is of no more use.
+    /// A call that did not end before its deadline. The connection cannot be used any more.
     pub(crate) fn timeout(what: &str, seconds: f64) -> Self {
         let mut error = Self::new(
             Class::Transient,
@@ -101,7 +101,7 @@ impl StoreError {
         error
     }
 
-    /// A table stays locked by others, who are named.
+    /// A table stays locked by others, whom the error names.
     pub(crate) fn locked(what: &str, by_whom: &impl fmt::Display) -> Self {
         const ADVICE: &str = "nothing was changed; end those transactions (pg_terminate_backend), or try again when they are over";
         let mut error = Self::new(
@@ -113,7 +113,7 @@ impl StoreError {
         error
     }
 
-    /// The run has no time left for it.
+    /// The run has no time left for this.
     pub(crate) fn out_of_time(what: &str) -> Self {
         let mut error = Self::new(
             Class::Transient,
@@ -127,7 +127,7 @@ impl StoreError {
         error
     }
 
-    /// The connection is already known to be of no use.
+    /// The connection cannot be used, as an earlier error has shown.
     pub(crate) fn dead(what: &str) -> Self {
         let mut error = Self::new(
             Class::Transient,
@@ -138,7 +138,7 @@ impl StoreError {
         error
     }
 
-    /// `what` was being done, as in `connecting to the database`.
+    /// An error of the driver. `what` says what was being done, as in `connecting to the database`.
     pub(crate) fn from_driver(what: &str, error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(db) => Self::from_server(what, db),
@@ -160,23 +160,24 @@ impl StoreError {
         };
         let context = db.where_();
         let function = context.and_then(function_of);
-        // A function that raises an error says what it likes of constraint and column, a value too.
+        // A function that raises an error may put anything into constraint and column, even a value.
         let is_checked = context.is_none() || db.routine().is_some_and(is_of_executor);
         let constraint = db.constraint().filter(|_| is_checked);
         let column = db.column().filter(|_| is_checked);
         let message = if class == Class::Data {
             refusal(sqlstate, constraint, column, function.as_deref())
         } else {
-            let said = match sqlstate.get(..2) {
-                // What a function raises may quote values, and so may what cannot be parsed.
+            let reported = match sqlstate.get(..2) {
+                // What a function raises may quote values, and so may a syntax error.
                 _ if context.is_some() || sqlstate == "42601" => "an error",
-                // These name roles, databases, tables and columns, never a row's value.
+                // These name roles, databases, tables and columns, but never a row's value.
                 Some("08" | "25" | "28" | "3D" | "3F" | "42" | "53" | "55" | "57") => db.message(),
                 _ => "an error",
             };
             format!(
                 "{what}: the database reported {} (SQLSTATE {sqlstate}); {}",
-                said.split(char::is_control)
+                reported
+                    .split(char::is_control)
                     .filter(|part| !part.is_empty())
                     .collect::<Vec<_>>()
                     .join(" "),
@@ -212,7 +213,7 @@ impl StoreError {
         let text = error.to_string();
         let cause = error.source();
         let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
-        let is_refused = tls::error_in(error).map(Fault::of) == Some(Fault::ClientRefused);
+        let is_refused = tls::error_in(error).map(TlsFault::of) == Some(TlsFault::ClientRefused);
         let (class, kind) = if text.contains("TLS") || is_refused {
             (Class::Fatal, "tls")
         } else if text.contains("authentication") || text.contains("invalid configuration") {
@@ -227,10 +228,10 @@ impl StoreError {
         } else if io.is_some() || error.is_closed() {
             (Class::Transient, "connection")
         } else {
-            // Encoding or decoding on our side.
+            // Encoding or decoding failed on this side.
             (Class::Fatal, "protocol")
         };
-        // The cause of a failed TLS handshake names the certificate's fault; that of a failed connect the system's error.
+        // The cause of a failed TLS handshake describes the certificate, and that of a failed connect the system's error.
         let why = match (kind, cause) {
             ("protocol", _) | (_, None) => text,
             (_, Some(cause)) => innermost(cause),
@@ -261,60 +262,60 @@ impl StoreError {
         self.advice
     }
 
-    /// What to do with it.
+    /// What the caller should do with it.
     pub const fn class(&self) -> Class {
         self.class
     }
 
-    /// Short machine-readable kind: the label of metrics and part of a case's fingerprint.
+    /// A short machine-readable kind: a label of metrics, and a part of a case's fingerprint.
     pub const fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// Somebody else was in the way (a transaction, or all connection slots): the same work may succeed at once.
+    /// True if another transaction was in the way, or all connection slots were taken: the same work may succeed at once.
     pub fn is_conflict(&self) -> bool {
         matches!(self.sqlstate(), Some("40001" | "40P01" | "53300" | "55P03"))
     }
 
-    /// The server has no connection to spare.
-    pub fn is_crowded(&self) -> bool {
+    /// True if the server has no free connection.
+    pub fn is_connections_exhausted(&self) -> bool {
         self.sqlstate() == Some("53300") || self.kind == "pool_exhausted"
     }
 
-    /// Did another transaction and this one wait for each other?
+    /// True if another transaction and this one waited for each other.
     pub fn is_deadlock(&self) -> bool {
         self.kind == "deadlock"
     }
 
-    /// Did another transaction hold a lock for too long?
+    /// True if another transaction held a lock for too long.
     pub fn is_lock_timeout(&self) -> bool {
         self.kind == "lock_timeout"
     }
 
-    /// May other rows pass where this error, which is not of [`Class::Data`], stopped a statement?
+    /// True if the statement may succeed with other rows, although the error is not of [`Class::Data`].
     pub const fn may_be_of_a_row(&self) -> bool {
         self.may_be_of_a_row
     }
 
-    /// The same error where it was shown that it is raised without any row, too.
+    /// The same error, after it was shown that it occurs without any row, too.
     pub(crate) fn of_the_table(mut self) -> Self {
         self.may_be_of_a_row = false;
         self
     }
 
-    /// The same error of a COPY that was sent no row. The connection is of no more use.
+    /// The same error, of a COPY that had not sent a row. The connection cannot be used any more.
     pub(crate) fn of_refused_copy(mut self) -> Self {
         self.is_of_refused_copy = true;
         self.connection_lost = true;
         self
     }
 
-    /// Was a COPY refused before it was sent any row? Another statement may pass, on another connection.
+    /// True if a COPY was refused before any row was sent. Another statement may succeed, on another connection.
     pub const fn is_of_refused_copy(&self) -> bool {
         self.is_of_refused_copy
     }
 
-    /// The same error where it was shown that one row raises it.
+    /// The same error, after it was shown that one row causes it.
     pub(crate) fn of_a_row(mut self) -> Self {
         if self.class != Class::Data {
             self.class = Class::Data;
@@ -326,8 +327,7 @@ impl StoreError {
         self
     }
 
-    /// Says where a row was refused, as far as PostgreSQL did not: in which of the table's trigger functions
-    /// (`schema.name`), and at which column.
+    /// Adds where a row was refused, if PostgreSQL did not: the table's trigger function (`schema.name`), and the column.
     pub(crate) fn located(mut self, functions: &[String], column: Option<&str>) -> Self {
         if let Some(raised) = &mut self.raised
             && let Some(function) = raised.context.function_among(functions)
@@ -353,38 +353,38 @@ impl StoreError {
         self.message = message.into_boxed_str();
     }
 
-    /// Nothing says where it was raised: neither a column nor a constraint nor a function is named.
+    /// True if neither a column nor a constraint nor a function is named.
     pub(crate) const fn is_unlocated(&self) -> bool {
         self.column.is_none() && self.constraint.is_none() && self.raised.is_none()
     }
 
-    /// The function or trigger that raised it, when PostgreSQL told.
+    /// The function or trigger that raised it, if PostgreSQL has named one.
     pub fn function(&self) -> Option<&str> {
         self.raised.as_ref()?.function.as_deref()
     }
 
-    /// PostgreSQL's code, when PostgreSQL reported it.
+    /// PostgreSQL's code, if PostgreSQL has reported the error.
     pub fn sqlstate(&self) -> Option<&str> {
         self.sqlstate.as_deref()
     }
 
-    /// The violated constraint, when there is one.
+    /// The violated constraint, if there is one.
     pub fn constraint(&self) -> Option<&str> {
         self.constraint.as_deref()
     }
 
-    /// The column at fault, when PostgreSQL named it.
+    /// The column at fault, if PostgreSQL has named one.
     pub fn column(&self) -> Option<&str> {
         self.column.as_deref()
     }
 
-    /// True when the connection it happened on cannot be used again.
+    /// True if the connection cannot be used any more.
     pub const fn connection_lost(&self) -> bool {
         self.connection_lost
     }
 }
 
-/// The last cause of a chain, as text.
+/// The text of the last cause in a chain.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

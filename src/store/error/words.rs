@@ -1,10 +1,10 @@
-//! What an error says to a person, and what to do next. Nothing here holds a value.
+//! The texts of errors for people: what happened, and what to do next. None of them holds a value.
 
 use std::error::Error as _;
 
-use crate::support::tls::{self, Fault};
+use crate::support::tls::{self, TlsFault};
 
-/// Why PostgreSQL refused a row, without any text of the server.
+/// Why PostgreSQL refused a row, without the server's own text.
 pub(super) fn refusal(
     sqlstate: &str,
     constraint: Option<&str>,
@@ -23,7 +23,7 @@ pub(super) fn refusal(
     )
 }
 
-/// A person's word for the refusals that rows meet most.
+/// A plain description of the most frequent refusals of rows.
 fn data_fault(sqlstate: &str) -> &'static str {
     match sqlstate {
         "22001" => "a text is longer than its column",
@@ -49,7 +49,7 @@ fn data_fault(sqlstate: &str) -> &'static str {
     }
 }
 
-/// What to do next, by kind.
+/// What to do next, by the kind of the error.
 pub(super) fn hint(kind: &str) -> &'static str {
     match kind {
         "deadlock" | "serialization" | "rolled_back" => {
@@ -96,34 +96,34 @@ pub(super) fn hint(kind: &str) -> &'static str {
     }
 }
 
-/// What to do about a failed handshake. Never to switch the checks off.
+/// What to do about a failed handshake. The advice is never to switch the checks off.
 pub(super) fn tls_hint(error: &tokio_postgres::Error) -> &'static str {
-    match tls::error_in(error).map(Fault::of) {
-        // No handshake was begun.
+    match tls::error_in(error).map(TlsFault::of) {
+        // The handshake was not begun.
         None if error
             .source()
             .is_some_and(|cause| cause.to_string().contains("does not support TLS")) =>
         {
             "the server offers no TLS, which DB_SSLMODE demands: its operator switches it on with ssl = on"
         }
-        Some(Fault::Expired) => {
+        Some(TlsFault::Expired) => {
             "the server's certificate is out of date: its operator has to renew it (and check this machine's clock)"
         }
-        Some(Fault::NotYetValid) => {
+        Some(TlsFault::NotYetValid) => {
             "the server's certificate is not valid yet: check this machine's clock"
         }
-        Some(Fault::WrongName) => {
+        Some(TlsFault::WrongName) => {
             "let DB_HOST be a name that the certificate is for: names count in its subject alternative name (SAN), not in its common name"
         }
-        Some(Fault::UnknownIssuer) => {
+        Some(TlsFault::UnknownIssuer) => {
             "the certificate's issuer is not trusted here: name a file with its certificate in DB_SSLROOTCERT"
         }
-        Some(Fault::AuthorityAsServer) => {
+        Some(TlsFault::AuthorityAsServer) => {
             "the server shows the certificate of an authority (CA:TRUE) as its own, which is refused however much the authority is trusted (CaUsedAsEndEntity): its operator has to have the authority sign a certificate for the host (CA:FALSE), and you name the file of the authority in DB_SSLROOTCERT"
         }
-        Some(Fault::ClientRefused) => {
+        Some(TlsFault::ClientRefused) => {
             "the server does not accept the client certificate (DB_SSLCERT): its ssl_ca_file has to hold the issuer's, and the certificate has to be valid today"
         }
-        Some(Fault::Other) | None => hint("tls"),
+        Some(TlsFault::Other) | None => hint("tls"),
     }
 }

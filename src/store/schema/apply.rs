@@ -1,4 +1,4 @@
-//! `schema.sql` under the names of the configuration: what is missing is created, what is there stays.
+//! Applies `schema.sql` under the configured names: creates what is missing, and leaves the rest unchanged.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use super::super::answer::value;
 use super::super::connect::Connection;
 use super::super::error::StoreError;
 use super::super::quote;
-use super::locks::{APPLY_LOCK, Wanted, blockers};
+use super::locks::{APPLY_LOCK, WantedLock, blockers};
 use super::names::{SCHEMA_SQL, configured, under_names_of};
 use crate::config::plan::Database;
 
 const WHAT: &str = "applying the schema";
-/// A lock on a table that is in use makes everybody queue who comes later: each wait for one is short.
+/// Whoever comes after a waiting lock on a used table has to wait, too. So each wait for a lock is short.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s';";
 const TRIES: u32 = 5;
-/// Between two tries those who have queued get their turn.
+/// The pause between two tries, in which others that wait get their turn.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Creates what is missing: the target table in its schema, the audit tables in theirs. Changes nothing that is there. Where
-/// nothing is missing the catalogue is read, and nothing else: no table is locked, and nobody has to own one.
+/// Creates what is missing: the target table in its schema, the audit tables in theirs. Existing tables are not changed. If
+/// nothing is missing, only the catalogue is read: no table is locked, and no privilege of an owner is needed.
 pub fn apply_schema(conn: &mut Connection, db: &Database) -> Result<(), StoreError> {
     let mut tries = 1;
     while !missing(conn, db)?.is_empty() {
@@ -45,13 +45,13 @@ pub fn apply_schema(conn: &mut Connection, db: &Database) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Why the schema was not applied, and the lock that was wanted at that moment.
-struct Stopped {
+/// Why the schema was not applied, and which lock was being waited for.
+struct NotApplied {
     error: StoreError,
-    wanted: Option<Box<Wanted>>,
+    wanted: Option<Box<WantedLock>>,
 }
 
-impl From<StoreError> for Stopped {
+impl From<StoreError> for NotApplied {
     fn from(error: StoreError) -> Self {
         Self {
             error,
@@ -60,15 +60,15 @@ impl From<StoreError> for Stopped {
     }
 }
 
-fn apply(conn: &mut Connection, db: &Database) -> Result<(), Stopped> {
+fn apply(conn: &mut Connection, db: &Database) -> Result<(), NotApplied> {
     conn.begin(WHAT, "", "SET LOCAL client_min_messages = warning;")?;
-    let turn = format!("SELECT pg_advisory_xact_lock({APPLY_LOCK})");
-    conn.run(WHAT, &turn).map_err(|error| Stopped {
+    let take_lock = format!("SELECT pg_advisory_xact_lock({APPLY_LOCK})");
+    conn.run(WHAT, &take_lock).map_err(|error| NotApplied {
         error,
-        wanted: Some(Box::new(Wanted::turn())),
+        wanted: Some(Box::new(WantedLock::of_apply())),
     })?;
     conn.run(WHAT, LOCK_TIMEOUT)?;
-    // Whoever had the turn before may have created it all.
+    // Another process may have created everything meanwhile.
     let missing = missing(conn, db)?;
     for schema in missing.schemas {
         conn.run(WHAT, &format!("CREATE SCHEMA {}", quote(schema)))?;
@@ -77,18 +77,18 @@ fn apply(conn: &mut Connection, db: &Database) -> Result<(), Stopped> {
     conn.run(WHAT, &format!("SET LOCAL search_path = {path}"))?;
     for statement in missing.statements {
         let sql = under_names_of(db, statement);
-        conn.run(WHAT, &sql).map_err(|error| Stopped {
+        conn.run(WHAT, &sql).map_err(|error| NotApplied {
             error,
-            wanted: Some(Box::new(Wanted::by(db, statement))),
+            wanted: Some(Box::new(WantedLock::by(db, statement))),
         })?;
     }
     Ok(conn.run(WHAT, "COMMIT")?)
 }
 
-/// What has to be done.
+/// What has to be created or dropped.
 struct Missing<'a> {
     schemas: Vec<&'a str>,
-    /// Of schema.sql, in its order.
+    /// Statements of schema.sql, in its order.
     statements: Vec<&'a str>,
 }
 
@@ -115,8 +115,8 @@ fn statements() -> &'static [&'static str] {
     &STATEMENTS
 }
 
-/// The schemas that are not there, and the statements whose table, column or index is not, or is to go. IF NOT EXISTS is
-/// not enough: it asks for the owner's privileges and locks the table even where there is nothing to do.
+/// The missing schemas, and the statements whose object is missing or has to be dropped. IF NOT EXISTS would not suffice: it
+/// requires the owner's privileges and locks the table even if there is nothing to do.
 fn missing<'a>(conn: &mut Connection, db: &'a Database) -> Result<Missing<'a>, StoreError> {
     const SCHEMAS: &str = "SELECT u.place FROM unnest($1::text[]) WITH ORDINALITY AS u(name, place)
 WHERE EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = u.name)";
@@ -133,7 +133,7 @@ WHERE EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespa
     let known = places(&conn.query(WHAT, SCHEMAS, &[(&names, Type::TEXT_ARRAY)])?)?;
     let (mut schemas, mut relations, mut columns) = (Vec::new(), Vec::new(), Vec::new());
     for statement in statements() {
-        let about = About::of(statement);
+        let about = SchemaObject::of(statement);
         let (schema, relation) = configured(db, about.relation);
         schemas.push(schema);
         relations.push(relation);
@@ -157,23 +157,25 @@ WHERE EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespa
             .map(|(_, name)| name)
             .collect(),
         statements: statements
-            .filter(|(place, statement)| there.contains(place) == About::of(statement).is_drop)
+            .filter(|(place, statement)| {
+                there.contains(place) == SchemaObject::of(statement).is_drop
+            })
             .map(|(_, statement)| *statement)
             .collect(),
     })
 }
 
-/// What a statement of schema.sql makes or drops: a table, view or index, or a column of a table. A view that is there stays
-/// as it is: one that changes has to get another name.
-struct About<'a> {
+/// The object that a statement of schema.sql creates or drops: a table, view, index or column. An existing view is left as it
+/// is, so a view that changes has to get another name.
+struct SchemaObject<'a> {
     relation: &'a str,
-    /// Empty: the relation as a whole.
+    /// Empty if the statement concerns the relation as a whole.
     column: &'a str,
     is_drop: bool,
 }
 
-impl<'a> About<'a> {
-    /// A statement of another kind is about nothing, and always runs.
+impl<'a> SchemaObject<'a> {
+    /// The object of a statement; none for a statement of another kind, which always runs.
     fn of(statement: &'a str) -> Self {
         let words: Vec<&str> = statement.split_whitespace().collect();
         let (relation, column) = match words[..] {
@@ -227,7 +229,10 @@ mod tests {
     #[test]
     fn each_statement_is_known_by_what_it_makes() {
         for statement in statements() {
-            assert!(!About::of(statement).relation.is_empty(), "{statement}");
+            assert!(
+                !SchemaObject::of(statement).relation.is_empty(),
+                "{statement}"
+            );
         }
     }
 }

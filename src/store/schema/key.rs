@@ -1,5 +1,5 @@
-//! The conflict key where mappings.yaml names none: the one unique column, apart from the primary key, that a field
-//! feeds. Where two would do, or none, the question goes back to the user.
+//! Finds the conflict key if mappings.yaml names none: the only unique column besides the primary key that a field is mapped
+//! to. If there are several or none, the user has to decide.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use super::mismatch::{Part, SchemaMismatch};
 use super::{Target, trial};
 use crate::config::plan::{Database, KeyChoice, Mapping};
 
-/// A unique index on exactly one column that ON CONFLICT can use, and whether it is the primary key's.
+/// Unique indexes on exactly one column that ON CONFLICT can use, and whether it is the primary key's.
 pub(super) const UNIQUE_SQL: &str = "
 SELECT a.attname::text, bool_and(i.indisprimary) FROM pg_index i
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
@@ -34,7 +34,7 @@ fn unique_columns(conn: &mut Connection, table: &str) -> Result<Vec<Unique>, Sto
     unique(&conn.query(WHAT, UNIQUE_SQL, &[(&table, Type::TEXT)])?)
 }
 
-/// What [`UNIQUE_SQL`] has answered.
+/// The answer to [`UNIQUE_SQL`].
 pub(super) fn unique(rows: &[Row]) -> Result<Vec<Unique>, StoreError> {
     rows.iter()
         .map(|row| {
@@ -46,7 +46,7 @@ pub(super) fn unique(rows: &[Row]) -> Result<Vec<Unique>, StoreError> {
         .collect()
 }
 
-/// A view has no index of its own: those columns by which PostgreSQL would upsert through it, of those that may be the key.
+/// The unique columns of a view, which has no index of its own: those of the candidates by which PostgreSQL would upsert.
 fn unique_through_view(
     conn: &mut Connection,
     table: &str,
@@ -71,7 +71,7 @@ fn unique_through_view(
     Ok(unique)
 }
 
-/// The fields that feed one of these columns and could be the key.
+/// The fields that are mapped to one of these columns and could be the key.
 fn fed(mapping: &Mapping, unique: &[Unique], primary: bool) -> Vec<usize> {
     let is_unique = |column: &str| {
         unique
@@ -84,7 +84,7 @@ fn fed(mapping: &Mapping, unique: &[Unique], primary: bool) -> Vec<usize> {
         .collect()
 }
 
-/// The mapping with the key that the table decides, where the file says none and only one will do; else as it is.
+/// The mapping with the key that the table determines, if the file names none and there is one candidate. Else unchanged.
 pub fn settled<'a>(
     conn: &mut Connection,
     db: &Database,
@@ -110,7 +110,7 @@ pub fn settled<'a>(
     Ok(Cow::Owned(mapping))
 }
 
-/// What is wrong with the key of a mapping that [`settled`] has seen.
+/// What is wrong with the key of a mapping that [`settled`] has returned.
 pub(super) fn key_problem(
     conn: &mut Connection,
     target: &Target<'_>,
@@ -139,7 +139,7 @@ pub(super) fn key_problem(
     )))
 }
 
-/// What keeps a column from being made unique, asked only where it is not.
+/// What prevents a column from being made unique. It is only asked for a column that is not unique.
 const OBSTACLES_SQL: &str = "
 SELECT c.relkind::text, EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
     WHERE o.opcdefault AND (o.opcintype = b.oid OR b.typtype = 'e' OR b.typcategory = 'A'
@@ -189,7 +189,7 @@ fn make_unique(conn: &mut Connection, db: &Database, column: &str) -> Result<Str
                 ),
                 &[],
             );
-            // Whoever may not read it has to find out by typing it.
+            // If the table may not be read, this cannot be known before the statement is typed.
             if twice.is_ok_and(|rows| !rows.is_empty()) {
                 format!(
                     "some rows have the same {column}: remove all but one of each (SELECT {quoted}, count(*) FROM {table} GROUP BY 1 HAVING count(*) > 1 lists them), then {usual}"
@@ -201,7 +201,7 @@ fn make_unique(conn: &mut Connection, db: &Database, column: &str) -> Result<Str
     })
 }
 
-/// Several would do, or none.
+/// There are several candidates for the key, or none.
 fn undecided(
     conn: &mut Connection,
     db: &Database,

@@ -1,4 +1,4 @@
-//! What the write path knows of the target table: which columns it writes, and how values become those of a column.
+//! The layout of the target table: which columns are written, and how values are converted for them.
 
 use super::super::column::{ColumnType, Encoder};
 use super::super::encode::Wire;
@@ -7,27 +7,27 @@ use super::catalogue::CatalogueColumn;
 use crate::config::plan::Kind;
 use crate::model::clock::Micros;
 
-/// What the write path needs to know of the table.
+/// What the write path needs to know about the table.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)] // independent facts of the table
 pub struct Layout {
-    /// The mapped columns in the mapping's order, then those the program keeps.
+    /// The mapped columns in the mapping's order, then those that the program fills itself.
     pub(crate) columns: Vec<LayoutColumn>,
     /// Position of the conflict key in `columns`.
     pub(crate) key: usize,
-    /// The version is mapped from the source, hence part of a row's content.
+    /// The version is mapped from the source, so it belongs to the content of a row.
     pub(crate) version_is_content: bool,
-    /// Rows that were written before this moment hold the time of a request instead of a version.
+    /// In rows written before this moment the version is the time of a request.
     pub(crate) versions_since: Option<Micros>,
     /// `schema.table`, as rejections and the log name it.
     pub(crate) target: String,
-    /// No row yet.
+    /// True if the table has no row yet.
     pub(crate) empty: bool,
-    /// Citus keeps the table on other servers.
+    /// True if Citus stores the table on other servers.
     pub(crate) distributed: bool,
-    /// An INSERT can return `xmax`: neither a partitioned table nor a view can, nor a role that may read some columns only.
+    /// True if an INSERT can return `xmax`: not on a partitioned table or a view, or where the role may read few columns.
     pub(crate) has_system_columns: bool,
-    /// The relation to read stored rows from: rows of tables that inherit from the target are not its own.
+    /// The relation that stored rows are read from. It excludes the rows of tables that inherit from the target.
     pub(crate) stored: String,
     /// Names of triggers that may change or skip a row before it is stored.
     pub(crate) interceptors: Vec<String>,
@@ -35,39 +35,38 @@ pub struct Layout {
     pub(crate) functions: Vec<String>,
 }
 
-/// One column of the table that is written.
+/// A column that is written.
 #[derive(Clone, Debug)]
 pub struct LayoutColumn {
     pub name: String,
     /// The column's type as PostgreSQL prints it.
     pub type_name: String,
-    /// Longest text in characters, where the type bounds it.
+    /// Longest text in characters, if the type limits it.
     pub max_characters: Option<usize>,
     pub(crate) ty: ColumnType,
     /// The type below any domain, without length or precision, as SQL.
     pub(crate) cast: String,
-    /// The type has no equality, or one that is coarser than that of its text.
+    /// The type has no equality, or a coarser one than its text has.
     pub(crate) compare_as_text: bool,
     pub(crate) encoder: Encoder,
-    /// The column reads values as they travel: no cast is needed, COPY will do.
+    /// The column takes values in the form in which they are sent, without a cast, so that COPY can be used.
     pub(crate) takes_wire: bool,
-    /// How a value that has travelled becomes one of the column.
+    /// How a sent value is converted for the column.
     conversion: Conversion,
-    /// The domain, where the column's type is one.
+    /// The domain, if the column's type is one.
     domain: Option<String>,
     operators: Option<String>,
 }
 
-/// How a value becomes one of its column, as an INSERT of that very value would have it: what an INSERT refuses is refused,
-/// and nothing is cut.
+/// How a value is converted for its column: as by an INSERT of it. What that refuses is refused, and nothing is cut off.
 #[derive(Clone, Debug)]
 enum Conversion {
-    /// It travels as what the column is.
+    /// It is sent in the column's own type.
     None,
     /// By a cast to this type.
     Cast(String),
-    /// By the type's own reading of text, which knows the column's length: a cast would cut what is too long. The row type
-    /// of the table, and the name of the column as a text.
+    /// By the type's input function, which knows the column's length: a cast would cut off a text that is too long. Holds the
+    /// row type of the table, and the name of the column as a text.
     Read(String, String),
 }
 
@@ -76,7 +75,7 @@ impl LayoutColumn {
         self.encoder.wire
     }
 
-    /// An operator of the column's type, found whatever the session's `search_path` is.
+    /// An operator of the column's type, independent of the session's `search_path`.
     pub(crate) fn operator(&self, name: &str) -> String {
         match &self.operators {
             Some(beginning) => format!("{beginning}{name})"),
@@ -84,12 +83,12 @@ impl LayoutColumn {
         }
     }
 
-    /// PostgreSQL converts what travels, or checks it against a domain, and may refuse it.
+    /// True if PostgreSQL converts the sent value, or checks it against a domain, so that it may refuse it.
     pub(crate) const fn is_converted(&self) -> bool {
         !matches!(self.conversion, Conversion::None) || self.domain.is_some()
     }
 
-    /// The expression that makes a value of the column of one that has travelled.
+    /// The expression that converts a sent value for the column.
     pub(crate) fn stored(&self, value: &str) -> String {
         let converted = match &self.conversion {
             Conversion::None => value.to_owned(),
@@ -109,12 +108,12 @@ impl LayoutColumn {
 }
 
 impl Layout {
-    /// The version has been mapped since then.
+    /// Sets since when the version has been mapped.
     pub const fn set_versions_since(&mut self, moment: Option<Micros>) {
         self.versions_since = moment;
     }
 
-    /// Longest text of a column in characters, where its type bounds it.
+    /// Longest text of a column in characters, if its type limits it.
     pub fn max_characters(&self, column: &str) -> Option<usize> {
         self.columns
             .iter()
@@ -122,17 +121,17 @@ impl Layout {
             .and_then(|known| known.max_characters)
     }
 
-    /// `schema.table`: names the target in every table of the program.
+    /// `schema.table`: the name of the target in all tables of the program.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Triggers that may change or skip a row before it is stored: what a dry run cannot foresee.
+    /// Triggers that may change or skip a row before it is stored, which a dry run cannot foresee.
     pub fn interceptors(&self) -> &[String] {
         &self.interceptors
     }
 
-    /// The written columns.
+    /// The columns that are written.
     pub fn columns(&self) -> &[LayoutColumn] {
         &self.columns
     }
@@ -151,13 +150,13 @@ impl LayoutColumn {
         let conversion = if same && (encoder.wire != Wire::Numeric || found.ty.modifier < 0) {
             Conversion::None
         } else if takes_wire && !same {
-            // No length: what is too long is for the column to refuse.
+            // The cast has no length, so that the column refuses a text that is too long.
             Conversion::Cast(found.base.clone())
         } else if found.cut_by_casts && encoder.wire == Wire::Text {
             let name = found.name.replace('\'', "''");
             Conversion::Read(table.to_owned(), format!("'{name}'"))
         } else {
-            // Times and numbers are rounded as they are when they are stored.
+            // Times and numbers are rounded as an INSERT rounds them.
             Conversion::Cast(found.precise.clone())
         };
         Self {

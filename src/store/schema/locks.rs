@@ -1,4 +1,4 @@
-//! Who holds the lock that a change of the schema waits for. Changes nothing.
+//! Finds out who holds the lock that a change of the schema waits for. It changes nothing.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use super::names::configured;
 use crate::config::plan::Database;
 
 const WHAT: &str = "looking for the holders of a lock";
-/// Any two processes that apply the schema at once take turns.
+/// The advisory lock of processes that apply the schema, so that only one does at a time.
 pub(super) const APPLY_LOCK: i64 = 0x6461_7461_7379_6e63;
 
-/// Those who hold a lock of some modes on some tables or the tables of some indexes (or, where none is named, the turn to
-/// change the schema). A transaction that was prepared has no process.
+/// The holders of locks of certain modes on certain tables, or on the tables of certain indexes. If none is named: the
+/// holders of the lock for applying the schema. A prepared transaction has no process.
 const HOLDERS: &str = "
 WITH named AS (SELECT to_regclass(u.name)::oid AS relation FROM unnest($1::text[]) AS u(name))
 SELECT DISTINCT coalesce(l.relation::regclass::text, ''), l.pid, a.application_name, a.usename::text, a.state,
@@ -31,7 +31,7 @@ WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
     ELSE false END
 ORDER BY 1, 2 LIMIT 5";
 
-/// Modes of locks on tables, weakest first.
+/// Modes of locks on tables, the weakest first.
 const MODES: [&str; 8] = [
     "AccessShareLock",
     "RowShareLock",
@@ -43,25 +43,25 @@ const MODES: [&str; 8] = [
     "AccessExclusiveLock",
 ];
 
-/// A lock that a statement waits for: the tables, quoted, and the modes that it does not go with.
-pub(super) struct Wanted {
+/// A lock that a statement waits for: the (quoted) tables, and the modes that conflict with it.
+pub(super) struct WantedLock {
     tables: Vec<String>,
     conflicting: Vec<&'static str>,
 }
 
-impl Wanted {
-    /// The turn of one who changes the schema.
-    pub(super) const fn turn() -> Self {
+impl WantedLock {
+    /// The lock for applying the schema.
+    pub(super) const fn of_apply() -> Self {
         Self {
             tables: Vec::new(),
             conflicting: Vec::new(),
         }
     }
 
-    /// By a statement of schema.sql: on the tables that it names.
+    /// The lock that a statement of schema.sql needs, on the tables that it names.
     pub(super) fn by(db: &Database, statement: &str) -> Self {
         let words = statement.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        // Some are columns: no table has their names.
+        // Some of these words are columns, but no table has such a name.
         let names = words.filter(|word| *word == "customers" || word.starts_with("sync_"));
         let tables = names.map(|name| {
             let (schema, name) = configured(db, name);
@@ -70,7 +70,7 @@ impl Wanted {
         let conflicting = if statement.starts_with("ALTER") || statement.starts_with("DROP") {
             MODES.to_vec()
         } else if statement.contains("INDEX") {
-            // Those who read, and others who build an index, are not in the way.
+            // Readers, and others who build an index, do not conflict.
             [2, 3, 5, 6, 7].map(|mode| MODES[mode]).to_vec()
         } else {
             vec![MODES[7]]
@@ -82,9 +82,9 @@ impl Wanted {
     }
 }
 
-/// What is locked, and by whom.
+/// The table that is locked, and the holders of the lock.
 pub(super) struct Blockers {
-    /// Empty: the turn to change the schema.
+    /// Empty for the lock for applying the schema.
     table: String,
     holders: Vec<String>,
 }
@@ -104,8 +104,8 @@ impl fmt::Display for Blockers {
     }
 }
 
-/// Those who are in the way at this moment.
-pub(super) fn blockers(conn: &mut Connection, wanted: &Wanted) -> Result<Blockers, StoreError> {
+/// Those who hold a conflicting lock now.
+pub(super) fn blockers(conn: &mut Connection, wanted: &WantedLock) -> Result<Blockers, StoreError> {
     let rows = conn.query(
         WHAT,
         HOLDERS,

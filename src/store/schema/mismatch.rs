@@ -1,5 +1,4 @@
-//! Where the database does not fit the mapping, and what to do about it: every disagreement with its remedy to type.
-//! Which of them are looked for, and when, is [`super::inspect`]'s business.
+//! Where the database does not fit the mapping: each mismatch with a remedy to type. [`super::inspect`] looks for them.
 
 use tokio_postgres::types::Type;
 
@@ -14,7 +13,7 @@ use super::{FILLED, LayoutColumn, Target, named};
 use crate::config::plan::{Database, Field, Mapping};
 use crate::model::record::Validation;
 
-/// Casts that only work where they are written out may lose something: an INSERT would refuse the value.
+/// Casts that must be written out may lose information: an INSERT would refuse the value.
 const CAST_SQL: &str = "
 SELECT EXISTS (SELECT 1 FROM pg_cast WHERE castsource = to_regtype($1) AND casttarget = to_regtype($2)
 AND castcontext <> 'e')";
@@ -24,7 +23,7 @@ AND castcontext <> 'e')";
 pub enum SchemaError {
     /// The database could not be asked.
     Store(StoreError),
-    /// The tables do not fit: everything that was found.
+    /// The tables do not fit. Holds everything that was found.
     Mismatch(Vec<SchemaMismatch>),
 }
 
@@ -34,18 +33,17 @@ pub struct SchemaMismatch {
     pub part: Part,
     /// What is wrong, in one sentence.
     pub problem: String,
-    /// What to do about it.
     pub remedy: String,
 }
 
-/// What a mismatch is about.
+/// The part of the database that a mismatch is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The target is missing or is no table that can be written: there is nothing more to look at.
+    /// The target is missing or is not a table that can be written, so nothing else can be checked.
     Target,
-    /// One of the program's own tables is missing, or the database cannot hold the text at all.
+    /// One of the program's own tables is missing, or the database's encoding does not suit.
     Tables,
-    /// A column is missing, of a type that does not fit, or left empty against its will.
+    /// A column is missing, has an unsuitable type, or must not be left empty.
     Columns,
     /// The conflict key.
     Key,
@@ -89,7 +87,7 @@ impl From<StoreError> for SchemaError {
     }
 }
 
-/// An encoding that cannot hold every text.
+/// An encoding that cannot represent every text.
 pub(super) fn encoding(encoding: &str) -> Option<SchemaMismatch> {
     (encoding != "UTF8").then(|| {
         SchemaMismatch::new(
@@ -117,7 +115,7 @@ pub(super) fn missing_target(target: &Target<'_>) -> SchemaMismatch {
     )
 }
 
-/// `kind` has no unique key that PostgreSQL could update by.
+/// `kind` has no unique key by which PostgreSQL could update it.
 pub(super) fn not_a_table(target: &Target<'_>, kind: &str) -> SchemaMismatch {
     SchemaMismatch::new(
         Part::Target,
@@ -138,7 +136,7 @@ pub(super) fn key_without_a_column(mapping: &Mapping) -> SchemaMismatch {
     )
 }
 
-/// Rules on INSERT or UPDATE: PostgreSQL refuses an upsert on a table with any.
+/// Rules on INSERT or UPDATE. PostgreSQL refuses an upsert on a table that has one.
 pub(super) fn rules(target: &Target<'_>, relation: &Relation) -> Option<SchemaMismatch> {
     if relation.rules.is_empty() {
         return None;
@@ -176,7 +174,7 @@ pub(super) fn own_column(target: &Target<'_>, field: &str, column: &str) -> Sche
     )
 }
 
-/// Columns filled by every statement that are missing or of another type.
+/// Columns that every statement fills, but that are missing or have another type.
 pub(super) fn filled_columns(
     target: &Target<'_>,
     found: &[CatalogueColumn],
@@ -185,7 +183,7 @@ pub(super) fn filled_columns(
         .into_iter()
         .filter_map(|(name, ty)| match named(found, name) {
             None => Some(missing_own_column(target, name, ty)),
-            // Both are the same on the wire, and the session is in UTC.
+            // Both are sent in the same form, and the session is in UTC.
             Some(column) if column.ty.name == "timestamp" && ty == "timestamptz" => None,
             Some(column) if column.ty.name != ty => Some(SchemaMismatch::new(
                 Part::Columns,
@@ -203,7 +201,7 @@ pub(super) fn filled_columns(
         .collect()
 }
 
-/// Columns that must have a value which nothing gives them.
+/// Columns that must not be null but get no value.
 pub(super) fn columns_left_empty(
     target: &Target<'_>,
     found: &[CatalogueColumn],
@@ -233,7 +231,7 @@ pub(super) fn columns_left_empty(
         .collect()
 }
 
-/// `names` are without their schema.
+/// Missing tables. `names` are without their schema.
 pub(super) fn missing_tables<'n>(
     db: &'n Database,
     names: &'n [&str],
@@ -247,7 +245,7 @@ pub(super) fn missing_tables<'n>(
     })
 }
 
-/// Columns the log of runs lacks: a later version of schema.sql has given it some, or it is another table altogether.
+/// Columns that the log of runs lacks: either a later version of schema.sql has added them, or it is another table.
 pub(super) fn missing_log_columns(db: &Database, missing: &[&str]) -> Option<SchemaMismatch> {
     let first = LogColumns::of_schema().first;
     let foreign = missing.iter().any(|column| first.contains(column));
@@ -349,7 +347,7 @@ pub(super) fn narrow_column(
     })
 }
 
-/// Why a field's values cannot become the column's.
+/// Why a field's values cannot be converted for the column.
 pub(super) fn unfit_type(
     conn: &mut Connection,
     field: &Field,
@@ -368,7 +366,7 @@ pub(super) fn unfit_type(
             "give the field another column, or `column: false`",
         )));
     }
-    // Text becomes anything by its input function.
+    // Text is converted by the type's input function, which exists for every type.
     if layout.takes_wire || layout.wire() == Wire::Text {
         return Ok(None);
     }

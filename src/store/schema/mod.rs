@@ -1,7 +1,7 @@
-//! The tables: `schema.sql`, and what the target table looks like next to the mapping.
+//! The tables: `schema.sql`, and the comparison of the target table with the mapping.
 //!
-//! [`inspect`] finds every disagreement before anything is fetched; what it returns is all the write path knows of the
-//! table. Nothing here writes a row.
+//! [`inspect`] finds every mismatch before anything is fetched. The layout that it returns is all that the write path knows
+//! of the table. Nothing here writes a row.
 
 mod apply;
 mod catalogue;
@@ -32,15 +32,15 @@ pub use layout::{Layout, LayoutColumn};
 pub use mismatch::{Part, SchemaError, SchemaMismatch};
 pub use names::SCHEMA_SQL;
 
-/// Columns that are filled by every statement that writes a row.
+/// Columns that every statement fills that writes a row.
 const FILLED: [(&str, &str); 2] = [("sync_id", "uuid"), ("updated_at", "timestamptz")];
 
-/// The target by its names.
+/// The names of the target.
 struct Target<'a> {
     db: &'a Database,
     /// `schema.table`, for messages.
     shown: String,
-    /// Quoted, for statements.
+    /// The quoted name, for statements.
     table: String,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Looks at the table through the mapping, which [`settled`] has seen: its layout, or everything that does not fit.
+/// Compares the table with a mapping that [`settled`] has returned. Returns the layout, or everything that does not fit.
 pub fn inspect(
     conn: &mut Connection,
     db: &Database,
@@ -117,7 +117,7 @@ pub fn inspect(
     })
 }
 
-/// Nothing more can be looked at after this problem.
+/// A problem after which nothing else can be checked.
 fn mismatched(
     mut problems: Vec<SchemaMismatch>,
     last: SchemaMismatch,
@@ -126,7 +126,7 @@ fn mismatched(
     Err(SchemaError::Mismatch(problems))
 }
 
-/// The columns that fields are stored in, as far as they are there.
+/// The columns that fields are stored in, as far as they exist.
 fn mapped_columns(
     conn: &mut Connection,
     target: &Target<'_>,
@@ -160,7 +160,7 @@ fn mapped_columns(
     Ok(columns)
 }
 
-/// The columns that the program keeps for itself, as far as they are there.
+/// The columns that the program fills itself, as far as they exist.
 fn kept_columns(
     target: &Target<'_>,
     found: &[CatalogueColumn],
@@ -184,7 +184,7 @@ fn named<'a>(found: &'a [CatalogueColumn], name: &str) -> Option<&'a CatalogueCo
     found.iter().find(|column| column.name == name)
 }
 
-/// Whether there is no row yet. A table that may not be read counts as filled: `check-db` prints the GRANT to type.
+/// True if the table has no row. A table that may not be read counts as filled: `check-db` prints the missing GRANT.
 fn is_empty(conn: &mut Connection, stored: &str) -> Result<bool, StoreError> {
     const WHAT: &str = "looking into the table";
     let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {stored})");

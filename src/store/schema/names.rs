@@ -1,24 +1,24 @@
-//! What the names of `schema.sql` stand for, and which columns it gives the log of runs.
+//! Puts the configured names in place of those in `schema.sql`, and lists the columns that it gives to the log of runs.
 //!
-//! The file is plain SQL that psql runs as it is. Here its words `customers` and `sync_log…` are exchanged for the
-//! configured names, quoted, so that tables which only happen to be called so are not touched.
+//! The file is plain SQL that psql can run as it is. Here the words `customers` and `sync_log…` are replaced by the
+//! configured names in quotes, so that other tables which happen to have such names are not touched.
 
 use std::borrow::Cow;
 
 use super::super::{quote, quote_table};
 use crate::config::plan::Database;
 
-/// The tables the program brings along.
+/// The text of schema.sql.
 pub const SCHEMA_SQL: &str = include_str!("../../../schema.sql");
 
-/// PostgreSQL cuts off what is longer.
+/// PostgreSQL truncates longer names.
 const LONGEST_NAME: usize = 63;
 
-/// The columns of the log of runs, as schema.sql has them.
+/// The columns of the log of runs in schema.sql.
 pub(super) struct LogColumns {
-    /// Those it was first created with.
+    /// The columns with which it was first created.
     pub(super) first: Vec<&'static str>,
-    /// Those that later versions have added.
+    /// The columns that later versions have added.
     later: Vec<&'static str>,
 }
 
@@ -45,7 +45,7 @@ impl LogColumns {
     }
 }
 
-/// Schema and name of what schema.sql calls so.
+/// The configured schema and name for a name in schema.sql.
 pub(super) fn configured<'a>(db: &'a Database, name: &'a str) -> (&'a str, Cow<'a, str>) {
     match (name, name.strip_prefix("sync_log_")) {
         ("customers", _) => (&db.schema, Cow::Borrowed(&db.table)),
@@ -58,7 +58,7 @@ pub(super) fn configured<'a>(db: &'a Database, name: &'a str) -> (&'a str, Cow<'
     }
 }
 
-/// A statement of schema.sql under the configured names.
+/// A statement of schema.sql with the configured names.
 pub(super) fn under_names_of(db: &Database, statement: &str) -> String {
     let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let renamed = |word: &str| match (word, word.strip_prefix("sync_log_")) {
@@ -76,7 +76,7 @@ pub(super) fn under_names_of(db: &Database, statement: &str) -> String {
     sql
 }
 
-/// The name of an index: the table's, as much of it as fits, and what the index is for.
+/// The name of an index: the table's name, shortened if necessary, and the purpose of the index.
 fn index_name(table: &str, suffix: &str) -> String {
     let room = LONGEST_NAME - suffix.len() - 1;
     format!("{}_{suffix}", &table[..table.floor_char_boundary(room)])

@@ -1,5 +1,4 @@
-//! Whether PostgreSQL would take an upsert at all, where its catalogue does not tell: through a view. The statement is
-//! planned and not run.
+//! Finds out whether PostgreSQL would accept an upsert through a view: the statement is planned but not run.
 
 use super::super::connect::Connection;
 use super::super::error::{Class, StoreError};
@@ -9,7 +8,7 @@ use super::{FILLED, LayoutColumn, Target};
 
 const WHAT: &str = "planning the statement that writes rows";
 
-/// Would an upsert by this column be planned? It is not where no unique key of the table behind the view decides.
+/// True if an upsert by this column can be planned. It cannot if no unique key of the table behind the view fits.
 pub(super) fn is_unique(
     conn: &mut Connection,
     table: &str,
@@ -55,7 +54,7 @@ pub(super) fn problem(
     }))
 }
 
-/// Why PostgreSQL does not plan a statement. A privilege that is missing is for `check-db` to say.
+/// Why PostgreSQL cannot plan a statement. Missing privileges are not reported here, since `check-db` does that.
 fn refusal(conn: &mut Connection, sql: &str) -> Result<Option<StoreError>, StoreError> {
     match conn.query(WHAT, sql, &[]) {
         Ok(_) => Ok(None),

@@ -1,4 +1,4 @@
-//! What a batch would do, found out in a read-only transaction: the work of a dry run.
+//! Finds out what writing a batch would change, in a read-only transaction, for a dry run.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -13,28 +13,28 @@ use super::super::error::StoreError;
 use super::isolate::isolate;
 use super::{BatchOutcome, Writer, lookups, outcome, single, text};
 
-/// Rows to insert that a dry run shows of a writer's first batch with any.
+/// How many rows to insert a dry run shows, from the first batch of a writer that has any.
 const NEW_ROWS: usize = 5;
 const WHAT: &str = "comparing rows";
 
-/// A row that a dry run would update, or insert.
+/// A row that a dry run would update or insert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     pub key: String,
-    /// Column, stored value, new value, as text; only columns that differ, and none that datasync fills for itself.
+    /// Column, stored value and new value as text. Only columns that differ, and none that datasync fills itself.
     pub fields: Vec<(String, Option<String>, Option<String>)>,
 }
 
-/// What has been found out of a batch so far.
+/// What has been found out about a batch so far.
 struct Found {
-    /// At most so many differences, and so many messages, are shown.
+    /// The most differences, and the most messages, that are shown.
     wanted: usize,
     outcome: BatchOutcome,
     differences: Vec<Difference>,
 }
 
 impl Writer {
-    /// What [`Writer::write`] would do, found out in a read-only transaction, with the first rows that would change.
+    /// Finds out what [`Writer::write`] would do, in a read-only transaction, and the first rows that would change.
     pub fn compare(
         &mut self,
         conn: &mut Connection,
@@ -115,7 +115,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The first rows that a statement shows of those that were sent as `params`.
+    /// The first differences that a statement returns for the rows in `params`.
     fn differences(
         &self,
         conn: &mut Connection,
@@ -140,7 +140,7 @@ impl Writer {
                 .iter()
                 .zip(old.into_iter().zip(new))
                 .filter(|(_, (old, new))| old != new)
-                // The time of fetching is no content of the source.
+                // Without a mapped version this is the time of fetching, which is not content of the source.
                 .filter(|(column, _)| self.version_is_content || *column != "source_version")
                 .map(|(column, (old, new))| (column.clone(), old, new))
                 .collect(),

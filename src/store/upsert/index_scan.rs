@@ -1,8 +1,8 @@
-//! Which rows of a batch are stored already, just as they are: read in one walk along the key's index and compared here,
-//! field by field, in the form both have on the wire.
+//! Finds the rows of a batch that are stored unchanged: reads stored rows in one scan along the key's index, and compares
+//! them here, field by field, in their binary form.
 //!
-//! Where a source is read in the order of its keys and little has changed, a walk costs a fraction of a lookup for each
-//! row. It only ever proves that nothing is to be done; everything else goes to the upsert, which decides.
+//! If a source is read in the order of its keys and little has changed, a scan costs a fraction of a lookup for each row. It
+//! only proves that rows need no write. All others go to the upsert, which decides.
 
 use bytes::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -13,26 +13,26 @@ use super::super::encode;
 use super::super::error::StoreError;
 use super::Writer;
 
-/// Rows that may be read for each row of the batch: more lie between when the source has another order than the index.
+/// How many rows may be read for each row of the batch: more are in between if source and index differ in order.
 const READ_PER_ROW: usize = 2;
-/// A walk is worth it when it proves one row in so many.
-const WORTH: usize = 2;
-/// A version on the wire: its length, and a time.
+/// A scan pays if at least one row in two turns out unchanged.
+const ROWS_PER_HIT: usize = 2;
+/// Bytes of an encoded version: its length and a time.
 const VERSION: usize = size_of::<i32>() + size_of::<i64>();
-/// Batches to go without after a walk that was not; doubled each time.
+/// The largest number of batches without a scan. The number is doubled after each scan that did not pay.
 const LONGEST_PAUSE: u32 = 256;
 
-/// When to walk: learned from the run's own counts.
+/// When to scan, learned from the run's own results.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// Batches to go without.
+    /// How many batches to go without a scan.
     pause: u32,
-    /// The pause after the next walk that is not worth it.
+    /// The pause after the next scan that does not pay.
     next_pause: u32,
 }
 
 impl Pace {
-    /// Is it time for a walk? Counts the batches that go without.
+    /// True if it is time for a scan. Otherwise counts a batch without one.
     pub(super) const fn is_due(&mut self) -> bool {
         let due = self.pause == 0;
         self.pause = self.pause.saturating_sub(1);
@@ -40,7 +40,7 @@ impl Pace {
     }
 
     pub(super) fn learn(&mut self, proven: usize, rows: usize) {
-        if proven * WORTH >= rows {
+        if proven * ROWS_PER_HIT >= rows {
             self.next_pause = 0;
         } else {
             self.next_pause = (self.next_pause * 2).clamp(1, LONGEST_PAUSE);
@@ -49,7 +49,7 @@ impl Pace {
     }
 }
 
-/// A value as it goes.
+/// An encoded value, sent as it is.
 #[derive(Debug)]
 struct Value<'a>(&'a [u8]);
 
@@ -71,17 +71,16 @@ impl ToSql for Value<'_> {
 }
 
 impl Writer {
-    /// Rows (their places in the batch) that are left to be written: all but those that are stored as they are, and not
-    /// with a newer version.
-    pub(super) fn unproven(
+    /// The rows (their places in the batch) to be written: all but those stored unchanged with a version that is not newer.
+    pub(super) fn rows_to_write(
         &mut self,
         conn: &mut Connection,
         batch: &Batch,
     ) -> Result<Vec<u32>, StoreError> {
         let rows = batch.rows();
         let all = 0..u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let (Some(walk), Some(first), Some(last)) =
-            (&self.statements.walk, rows.first(), rows.last())
+        let (Some(scan), Some(first), Some(last)) =
+            (&self.statements.index_scan, rows.first(), rows.last())
         else {
             return Ok(all.collect());
         };
@@ -97,12 +96,12 @@ impl Writer {
         let mut head = encode::COPY_HEADER.len();
         conn.copy_out(
             "looking at stored rows",
-            (&walk.between, &keys),
-            &walk.copy(rows.len() * READ_PER_ROW),
+            (&scan.between, &keys),
+            &scan.copy(rows.len() * READ_PER_ROW),
             |message| {
-                // The first row comes with the header.
+                // The first row comes together with the header.
                 let stored = message.get(std::mem::take(&mut head)..).unwrap_or_default();
-                // Mostly both go in step; where the collation orders otherwise, the row is searched for.
+                // Usually stored and sent rows are in the same order. If the collation differs, the row is searched for.
                 let key = encode::copied(stored).nth(batch.columns().key).flatten();
                 let Some(key) = key else { return };
                 let found = match rows.get(next) {
@@ -122,16 +121,16 @@ impl Writer {
             .collect())
     }
 
-    /// Is this row of a COPY the row with its content, by a version that is not newer? What cannot be told is not.
+    /// True if this row of a COPY has the same content and no newer version. False where that cannot be decided.
     fn is_stored(&self, batch: &Batch, row: &Row, stored: &[u8]) -> bool {
-        // Versions are times; what was stored without one is older than any.
+        // Versions are times. A row stored without one counts as older than any.
         let as_new = |stored: Option<[u8; 8]>| {
             stored.is_none_or(|stored| {
                 let stored = encode::from_postgres_micros(i64::from_be_bytes(stored));
                 row.version.is_some_and(|version| stored <= version)
             })
         };
-        // Mostly both are the same bytes, but for the version at the end.
+        // Usually all bytes are equal except for the version at the end.
         let theirs = stored.get(size_of::<u16>()..).unwrap_or_default();
         if let (Some((own, own_version)), Some((theirs, version))) = (
             batch.row_data(row).split_last_chunk::<VERSION>(),
@@ -158,12 +157,12 @@ impl Writer {
 }
 
 impl Batch {
-    /// The key of a row in the wire's form, as a parameter.
+    /// The encoded key of a row, as a parameter.
     fn key_value(&self, row: &Row) -> Value<'_> {
         Value(self.key_bytes(row))
     }
 
-    /// Does a row have this value in a column? Both in the wire's form, none is null.
+    /// True if a row has this value in a column. Both are encoded, and none is null.
     fn holds(&self, row: &Row, column: usize, stored: Option<&[u8]>) -> bool {
         encode::same(self.wire(column), self.field(row, column), stored)
     }

@@ -1,15 +1,15 @@
-//! Finds the rows of a batch that the database refuses, by halving. An error is a row's if other rows pass.
+//! Finds the rows of a batch that the database refuses, by halving. A row is at fault if other rows are accepted.
 
 use std::ops::Range;
 
 use super::super::connect::Connection;
 use super::super::error::{Class, StoreError};
 
-/// So many rows are refused one after the other by an error that need not be a row's; if none has passed by then, the last
-/// rows of the ranges that are left are tried, and if none of those passes either, the error is the table's.
+/// After this many rows in a row were refused by an error that may not depend on rows, the last rows of the remaining ranges
+/// are tried. If none of these is accepted either, the table is at fault.
 const REFUSED_ALIKE: usize = 8;
 
-/// Does `work` on a range of rows under a savepoint; where a row is at fault, halves the range until it is found.
+/// Does `work` on a range of rows under a savepoint. If a row is at fault, halves the range until it is found.
 pub(super) fn isolate(
     conn: &mut Connection,
     range: Range<usize>,
@@ -17,7 +17,7 @@ pub(super) fn isolate(
     refused: &mut Vec<(usize, StoreError)>,
 ) -> Result<(), StoreError> {
     const WHAT: &str = "isolating a row that was refused";
-    // A stack of ranges in key order: deep recursion is not needed for what is a loop.
+    // A stack of ranges in the order of keys, so that no deep recursion is needed.
     let mut waiting = vec![range];
     let mut passed = false;
     let mut alike = 0;
@@ -57,7 +57,7 @@ pub(super) fn isolate(
     Ok(())
 }
 
-/// Splits the last row off each range, and puts these rows before all else; how many there are.
+/// Splits the last row off each range and puts these rows first. Returns how many there are.
 fn lasts_first(waiting: &mut Vec<Range<usize>>) -> usize {
     let lasts: Vec<_> = waiting.iter().map(|r| r.end - 1..r.end).collect();
     for range in waiting.iter_mut() {

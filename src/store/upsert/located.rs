@@ -1,17 +1,15 @@
-//! Says at which column a row was refused where PostgreSQL did not: a value that a type's own reading refuses is reported
-//! without its column.
+//! Finds the column at which a row was refused if PostgreSQL did not name it, as for errors of a type's input function.
 
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::{Class, StoreError};
 use super::Writer;
 
-/// Rows of a batch for which the column is looked for: each takes a statement a column.
+/// For how many rows of a batch the column is looked for. Each takes a statement per column.
 const ROWS_LOOKED_AT: usize = 20;
 
 impl Writer {
-    /// The refused rows of a batch (their places, and the errors), with column and trigger function as far as they can be
-    /// found out.
+    /// The refused rows of a batch (places and errors), with column and trigger function as far as they can be found out.
     pub(super) fn located(
         &self,
         conn: &mut Connection,
@@ -32,7 +30,7 @@ impl Writer {
         Ok(located)
     }
 
-    /// The first column whose value in this row PostgreSQL does not convert.
+    /// The first column whose value in this row PostgreSQL cannot convert.
     fn refused_column(
         &self,
         conn: &mut Connection,

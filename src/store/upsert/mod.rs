@@ -1,7 +1,7 @@
-//! All SQL of the write path: the upsert in its three forms, the comparison of a dry run, rejections and the batch log.
+//! The SQL of the write path: the upsert in its three forms, the comparison of a dry run, rejections and the batch log.
 //!
-//! One batch is one transaction. Everything counted was counted by PostgreSQL, and the batch-log row, inserted last,
-//! makes the transaction provable: when it is there, the batch is; an aborted transaction cannot insert it.
+//! One batch is one transaction. Everything that is counted was counted by PostgreSQL. The row of the batch log is inserted
+//! last and proves the transaction: if it is there, the batch was committed, because an aborted transaction leaves no row.
 
 mod compare;
 mod contended;
@@ -45,39 +45,39 @@ pub use outcome::{BatchOutcome, Refused, committed};
 #[doc(hidden)] // for the tests of plans
 pub use statements::{Listed, list as statements_of};
 
-/// A batch-log row that is already there carries this constraint's name.
+/// A batch that is already in the batch log violates the constraint of this name.
 const BATCH_LOG_KEY: &str = "sync_batches_pkey";
 const BEGINNING: &str = "beginning a batch";
 const WRITING: &str = "writing rows";
-/// On Citus a batch is compared with a list of the rows that were fetched for it, which has no index: without a hash each row
-/// of the one would be compared with each of the other.
+/// On Citus a batch is compared with a list of the rows that were fetched for it. The list has no index, so without a hash
+/// join each row of the batch would be compared with each row of the list.
 const LISTS_ARE_HASHED: &str = "SET LOCAL enable_hashjoin = on;";
 
-/// The settings by which the rows of a batch are found.
+/// The planner settings for finding the rows of a batch.
 fn lookups(distributed: bool) -> String {
     let lists = if distributed { LISTS_ARE_HASHED } else { "" };
     format!("{LOOKUPS_ONLY} {lists}")
 }
 
-/// What was counted as committed survives a crash of the server, even one that is told not to wait for its disk; how far a
-/// replica has to be is left to its operator.
+/// Makes COMMIT wait for the disk even where the server is set not to, so that what was counted as committed survives a
+/// crash. Other settings, such as waiting for replicas, stay as the operator chose.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'local', true) \
      WHERE current_setting('synchronous_commit') = 'off';";
-/// Follows BEGIN on Citus: the settings of the transaction are for the workers as well.
+/// Follows BEGIN on Citus: passes the settings of the transaction on to the workers.
 const FOR_WORKERS: &str = "; SET LOCAL citus.propagate_set_commands = 'local'";
 
-/// The forms of the upsert. None locks a row that stays as it is.
+/// The forms of the upsert. None locks a row that does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// COPY, which is what PostgreSQL takes fastest. One row that is there already fails them all.
+    /// COPY, the fastest way to insert. If one row exists already, the whole COPY fails.
     Copy,
-    /// All rows go to INSERT … ON CONFLICT DO NOTHING, fastest when all are new; if some were not, the other follows.
+    /// INSERT … ON CONFLICT DO NOTHING with all rows, the fastest if all are new. Otherwise `Differing` follows.
     AllNew,
-    /// Looks first: only rows that are new or differ reach the INSERT, and others burn no sequence value.
+    /// Compares first: only rows that are new or differ reach the INSERT, so the others use up no sequence value.
     Differing,
 }
 
-/// Writes batches of one run to one table, over one connection after the other.
+/// Writes batches of one run to one table, over one connection after another.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Writer {
@@ -89,44 +89,44 @@ pub struct Writer {
     clock: DatabaseClock,
     version_is_content: bool,
     form: Form,
-    /// On Citus, which counts rows that DO NOTHING passed over as inserted: only [`Form::Differing`] counts right there.
+    /// True on Citus, which counts rows that DO NOTHING skipped as inserted: only [`Form::Differing`] counts correctly there.
     distributed: bool,
-    /// When stored rows are looked at before anything is sent.
+    /// When stored rows are scanned before anything is sent.
     pace: index_scan::Pace,
-    /// COPY is tried when so many batches in a row held nothing but new rows. More each time it fails.
+    /// COPY is tried after this many batches in a row had only new rows. The number grows each time COPY fails.
     copy_after: u32,
-    /// Batches in a row that held nothing but new rows.
+    /// How many batches in a row had only new rows.
     all_new: u32,
-    /// When open rejections are read in one walk.
+    /// When open rejections are read in one scan.
     rejection_pace: index_scan::Pace,
-    /// Names the mapping and the rules that records are judged by.
+    /// The hash of the mapping and the rules, by which records are decided.
     judged_by: String,
     keep_payload: KeepPayload,
     explanations: Explanations,
-    /// Where messages to the API are entered; none = write-back is off.
+    /// Where messages to the API are entered; none if write-back is off.
     outbox: Option<Outbox>,
     lock_timeout: Duration,
-    /// Somebody else writes the same rows in another order: a dead-lock said so.
+    /// True after a dead-lock: another session writes the same rows in a different order.
     contended: bool,
-    /// A dry run has seen rows that would be inserted.
+    /// True once a dry run has shown rows that would be inserted.
     sampled: bool,
     /// Functions of the table's triggers, as `schema.name`.
     functions: Vec<String>,
 }
 
-/// Rows that have to be looked at one by one, by their places in the batch.
+/// Rows that need individual treatment, by their places in the batch.
 #[derive(Debug, Default)]
 struct NotedRows {
-    /// The API is to be told of them.
-    owed: Vec<usize>,
-    /// The table did not store them, and reported no error.
+    /// Rows for which a message to the API is entered.
+    to_write_back: Vec<usize>,
+    /// Rows that the table did not store although it reported no error.
     skipped: Vec<usize>,
-    /// The database refused them with these errors.
+    /// Rows that the database refused, with its errors.
     refused: Vec<(usize, StoreError)>,
 }
 
 impl Writer {
-    /// `clock`: PostgreSQL's, which stamps the rows.
+    /// A writer for one run. `clock` is PostgreSQL's, and stamps the rows.
     pub fn new(db: &Database, layout: &Layout, run_id: Uuid, clock: DatabaseClock) -> Self {
         let statements = Statements::new(db, layout);
         let form = match &statements.copy {
@@ -159,15 +159,15 @@ impl Writer {
         }
     }
 
-    /// Names the mapping and the rules that records are judged by: where they have changed, explanations are stored anew.
-    pub fn judged_by(&mut self, name: &str) {
-        name.clone_into(&mut self.judged_by);
+    /// Sets the hash of the mapping and the rules. Where it has changed, explanations are stored anew.
+    pub fn set_config_hash(&mut self, hash: &str) {
+        hash.clone_into(&mut self.judged_by);
     }
 
-    /// Has the API told of rows, as `owed` of the plan says, by the messages that `message_builder` makes.
-    pub fn tell_api(&mut self, db: &Database, message_builder: MessageBuilder) {
+    /// Enters messages to the API for written rows, as the plan's `when` says. `message_builder` builds them.
+    pub fn enable_write_back(&mut self, db: &Database, message_builder: MessageBuilder) {
         self.outbox = Some(Outbox::new(db, message_builder));
-        // What became of each row has to be known: only the full statement tells.
+        // The outcome of each row has to be known, which only this form returns.
         self.form = Form::Differing;
     }
 
@@ -175,11 +175,11 @@ impl Writer {
         self.clock.now()
     }
 
-    /// Writes a sealed batch: one transaction with its rejections and its batch-log row.
+    /// Writes a sealed batch in one transaction, with its rejections and its row of the batch log.
     ///
-    /// Writing the same batch of the same run again changes nothing and gives the first outcome. After an error nothing
-    /// of it is stored, with one exception: when the answer to COMMIT was lost; [`committed`] tells. After a refused COPY
-    /// ([`StoreError::is_of_refused_copy`]) the batch is to be written once more, over another connection.
+    /// Writing the same batch of the same run again changes nothing and returns the first outcome. After an error nothing of
+    /// it is stored, unless the answer to COMMIT was lost: [`committed`] finds that out. After a refused COPY
+    /// ([`StoreError::is_of_refused_copy`]) the caller has to write the batch again, over another connection.
     pub fn write(
         &mut self,
         conn: &mut Connection,
@@ -192,7 +192,7 @@ impl Writer {
         self.write_explained(conn, batch, texts)
     }
 
-    /// The same with what is stored of rejections beside their reason.
+    /// Like [`Self::write`], with the texts that are stored of rejections besides their reason.
     pub fn write_explained(
         &mut self,
         conn: &mut Connection,
@@ -209,7 +209,7 @@ impl Writer {
             self.all_new = 0;
             self.copy_after = self.copy_after.saturating_mul(4);
             if error.is_of_refused_copy() {
-                // Another statement is tried on another connection.
+                // The caller tries another statement on another connection.
                 return outcome;
             }
             conn.roll_back();
@@ -241,11 +241,11 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// What begins the transaction of a batch: what follows BEGIN, and the settings.
+    /// What begins the transaction of a batch: the mode that follows BEGIN, and the settings.
     fn settings(&self, bisect: bool) -> (&'static str, String) {
         let mut settings = format!("{} {DURABLE}", lookups(self.distributed));
         if bisect {
-            // What is deferred would be reported at COMMIT, where no row can be told from another.
+            // Deferred constraints would be reported at COMMIT, where it is unknown which row is at fault.
             settings += " SET CONSTRAINTS ALL IMMEDIATE;";
         }
         let mode = if self.distributed { FOR_WORKERS } else { "" };
@@ -258,7 +258,7 @@ impl Writer {
     }
 
     /// Begins the transaction of a batch, and finds the open rejections of its keys.
-    fn begin_and_look(
+    fn begin_and_read_rejections(
         &mut self,
         conn: &mut Connection,
         batch: &Batch,
@@ -266,7 +266,7 @@ impl Writer {
     ) -> Result<Standing, StoreError> {
         let walk = IndexScan::of(batch, &mut self.rejection_pace);
         let sql = &self.statements.rejections.walk;
-        // On Citus no row can be locked alone.
+        // Citus cannot lock individual rows.
         let locked = self.contended && !self.distributed;
         if locked {
             self.begin_with_locks(conn, batch, bisect)?;
@@ -305,12 +305,12 @@ impl Writer {
         if !batch.is_sealed() {
             return Err(StoreError::bug("a batch was written before it was sealed"));
         }
-        let standing = self.begin_and_look(conn, batch, bisect)?;
+        let standing = self.begin_and_read_rejections(conn, batch, bisect)?;
         let mut noted = NotedRows::default();
         let mut ledger = self.write_rows(conn, batch, bisect, &mut noted)?;
         if let Some(outbox) = &self.outbox {
             let entered = (self.target.as_str(), self.run_id, self.now());
-            outbox.enter(conn, batch, noted.owed, entered)?;
+            outbox.enter(conn, batch, noted.to_write_back, entered)?;
         }
         let mut refused = self.located(conn, batch, noted.refused)?;
         let skipped = noted.skipped.into_iter();
@@ -337,7 +337,7 @@ impl Writer {
         Ok(outcome)
     }
 
-    /// Stores the rejections with what is to be stored beside their reason; how many earlier ones were resolved.
+    /// Stores rejections with their additional texts. Returns how many earlier ones were resolved.
     fn file_explained(
         &mut self,
         conn: &mut Connection,
@@ -377,7 +377,7 @@ impl Writer {
     }
 }
 
-/// May the same rows pass by another statement? A key is there already, a row is at fault, or COPY is not for this table
+/// True if another statement may take the same rows. A key exists already, a row is at fault, COPY does not suit this table
 /// (a view, row-level security) or this session (a pooler that mixes up prepared statements).
 fn copy_is_to_blame(error: &StoreError) -> bool {
     let by_its_form = error.is_of_refused_copy() && error.class() != Class::Transient;

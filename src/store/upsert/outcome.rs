@@ -1,4 +1,4 @@
-//! What became of a batch: as the transaction that wrote it tells, or as the batch log does afterwards.
+//! The outcome of a batch, from the transaction that wrote it, or afterwards from the batch log.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -13,29 +13,29 @@ use super::rejections;
 use crate::config::plan::Database;
 use crate::model::record::{Ledger, Message};
 
-/// What PostgreSQL made of one batch.
+/// What PostgreSQL did with one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchOutcome {
-    /// What became of its records. What was fetched, and what is spooled, is counted elsewhere.
+    /// The counts of its records. Fetched and spooled records are counted elsewhere.
     pub ledger: Ledger,
-    /// Earlier rejections that this batch settled.
+    /// How many earlier rejections this batch has resolved.
     pub resolved: u64,
-    /// Rows the database would not take; empty when the outcome was read back from the batch log.
+    /// Rows that the database refused. Empty if the outcome was read from the batch log.
     pub refused: Vec<Refused>,
-    /// In a dry run: the first messages the API would be told.
+    /// In a dry run: the first messages that would be sent to the API.
     pub messages: Vec<Message>,
-    /// In a dry run: the first rows that would be inserted, as differences from nothing.
+    /// In a dry run: the first rows that would be inserted, as differences from null.
     pub new_rows: Vec<Difference>,
-    /// From BEGIN to the answer of COMMIT.
+    /// Seconds from BEGIN to the answer to COMMIT.
     pub seconds: f64,
 }
 
-/// A row the database refused.
+/// A row that the database refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The record's key.
     pub record_id: String,
-    /// `database`, or `database_skipped` where no error was reported.
+    /// `database`, or `database_skipped` if no error was reported.
     pub reason: &'static str,
     pub sqlstate: Option<String>,
     pub constraint: Option<String>,
@@ -76,7 +76,7 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// Did this batch of this run commit, and with what outcome? Answers what a lost reply to COMMIT leaves open.
+/// The outcome of this batch if it was committed, else none. This decides what a lost reply to COMMIT leaves open.
 pub fn committed(
     conn: &mut Connection,
     db: &Database,
@@ -117,7 +117,7 @@ pub(super) fn committed_in(
     }))
 }
 
-/// What a statement counted: each that counts rows begins with these four columns.
+/// Reads the counts of a statement. Every statement that counts rows begins with these four columns.
 pub(super) fn counted(row: &Row) -> Result<Ledger, StoreError> {
     Ok(Ledger {
         inserted: count(row, 0)?,

@@ -1,4 +1,4 @@
-//! Writes the rows of a batch in the form that suits the table, and has them counted: by PostgreSQL wherever a statement can.
+//! Writes the rows of a batch in the form that suits the table. PostgreSQL counts them wherever a statement can.
 
 use tokio_postgres::types::Type;
 
@@ -11,8 +11,7 @@ use super::{Form, NotedRows, WRITING, Writer, count, outcome, single};
 use crate::model::record::Ledger;
 
 impl Writer {
-    /// Writes all rows of a batch. `noted` gains those that have to be looked at one by one; only `bisect` finds those
-    /// that are refused.
+    /// Writes all rows of a batch. Rows to be treated singly go to `noted`; only `bisect` finds the refused ones.
     pub(super) fn write_rows(
         &mut self,
         conn: &mut Connection,
@@ -43,8 +42,8 @@ impl Writer {
         if self.form != Form::Differing || self.outbox.is_some() {
             return self.upsert(conn, batch, &rows, noted);
         }
-        let left = self.unproven(conn, batch)?;
-        // The rows that were read by COPY were compared here, so no statement can count them.
+        let left = self.rows_to_write(conn, batch)?;
+        // These rows were read by COPY and compared here, so no statement has counted them.
         counts.unchanged = (rows.len() - left.len()) as u64;
         if !left.is_empty() {
             counts.add(&self.upsert(conn, batch, &left, noted)?);
@@ -52,7 +51,7 @@ impl Writer {
         Ok(counts)
     }
 
-    /// Picks the form for the next batch by what became of one that was committed.
+    /// Chooses the form for the next batch by the outcome of a committed one.
     pub(super) fn learn(&mut self, all_new: bool) {
         self.all_new = if all_new {
             self.all_new.saturating_add(1)
@@ -68,7 +67,7 @@ impl Writer {
         };
     }
 
-    /// Writes no row at all: an error that is raised even so is the table's.
+    /// Runs the statement without any row: if that raises an error, too, the table is at fault.
     fn try_without_rows(&self, conn: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
         let arrays = self.arrays(batch, &[]);
         let now = self.now();
@@ -78,7 +77,7 @@ impl Writer {
             .map_err(StoreError::of_the_table)
     }
 
-    /// The parameters of the statements that write.
+    /// The parameters of the statements that write rows.
     pub(super) fn params<'a>(
         &'a self,
         arrays: &'a [ColumnArray<'_>],
@@ -90,8 +89,8 @@ impl Writer {
         params
     }
 
-    /// Writes some rows, picked by their places in the batch, and has them counted. `noted` gains the places of those
-    /// the API is to be told of, and of those that were skipped.
+    /// Writes the rows in `picks` (places in the batch). Returns PostgreSQL's counts; rows to be treated singly go to
+    /// `noted`.
     fn upsert(
         &self,
         conn: &mut Connection,
@@ -129,8 +128,8 @@ impl Writer {
         Ok(counts)
     }
 
-    /// Rows that were reported neither as written nor as left alone: a trigger skipped them, or somebody else wrote them between
-    /// the look and the write.
+    /// Accounts for rows that were reported neither as written nor as unchanged: a trigger has skipped them, or another
+    /// session has written them between the comparison and the write.
     pub(super) fn complete(
         &self,
         conn: &mut Connection,
@@ -148,7 +147,7 @@ impl Writer {
                 "{total} rows were sent and {counted} were reported"
             )));
         }
-        // The guard held some back: those that are older than what is stored now, and those that equal it.
+        // The guard has held some back: rows older than what is stored now, and rows equal to it.
         let columns = batch.columns();
         let key = batch.column(columns.key, picks);
         let version = batch.column(columns.width() - 1, picks);
@@ -158,7 +157,7 @@ impl Writer {
             &[(&key, key.ty()), (&version, version.ty())],
         )?)?;
         let skipped = self.skipped(conn, batch, picks, total - counted)?;
-        // A row that stays cannot be told by a statement from one that was written a moment ago: those that stay are the rest.
+        // No statement can distinguish an unchanged row from one that was just written, so the unchanged rows are the rest.
         let not_written = total - counts.inserted - counts.updated;
         counts.superseded = count(&row, 0)?.min(not_written);
         let kept = not_written - counts.superseded;
@@ -174,8 +173,8 @@ impl Writer {
     }
 }
 
-/// What a statement counted, without the rows that the one before had inserted. It cannot tell which those are: a trigger
-/// may have changed them since, so that they differ from what was sent and are written once more.
+/// The counts of a statement without the rows that the statement before has inserted. A trigger may have changed those, so
+/// that they differ from what was sent and are written once more; each still counts once, as inserted.
 fn but_inserted(mut counts: Ledger, inserted: u64, total: u64) -> Ledger {
     counts.unchanged = counts.unchanged.saturating_sub(inserted);
     let twice = (inserted + counts.accounted()).saturating_sub(total);

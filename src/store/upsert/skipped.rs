@@ -1,4 +1,4 @@
-//! Rows that a trigger or a rule of the table skipped: they were sent, no error was reported, and they are not stored.
+//! Rows that a trigger or a rule of the table skipped: they were sent without an error, but are not stored.
 
 use std::collections::HashSet;
 
@@ -10,11 +10,12 @@ use super::super::error::StoreError;
 use super::{WRITING, Writer, count, signed, write_back};
 
 impl Writer {
-    /// Of rows that were not reported as written, at most `limit`: those that a trigger skipped, by their places in the batch.
+    /// Finds the skipped rows among those that were not reported as written, at most `limit`. Returns their places in the
+    /// batch.
     ///
-    /// A row that is stored in another form than it was sent in need not be one of them: a trigger may have changed it, and
-    /// the changed row is what is stored already. Such rows are written once more without the comparison, which is rolled
-    /// back: what the table takes then was not skipped.
+    /// A row that is stored in another form than it was sent need not have been skipped: a trigger may have changed it, and
+    /// the changed row may have been stored already. So such rows are written once more without the comparison, and rolled
+    /// back. A row that the table accepts then was not skipped.
     pub(super) fn skipped(
         &self,
         conn: &mut Connection,

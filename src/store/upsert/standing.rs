@@ -1,7 +1,7 @@
-//! Which keys of a batch have an open rejection: read in one walk along the index of the open ones, and by lookups where
-//! a walk would read too much.
+//! Finds the open rejections among the keys of a batch: by one scan along the index of open rejections, or by lookups if a
+//! scan would read too much.
 //!
-//! The cost is that of the batch, however many rejections are open and whatever the planner knows of them.
+//! The cost depends on the batch alone, however many rejections are open and whatever statistics the planner has.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,22 +18,22 @@ use super::statements::RejectionStatements;
 use super::{signed, text};
 
 const WHAT: &str = "looking for open rejections";
-/// Open rejections that may be read for each key of the batch: more lie between when the source has another order.
+/// How many open rejections may be read for each key of the batch. There are more in between if the source has another order.
 const READ_PER_KEY: usize = 2;
-/// What the keys of records without a usable id begin with: they would stretch a walk over everything.
+/// The prefix of the keys of records without a usable id. They would stretch a scan over the whole index.
 const HASHED: &str = "sha256:";
 
-/// An open rejection as it is stored.
+/// An open rejection, as it is stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) id: i64,
-    /// Microseconds since 1970-01-01T00:00:00Z, PostgreSQL's clock.
+    /// When it was last seen, by PostgreSQL's clock: microseconds since 1970-01-01T00:00:00Z.
     pub(super) last_seen: i64,
-    /// Of what is stored of it; none where an earlier version of the program stored it.
+    /// A digest of the stored content; none if an earlier version of the program stored it.
     pub(super) digest: Option<[u8; 16]>,
 }
 
-/// The open rejections among the keys of a batch, in the order of their keys.
+/// The open rejections among the keys of a batch, ordered by key.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     keys: String,
@@ -66,7 +66,7 @@ impl Standing {
         Ok(())
     }
 
-    /// Those that a walk found are in order already.
+    /// Rejections from a scan are in order already.
     fn sort(&mut self) {
         let keys = &self.keys;
         self.open
@@ -74,7 +74,7 @@ impl Standing {
     }
 }
 
-/// A walk from the first to the last key of a batch.
+/// A scan from the first to the last key of a batch.
 #[derive(Debug)]
 pub(super) struct IndexScan {
     first: String,
@@ -83,12 +83,12 @@ pub(super) struct IndexScan {
 }
 
 impl IndexScan {
-    /// None when it is not worth it: the last ones were not, or no key can be walked to.
+    /// None if a scan is not due because the last ones did not pay, or if the batch has no suitable key.
     pub(super) fn of(batch: &Batch, pace: &mut Pace) -> Option<Self> {
         if !pace.is_due() {
             return None;
         }
-        // Rows are in the order of their keys, which is that of numbers where the keys are numbers.
+        // Rows are in the order of their keys, which is numeric for numbers, while the index orders texts.
         let rows = batch.rows().iter().map(|row| batch.key(row));
         let rejected = batch.rejections().iter().map(|r| r.key.as_str());
         let (mut first, mut last) = (None, None);
@@ -120,7 +120,7 @@ impl IndexScan {
         ]
     }
 
-    /// What the walk has found; looks up the keys that it did not come to.
+    /// The rejections that the scan has found, and those found by looking up the keys that it did not reach.
     pub(super) fn complete(
         walked: Option<(&Self, &[Row])>,
         conn: &mut Connection,
@@ -130,7 +130,7 @@ impl IndexScan {
         pace: &mut Pace,
     ) -> Result<Standing, StoreError> {
         let mut standing = Standing::default();
-        // Every key between these two was read, if it is open.
+        // Every open rejection with a key between these two was read.
         let mut covered: Option<(&str, &str)> = None;
         if let Some((walk, rows)) = walked {
             for row in rows {

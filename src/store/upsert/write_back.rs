@@ -1,4 +1,4 @@
-//! The upsert of a run with write-back: the same rows are written, and which the API is to be told of is found out with it.
+//! The upsert of a run with write-back: it also finds out for which rows messages to the API are entered.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::config::plan::WriteBackOutcome::{Inserted, Unchanged, Updated};
 use crate::model::record::{Ledger, Message};
 
 impl Writer {
-    /// Writes some rows, has them counted, and adds the indexes of those that are owed.
+    /// Writes some rows, counts them, and notes those for which a message is entered.
     pub(super) fn upsert_and_enqueue(
         &self,
         conn: &mut Connection,
@@ -38,12 +38,12 @@ impl Writer {
             found.extend(all.filter(|index| !moved.contains(index)));
         }
         self.complete(conn, batch, picks, &mut counts, noted)?;
-        noted.owed.extend(found);
+        noted.to_write_back.extend(found);
         Ok(counts)
     }
 
-    /// The messages that a dry run shows of the rows that were sent as `params`, of which the first is at `start` in the
-    /// batch: at most `wanted`, and nothing where write-back is off.
+    /// The messages for the rows in `params`, for a dry run: at most `wanted`, and none if write-back is off. `start` is the
+    /// place of the first row in the batch.
     pub(super) fn preview(
         &self,
         conn: &mut Connection,
@@ -58,7 +58,7 @@ impl Writer {
             return Ok(Vec::new());
         }
         let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let fates: Vec<i32> = outbox
+        let outcomes: Vec<i32> = outbox
             .when
             .iter()
             .map(|outcome| match outcome {
@@ -68,16 +68,16 @@ impl Writer {
             })
             .collect();
         let mut params = params.to_vec();
-        params.push((&fates, Type::INT4_ARRAY));
+        params.push((&outcomes, Type::INT4_ARRAY));
         params.push((&limit, Type::INT8));
-        let rows = conn.query("comparing rows", &self.statements.fates, &params)?;
+        let rows = conn.query("comparing rows", &self.statements.rows_by_outcome, &params)?;
         rows.iter()
             .map(|row| Ok(outbox.message(batch, start + index(count(row, 0)?))))
             .collect()
     }
 }
 
-/// Indexes into the batch of rows that a statement names by number, from 1.
+/// The places in the batch of rows that a statement names by their numbers, from 1.
 fn numbers(
     row: &tokio_postgres::Row,
     place: usize,
@@ -94,7 +94,7 @@ fn numbers(
         .collect())
 }
 
-/// The place in the batch of a row that a statement names by number, from 1.
+/// The place in the batch of the row that a statement names by its number, from 1.
 pub(super) fn place(number: u64, picks: &[u32]) -> Result<usize, StoreError> {
     picks
         .get(index(number))

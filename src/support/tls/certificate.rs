@@ -1,4 +1,4 @@
-//! Certificates as they are read from files and shown to people.
+//! Certificates: reading them from files, and describing them to people.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,17 +13,17 @@ use x509_cert::time::Time;
 
 use crate::support::bounded_read;
 
-/// No file of certificates is larger: that of a whole system has some 250 KiB.
+/// Largest file of certificates that is read. That of a whole system has some 250 KiB.
 const LARGEST: u64 = 16 << 20;
 
-/// The bytes of a file of certificates or of a key, or why they cannot be had.
+/// The bytes of a file of certificates or of a key, or why it cannot be read.
 pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
     bounded_read::read(path, LARGEST)
         .map_err(|error| error.to_string())?
         .ok_or_else(|| "it is larger than 16 MiB".to_owned())
 }
 
-/// The certificates in a PEM file, at least one, or why they cannot be had.
+/// The certificates in a PEM file, at least one, or why they cannot be read.
 pub fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_slice_iter(&read_bounded(path)?)
         .collect::<Result<Vec<_>, _>>()
@@ -34,21 +34,21 @@ pub fn read_pem(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
-/// What a certificate says. Its texts come from the peer.
+/// What a certificate says, for messages. The other side wrote these texts.
 #[derive(Debug)]
 pub struct Description {
-    /// The names it is for; where it has none, its subject.
+    /// The names it is valid for, or its subject where it has none.
     pub names: Vec<String>,
     pub issuer: String,
-    /// Days, as in `2026-01-31`.
+    /// The day it becomes valid, such as `2026-01-31`.
     pub valid_from: String,
     pub valid_to: String,
-    /// Time until it ends; none when it has.
+    /// Time until it expires; none where it has expired.
     pub left: Option<Duration>,
 }
 
 impl Description {
-    /// None: it cannot be read.
+    /// None where the certificate cannot be parsed.
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let certificate = Certificate::from_der(certificate).ok()?;
         let tbs = &certificate.tbs_certificate;
@@ -68,7 +68,7 @@ impl Description {
     }
 }
 
-/// The names of hosts and the addresses in the certificate's subject alternative name.
+/// The host names and addresses in the certificate's subject alternative name.
 fn alternative_names(certificate: &Certificate) -> Vec<String> {
     let extension = certificate.tbs_certificate.get::<SubjectAltName>();
     extension

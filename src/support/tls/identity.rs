@@ -1,4 +1,4 @@
-//! The certificate by which the program shows a server who it is, and its private key.
+//! The client certificate by which the program proves to a server who it is, with its private key.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificate::{read_bounded, read_pem};
 
-/// A certificate with those of its issuers, and its key.
+/// A certificate with the certificates of its issuers, and its private key.
 #[derive(Debug)]
 pub struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -53,7 +53,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
         .map_err(|error| format!("{error}; expected a private key as a PEM file"))
 }
 
-/// As libpq has it: what others can read is no secret. A key of root may be read by its group.
+/// Refuses a key file that others can read, as libpq does: mode 0600 or less; 0640 or less where it belongs to root.
 fn is_private(data: &Metadata) -> Result<(), String> {
     let (others, wanted) = if data.uid() == 0 {
         (0o037, "0640 or less, since it belongs to root")

@@ -1,5 +1,5 @@
-//! TLS for every connection of the program, HTTPS and PostgreSQL alike. The one place that chooses the cryptographic
-//! provider (ring) and decides whether a server's certificate is accepted. Knows nothing of what is said over a connection.
+//! TLS for every connection of the program, HTTPS and PostgreSQL alike. Only this file chooses the cryptographic provider
+//! (ring) and decides whether a server's certificate is accepted. It knows nothing of what is sent over a connection.
 
 mod certificate;
 mod identity;
@@ -21,13 +21,13 @@ use rustls::{
 pub use certificate::{Description, read_pem};
 pub use identity::Identity;
 
-/// The provider of all cryptography in TLS.
+/// The provider of all cryptography for TLS.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
 }
 
-/// The settings of a client that accepts what `verifier` accepts, and shows its identity to a server that asks for it.
+/// Client settings that accept what `verifier` accepts, and present `identity` to a server that asks for it.
 pub fn client(
     verifier: Arc<Verifier>,
     identity: Option<Identity>,
@@ -42,14 +42,14 @@ pub fn client(
     }
 }
 
-/// The settings of an HTTP client. `is_https` false: plain http, for which no certificate is loaded, since loading those of
-/// the machine takes longer than a page.
+/// The settings of an HTTP client. For plain http (`is_https` is false) no certificates are loaded, since loading those of
+/// the machine takes longer than fetching a page.
 pub fn https(is_https: bool) -> Result<ClientConfig, rustls::Error> {
     let verifier = is_https.then(Verifier::of_this_machine).transpose()?;
     https_with(verifier, None)
 }
 
-/// The same with authorities of one's own, and an identity. Without a verifier: plain http.
+/// Like [`https`], with a verifier and an identity of the caller's choice. Without a verifier only plain http is possible.
 pub fn https_with(
     verifier: Option<Verifier>,
     identity: Option<Identity>,
@@ -74,21 +74,21 @@ pub fn http_protocols() -> Vec<Vec<u8>> {
 /// Which certificates of a server are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
-    /// Any: the connection is encrypted, but nothing says with whom.
+    /// Any certificate: the connection is encrypted, but the server's identity is not checked.
     Any,
-    /// One that a trusted authority has signed, for whatever name.
+    /// A certificate that a trusted authority has signed, for whatever name.
     Chain,
-    /// One that a trusted authority has signed for the name of the server.
+    /// A certificate that a trusted authority has signed for the server's name.
     Name,
 }
 
-/// Decides whether a server's certificate is accepted, and keeps the certificate that it was shown last.
+/// Decides whether a server's certificate is accepted, and remembers the certificate that was shown last.
 #[derive(Debug)]
 pub struct Verifier {
     accept: Accept,
-    /// Certificates of the root file: a server that shows one of them itself (self-signed) is trusted, too.
+    /// Certificates of the root file. A server that shows one of them itself (self-signed) is trusted, too.
     roots: Vec<CertificateDer<'static>>,
-    /// None: any certificate is accepted.
+    /// None where any certificate is accepted.
     authorities: Option<Arc<dyn ServerCertVerifier>>,
     shown: Mutex<Option<CertificateDer<'static>>>,
 }
@@ -99,7 +99,7 @@ impl Verifier {
         Self::new(Accept::Name, Vec::new())
     }
 
-    /// `roots`: the only authorities to trust; empty: those of this machine.
+    /// Trusts the authorities in `roots`, or where that is empty, those of this machine.
     pub fn new(accept: Accept, roots: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
         let authorities: Option<Arc<dyn ServerCertVerifier>> = if accept == Accept::Any {
             None
@@ -161,8 +161,10 @@ impl ServerCertVerifier for Verifier {
             )
         };
         match verdict {
-            // The chain is checked before the name, so a wrong name says that the chain was right.
-            Err(error) if self.accept == Accept::Chain && Fault::of(&error) == Fault::WrongName => {
+            // The chain is checked before the name. An error about the name therefore means that the chain is right.
+            Err(error)
+                if self.accept == Accept::Chain && TlsFault::of(&error) == TlsFault::WrongName =>
+            {
                 Ok(ServerCertVerified::assertion())
             }
             verdict => verdict,
@@ -198,19 +200,19 @@ impl ServerCertVerifier for Verifier {
 
 /// Why a handshake failed, as far as the advice depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum TlsFault {
     Expired,
     NotYetValid,
     WrongName,
     UnknownIssuer,
-    /// The server shows the certificate of an authority as its own.
+    /// The server shows a certificate of an authority as its own.
     AuthorityAsServer,
-    /// The server does not accept what it was shown of this client, or wants to be shown something.
+    /// The server does not accept this client's certificate, or requires one.
     ClientRefused,
     Other,
 }
 
-impl Fault {
+impl TlsFault {
     pub fn of(error: &rustls::Error) -> Self {
         let error = match error {
             rustls::Error::InvalidCertificate(error) => error,
@@ -228,7 +230,7 @@ impl Fault {
                 Self::WrongName
             }
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
-            // rustls has no variant of its own for it.
+            // rustls has no variant of its own for this error.
             other if format!("{other:?}").contains("CaUsedAsEndEntity") => Self::AuthorityAsServer,
             _ => Self::Other,
         }
@@ -250,7 +252,7 @@ const fn is_about_certificate(alert: AlertDescription) -> bool {
     )
 }
 
-/// The error of TLS in a chain of causes.
+/// The error of TLS in a chain of causes, if there is one.
 pub fn error_in<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -5,7 +5,7 @@ mod auto;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datasync::api::{End, Proof, Want};
+use datasync::api::{End, FetchOptions, Proof};
 use datasync::config::plan::{Api, CursorIn, Incremental, PageStyle, Param};
 
 use super::{Fetched, fetch, fetch_with, plan, records};
@@ -185,9 +185,9 @@ fn a_key_that_an_earlier_run_saw_and_that_is_gone_is_a_mark() {
         &style(&server, PageStyle::Cursor, |_| {}),
         &["nothing says"],
     );
-    let want = Want {
+    let want = FetchOptions {
         next_was_named: true,
-        ..Want::default()
+        ..FetchOptions::default()
     };
     let fetched = fetch_with(&plan(server.url(), PageStyle::Cursor), want);
     whole(&fetched, 10, Proof::Marked);
@@ -532,9 +532,9 @@ fn a_304_and_a_204_on_an_incremental_run_are_nothing_new() {
                 field: vec!["updated".to_owned()],
                 overlap: std::time::Duration::ZERO,
             });
-            let want = Want {
+            let want = FetchOptions {
                 since: Some("2026-01-01T00:00:00Z".to_owned()),
-                ..Want::default()
+                ..FetchOptions::default()
             };
             whole(&fetch_with(&api, want), 0, Proof::Empty);
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use datasync::api::Want;
+use datasync::api::FetchOptions;
 use datasync::config::plan::PageStyle;
 
 use super::{fetch, fetch_with, plan, records};
@@ -164,9 +164,9 @@ fn waiting_for_a_limit_ends_at_the_deadline_of_the_run() {
             ("RateLimit-Reset", "1800".to_owned()),
         ]))
         .start();
-    let want = Want {
+    let want = FetchOptions {
         deadline: Some(Instant::now() + Duration::from_mins(1)),
-        ..Want::default()
+        ..FetchOptions::default()
     };
     // It ends at once: half an hour is known to be beyond the minute.
     let fetched = fetch_with(&plan(server.url(), PageStyle::Page), want);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use datasync::api::{Client, End, Pages, Proof, Want};
+use datasync::api::{Client, End, FetchOptions, Pages, Proof};
 use datasync::config::plan::{Incremental, PageStyle};
 
 use super::{fetch, fetch_with, plan, records};
@@ -185,9 +185,9 @@ fn parameters_watermark_and_headers_travel_with_every_request() {
         field: vec!["updated_date".to_owned()],
         overlap: Duration::ZERO,
     });
-    let want = Want {
+    let want = FetchOptions {
         since: Some("2026-11-22T10:00:00Z".to_owned()),
-        ..Want::default()
+        ..FetchOptions::default()
     };
     assert_eq!(fetch_with(&api, want).records().len(), 35);
     let requests = server.requests();
@@ -216,9 +216,9 @@ fn a_limit_asks_for_no_more_pages_than_it_needs() {
         (Paging::Page, PageStyle::Auto),
     ] {
         let server = Server::new().records(records(123)).paging(served).start();
-        let want = Want {
+        let want = FetchOptions {
             limit: Some(25),
-            ..Want::default()
+            ..FetchOptions::default()
         };
         let fetched = fetch_with(&plan(server.url(), style), want);
         assert_eq!(fetched.records(), records(30), "{served:?} {style:?}");
@@ -232,7 +232,7 @@ fn a_limit_asks_for_no_more_pages_than_it_needs() {
 fn the_total_is_known_after_the_first_page() {
     let server = Server::new().records(records(123)).start();
     let api = plan(server.url(), PageStyle::Page);
-    let pages = Pages::new(&api, Want::default()).unwrap();
+    let pages = Pages::new(&api, FetchOptions::default()).unwrap();
     let client = Client::new(&api).unwrap();
     let first = pages.next(&client).unwrap().unwrap();
     assert_eq!(first.announced_total, Some(123));
@@ -487,7 +487,7 @@ fn stop_ends_a_back_off_and_an_exchange_at_once() {
         let mut api = plan(server.url(), PageStyle::Page);
         api.fetch.retry.initial = Duration::from_mins(1);
         api.fetch.retry.max = Duration::from_mins(1);
-        let pages = Pages::new(&api, Want::default()).unwrap();
+        let pages = Pages::new(&api, FetchOptions::default()).unwrap();
         let started = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use datasync::api::{Class, Client, Want};
+use datasync::api::{Class, Client, FetchOptions};
 use datasync::config::plan::{Auth, Credential, PageStyle};
 use datasync::config::secret::Secret;
 
@@ -357,9 +357,9 @@ fn the_deadline_of_the_run_bounds_tries_and_sleeps() {
         let mut api = plan(server.url(), PageStyle::Page);
         api.fetch.retry.max = Duration::from_mins(1);
         let started = Instant::now();
-        let want = Want {
+        let want = FetchOptions {
             deadline: Some(Instant::now() + Duration::from_millis(300)),
-            ..Want::default()
+            ..FetchOptions::default()
         };
         let fetched = fetch_with(&api, want);
         assert_eq!(fetched.error().kind(), "deadline", "{fault:?}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datasync::api::{Client, Pages, Want};
+use datasync::api::{Client, FetchOptions, Pages};
 
 use super::reading::{Reading, ended, mappings, plan};
 use crate::support::command::{Workplace, assert_balanced};
@@ -63,7 +63,7 @@ impl Lane {
 
     fn read(&mut self, source: &Source) -> Reading {
         let api = plan(self.api.url(), &Self::mappings(source));
-        let pages = Pages::new(&api, Want::default()).unwrap();
+        let pages = Pages::new(&api, FetchOptions::default()).unwrap();
         let threads = source.concurrency;
         while self.clients.len() < threads {
             self.clients.push(Client::new(&api).unwrap());

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use datasync::api::{ApiError, Client, End, Page, Pages, Stats, Want};
+use datasync::api::{ApiError, Client, End, FetchOptions, Page, Pages, Stats};
 use datasync::config::plan::Api;
 use datasync::config::{Needs, Sources, load_with};
 
@@ -104,7 +104,7 @@ pub fn plan(url: &str, mappings: &str) -> Api {
 
 /// Reads it to its end, with as many threads as pages may be in flight.
 pub fn read(api: &Api) -> Reading {
-    let pages = Pages::new(api, Want::default()).unwrap();
+    let pages = Pages::new(api, FetchOptions::default()).unwrap();
     let results = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..api.pagination.concurrency.max(1))
             .map(|_| {

@@ -2,24 +2,24 @@
 
 use reqwest::Url;
 
-use super::super::super::client::Done;
+use super::super::super::client::CallResult;
 use super::super::super::error::{ApiError, Kind};
-use super::super::super::page_metadata::{PageMetadata, Way};
+use super::super::super::page_metadata::{NextPageSearch, PageMetadata};
 use super::super::super::vocabulary;
 use super::super::end::Proof;
 use super::super::page::Parsed;
-use super::super::{Course, State};
+use super::super::{PagingMethod, State};
 use super::candidates::Candidate;
 
 /// What style `auto` has found out.
 #[derive(Debug, Default)]
 pub(in super::super) struct Detected {
-    pub(super) course: Option<Course>,
+    pub(super) method: Option<PagingMethod>,
     pub(super) style: Option<&'static str>,
-    pub(super) way: Option<Way>,
+    pub(super) way: Option<NextPageSearch>,
     pub(super) cursor_param: Option<String>,
     pub(super) last_record: Option<Vec<String>>,
-    pub(super) ahead: Option<(Url, Done<Parsed>)>,
+    pub(super) ahead: Option<(Url, CallResult<Parsed>)>,
     /// There is more, and the way to it is not known; or the second page could not be had.
     pub(super) failed: Option<ApiError>,
     /// What shows that the first page is all there is.
@@ -30,8 +30,8 @@ pub(in super::super) struct Detected {
 
 impl Detected {
     pub(in super::super) fn apply(self, state: &mut State) {
-        if let Some(course) = self.course {
-            state.course = course;
+        if let Some(method) = self.method {
+            state.method = method;
         }
         state.style = self.style.or(state.style);
         state.way = self.way.unwrap_or(state.way);
@@ -71,7 +71,7 @@ pub(super) fn not_found(tried: &[String], metadata: &PageMetadata<'_>) -> ApiErr
         format!(
             "the API has more records than the first page, and none of the usual parameters brings the next one (tried {}); what looks like paging on the page: {}",
             quoted(tried),
-            vocabulary::listed(&metadata.looks(), is_shown),
+            vocabulary::listed(&metadata.paging_names(), is_shown),
         )
     };
     let hint = "say how it pages under pagination in mappings.yaml: `style: page` with page_param, `style: offset` with offset_param, or `style: cursor` with cursor_param and cursor_path";
@@ -91,7 +91,7 @@ pub(super) fn says_that_it_is_all(metadata: &PageMetadata<'_>, count: u64) -> bo
 pub(super) fn numbered(
     candidate: &Candidate,
     first: u64,
-    ahead: Option<(Url, Done<Parsed>)>,
+    ahead: Option<(Url, CallResult<Parsed>)>,
 ) -> Detected {
     let Candidate {
         param,
@@ -106,7 +106,7 @@ pub(super) fn numbered(
     }
     lines.push("size_param: none".to_owned());
     Detected {
-        course: Some(Course::Numbered {
+        method: Some(PagingMethod::Numbered {
             param,
             offset,
             first,

@@ -6,13 +6,15 @@ mod detected;
 
 use reqwest::Url;
 
-use super::super::client::{Client, Done};
+use super::super::client::{CallResult, Client};
 use super::super::error::{ApiError, Class, Kind};
-use super::super::page_metadata::{Continuation, Found, Next, PageMetadata, Place, Way, as_cursor};
+use super::super::page_metadata::{
+    Continuation, Found, Next, NextPageSearch, PageMetadata, Place, as_cursor,
+};
 use super::super::vocabulary;
 use super::end::Proof;
-use super::page::{Nothing, Parsed};
-use super::{Course, Pages};
+use super::page::{NoRecords, Parsed};
+use super::{Pages, PagingMethod};
 use crate::config::path;
 
 use candidates::{Candidate, OFFSET_PARAMS, cursor_params, usual_offsets};
@@ -23,9 +25,9 @@ use detected::{no_second_page, not_found, numbered, says_that_it_is_all};
 const AFTER_PARAMS: [&str; 2] = ["starting_after", "after"];
 
 /// What an attempt at the second page brought, beside the first page.
-enum Second {
+enum Attempt {
     /// Other records.
-    Differs(Box<Done<Parsed>>),
+    Differs(Box<CallResult<Parsed>>),
     /// The first page again.
     Repeats,
     /// Records of the first page among others.
@@ -61,7 +63,7 @@ impl Pages {
                 || total.is_some_and(|total| total > count)
                 || pages.is_some_and(|pages| pages > 1),
         };
-        let found = match metadata.next(Way::Any) {
+        let found = match metadata.next(NextPageSearch::Any) {
             Continuation::Next(found) if flag != Some(false) => {
                 self.by_next(client, &first, &metadata, &found)
             }
@@ -89,7 +91,7 @@ impl Pages {
             failed: Some(error.on_page(2)),
             ..Detected::default()
         });
-        if matches!(detected.course, Some(Course::Numbered { .. })) {
+        if matches!(detected.method, Some(PagingMethod::Numbered { .. })) {
             detected.lines.extend(
                 [
                     metadata.total().map(|total| total.place.line("total")),
@@ -128,7 +130,7 @@ impl Pages {
                 }
                 lines.push("size_param: none".to_owned());
                 Ok(Detected {
-                    way: Some(Way::Link),
+                    way: Some(NextPageSearch::Link),
                     lines,
                     ..Detected::default()
                 })
@@ -178,11 +180,11 @@ impl Pages {
             let url = self.with(name, cursor);
             let second = self.second(client, first, &url)?;
             let done = match second {
-                Second::Differs(done) => *done,
+                Attempt::Differs(done) => *done,
                 // Where mappings.yaml names it, the page tells what it is.
                 _ if names.len() == 1 && self.paging.cursor_param.named().is_some() => {
                     return Ok(Detected {
-                        way: Some(Way::Cursor),
+                        way: Some(NextPageSearch::Cursor),
                         ..Detected::default()
                     });
                 }
@@ -194,7 +196,7 @@ impl Pages {
             );
             lines.push("size_param: none".to_owned());
             return Ok(Detected {
-                way: Some(Way::Cursor),
+                way: Some(NextPageSearch::Cursor),
                 cursor_param: Some(name.clone()),
                 ahead: Some((url, done)),
                 lines,
@@ -275,15 +277,15 @@ impl Pages {
             // Is the first page called 0 or 1?
             let url = number(1);
             match self.second(client, first, &url)? {
-                Second::Repeats => 1,
-                Second::Differs(done) => {
+                Attempt::Repeats => 1,
+                Attempt::Differs(done) => {
                     return Ok(Some(numbered(candidate, 0, Some((url, *done)))));
                 }
                 _ => return Ok(None),
             }
         };
         let url = number(start + candidate.step);
-        let Second::Differs(done) = self.second(client, first, &url)? else {
+        let Attempt::Differs(done) = self.second(client, first, &url)? else {
             return Ok(None);
         };
         // An API that states the number of its page states that of this one.
@@ -319,7 +321,7 @@ impl Pages {
         };
         for name in AFTER_PARAMS {
             let url = self.with(name, &id);
-            if let Second::Differs(done) = self.second(client, first, &url)? {
+            if let Attempt::Differs(done) = self.second(client, first, &url)? {
                 let mut lines = vec![
                     "style: cursor".to_owned(),
                     format!("cursor_param: {name}"),
@@ -329,7 +331,7 @@ impl Pages {
                 lines.extend(metadata.more_line());
                 lines.push("size_param: none".to_owned());
                 return Ok(Some(Detected {
-                    way: Some(Way::Cursor),
+                    way: Some(NextPageSearch::Cursor),
                     cursor_param: Some(name.to_owned()),
                     last_record: Some(path),
                     ahead: Some((url, *done)),
@@ -360,7 +362,7 @@ impl Pages {
         // All usual ways at once: an API that answers its first page again knows none of them.
         if named.is_empty() && !metadata.hints_at_more() {
             let url = self.usual_ways_at_once(first);
-            if matches!(self.second(client, first, &url)?, Second::Repeats) {
+            if matches!(self.second(client, first, &url)?, Attempt::Repeats) {
                 return Ok(Detected {
                     sign: Some(Proof::Same),
                     lines: vec!["style: none".to_owned()],
@@ -429,12 +431,14 @@ impl Pages {
         let url = |number: u64| self.with(&candidate.param, &number.to_string());
         let next = url(start + candidate.step);
         Ok(match self.second(client, first, &next)? {
-            Second::Differs(done) => Some(numbered(candidate, start, Some((next, *done)))),
+            Attempt::Differs(done) => Some(numbered(candidate, start, Some((next, *done)))),
             // It may be a filter that nothing passes: then it does not bring the first page either.
             // What is empty twice is no passing fault.
-            Second::Empty => (matches!(self.second(client, first, &url(start))?, Second::Repeats)
-                && matches!(self.second(client, first, &next)?, Second::Empty))
-            .then(|| no_second_page(candidate)),
+            Attempt::Empty => {
+                (matches!(self.second(client, first, &url(start))?, Attempt::Repeats)
+                    && matches!(self.second(client, first, &next)?, Attempt::Empty))
+                .then(|| no_second_page(candidate))
+            }
             _ => None,
         })
     }
@@ -448,24 +452,27 @@ impl Pages {
         candidate: &Candidate,
     ) -> Result<bool, ApiError> {
         let number = |number: u64| self.with(&candidate.param, &number.to_string());
-        let is_end = |second: &Second| match second {
-            Second::Empty => true,
-            Second::Refused(status) => self.paging.end_status.contains(status),
+        let is_end = |second: &Attempt| match second {
+            Attempt::Empty => true,
+            Attempt::Refused(status) => self.paging.end_status.contains(status),
             _ => false,
         };
         let zero = candidate.first == Some(0);
         if candidate.offset {
             let start = candidate.first.unwrap_or(0);
-            if !matches!(self.second(client, first, &number(start))?, Second::Repeats) {
+            if !matches!(
+                self.second(client, first, &number(start))?,
+                Attempt::Repeats
+            ) {
                 return Ok(false);
             }
         } else if !zero {
             match self.second(client, first, &number(1))? {
-                Second::Repeats => {}
+                Attempt::Repeats => {}
                 other if candidate.first.is_none() && is_end(&other) => {
                     return Ok(matches!(
                         self.second(client, first, &number(0))?,
-                        Second::Repeats
+                        Attempt::Repeats
                     ));
                 }
                 _ => return Ok(false),
@@ -474,8 +481,8 @@ impl Pages {
         let next = number(if zero { 1 } else { 2 });
         // What is no empty array is confirmed.
         Ok(match self.second(client, first, &next)? {
-            Second::Empty => true,
-            refused @ Second::Refused(_) if is_end(&refused) => {
+            Attempt::Empty => true,
+            refused @ Attempt::Refused(_) if is_end(&refused) => {
                 is_end(&self.second(client, first, &next)?)
             }
             _ => false,
@@ -483,7 +490,7 @@ impl Pages {
     }
 
     /// Asks for what may be the second page. An error that has nothing to do with what was asked is one.
-    fn second(&self, client: &Client, first: &First<'_>, url: &Url) -> Result<Second, ApiError> {
+    fn second(&self, client: &Client, first: &First<'_>, url: &Url) -> Result<Attempt, ApiError> {
         let done = match self.ask(client, url, 1, |_| {}) {
             Ok(done) => done,
             Err(error) => {
@@ -491,7 +498,7 @@ impl Pages {
                     Some(status)
                         if error.class() != Class::Transient && error.cause() == Kind::Status =>
                     {
-                        Ok(Second::Refused(status))
+                        Ok(Attempt::Refused(status))
                     }
                     _ => Err(error),
                 };
@@ -499,13 +506,13 @@ impl Pages {
         };
         let (ours, theirs) = (&first.parsed.prints, &done.value.prints);
         Ok(match theirs.shared(ours) {
-            _ if done.value.records.is_empty() => match done.value.nothing {
-                Some(Nothing::NoArray) => Second::Refused(204),
-                _ => Second::Empty,
+            _ if done.value.records.is_empty() => match done.value.no_records {
+                Some(NoRecords::NoArray) => Attempt::Refused(204),
+                _ => Attempt::Empty,
             },
-            0 => Second::Differs(Box::new(done)),
-            shared if shared == theirs.len() => Second::Repeats,
-            _ => Second::Overlaps,
+            0 => Attempt::Differs(Box::new(done)),
+            shared if shared == theirs.len() => Attempt::Repeats,
+            _ => Attempt::Overlaps,
         })
     }
 }

@@ -16,13 +16,13 @@ struct End<'v> {
 }
 
 /// A point, or an interval with both ends.
-struct Stretch<'v> {
+struct PointOrInterval<'v> {
     low: End<'v>,
     high: End<'v>,
     is_point: bool,
 }
 
-impl<'v> Stretch<'v> {
+impl<'v> PointOrInterval<'v> {
     fn of(value: &'v Value) -> Option<Self> {
         match single(value) {
             Value::Range(range) => {
@@ -64,10 +64,12 @@ impl<'v> Stretch<'v> {
 fn related(
     arguments: &[Value],
     points: (bool, bool),
-    holds: fn(&Stretch<'_>, &Stretch<'_>) -> Option<bool>,
+    holds: fn(&PointOrInterval<'_>, &PointOrInterval<'_>) -> Option<bool>,
 ) -> Value {
-    let (Some(first), Some(second)) = (Stretch::of(&arguments[0]), Stretch::of(&arguments[1]))
-    else {
+    let (Some(first), Some(second)) = (
+        PointOrInterval::of(&arguments[0]),
+        PointOrInterval::of(&arguments[1]),
+    ) else {
         return Value::Null;
     };
     if (first.is_point && !points.0) || (second.is_point && !points.1) {
@@ -85,54 +87,54 @@ fn equal(a: End<'_>, b: End<'_>) -> Option<bool> {
 }
 
 /// Does the first end wholly before the second begins?
-fn is_before(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn is_before(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     let touches = equal(a.high, b.low)? && a.high.included && b.low.included;
     Some((less(a.high, b.low)? || equal(a.high, b.low)?) && !touches)
 }
 
-fn do_meet(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn do_meet(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(a.high.included && b.low.included && equal(a.high, b.low)?)
 }
 
 /// Is there a point in both?
-fn do_overlap(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn do_overlap(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(!is_before(a, b)? && !is_before(b, a)?)
 }
 
 /// Does the first begin no later, where an end that belongs begins earlier than one that does not?
-fn begins_by(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn begins_by(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(less(a.low, b.low)? || (equal(a.low, b.low)? && (a.low.included || !b.low.included)))
 }
 
-fn ends_by(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn ends_by(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(less(a.high, b.high)? || (equal(a.high, b.high)? && (b.high.included || !a.high.included)))
 }
 
-fn begin_alike(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn begin_alike(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(equal(a.low, b.low)? && a.low.included == b.low.included)
 }
 
-fn end_alike(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn end_alike(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(equal(a.high, b.high)? && a.high.included == b.high.included)
 }
 
 /// Does the second lie within the first?
-fn does_include(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn does_include(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(begins_by(a, b)? && ends_by(b, a)?)
 }
 
 /// The first overlaps the beginning of the second, and ends within it.
-fn does_overlap_before(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn does_overlap_before(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     let earlier = begins_by(a, b)? && !begin_alike(a, b)?;
     Some(earlier && do_overlap(a, b)? && ends_by(a, b)?)
 }
 
 /// Does the second begin where the first does, within it?
-fn is_started_by(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn is_started_by(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(begin_alike(a, b)? && ends_by(b, a)?)
 }
 
-fn is_finished_by(a: &Stretch<'_>, b: &Stretch<'_>) -> Option<bool> {
+fn is_finished_by(a: &PointOrInterval<'_>, b: &PointOrInterval<'_>) -> Option<bool> {
     Some(end_alike(a, b)? && begins_by(a, b)?)
 }
 

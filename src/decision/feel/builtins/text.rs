@@ -11,14 +11,14 @@ use crate::decision::feel::value::Value;
 
 thread_local! {
     /// The expressions used last. Cells bring the same few for every record, and building one costs far more than using it.
-    static EXPRESSIONS: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+    static EXPRESSIONS: RefCell<Vec<CachedRegex>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Most regular expressions that a thread keeps.
 const MAX_EXPRESSIONS: usize = 32;
 
 /// A regular expression and what it was made of: pattern and flags.
-type Kept = (Arc<str>, Arc<str>, Option<Regex>);
+type CachedRegex = (Arc<str>, Arc<str>, Option<Regex>);
 
 /// The range of items that a start position (from 1, or from the end with a minus) and a length mean.
 pub(super) fn span(length: usize, start: &Value, count: &Value) -> Option<std::ops::Range<usize>> {

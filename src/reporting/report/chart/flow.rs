@@ -1,4 +1,4 @@
-//! From what was fetched to what became of it.
+//! The drawing of a ledger: from what was fetched to what became of it.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::reporting::report::html::{Percent, percent};
 use crate::reporting::report::rows;
 use crate::support::text::{counted, grouped};
 
-/// What an outcome means, in a few words.
+/// The meaning of an outcome, in a few words.
 pub fn outcome_meaning(name: &str) -> &'static str {
     match name {
         "inserted" => "new in the table",
@@ -22,7 +22,7 @@ pub fn outcome_meaning(name: &str) -> &'static str {
     }
 }
 
-/// The records as ribbons, each as thick as its share; on a narrow screen as one bar.
+/// The records as ribbons, each as thick as its share, or on a narrow screen as one bar.
 pub fn flow(ledger: &Ledger, pages: u64, retries: u64) -> Markup {
     let [(_, fetched), outcomes @ ..] = rows(ledger);
     if fetched == 0 {
@@ -55,7 +55,7 @@ pub fn flow(ledger: &Ledger, pages: u64, retries: u64) -> Markup {
     }
 }
 
-/// `beside`: class and text of the lines to the left.
+/// Draws the ribbons. `beside` holds class and text of the lines on the left.
 fn ribbons(
     fetched: u64,
     outcomes: &[(&str, u64)],

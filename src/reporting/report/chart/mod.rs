@@ -1,9 +1,7 @@
-//! The drawings of a report, as SVG that stands in the page: where records went, how fast the API answered, how runs
-//! went over time.
+//! The drawings of a report, as SVG in the page: where records went, how fast the API answered, how runs went over time.
 //!
-//! Each is drawn twice, for a broad and for a narrow screen, of which the style sheet shows one. Each has a title and a
-//! description for screen readers, and shows nothing by colour alone. This file has the frame and the
-//! axes that they share.
+//! Each is drawn twice, for a wide and for a narrow screen; the style sheet shows one of them. Each has a title and a
+//! description for screen readers, and never uses colour alone. This file has the frame and axes they share.
 
 mod flow;
 mod response_times;
@@ -15,7 +13,7 @@ pub use flow::{flow, outcome_meaning};
 pub use response_times::response_times;
 pub use trend::{color, trend};
 
-/// The screens that a drawing is made for.
+/// The screens that drawings are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Screen {
     Broad,
@@ -23,7 +21,7 @@ enum Screen {
 }
 
 impl Screen {
-    /// Width of the drawing, in its own units: on a screen of its kind each is about a pixel.
+    /// The width of the drawing in its own units, each about a pixel on such a screen.
     const fn width(self) -> f64 {
         match self {
             Self::Broad => 960.0,
@@ -31,7 +29,7 @@ impl Screen {
         }
     }
 
-    /// Class of the drawing, and suffix of ids in it.
+    /// The class of the drawing, and the suffix of its ids.
     const fn name(self) -> &'static str {
         match self {
             Self::Broad => "broad",
@@ -40,7 +38,7 @@ impl Screen {
     }
 }
 
-/// What a drawing is called and what it says.
+/// The title and description of a drawing.
 struct Caption<'a> {
     id: &'a str,
     title: &'a str,
@@ -63,7 +61,7 @@ fn svg(screen: Screen, height: f64, caption: &Caption<'_>, inside: &Markup) -> M
     }
 }
 
-/// A coordinate, to a tenth.
+/// A coordinate, printed with one decimal.
 #[derive(Clone, Copy)]
 struct At(f64);
 
@@ -73,7 +71,7 @@ impl Render for At {
     }
 }
 
-/// Where a plot is drawn.
+/// The area of a plot.
 struct Area {
     left: f64,
     top: f64,
@@ -82,12 +80,12 @@ struct Area {
 }
 
 impl Area {
-    /// The height at which a share of the uppermost line is drawn.
+    /// The y coordinate for a share of the uppermost line.
     fn y(&self, share: f64) -> f64 {
         self.bottom - share * (self.bottom - self.top)
     }
 
-    /// Lines across, with their values; also the value of the uppermost.
+    /// Horizontal lines with their values. Returns also the value of the uppermost line.
     fn grid(&self, greatest: f64, whole: bool, label: impl Fn(f64) -> String) -> (Markup, f64) {
         let step = step(greatest, whole);
         let lines = (greatest / step).ceil().max(1.0);
@@ -107,12 +105,12 @@ impl Area {
     }
 }
 
-/// Steps of an axis of seconds that goes beyond a minute.
+/// Steps of an axis of seconds that is longer than a minute.
 const CLOCK: [f64; 10] = [
     20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
 ];
 
-/// 1, 2 or 5 times a power of ten, or a round time, so that at most five of them reach `greatest`.
+/// The step of an axis: 1, 2 or 5 times a power of ten, or a round time, so that at most five steps reach `greatest`.
 fn step(greatest: f64, whole: bool) -> f64 {
     if !whole && (60.0..36_000.0).contains(&greatest) {
         let round = CLOCK.into_iter().find(|step| *step >= greatest / 5.0);

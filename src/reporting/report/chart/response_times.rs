@@ -1,4 +1,4 @@
-//! How long the API took to answer.
+//! The drawing of how long the API took to answer.
 
 use maud::{Markup, html};
 
@@ -7,14 +7,14 @@ use crate::reporting::report::html::span;
 use crate::support::histogram::Histogram;
 use crate::support::text::{counted, grouped};
 
-/// Width of a label that names a line.
+/// The width of a label that names a line.
 const MARK_LABEL: f64 = 160.0;
-/// Distance of two labels below the axis.
+/// The least distance of two labels below the axis.
 const TICK_LABEL: f64 = 52.0;
-/// With fewer bars than this, each would be as wide as a wall.
+/// The least number of bars. With fewer, each would be too wide.
 const FEWEST_BARS: usize = 9;
 
-/// A bar for each half of a doubling, on a logarithmic axis.
+/// One bar for each half of a doubling, on a logarithmic axis.
 pub fn response_times(answers: &Histogram, alert_seconds: f64) -> Markup {
     if answers.bars().is_empty() {
         return html! { p.note { "Nothing was asked of the API." } };
@@ -51,7 +51,7 @@ fn drawn_for(screen: Screen, answers: &Histogram, alert_seconds: f64) -> Markup 
         area.left + (seconds.log2() - first) / (last - first) * (area.right - area.left)
     };
     let (median, slow) = (answers.quantile(0.5), answers.quantile(0.95));
-    // The slowest on top, each label to the left of its line: a line that begins further down crosses none of them.
+    // The slowest is on top, and each label is left of its line. So a line that begins further down crosses no label.
     let mut marks = vec![(slow, "95 % within"), (median, "median")];
     if alert_seconds.log2() <= last {
         marks.insert(0, (alert_seconds, "alert above"));
@@ -84,7 +84,7 @@ fn drawn_for(screen: Screen, answers: &Histogram, alert_seconds: f64) -> Markup 
     svg(screen, 308.0, &caption, &drawn)
 }
 
-/// The axis: 1, 2 and 5 times the powers of ten; as many of them are labelled as there is room for.
+/// The axis: 1, 2 and 5 times the powers of ten, with as many labels as fit.
 fn ticks(area: &Area, lowest: f64, last: f64, x: impl Fn(f64) -> f64) -> Markup {
     let mut tick = 10_f64.powf(lowest.log10().floor());
     let mut factors = [2.0, 2.5, 2.0].into_iter().cycle();
@@ -93,7 +93,7 @@ fn ticks(area: &Area, lowest: f64, last: f64, x: impl Fn(f64) -> f64) -> Markup 
     while tick.log2() <= last {
         if tick >= lowest {
             let at = x(tick);
-            // A label at the very edge would be cut.
+            // A label at the very edge would be cut off.
             let labelled = at >= free_from && at > area.left && at < area.right - 16.0;
             if labelled {
                 free_from = at + TICK_LABEL;
@@ -112,7 +112,7 @@ fn ticks(area: &Area, lowest: f64, last: f64, x: impl Fn(f64) -> f64) -> Markup 
     }
 }
 
-/// A line down with its label, which is in the given row above the plot.
+/// A vertical line, with its label in the given row above the plot.
 fn mark(area: &Area, at: f64, row: usize, label: &str) -> Markup {
     let at = at.clamp(area.left, area.right);
     let y = 16.0 + 20.0 * row as f64;

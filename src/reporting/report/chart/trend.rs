@@ -1,4 +1,4 @@
-//! How long the last runs took, and how they ended.
+//! The drawing of how long the last runs took, and how they ended.
 
 use maud::{Markup, html};
 
@@ -20,7 +20,7 @@ pub fn color(run: &PastRun) -> &'static str {
     }
 }
 
-/// A bar for each run, oldest first; `this` is the run the report is about.
+/// A bar for each run, oldest first. `this` is the run that the report is about.
 pub fn trend(runs: &[&PastRun], this: Option<&str>) -> Markup {
     html! {
         (drawn_for(Screen::Broad, runs, this))
@@ -94,7 +94,7 @@ struct Bar {
 }
 
 impl Bar {
-    /// In the colour of its outcome; hatched unless that is good, and with a cross above when it is bad.
+    /// Draws the bar in the colour of the run's outcome: hatched unless that is good, and with a cross above if it is bad.
     fn drawn(&self, area: &Area, color: &str, hatch: &str) -> Markup {
         let fills = [
             Some(format!("var(--{color})")),
@@ -119,10 +119,10 @@ impl Bar {
     }
 }
 
-/// As many times below their bars as there is room for; the newest always has one, and no two are the same.
+/// The times below their bars, as many as fit. The newest run always has one, and no two texts are the same.
 fn labels(times: &[(f64, String)], area: &Area) -> Markup {
     const APART: f64 = 16.0;
-    // `11-24 23:00`, and with seconds where runs follow each other within a minute.
+    // Such as `11-24 23:00`, with seconds if two runs began within a minute.
     let part = |time: &str, length: usize| time.chars().skip(5).take(length).collect::<String>();
     let close = times
         .windows(2)

@@ -1,5 +1,4 @@
-//! Every statement of the write path by name, for the tests that look at how PostgreSQL goes about them. A statement that
-//! is added and not listed here does not compile.
+//! Lists every statement of the write path by name, for tests of their plans. One that is not listed does not compile.
 
 use super::super::super::log;
 use super::super::super::schema::Layout;
@@ -15,17 +14,16 @@ pub struct Listed {
     pub params: Vec<String>,
 }
 
-/// The settings of a batch's transaction, and all statements that PostgreSQL makes a plan for; as they are for a plain table
-/// or for one that Citus distributes.
+/// The settings of a batch's transaction, and all statements that are planned. `distributed`: for a table on Citus.
 pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<Listed>) {
     let layout = &Layout {
         distributed,
         ..layout.clone()
     };
     let Statements {
-        // COPY into the table reads nothing.
+        // COPY into a table has no plan.
         copy: _,
-        walk,
+        index_scan,
         all_new,
         differing,
         superseded,
@@ -35,13 +33,13 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         differences,
         new_rows,
         upsert_and_enqueue,
-        fates,
+        rows_by_outcome,
         skipped,
         unguarded,
         rejections,
-        // One value.
+        // It converts a single value.
         conversions: _,
-        // A VALUES list.
+        // It inserts a VALUES list.
         log: _,
         key_type: _,
     } = Statements::new(db, layout);
@@ -77,7 +75,11 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         ("new_rows", new_rows, rows(&["bigint"])),
         ("upsert_and_enqueue", upsert_and_enqueue, written.clone()),
         ("unguarded", unguarded, written),
-        ("fates", fates, rows(&["int[]", "bigint"])),
+        (
+            "rows_by_outcome",
+            rows_by_outcome,
+            rows(&["int[]", "bigint"]),
+        ),
         ("skipped", skipped, rows(&["uuid", "bigint"])),
         (
             "rejections.walk",
@@ -143,8 +145,8 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         log::trimming_explanations(db),
         Vec::new(),
     ));
-    if let Some(IndexScan { between: _, copy }) = walk {
-        // What COPY copies.
+    if let Some(IndexScan { between: _, copy }) = index_scan {
+        // The query whose result is copied.
         let select = copy.trim_start_matches("COPY (").to_owned() + "1000";
         all.push(("walk", select, Vec::new()));
     }

@@ -13,17 +13,17 @@ pub use list::{Listed, list};
 use parts::Parts;
 pub(in super::super) use rejections::{DIGEST_OF_IDS, RejectionStatements};
 
-/// The statements of one table, built once.
+/// The statements for one table.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// None when a column does not read values as they travel.
+    /// None if a column does not take values in the form in which they are sent.
     pub(super) copy: Option<String>,
-    /// How rows are read as they are stored. None when what comes back could not be compared with what is sent.
-    pub(super) walk: Option<IndexScan>,
+    /// Reads stored rows. None if they cannot be compared with what is sent.
+    pub(super) index_scan: Option<IndexScan>,
     pub(super) all_new: String,
     pub(super) differing: String,
     pub(super) superseded: String,
-    /// Locks the stored rows of some keys, in their order and in the opposite one.
+    /// Lock the stored rows of some keys, in the order of the keys and in the opposite order.
     pub(super) lock_ascending: String,
     pub(super) lock_descending: String,
     pub(super) compare: String,
@@ -31,23 +31,23 @@ pub(super) struct Statements {
     /// Rows that are not stored yet, in the form of `differences`.
     pub(super) new_rows: String,
     pub(super) upsert_and_enqueue: String,
-    pub(super) fates: String,
-    /// Which rows are not stored as they were sent.
+    pub(super) rows_by_outcome: String,
+    /// Finds rows that are not stored as they were sent.
     pub(super) skipped: String,
-    /// Writes rows also where nothing changes, and tells which the table takes: to be rolled back.
+    /// Writes rows even if nothing changes, and returns which of them the table accepts. It has to be rolled back.
     pub(super) unguarded: String,
-    /// Converts a value as it is converted for its column, by the column's place: only where a conversion can fail.
+    /// Convert a value as for its column, by the column's place. Only for columns where the conversion can fail.
     pub(super) conversions: Vec<(usize, String)>,
     pub(super) rejections: RejectionStatements,
     pub(super) log: String,
-    /// What a key travels as.
+    /// The type in which keys are sent.
     pub(super) key_type: Type,
 }
 
-/// Reading the rows between two keys, in order, every written column, by COPY: the cheapest for both sides.
+/// Reads the rows between two keys, in order and with every written column, by COPY: the cheapest way for both sides.
 #[derive(Debug)]
 pub(super) struct IndexScan {
-    /// Sets the two keys for the transaction: COPY takes no parameters.
+    /// Stores the two keys in settings of the transaction, because COPY takes no parameters.
     pub(super) between: String,
     copy: String,
 }
@@ -69,7 +69,7 @@ impl IndexScan {
         }
     }
 
-    /// The statement that reads at most so many rows.
+    /// The statement that reads at most `limit` rows.
     pub(super) fn copy(&self, limit: usize) -> String {
         format!("{}{limit}) TO STDOUT (FORMAT binary)", self.copy)
     }
@@ -82,7 +82,7 @@ impl Statements {
             !layout.distributed && layout.columns.iter().all(|column| column.takes_wire);
         Self {
             copy: is_copied.then(|| copy(&parts)),
-            walk: is_copied.then(|| IndexScan::new(&parts)),
+            index_scan: is_copied.then(|| IndexScan::new(&parts)),
             all_new: all_new(&parts),
             differing: if layout.has_system_columns {
                 differing(&parts)
@@ -96,7 +96,7 @@ impl Statements {
             differences: differences(&parts),
             new_rows: new_rows(&parts),
             upsert_and_enqueue: upsert_and_enqueue(&parts),
-            fates: fates(&parts),
+            rows_by_outcome: rows_by_outcome(&parts),
             skipped: skipped(&parts),
             unguarded: unguarded(&parts),
             conversions: conversions(layout),
@@ -115,7 +115,7 @@ fn copy(parts: &Parts<'_>) -> String {
     )
 }
 
-/// Inserts the rows whose keys are new, and passes over the others.
+/// Inserts the rows whose keys are new, and skips the others.
 fn all_new(parts: &Parts<'_>) -> String {
     let (insert_into, values, run_and_now) =
         (parts.insert_into(), parts.converted(), parts.run_and_now());
@@ -125,8 +125,8 @@ fn all_new(parts: &Parts<'_>) -> String {
     )
 }
 
-/// Writes the rows that are new or differ. Rows that stay as they are go no further than the comparison. Counts those that
-/// were inserted and updated, that stay, and that are superseded.
+/// Writes the rows that are new or differ. Unchanged rows get no further than the comparison. Counts the rows that were
+/// inserted and updated, that are unchanged, and that are superseded.
 fn differing(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();
@@ -140,31 +140,31 @@ fn differing(parts: &Parts<'_>) -> String {
          FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
          WHERE t.{key} IS NULL OR {newer} OR {differs}), \
          written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}) \
-         SELECT (SELECT count(*) FILTER (WHERE fresh) FROM written), \
-         (SELECT count(*) FILTER (WHERE NOT fresh) FROM written), \
+         SELECT (SELECT count(*) FILTER (WHERE inserted) FROM written), \
+         (SELECT count(*) FILTER (WHERE NOT inserted) FROM written), \
          {number_sent} - count(*), count(*) FILTER (WHERE late) FROM moved"
     )
 }
 
-/// Of a row that was written, by its key: whether it is new. What the INSERT returns tells it where there are system
-/// columns; else a row is new if it was not found before.
-fn freshness(parts: &Parts<'_>) -> (String, &'static str) {
+/// Whether a written row is new, by its key: an expression for the comparison, and one for the result. With system columns
+/// the INSERT returns it; otherwise a row is new if it was not found before.
+fn insert_marker(parts: &Parts<'_>) -> (String, &'static str) {
     if parts.layout.has_system_columns {
-        ("NULL::boolean".to_owned(), "bool_or(fresh)")
+        ("NULL::boolean".to_owned(), "bool_or(inserted)")
     } else {
         (
             format!("t.{} IS NULL", parts.key),
-            "CASE WHEN bool_or(fresh) THEN bool_or(is_new) END",
+            "CASE WHEN bool_or(inserted) THEN bool_or(is_new) END",
         )
     }
 }
 
-/// The same as [`differing`] for a table of which an INSERT cannot return system columns. Rows that were written are told
-/// by their keys. Grouping, not a join: it takes the key's own equality and no nested loop.
+/// Like [`differing`], for a table on which an INSERT cannot return system columns. Rows are matched by their keys. Grouping
+/// is used instead of a join, because it takes the key's own equality and needs no nested loop.
 fn differing_by_key(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();
-    let (is_new, fresh) = freshness(parts);
+    let (is_new, inserted) = insert_marker(parts);
     let (values, sent, inputs) = (parts.converted_as_inputs(), parts.sent(), parts.inputs());
     let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
     let (differs, key_place) = (parts.differs_from_sent(), parts.layout.key);
@@ -175,19 +175,19 @@ fn differing_by_key(parts: &Parts<'_>) -> String {
          FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
          WHERE t.{key} IS NULL OR {newer} OR {differs}), \
          written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}), \
-         told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
-         (SELECT c{key_place} AS k, 1 AS o, late, is_new, NULL::boolean AS fresh FROM moved \
-         UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e GROUP BY k) \
-         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), {number_sent} - count(o), \
-         count(*) FILTER (WHERE late) FROM told"
+         reported AS (SELECT max(o) AS o, bool_or(late) AS late, {inserted} AS inserted FROM \
+         (SELECT c{key_place} AS k, 1 AS o, late, is_new, NULL::boolean AS inserted FROM moved \
+         UNION ALL SELECT k, NULL, NULL, NULL, inserted FROM written) e GROUP BY k) \
+         SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted), {number_sent} - count(o), \
+         count(*) FILTER (WHERE late) FROM reported"
     )
 }
 
-/// The same for write-back, which has to know what became of each row: by its number among those that are sent.
+/// Like [`differing`] for write-back, which also needs the outcome of each row: by its number among the rows sent.
 fn upsert_and_enqueue(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();
-    let (is_new, fresh) = freshness(parts);
+    let (is_new, inserted) = insert_marker(parts);
     let (values, sent, inputs) = (
         parts.converted_as_inputs(),
         parts.sent_numbered(),
@@ -207,17 +207,17 @@ fn upsert_and_enqueue(parts: &Parts<'_>) -> String {
          FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
          WHERE t.{key} IS NULL OR {newer} OR {differs}), \
          written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}{returning_key}), \
-         told AS (SELECT max(o) AS o, bool_or(late) AS late, {fresh} AS fresh FROM \
-         (SELECT c{key_place} AS k, o, late, is_new, NULL::boolean AS fresh FROM moved \
-         UNION ALL SELECT k, NULL, NULL, NULL, fresh FROM written) e \
+         reported AS (SELECT max(o) AS o, bool_or(late) AS late, {inserted} AS inserted FROM \
+         (SELECT c{key_place} AS k, o, late, is_new, NULL::boolean AS inserted FROM moved \
+         UNION ALL SELECT k, NULL, NULL, NULL, inserted FROM written) e \
          GROUP BY k) \
-         SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh), {number_sent} - count(o), \
-         count(*) FILTER (WHERE late), array_agg(o) FILTER (WHERE fresh), array_agg(o) FILTER (WHERE NOT fresh), array_agg(o) FROM told"
+         SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted), {number_sent} - count(o), \
+         count(*) FILTER (WHERE late), array_agg(o) FILTER (WHERE inserted), array_agg(o) FILTER (WHERE NOT inserted), array_agg(o) FROM reported"
     )
 }
 
-/// The rows of a dry run, each with its fate: 0 would be inserted, 1 updated, 2 stays, 3 is superseded.
-fn judged(parts: &Parts<'_>) -> String {
+/// The rows of a dry run with their outcomes: 0 would be inserted, 1 updated, 2 is unchanged, 3 is superseded.
+fn compared(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();
     let (values, sent, key_place) = (parts.converted_as_inputs(), parts.sent(), parts.layout.key);
@@ -225,58 +225,58 @@ fn judged(parts: &Parts<'_>) -> String {
     let newer = parts.is_newer_than(&format!("s.c{}", parts.version_place));
     format!(
         "{known}input AS MATERIALIZED (SELECT {values} FROM {sent}), \
-         judged AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key} IS NULL THEN 0 \
-         WHEN {newer} THEN 3 WHEN {differs} THEN 1 ELSE 2 END AS fate \
+         compared AS MATERIALIZED (SELECT s.*, CASE WHEN t.{key} IS NULL THEN 0 \
+         WHEN {newer} THEN 3 WHEN {differs} THEN 1 ELSE 2 END AS outcome \
          FROM input s LEFT JOIN {known_rows} t ON t.{key} {equals} s.c{key_place})"
     )
 }
 
-/// Counts the rows of a dry run by their fates.
+/// Counts the rows of a dry run by their outcomes (see [`compared`]).
 fn compare(parts: &Parts<'_>) -> String {
-    let judged = judged(parts);
+    let compared = compared(parts);
     format!(
-        "WITH {judged} SELECT count(*) FILTER (WHERE fate = 0), count(*) FILTER (WHERE fate = 1), \
-         count(*) FILTER (WHERE fate = 2), count(*) FILTER (WHERE fate = 3) FROM judged"
+        "WITH {compared} SELECT count(*) FILTER (WHERE outcome = 0), count(*) FILTER (WHERE outcome = 1), \
+         count(*) FILTER (WHERE outcome = 2), count(*) FILTER (WHERE outcome = 3) FROM compared"
     )
 }
 
 /// The first rows that would be updated: key, stored texts, new texts.
 fn differences(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
-    let (judged, key_place) = (judged(parts), parts.layout.key);
+    let (compared, key_place) = (compared(parts), parts.layout.key);
     let (_, known_rows) = parts.known_rows();
     let old = parts.each(|place| format!("{}::text", parts.stored(place)));
     let new = parts.each(|place| format!("j.c{place}::text"));
     let limit = parts.parameter(1);
     format!(
-        "WITH {judged} SELECT j.c{key_place}::text, ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM judged j \
-         JOIN {known_rows} t ON t.{key} {equals} j.c{key_place} WHERE j.fate = 1 ORDER BY 1 LIMIT {limit}::bigint"
+        "WITH {compared} SELECT j.c{key_place}::text, ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM compared j \
+         JOIN {known_rows} t ON t.{key} {equals} j.c{key_place} WHERE j.outcome = 1 ORDER BY 1 LIMIT {limit}::bigint"
     )
 }
 
 /// The first rows that would be inserted, in the form of [`differences`].
 fn new_rows(parts: &Parts<'_>) -> String {
-    let (judged, key_place) = (judged(parts), parts.layout.key);
+    let (compared, key_place) = (compared(parts), parts.layout.key);
     let old = parts.each(|_| "NULL".to_owned());
     let new = parts.each(|place| format!("j.c{place}::text"));
     let limit = parts.parameter(1);
     format!(
-        "WITH {judged} SELECT j.c{key_place}::text, ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM judged j \
-         WHERE j.fate = 0 ORDER BY 1 LIMIT {limit}::bigint"
+        "WITH {compared} SELECT j.c{key_place}::text, ARRAY[{old}]::text[], ARRAY[{new}]::text[] FROM compared j \
+         WHERE j.outcome = 0 ORDER BY 1 LIMIT {limit}::bigint"
     )
 }
 
-/// The numbers of the first rows with some fates (see [`judged`]).
-fn fates(parts: &Parts<'_>) -> String {
+/// The numbers of the first rows with the wanted outcomes (see [`compared`]).
+fn rows_by_outcome(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();
     let (sent, differs) = (parts.sent_numbered(), parts.differs_from_sent());
     let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
     let (wanted, limit) = (parts.parameter(1), parts.parameter(2));
     format!(
-        "WITH {known}judged AS (SELECT u.o, CASE WHEN t.{key} IS NULL THEN 0 WHEN {newer} THEN 3 \
-         WHEN {differs} THEN 1 ELSE 2 END AS fate FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key}) \
-         SELECT o FROM judged WHERE fate = ANY({wanted}::int[]) ORDER BY o LIMIT {limit}::bigint"
+        "WITH {known}compared AS (SELECT u.o, CASE WHEN t.{key} IS NULL THEN 0 WHEN {newer} THEN 3 \
+         WHEN {differs} THEN 1 ELSE 2 END AS outcome FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key}) \
+         SELECT o FROM compared WHERE outcome = ANY({wanted}::int[]) ORDER BY o LIMIT {limit}::bigint"
     )
 }
 
@@ -288,14 +288,14 @@ fn skipped(parts: &Parts<'_>) -> String {
     let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
     let (run, limit) = (parts.parameter(1), parts.parameter(2));
     format!(
-        "WITH {known}judged AS (SELECT u.o, t.{key} IS NOT NULL AS stored, t.\"sync_id\" = {run}::uuid AS own \
+        "WITH {known}compared AS (SELECT u.o, t.{key} IS NOT NULL AS stored, t.\"sync_id\" = {run}::uuid AS own \
          FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
          WHERE t.{key} IS NULL OR ({newer} IS NOT TRUE AND ({differs}))) \
-         SELECT o, stored FROM judged ORDER BY own IS TRUE, stored, o LIMIT {limit}::bigint"
+         SELECT o, stored FROM compared ORDER BY own IS TRUE, stored, o LIMIT {limit}::bigint"
     )
 }
 
-/// Writes rows also where nothing changes, and tells the numbers of those that the table takes: to be rolled back.
+/// Writes rows even if nothing changes, and returns the numbers of those that the table accepts. It has to be rolled back.
 fn unguarded(parts: &Parts<'_>) -> String {
     let (key, set, key_place) = (&parts.key, parts.set(), parts.layout.key);
     let (values, sent, inputs) = (
@@ -344,7 +344,7 @@ fn lock(parts: &Parts<'_>, direction: &str) -> String {
     )
 }
 
-/// The conversion of each column that may refuse a value, on its own.
+/// The conversion of each column that may refuse a value, as a statement of its own.
 fn conversions(layout: &Layout) -> Vec<(usize, String)> {
     layout
         .columns
@@ -361,7 +361,7 @@ fn conversions(layout: &Layout) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// The row that proves a batch.
+/// Inserts the row that proves the batch.
 fn batch_log(db: &Database) -> String {
     format!(
         "INSERT INTO {} (run_id, batch, inserted, updated, unchanged, superseded, duplicates, rejected, resolved, committed_at) \

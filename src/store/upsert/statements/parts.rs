@@ -1,4 +1,4 @@
-//! What the statements of one table are put together from: names, values as they are sent, and comparisons.
+//! The parts that the statements of one table are built from: names, sent values, and comparisons.
 //!
 //! In the SQL `t` is a stored row, `u` a row of the batch as it was sent (its columns are `c0`, `c1` and so on, in the order
 //! of the layout; `o` is its number), and `EXCLUDED` the row that an INSERT proposed.
@@ -12,15 +12,15 @@ pub(super) struct Parts<'a> {
     pub(super) layout: &'a Layout,
     /// The table that is written, quoted.
     pub(super) table: String,
-    /// The conflict key's column, quoted.
+    /// The column of the conflict key, quoted.
     pub(super) key: String,
     /// The operator by which two keys are equal.
     pub(super) equals: String,
-    /// Position of the version among the columns of a batch.
+    /// The position of the version among the columns of a batch.
     pub(super) version_place: usize,
     /// The columns of a batch, quoted.
     names: Vec<String>,
-    /// What makes a value of its column of each value of `u`.
+    /// The expression that converts each value of `u` for its column.
     converted: Vec<String>,
 }
 
@@ -57,7 +57,6 @@ impl<'a> Parts<'a> {
         &self.layout.columns[self.version_place]
     }
 
-    /// The columns of a batch.
     pub(super) fn columns(&self) -> String {
         self.names.join(", ")
     }
@@ -67,12 +66,12 @@ impl<'a> Parts<'a> {
         format!("({}, \"sync_id\", \"updated_at\")", self.columns())
     }
 
-    /// `INSERT INTO` the table, as `t`.
+    /// `INSERT INTO` the table, which is called `t`.
     pub(super) fn insert_into(&self) -> String {
         format!("INSERT INTO {} AS t {}", self.table, self.written())
     }
 
-    /// A parameter after those of the columns, the first of which is 1.
+    /// A parameter after those of the columns. The first one has the number 1.
     pub(super) fn parameter(&self, number: usize) -> String {
         format!("${}", self.names.len() + number)
     }
@@ -91,12 +90,12 @@ impl<'a> Parts<'a> {
         self.each(|place| format!("c{place}"))
     }
 
-    /// The rows as they were sent, an array a column: `unnest($1::text[], …) AS u(c0, …)`.
+    /// The sent rows, with an array for each column: `unnest($1::text[], …) AS u(c0, …)`.
     pub(super) fn sent(&self) -> String {
         format!("unnest({}) AS u({})", self.arrays(), self.inputs())
     }
 
-    /// The same with the number of each row, from 1.
+    /// The same, with the number of each row from 1.
     pub(super) fn sent_numbered(&self) -> String {
         format!(
             "unnest({}) WITH ORDINALITY AS u({}, o)",
@@ -105,7 +104,7 @@ impl<'a> Parts<'a> {
         )
     }
 
-    /// How many rows were sent.
+    /// The number of rows that were sent.
     pub(super) fn number_sent(&self) -> String {
         format!("cardinality({})", self.array(0))
     }
@@ -114,18 +113,18 @@ impl<'a> Parts<'a> {
         self.each(|place| self.array(place))
     }
 
-    /// The parameter with the values of a column.
+    /// The parameter with the values of one column.
     fn array(&self, place: usize) -> String {
         let wire = self.layout.columns[place].wire();
         format!("${}::{}[]", place + 1, wire.typname())
     }
 
-    /// The sent values as their columns have them.
+    /// The sent values, converted for their columns.
     pub(super) fn converted(&self) -> String {
         self.converted.join(", ")
     }
 
-    /// The same under the names `c0, c1` and so on.
+    /// The same, under the names `c0, c1` and so on.
     pub(super) fn converted_as_inputs(&self) -> String {
         self.each(|place| format!("{} AS c{place}", self.converted[place]))
     }
@@ -134,13 +133,12 @@ impl<'a> Parts<'a> {
         &self.converted[self.layout.key]
     }
 
-    /// Is the stored row newer than the sent one?
+    /// True if the stored row is newer than the sent one.
     pub(super) fn is_newer_than_sent(&self) -> String {
         self.is_newer_than(&self.converted[self.version_place])
     }
 
-    /// Is the stored row newer than this version? What was stored before the version was mapped is the time of a request, and
-    /// is compared with no version.
+    /// True if the stored row is newer than this version. A version from before it was mapped is not compared.
     pub(super) fn is_newer_than(&self, version: &str) -> String {
         let own = self.stored(self.version_place);
         let since = self
@@ -152,7 +150,7 @@ impl<'a> Parts<'a> {
         format!("({own} > {version}{since})")
     }
 
-    /// Something for each column of a batch, by its place.
+    /// A list with an item for each column of a batch, which `make` builds from the column's place.
     pub(super) fn each(&self, make: impl Fn(usize) -> String) -> String {
         (0..self.names.len())
             .map(make)
@@ -160,23 +158,21 @@ impl<'a> Parts<'a> {
             .join(", ")
     }
 
-    /// A stored value.
     pub(super) fn stored(&self, place: usize) -> String {
         format!("t.{}", self.names[place])
     }
 
-    /// Does the content of the stored row differ from that of the sent one?
+    /// True if the content of the stored row differs from that of the sent one.
     pub(super) fn differs_from_sent(&self) -> String {
         self.differs_from(|place| self.converted[place].clone())
     }
 
-    /// Does the content of the stored row differ from that of the row that was to be inserted?
+    /// True if the content of the stored row differs from that of the proposed one.
     fn differs_from_excluded(&self) -> String {
         self.differs_from(|place| format!("EXCLUDED.{}", self.names[place]))
     }
 
-    /// Does the content of the stored row differ from these values? Without a mapped version the version is the time of
-    /// fetching, which is no content.
+    /// True if the content of the stored row differs from these values. A version that is not mapped is not content.
     pub(super) fn differs_from(&self, new: impl Fn(usize) -> String) -> String {
         let differs: Vec<String> = (0..self.names.len())
             .filter(|place| *place != self.layout.key)
@@ -184,7 +180,7 @@ impl<'a> Parts<'a> {
             .map(|place| {
                 let (old, new) = (self.stored(place), new(place));
                 if place == self.version_place {
-                    // A record without a version says nothing about it.
+                    // A record without a version says nothing about the stored one.
                     format!("({new} IS NOT NULL AND {old} IS DISTINCT FROM {new})")
                 } else if self.layout.columns[place].compare_as_text {
                     format!("{old}::text COLLATE \"C\" IS DISTINCT FROM {new}::text COLLATE \"C\"")
@@ -199,7 +195,7 @@ impl<'a> Parts<'a> {
         differs.join(" OR ")
     }
 
-    /// What an update sets: everything but the key.
+    /// The assignments of an update: all columns except the key.
     pub(super) fn set(&self) -> String {
         (0..self.names.len())
             .filter(|place| *place != self.layout.key)
@@ -216,15 +212,15 @@ impl<'a> Parts<'a> {
             .join(", ")
     }
 
-    /// Updates the row that is there already, if its content differs and its version is not newer. The guard is here too:
-    /// it holds against whoever wrote since the row was looked at. Returns `fresh`, and without system columns the key as `k`.
+    /// Updates an existing row if its content differs and its version is not newer. The check is repeated here for rows
+    /// written by others since the comparison. Returns `inserted`, and without system columns the key as `k`.
     pub(super) fn on_conflict_update(&self) -> String {
         let (key, set, differs) = (&self.key, self.set(), self.differs_from_excluded());
         let newer = self.is_newer_than(&format!("EXCLUDED.{}", self.names[self.version_place]));
         let returning = if self.layout.has_system_columns {
-            "(t.xmax = 0) AS fresh".to_owned()
+            "(t.xmax = 0) AS inserted".to_owned()
         } else {
-            format!("t.{key} AS k, true AS fresh")
+            format!("t.{key} AS k, true AS inserted")
         };
         format!(
             "ON CONFLICT ({key}) DO UPDATE SET {set} \
@@ -233,10 +229,10 @@ impl<'a> Parts<'a> {
         )
     }
 
-    /// What a batch is compared with: a leading CTE (or nothing) and the relation's name.
+    /// The relation that a batch is compared with: a leading CTE (or nothing), and the relation's name.
     ///
-    /// Citus answers an outer join with the table by fetching all of it, once a batch, and fails where an INSERT reads from
-    /// such a join. So the rows in question are fetched first, by their keys.
+    /// For an outer join with the table Citus fetches the whole table, once for each batch, and it fails if an INSERT reads
+    /// from such a join. So there the rows in question are fetched first, by their keys.
     pub(super) fn known_rows(&self) -> (String, String) {
         let stored = &self.layout.stored;
         if !self.layout.distributed {

@@ -1,6 +1,6 @@
-//! The file in the making: batches are gathered in it until it is sealed.
+//! The unsealed file: batches are gathered in it until it is sealed.
 //!
-//! Whatever goes wrong, a file under its final name is complete. Knows nothing of files that wait.
+//! Whatever goes wrong, a file under its final name is complete. This file knows nothing of files that wait for a replay.
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -11,14 +11,14 @@ use super::{Header, Spool, SpoolError, format};
 use crate::model::clock::Micros;
 use crate::support::atomic_file::sync_folder;
 
-/// A file is sealed when it has so many bytes. What a replay takes in memory grows with it.
+/// A file is sealed when it has this many bytes. A replay reads a file whole, so the memory it takes grows with this.
 const FILE_BYTES: u64 = 4 << 20;
-/// And when its first record has waited so long to be durable.
+/// A file is also sealed when its first record has waited this long.
 const FILE_AGE: Duration = Duration::from_secs(1);
 
-/// A file in the making. Nothing in it counts before it is sealed.
+/// A file that is still written to. Its records are not counted as spooled before it is sealed.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct UnsealedFile {
     temporary: PathBuf,
     path: PathBuf,
     file: File,
@@ -27,7 +27,7 @@ pub(super) struct Draft {
     since: Instant,
 }
 
-/// A file that has become durable.
+/// A file that was sealed: it survives a power cut.
 #[derive(Debug)]
 pub struct Sealed {
     pub path: PathBuf,
@@ -35,73 +35,73 @@ pub struct Sealed {
 }
 
 impl Spool {
-    /// Adds a batch to the file in the making. It counts only once that is sealed; after an error what was added before can
-    /// still be.
+    /// Adds a batch to the unsealed file. It counts as spooled only after [`Self::seal`]. After an error, what was added
+    /// before can still be sealed.
     pub fn add(&mut self, header: &Header, entries: &[(Micros, &str)]) -> Result<(), SpoolError> {
         let text = format::frames(entries);
-        let drafted = self.draft.as_ref().map_or(0, |draft| draft.bytes);
-        let size = drafted + text.len() as u64 + format::END_BYTES;
+        let gathered = self.unsealed.as_ref().map_or(0, |unsealed| unsealed.bytes);
+        let size = gathered + text.len() as u64 + format::END_BYTES;
         if self.bytes.saturating_add(size) > self.max_bytes {
             return Err(SpoolError {
                 what: format!(
                     "the spool is full: {} bytes wait and spool.max_bytes is {}; bring the database back and run `datasync retry`, or raise the bound; folder",
-                    self.bytes + drafted,
+                    self.bytes + gathered,
                     self.max_bytes
                 ),
                 path: self.folder.clone(),
                 source: None,
             });
         }
-        if self.draft.is_none() {
-            self.draft = Some(self.begin(header).map_err(|e| self.cannot_keep(e))?);
+        if self.unsealed.is_none() {
+            self.unsealed = Some(self.begin(header).map_err(|e| self.cannot_keep(e))?);
         }
-        let Some(draft) = &mut self.draft else {
+        let Some(unsealed) = &mut self.unsealed else {
             return Ok(());
         };
-        if let Err(error) = draft.append(&text) {
-            // What was added before is still whole.
-            let begun = draft.records > 0 && draft.cut().is_ok();
+        if let Err(error) = unsealed.append(&text) {
+            // The batches before are whole once the part of this one is cut off.
+            let begun = unsealed.records > 0 && unsealed.cut().is_ok();
             if !begun {
-                self.drop_draft();
+                self.drop_unsealed();
             }
             return Err(self.cannot_keep(error));
         }
-        draft.records += entries.len() as u64;
+        unsealed.records += entries.len() as u64;
         Ok(())
     }
 
-    /// Is it time to seal the file in the making?
+    /// True when it is time to seal the unsealed file, by its size or its age.
     pub fn is_due(&self) -> bool {
-        self.draft
-            .as_ref()
-            .is_some_and(|draft| draft.bytes >= FILE_BYTES || draft.since.elapsed() >= FILE_AGE)
+        self.unsealed.as_ref().is_some_and(|unsealed| {
+            unsealed.bytes >= FILE_BYTES || unsealed.since.elapsed() >= FILE_AGE
+        })
     }
 
-    /// Makes durable what was added. When this returns Ok the file survives a power cut; until then nothing is counted. None:
-    /// nothing was added.
+    /// Seals the unsealed file. When this returns Ok the file survives a power cut, and only then its records count as
+    /// spooled. Returns None where nothing was added.
     pub fn seal(&mut self) -> Result<Option<Sealed>, SpoolError> {
-        let Some(draft) = &mut self.draft else {
+        let Some(unsealed) = &mut self.unsealed else {
             return Ok(None);
         };
-        let written = draft
-            .append(&format::end(draft.records))
-            .and_then(|()| draft.file.sync_all())
-            .and_then(|()| fs::rename(&draft.temporary, &draft.path))
+        let written = unsealed
+            .append(&format::end(unsealed.records))
+            .and_then(|()| unsealed.file.sync_all())
+            .and_then(|()| fs::rename(&unsealed.temporary, &unsealed.path))
             .and_then(|()| sync_folder(&self.folder));
         if let Err(error) = written {
-            self.drop_draft();
+            self.drop_unsealed();
             return Err(self.cannot_keep(error));
         }
-        Ok(self.draft.take().map(|draft| {
-            self.bytes += draft.bytes;
+        Ok(self.unsealed.take().map(|unsealed| {
+            self.bytes += unsealed.bytes;
             Sealed {
-                path: draft.path,
-                records: draft.records,
+                path: unsealed.path,
+                records: unsealed.records,
             }
         }))
     }
 
-    /// One batch in a file of its own.
+    /// Writes one batch into a file of its own, sealed.
     pub fn keep(
         &mut self,
         header: &Header,
@@ -112,7 +112,7 @@ impl Spool {
         Ok(sealed.map_or_else(|| self.folder.clone(), |sealed| sealed.path))
     }
 
-    fn begin(&self, header: &Header) -> io::Result<Draft> {
+    fn begin(&self, header: &Header) -> io::Result<UnsealedFile> {
         let source = self.source_key.as_ref();
         let source = source.map_or_else(String::new, |key| format!("@{key}"));
         let name = format!(
@@ -120,7 +120,7 @@ impl Spool {
             header.created.0, header.run_id, header.batch
         );
         let (temporary, file) = self.temporary(&name)?;
-        let mut draft = Draft {
+        let mut unsealed = UnsealedFile {
             temporary,
             path: self.folder.join(&name),
             file,
@@ -128,15 +128,15 @@ impl Spool {
             records: 0,
             since: Instant::now(),
         };
-        draft
+        unsealed
             .append(&format::beginning(header)?)
-            .inspect_err(|_| draft.remove())?;
-        Ok(draft)
+            .inspect_err(|_| unsealed.remove())?;
+        Ok(unsealed)
     }
 
-    fn drop_draft(&mut self) {
-        if let Some(draft) = self.draft.take() {
-            draft.remove();
+    fn drop_unsealed(&mut self) {
+        if let Some(unsealed) = self.unsealed.take() {
+            unsealed.remove();
         }
     }
 
@@ -145,28 +145,28 @@ impl Spool {
     }
 }
 
-impl Draft {
+impl UnsealedFile {
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
         self.file.write_all(text)?;
         self.bytes += text.len() as u64;
         Ok(())
     }
 
-    /// Cuts off what was written in part.
+    /// Cuts off a batch that was written only in part.
     fn cut(&mut self) -> io::Result<()> {
         self.file.set_len(self.bytes)?;
         self.file.seek(SeekFrom::Start(self.bytes)).map(|_| ())
     }
 
-    /// It is of no use to anybody; failing to remove it changes nothing.
+    /// Removes the file. A failure is ignored: the next run removes it (see `Spool::sweep`).
     fn remove(&self) {
         fs::remove_file(&self.temporary).unwrap_or_default();
     }
 }
 
-/// A run that ends by an error leaves nothing half-written.
+/// Removes an unsealed file, so that a run that ends by an error leaves nothing half-written.
 impl Drop for Spool {
     fn drop(&mut self) {
-        self.drop_draft();
+        self.drop_unsealed();
     }
 }

@@ -85,14 +85,15 @@ pub fn read(xml: &str, file: &str) -> Result<Element, Problems> {
     loop {
         let before = usize::try_from(reader.buffer_position()).unwrap_or(0);
         let line = lines.line_at(before);
-        let fail = |message: String| Problems::one(file, line, message);
+        let fail = |message: &str| Problems::one(file, line, message);
         let (space, event) = reader
             .read_resolved_event()
-            .map_err(|error| fail(format!("not well-formed XML: {error}")))?;
+            .map_err(|error| fail(&format!("not well-formed XML: {error}")))?;
         if matches!(event, Event::Eof) {
             break;
         }
-        tree.take(&space, &event, line).map_err(fail)?;
+        tree.take(&space, &event, line)
+            .map_err(|message| fail(&message))?;
     }
     if let Some(unclosed) = tree.open.last() {
         return Err(Problems::one(

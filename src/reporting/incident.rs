@@ -131,17 +131,7 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
             connection.set_deadline(Some(Instant::now() + summary.limits.storing));
         }
         for fault in &faults {
-            let known = others
-                .iter()
-                .position(|case| case.fingerprint == fault.cause);
-            let case = match known {
-                Some(at) => {
-                    let mut case = others.remove(at);
-                    case.add_occurrence(fault, summary.run_id, evidence.clone());
-                    case
-                }
-                None => Case::open(fault, summary.run_id, evidence.clone()),
-            };
+            let case = occurred(fault, summary.run_id, &evidence, &mut others);
             if fault.exit_code != 0 {
                 kept.case_id.get_or_insert_with(|| case.id.clone());
             }
@@ -153,20 +143,7 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
         && summary.whole
         && connection.is_some()
     {
-        let (passed, still): (Vec<_>, Vec<_>) = others
-            .into_iter()
-            .partition(|case| has_passed(summary, case));
-        others = still;
-        for mut case in passed {
-            let known = case.scopes.len();
-            if case.is_over(&summary.scope) {
-                touched.push(recovered(case, summary.run_id));
-            } else if case.scopes.len() < known {
-                touched.push(case);
-            } else {
-                others.push(case);
-            }
-        }
+        touched.extend(recover(summary, &mut others));
     }
     for case in &touched {
         if let Err(error) = keep(connection.as_deref_mut(), plan, &local_cases, case) {
@@ -189,6 +166,40 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
         );
     }
     kept
+}
+
+/// Adds a fault to its case, which is taken out of the others; a new one is opened where there is none.
+fn occurred(fault: &Fault, run_id: &str, evidence: &Evidence, others: &mut Vec<Case>) -> Case {
+    let known = others
+        .iter()
+        .position(|case| case.fingerprint == fault.cause);
+    let Some(at) = known else {
+        return Case::open(fault, run_id, evidence.clone());
+    };
+    let mut case = others.remove(at);
+    case.add_occurrence(fault, run_id, evidence.clone());
+    case
+}
+
+/// Of the other cases, takes out those that a good run has changed: it has shown that they are over, wholly or in its part
+/// of the source.
+fn recover(summary: &RunSummary<'_>, others: &mut Vec<Case>) -> Vec<Case> {
+    let (passed, still): (Vec<_>, Vec<_>) = std::mem::take(others)
+        .into_iter()
+        .partition(|case| has_passed(summary, case));
+    *others = still;
+    let mut changed = Vec::new();
+    for mut case in passed {
+        let known = case.scopes.len();
+        if case.is_over(&summary.scope) {
+            changed.push(recovered(case, summary.run_id));
+        } else if case.scopes.len() < known {
+            changed.push(case);
+        } else {
+            others.push(case);
+        }
+    }
+    changed
 }
 
 /// Sends the alerts that are due for these cases, and notes the results in the cases. Sending and noting may each take as

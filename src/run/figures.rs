@@ -39,14 +39,6 @@ impl Run<'_> {
         let fresh = self.fetched_counts(&flow.ledger);
         let total = self.inputs.started.elapsed().as_secs_f64();
         let failures = self.outcome.all_failures();
-        let mut errors_by_type: BTreeMap<String, u64> = stats
-            .retries_by_kind
-            .iter()
-            .map(|(kind, count)| (Cause::api(kind).to_string(), *count))
-            .collect();
-        for failure in &failures {
-            *errors_by_type.entry(failure.cause.to_string()).or_default() += 1;
-        }
         let (crossed, alerts) = self.crossed(&failures);
         let (counts, examples, timings) = (&flow.counts, &flow.examples, &flow.timings);
         Report {
@@ -64,12 +56,8 @@ impl Run<'_> {
             api_retries: stats.retries,
             db_retries: counts.db_retries,
             rejections_by_reason: counts.rejections_by_reason.clone(),
-            errors_by_type,
-            success_rate: if fresh.fetched == 0 && exit != Exit::Success {
-                0.0
-            } else {
-                1.0 - share(fresh.rejected + fresh.spooled, fresh.fetched)
-            },
+            errors_by_type: errors_by_type(&stats.retries_by_kind, &failures),
+            success_rate: success_rate(&fresh, exit),
             seconds_per_record: if flow.ledger.fetched == 0 {
                 0.0
             } else {
@@ -194,6 +182,26 @@ impl Run<'_> {
         }
         open
     }
+}
+
+/// How often what went wrong, what a retry mended included.
+fn errors_by_type(retries: &[(&'static str, u64)], failures: &[Failure]) -> BTreeMap<String, u64> {
+    let mut errors: BTreeMap<String, u64> = retries
+        .iter()
+        .map(|(kind, count)| (Cause::api(kind).to_string(), *count))
+        .collect();
+    for failure in failures {
+        *errors.entry(failure.cause.to_string()).or_default() += 1;
+    }
+    errors
+}
+
+/// The share of records that were neither rejected nor spooled. A run that failed before it fetched any had none of them.
+fn success_rate(ledger: &Ledger, exit: Exit) -> f64 {
+    if ledger.fetched == 0 && exit != Exit::Success {
+        return 0.0;
+    }
+    1.0 - share(ledger.rejected + ledger.spooled, ledger.fetched)
 }
 
 fn percentiles(histogram: &Histogram) -> Percentiles {

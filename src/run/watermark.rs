@@ -261,24 +261,10 @@ impl Run<'_> {
         changes: ChangeTimes,
         complete: bool,
     ) -> Option<String> {
-        let Inputs {
-            api,
-            database,
-            request,
-            id,
-            ..
-        } = self.inputs;
-        let mark = &mut self.source.mark;
-        let name = mark.name.as_ref()?;
-        let stats = self.source.pages.stats();
-        let asked_to = request.since.is_none()
-            && request.limit.is_none()
-            && request.purpose != Purpose::DryRun;
-        let waiting = self.spool.files().map_or(true, |files| !files.is_empty());
-        if !(asked_to && complete && stats.is_complete() && mark.certain) || waiting {
+        if !self.may_move_watermark(complete) {
             return None;
         }
-        let field = api.incremental.as_ref()?.field.join(".");
+        let field = self.inputs.api.incremental.as_ref()?.field.join(".");
         let Some(latest) = changes.latest else {
             return (changes.undated > 0).then(|| {
                 format!(
@@ -294,30 +280,41 @@ impl Run<'_> {
                 changes.undated
             );
         }
+        let first_asked_at = self.source.pages.stats().first_asked_at;
         let latest = latest
             .min(self.session.began_at.unwrap_or(Micros::MIN))
-            .min(stats.first_asked_at.map_or(latest, Micros));
-        let before = mark.before.as_deref();
-        let after = latest.to_string();
-        let connection = self.session.connection.as_mut()?;
-        if let Some(shard) = request.shard {
-            let marks = (before, after.as_str());
-            let moved = shard::advance_together(connection, database, name, shard, marks, id)
-                .and_then(|reached| Ok((reached, store::state::read(connection, database, name)?)));
-            return match moved {
-                Ok(((reached, of), stored)) => {
-                    log::info!(
-                        "{reached} of {of} shards have seen all from this watermark; it moves when all have"
-                    );
-                    mark.after = stored;
-                    None
-                }
-                Err(error) => Some(not_moved(&error)),
-            };
+            .min(first_asked_at.map_or(latest, Micros));
+        if self.inputs.request.shard.is_some() {
+            self.advance_with_shards(latest)
+        } else {
+            self.advance(latest)
         }
+    }
+
+    /// The run has asked for all that has changed, and all of it has been seen and stored.
+    fn may_move_watermark(&self, complete: bool) -> bool {
+        let (request, mark) = (self.inputs.request, &self.source.mark);
+        let asked_to = request.since.is_none()
+            && request.limit.is_none()
+            && request.purpose != Purpose::DryRun;
+        let waits = || self.spool.files().map_or(true, |files| !files.is_empty());
+        mark.name.is_some()
+            && mark.certain
+            && asked_to
+            && complete
+            && self.source.pages.stats().is_complete()
+            && !waits()
+    }
+
+    fn advance(&mut self, latest: Micros) -> Option<String> {
+        let Inputs { database, id, .. } = self.inputs;
+        let mark = &mut self.source.mark;
+        let (name, before) = (mark.name.as_ref()?, mark.before.as_deref());
+        let connection = self.session.connection.as_mut()?;
         if before.is_some_and(|before| moment(before, name).is_ok_and(|before| before >= latest)) {
             return None;
         }
+        let after = latest.to_string();
         match store::state::advance(connection, database, name, before, &after, id) {
             Ok(true) => {
                 mark.after = Some(after);
@@ -327,6 +324,28 @@ impl Run<'_> {
                 "another run has moved the watermark meanwhile; it stays where that run put it"
                     .to_owned(),
             ),
+            Err(error) => Some(not_moved(&error)),
+        }
+    }
+
+    /// Notes how far this shard has come: the watermark moves when all shards have seen everything.
+    fn advance_with_shards(&mut self, latest: Micros) -> Option<String> {
+        let Inputs { database, id, .. } = self.inputs;
+        let mark = &mut self.source.mark;
+        let (name, shard) = (mark.name.as_ref()?, self.inputs.request.shard?);
+        let connection = self.session.connection.as_mut()?;
+        let after = latest.to_string();
+        let marks = (mark.before.as_deref(), after.as_str());
+        let moved = shard::advance_together(connection, database, name, shard, marks, id)
+            .and_then(|reached| Ok((reached, store::state::read(connection, database, name)?)));
+        match moved {
+            Ok(((reached, of), stored)) => {
+                log::info!(
+                    "{reached} of {of} shards have seen all from this watermark; it moves when all have"
+                );
+                mark.after = stored;
+                None
+            }
             Err(error) => Some(not_moved(&error)),
         }
     }
@@ -388,11 +407,7 @@ mod tests {
             state_dir: Some(".".into()),
             ..Sources::default()
         };
-        let needs = Needs {
-            api: true,
-            database: false,
-        };
-        let plan = load_with(&sources, needs, []).unwrap_or_else(|errors| panic!("{errors}"));
+        let plan = load_with(&sources, Needs::API, []).unwrap_or_else(|errors| panic!("{errors}"));
         source_key(plan.api().unwrap_or_else(|errors| panic!("{errors}")))
     }
 

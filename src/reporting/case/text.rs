@@ -2,7 +2,7 @@
 //!
 //! This file only shows a case and never changes it.
 
-use super::{Case, Closing, State, Step};
+use super::{Case, Closing, Evidence, State, Step};
 use crate::model::cause::{Cause, Threshold};
 use crate::support::text::{clean, counted, grouped};
 
@@ -27,140 +27,142 @@ impl Case {
 
     /// The whole case. `runs` is a paragraph about its runs, or empty.
     pub fn text(&self, runs: &str) -> String {
-        let mut out = String::new();
-        let mut line = |text: &str| {
-            out.push_str(text);
-            out.push('\n');
-        };
         let state = match (self.closing, self.closed_at.as_deref()) {
             (Some(Closing::Resolved), Some(at)) => format!("resolved at {at}"),
             (Some(Closing::Recovered), Some(at)) => format!("recovered by itself at {at}"),
             (Some(Closing::Merged), Some(at)) => format!("taken over by an older case at {at}"),
             _ => "open".to_owned(),
         };
-        line(&format!(
+        let mut lines = vec![format!(
             "Case {} · {state} · exit {} · {}",
             self.id, self.exit_code, self.fingerprint
-        ));
-        line("");
-        line("What happened");
-        line(&format!("  {}", clean(&self.cause)));
+        )];
+        for (title, paragraph) in [
+            ("What happened", self.what_happened()),
+            ("Records to settle", self.what_to_settle()),
+            ("What was checked", self.what_was_checked()),
+            ("What is safe", self.what_is_safe()),
+            ("The plan", self.plan()),
+        ] {
+            if !paragraph.is_empty() {
+                lines.extend([String::new(), title.to_owned()]);
+                lines.extend(paragraph);
+            }
+        }
+        if !runs.is_empty() {
+            lines.extend([String::new(), runs.trim_end().to_owned()]);
+        }
+        if self.is_open() {
+            lines.extend([String::new(), format!("Next: {}", self.next_command())]);
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn what_happened(&self) -> Vec<String> {
+        let Evidence {
+            errors,
+            ledger,
+            samples,
+            ..
+        } = &self.evidence;
         let last = self.occurrences.last().map_or("", |o| o.at.as_str());
         let times = if self.count == 1 {
             "once".to_owned()
         } else {
             format!("{} times, last at {last}", grouped(self.count))
         };
-        line(&format!("  first at {}, {times}", self.opened_at));
-        for error in self
-            .evidence
-            .errors
-            .iter()
-            .filter(|error| **error != self.cause)
-        {
-            line(&format!("  · {}", clean(error)));
-        }
+        let mut lines = vec![
+            format!("  {}", clean(&self.cause)),
+            format!("  first at {}, {times}", self.opened_at),
+        ];
+        let others = errors.iter().filter(|error| **error != self.cause);
+        lines.extend(others.map(|error| format!("  · {}", clean(error))));
         if self.is_open() && self.scopes.iter().any(|met| met.shard.is_some()) {
             let met: Vec<String> = self.scopes.iter().map(ToString::to_string).collect();
-            line(&format!("  not over yet: {}", clean(&met.join(", "))));
+            lines.push(format!("  not over yet: {}", clean(&met.join(", "))));
         }
-        if let Some((_, fetched)) = self.evidence.ledger.first() {
-            let outcomes: Vec<String> = self.evidence.ledger[1..]
+        if let Some(((_, fetched), others)) = ledger.split_first() {
+            let outcomes: Vec<String> = others
                 .iter()
                 .filter(|(_, count)| *count > 0)
                 .map(|(name, count)| format!("{} {name}", grouped(*count)))
                 .collect();
-            let outcomes = if outcomes.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", outcomes.join(", "))
-            };
-            line(&format!(
-                "  {} fetched{outcomes}",
-                counted(*fetched, "record", "records")
+            let colon = if outcomes.is_empty() { "" } else { ": " };
+            lines.push(format!(
+                "  {} fetched{colon}{}",
+                counted(*fetched, "record", "records"),
+                outcomes.join(", ")
             ));
         }
-        if !self.evidence.samples.is_empty() {
-            line(&format!(
+        if !samples.is_empty() {
+            lines.push(format!(
                 "  records concerned, for example: {}",
-                clean(&self.evidence.samples.join(", "))
+                clean(&samples.join(", "))
             ));
         }
-        for text in self.what_to_settle() {
-            line(&text);
+        lines
+    }
+
+    fn what_was_checked(&self) -> Vec<String> {
+        let checks = &self.evidence.checks;
+        if checks.is_empty() {
+            return vec!["  nothing yet".to_owned()];
         }
-        line("");
-        line("What was checked");
-        if self.evidence.checks.is_empty() {
-            line("  nothing yet");
-        }
-        for check in &self.evidence.checks {
+        let mut lines = Vec::new();
+        for check in checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };
-            line(&format!(
+            lines.push(format!(
                 "  {mark} {:<9} {:<16} {}",
                 check.of.name(),
                 check.name,
                 clean(&check.detail)
             ));
-            if let Some(hint) = &check.hint {
-                line(&format!("       → {}", clean(hint)));
-            }
+            let hint = check.hint.as_ref();
+            lines.extend(hint.map(|hint| format!("       → {}", clean(hint))));
         }
-        line("");
-        line("What is safe");
-        line(
-            "  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice",
-        );
-        line("  and never overwrites newer data.");
-        if self.evidence.spool_files > 0 {
-            line(&format!(
+        lines
+    }
+
+    fn what_is_safe(&self) -> Vec<String> {
+        let mut lines = vec![
+            "  Everything that was committed stays. Running `sync` or `retry` again never writes anything twice".to_owned(),
+            "  and never overwrites newer data.".to_owned(),
+        ];
+        let files = self.evidence.spool_files;
+        if files > 0 {
+            lines.push(format!(
                 "  {} waited on disk at that moment; `sync` and `retry` write what waits before anything new is fetched.",
-                counted(
-                    self.evidence.spool_files,
-                    "file of records",
-                    "files of records"
-                )
+                counted(files, "file of records", "files of records")
             ));
         }
         if self.evidence.full {
-            line("  The whole source had been asked for (--full), and `retry` asks for it again.");
+            lines.push(
+                "  The whole source had been asked for (--full), and `retry` asks for it again."
+                    .to_owned(),
+            );
         }
-        line("");
-        line("The plan");
+        lines
+    }
+
+    /// The steps of the plan, and the notes of those who took them.
+    fn plan(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         for item in &self.items {
             let by = match (&item.who, &item.when) {
                 (Some(who), Some(when)) => format!("{who}, {when}"),
                 _ => String::new(),
             };
-            line(
-                format!(
-                    "  {:<10} {:<22} {by}",
-                    item.state.as_str(),
-                    item.step.title()
-                )
-                .trim_end(),
-            );
-            if let Some(note) = &item.note {
-                line(&format!("             {}", clean(note)));
-            }
+            let (state, title) = (item.state.as_str(), item.step.title());
+            let line = format!("  {state:<10} {title:<22} {by}");
+            lines.push(line.trim_end().to_owned());
+            let note = item.note.as_ref();
+            lines.extend(note.map(|note| format!("             {}", clean(note))));
         }
-        for note in &self.notes {
-            line(&format!(
-                "Note {} {}: {}",
-                note.at,
-                note.who,
-                clean(&note.text)
-            ));
-        }
-        if !runs.is_empty() {
-            line("");
-            line(runs.trim_end());
-        }
-        if self.is_open() {
-            line("");
-            line(&format!("Next: {}", self.next_command()));
-        }
-        out
+        let notes = self.notes.iter();
+        lines.extend(
+            notes.map(|note| format!("Note {} {}: {}", note.at, note.who, clean(&note.text))),
+        );
+        lines
     }
 
     /// The records that a person has to settle, and how to do that.
@@ -168,12 +170,10 @@ impl Case {
         if self.records.is_empty() {
             return Vec::new();
         }
-        let mut lines = vec![String::new(), "Records to settle".to_owned()];
-        lines.extend(
-            self.records
-                .iter()
-                .map(|record| format!("  {}", clean(record))),
-        );
+        let records = self.records.iter();
+        let mut lines: Vec<String> = records
+            .map(|record| format!("  {}", clean(record)))
+            .collect();
         lines.extend(
             [
                 "",

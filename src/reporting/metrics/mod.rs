@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 
 use crate::exit::Exit;
 use crate::model::shard::Shard;
-use crate::reporting::report::{Report, Status, rows, write_back_rows};
+use crate::reporting::report::{Report, Status, write_back_rows};
 use crate::support::atomic_file;
 use crate::support::histogram::Histogram;
 use exposition::{Kind, Label, Page, PreviousFile, series};
@@ -179,86 +179,92 @@ fn attempt(out: &mut Writer<'_>, ended: &FinishedRun<'_>, now: f64) {
     );
 }
 
-/// Gauges about the last run with a report. A run without one keeps the previous values.
-fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
-    let mut one = |name: &str, help: &str, value: fn(&Report) -> f64| {
-        out.gauge(name, help, report.map(value));
-    };
-    one(
+/// A figure of a run: the name of its gauge, what it says, and where it is in the report.
+type Figure = (&'static str, &'static str, fn(&Report) -> f64);
+
+const FIGURES: [Figure; 15] = [
+    (
         "datasync_last_run_fetched_records",
         "Records the last run fetched.",
         |report| report.ledger.fetched as f64,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_flagged_records",
         "Records of the last run that were accepted for a person to review.",
         |report| report.flagged as f64,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_replayed_records",
         "Records from the spool of earlier runs that the last run wrote.",
         |report| report.replayed as f64,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_pages",
         "Pages with records the last run fetched.",
         |report| report.pages as f64,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_success_ratio",
         "Share of the records of the last run that were neither rejected nor spooled, 0 to 1.",
         |report| report.success_rate,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_per_record_seconds",
         "Duration of the last run divided by the records it fetched.",
         |report| report.seconds_per_record,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_api_response_max_seconds",
         "Longest API response of the last run.",
         |report| report.api_response_seconds.max,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_database_statement_max_seconds",
         "Longest write to the database of the last run.",
         |report| report.db_query_seconds.max,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_pool_connections",
         "Most database connections the last run wrote through at once.",
         |report| f64::from(report.pool.connections),
-    );
-    one(
+    ),
+    (
         "datasync_pool_max_connections",
         "Database connections a run may write through.",
         |report| f64::from(report.pool.max_connections),
-    );
-    one(
+    ),
+    (
         "datasync_last_run_pool_wait_seconds",
         "How long finished batches of the last run waited for a connection.",
         |report| report.pool.wait_seconds,
-    );
-    one(
+    ),
+    (
         "datasync_last_run_pool_exhausted",
         "1 when the last run used every connection it may have and batches waited.",
         |report| f64::from(u8::from(report.pool.exhausted)),
-    );
-    one(
+    ),
+    (
         "datasync_spool_files",
         "Batches on disk that wait for the database.",
         |report| report.spool.files as f64,
-    );
-    one(
+    ),
+    (
         "datasync_spool_bytes",
         "Size of the batches on disk that wait for the database.",
         |report| report.spool.bytes as f64,
-    );
-    one(
+    ),
+    (
         "datasync_open_cases",
         "Cases that are open, as far as the last run could see them.",
         |report| report.open_cases as f64,
-    );
+    ),
+];
+
+/// Gauges of the last run that had a report. A run without one keeps the former values.
+fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
+    for (name, help, value) in FIGURES {
+        out.gauge(name, help, report.map(value));
+    }
     out.gauges(
         "datasync_last_run_records",
         "Records the last run fetched, by what became of them.",
@@ -375,7 +381,7 @@ fn totals(out: &mut Writer<'_>, ended: &FinishedRun<'_>) {
 
 /// The ledger without `fetched`, which is the sum of the others.
 fn outcomes(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
-    rows(&report.ledger).into_iter().skip(1)
+    report.ledger.counts().into_iter().skip(1)
 }
 
 /// The ledger of write-back without `due`, which is the sum of the others; empty where write-back is off.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::problem::{Problem, Problems};
+use super::problem::Problems;
 use super::xml::{self, Element};
 
 /// A text of the file and where it stands.
@@ -162,6 +162,13 @@ pub struct RuleModel {
     pub line: usize,
 }
 
+/// Elements that a decision may require and that are not computed here, with their names in words.
+const FOREIGN: [(&str, &str); 3] = [
+    ("businessKnowledgeModel", "business knowledge model"),
+    ("decisionService", "decision service"),
+    ("import", "import"),
+];
+
 impl Model {
     /// Reads a file. Only what keeps it from being a DMN file at all fails here.
     pub fn read(text: &str, file: &str) -> Result<Self, Problems> {
@@ -184,7 +191,6 @@ impl Model {
             types: HashMap::new(),
             foreign: Vec::new(),
         };
-        let mut problems = Vec::new();
         for child in root.children.iter().filter(|child| child.dmn) {
             let name = child.attribute("name").unwrap_or_default().to_owned();
             let id = child.attribute("id").map(str::to_owned);
@@ -206,35 +212,18 @@ impl Model {
                 "itemDefinition" => {
                     model.types.insert(name, item_definition(child));
                 }
-                "businessKnowledgeModel" => {
-                    model
-                        .foreign
-                        .push((id.unwrap_or_default(), name, "business knowledge model"));
+                other => {
+                    if let Some((_, kind)) = FOREIGN.iter().find(|(known, _)| *known == other) {
+                        model.foreign.push((id.unwrap_or_default(), name, kind));
+                    }
                 }
-                "decisionService" => {
-                    model
-                        .foreign
-                        .push((id.unwrap_or_default(), name, "decision service"));
-                }
-                "import" => {
-                    model.foreign.push((id.unwrap_or_default(), name, "import"));
-                }
-                _ => {}
             }
         }
         if model.decisions.is_empty() {
-            problems.push(Problem {
-                file: file.to_owned(),
-                line: root.line,
-                message: "there is no <decision> in it".to_owned(),
-                ..Problem::default()
-            });
+            let message = "there is no <decision> in it";
+            return Err(Problems::one(file, root.line, message));
         }
-        if problems.is_empty() {
-            Ok(model)
-        } else {
-            Err(Problems(problems))
-        }
+        Ok(model)
     }
 
     /// A decision by its name or id.

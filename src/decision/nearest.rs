@@ -57,6 +57,14 @@ pub(super) struct Seen<'s> {
     pub(super) record: &'s dyn Changeable,
 }
 
+impl Seen<'_> {
+    /// The value of an input variable.
+    fn value(&self, slot: usize) -> Value {
+        let cell = self.variables.get(slot);
+        cell.map(Value::of_cell).unwrap_or_default()
+    }
+}
+
 /// A change of some input variables that would pass.
 #[derive(Clone, Debug, Serialize)]
 pub struct Nearest {
@@ -212,11 +220,7 @@ impl Decision {
         });
         if completes {
             for (slot, variable) in self.variables.iter().enumerate() {
-                let from = seen
-                    .variables
-                    .get(slot)
-                    .map(Value::of_cell)
-                    .unwrap_or_default();
+                let from = seen.value(slot);
                 if variable.role == Role::Required
                     && from.is_blank()
                     && changes.iter().all(|(other, _)| *other != slot)
@@ -273,11 +277,7 @@ impl Decision {
         let mut best: Option<(Decimal, Nearest)> = None;
         let mut tries = 0;
         for (slot, pool) in self.pools() {
-            let from = seen
-                .variables
-                .get(slot)
-                .map(Value::of_cell)
-                .unwrap_or_default();
+            let from = seen.value(slot);
             for to in pool {
                 tries += 1;
                 if tries > MAX_SINGLE_TRIES {

@@ -179,6 +179,15 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 impl Problems {
+    /// An error unless there are none.
+    pub fn none(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(problems))
+        }
+    }
+
     /// One mistake about the file as a whole, or at a line of it.
     pub fn one(file: &str, line: usize, message: impl Into<String>) -> Self {
         Self(vec![Problem {

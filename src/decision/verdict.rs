@@ -214,11 +214,7 @@ pub fn check(model: &Model, root: usize) -> Result<(), Problems> {
             ),
         ));
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Problems(problems))
-    }
+    Problems::none(problems)
 }
 
 /// Checks that constants in the deciding outputs are known values.
@@ -275,11 +271,7 @@ pub fn check_literals(model: &Model, root: usize, program: &Program) -> Result<(
             look(output, default, None);
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Problems(problems))
-    }
+    Problems::none(problems)
 }
 
 /// Reads a `validationResult`.

@@ -4,6 +4,7 @@
 
 use tokio_postgres::types::Type;
 
+use super::answer::value;
 use super::connect::Connection;
 use super::error::StoreError;
 use super::quote_table;
@@ -107,9 +108,6 @@ fn documents(
             params,
         )?
         .iter()
-        .map(|row| {
-            row.try_get(0)
-                .map_err(|error| StoreError::from_driver(WHAT, &error))
-        })
+        .map(|row| value(row, 0, WHAT))
         .collect()
 }

@@ -9,6 +9,7 @@ use super::answer::{count, single, text, value};
 use super::connect::Connection;
 use super::error::StoreError;
 use super::finding::{StepResult, bad};
+use super::grants;
 use super::quote_table;
 use crate::config::plan::Database;
 
@@ -107,21 +108,9 @@ pub(super) fn inspect(
          JOIN pg_dist_placement p ON p.shardid = s.shardid WHERE s.logicalrelid = to_regclass($1)",
         &[(&target, Type::TEXT)],
     )?)?;
+    let log_tables = std::iter::once(db.log_table.as_str()).chain(grants::WRITTEN);
     let tables: Vec<(String, String)> = std::iter::once((&db.schema, db.table.as_str()))
-        .chain(
-            [
-                db.log_table.as_str(),
-                "sync_batches",
-                "sync_rejections",
-                "sync_rejections_seen",
-                "sync_explanations",
-                "sync_outbox",
-                "sync_cases",
-                "sync_state",
-                "sync_lease",
-            ]
-            .map(|table| (&db.log_schema, table)),
-        )
+        .chain(log_tables.map(|table| (&db.log_schema, table)))
         .map(|(schema, table)| (format!("{schema}.{table}"), quote_table(schema, table)))
         .collect();
     let (of_target, managed) = spread(conn, &tables)?

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::answer::value;
 use super::connect::Connection;
 use super::error::StoreError;
 use super::{quote, quote_table};
@@ -53,9 +54,7 @@ pub fn each(
             record.clear();
             record.push('{');
             for (place, ((field, _), name)) in fields.iter().zip(&names).enumerate() {
-                let value: Option<&str> = row
-                    .try_get(place)
-                    .map_err(|error| StoreError::from_driver(WHAT, &error))?;
+                let value: Option<&str> = value(row, place, WHAT)?;
                 if place > 0 {
                     record.push(',');
                 }

@@ -21,7 +21,7 @@ pub struct Grants {
 }
 
 /// Tables of the program that it writes.
-const WRITTEN: [&str; 8] = [
+pub(super) const WRITTEN: [&str; 8] = [
     "sync_batches",
     "sync_rejections",
     "sync_rejections_seen",

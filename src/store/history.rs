@@ -3,14 +3,13 @@
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
-use super::answer::signed;
+use super::answer::{signed, text};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::StoreError;
 use super::log::{RunEnd, RunHeader, target};
 use super::quote_table;
 use crate::config::plan::Database;
-use crate::model::record::Ledger;
 
 /// One run, by its log row.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -82,16 +81,7 @@ impl PastRun {
         let time = |moment: &Micros| {
             jiff::Timestamp::from_microsecond(moment.0).map_or_else(|_| String::new(), rfc3339)
         };
-        let Ledger {
-            fetched,
-            inserted,
-            updated,
-            unchanged,
-            superseded,
-            duplicates,
-            rejected,
-            spooled,
-        } = end.ledger;
+        let ledger = &end.ledger;
         let [fetch, transform, decide, write] = end.stage_seconds.map(Some);
         Self {
             run_id: header.run_id.to_string(),
@@ -108,14 +98,14 @@ impl PastRun {
             transform_seconds: transform,
             decide_seconds: decide,
             write_seconds: write,
-            fetched,
-            inserted,
-            updated,
-            unchanged,
-            superseded,
-            duplicates,
-            rejected,
-            spooled,
+            fetched: ledger.fetched,
+            inserted: ledger.inserted,
+            updated: ledger.updated,
+            unchanged: ledger.unchanged,
+            superseded: ledger.superseded,
+            duplicates: ledger.duplicates,
+            rejected: ledger.rejected,
+            spooled: ledger.spooled,
             replayed: end.replayed,
             flagged: end.flagged,
             pages: end.pages,
@@ -183,10 +173,7 @@ fn read(
     );
     let mut runs = Vec::new();
     for row in connection.query(WHAT, &sql, params)? {
-        let text: String = row
-            .try_get(0)
-            .map_err(|error| StoreError::from_driver(WHAT, &error))?;
-        match run(&text) {
+        match run(text(&row, 0)?) {
             Ok(run) => runs.push(run),
             Err(error) => {
                 log::warn!("a row of the log of runs is not as datasync writes it: {error}");

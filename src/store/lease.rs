@@ -15,6 +15,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::answer::value;
 use super::connect::{Connection, Param};
 use super::error::{Class, StoreError};
 use super::{UNFLUSHED, quote_table};
@@ -217,18 +218,17 @@ fn named(rows: &[Row]) -> Result<Vec<(String, Holder)>, StoreError> {
     rows.iter()
         .map(|row| {
             let holder = Holder {
-                run_id: row.try_get(1)?,
-                who: row.try_get(2)?,
-                host: row.try_get(3)?,
-                process: row.try_get(4)?,
-                progress: row.try_get(5)?,
-                expired: row.try_get(6)?,
-                since: row.try_get(7)?,
+                run_id: value(row, 1, READING)?,
+                who: value(row, 2, READING)?,
+                host: value(row, 3, READING)?,
+                process: value(row, 4, READING)?,
+                progress: value(row, 5, READING)?,
+                expired: value(row, 6, READING)?,
+                since: value(row, 7, READING)?,
             };
-            Ok((row.try_get(0)?, holder))
+            Ok((value(row, 0, READING)?, holder))
         })
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(|error| StoreError::from_driver(READING, &error))
+        .collect()
 }
 
 /// Releases the lease. If another run holds it by now, nothing changes.

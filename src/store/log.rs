@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::answer::{count, signed, single};
+use super::answer::{count, signed, single, value};
 use super::connect::{Connection, Param};
 use super::encode::Micros;
 use super::error::StoreError;
@@ -90,12 +90,11 @@ pub fn target(db: &Database) -> String {
 
 /// Reads PostgreSQL's clock, accurate to half a round trip.
 pub fn read_clock(conn: &mut Connection) -> Result<DatabaseClock, StoreError> {
+    const WHAT: &str = "reading the clock";
     let before = Instant::now();
-    let row = single(conn.query("reading the clock", "SELECT clock_timestamp()", &[])?)?;
+    let row = single(conn.query(WHAT, "SELECT clock_timestamp()", &[])?)?;
     let halfway = before + before.elapsed() / 2;
-    let moment: Micros = row
-        .try_get(0)
-        .map_err(|error| StoreError::from_driver("reading the clock", &error))?;
+    let moment: Micros = value(&row, 0, WHAT)?;
     Ok(DatabaseClock::new(halfway, moment))
 }
 
@@ -237,11 +236,10 @@ pub fn previous_complete(
     let Some(row) = rows.first() else {
         return Ok(None);
     };
-    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     Ok(Some(PreviousRun {
         fetched: count(row, 0)?,
-        started_at: row.try_get(1).map_err(unreadable)?,
-        run_id: row.try_get(2).map_err(unreadable)?,
+        started_at: value(row, 1, WHAT)?,
+        run_id: value(row, 2, WHAT)?,
     }))
 }
 

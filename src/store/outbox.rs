@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::answer::{count, single};
+use super::answer::{count, single, value};
 use super::batch::{Batch, clean, rejection_key};
 use super::connect::Connection;
 use super::encode::Micros;
@@ -146,10 +146,7 @@ pub fn extent(
         &sql,
         &[(&target(db), Type::TEXT), (&until, Type::INT8)],
     )?)?;
-    let last = row
-        .try_get(1)
-        .map_err(|error| StoreError::from_driver(WHAT, &error))?;
-    Ok((count(&row, 0)?, last))
+    Ok((count(&row, 0)?, value(&row, 1, WHAT)?))
 }
 
 /// The next messages after one id and up to another, in the order in which they were entered.
@@ -179,19 +176,18 @@ pub fn read(
     rows.iter()
         .map(|row| {
             Ok(QueuedMessage {
-                id: row.try_get(0)?,
-                revision: row.try_get(1)?,
+                id: value(row, 0, WHAT)?,
+                revision: value(row, 1, WHAT)?,
                 message: Message {
-                    record_id: row.try_get(2)?,
-                    if_match: row.try_get(3)?,
+                    record_id: value(row, 2, WHAT)?,
+                    if_match: value(row, 3, WHAT)?,
                     // The sender knows whether a version is required.
                     no_version: false,
-                    body: row.try_get(4)?,
+                    body: value(row, 4, WHAT)?,
                 },
             })
         })
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(|error| StoreError::from_driver(WHAT, &error))
+        .collect()
 }
 
 /// Removes answered messages, by id and revision. Returns which were removed: one that was replaced meanwhile stays.
@@ -219,8 +215,5 @@ pub fn settle(
             (&revisions, Type::INT8_ARRAY),
         ],
     )?;
-    rows.iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(|error| StoreError::from_driver(WHAT, &error))
+    rows.iter().map(|row| value(row, 0, WHAT)).collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::answer::signed;
+use super::answer::{signed, value};
 use super::connect::Connection;
 use super::encode::Micros;
 use super::error::StoreError;
@@ -53,7 +53,6 @@ pub fn open(
          AND payload <> '' AND NOT starts_with(payload, '{MASKED}') ORDER BY key COLLATE \"C\" LIMIT $3) n) w WHERE before < $4 ORDER BY key COLLATE \"C\"",
         quote_table(&db.log_schema, "sync_rejections")
     );
-    let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
     let target = target(db);
     let mut ids = Vec::new();
     let mut found: Vec<OpenRejection> = connection
@@ -69,11 +68,11 @@ pub fn open(
         )?
         .iter()
         .map(|row| {
-            let last_seen = row.try_get::<_, Micros>(2).map_err(unreadable)?.0;
-            ids.push((row.try_get(3).map_err(unreadable)?, last_seen));
+            let last_seen = value::<Micros>(row, 2, WHAT)?.0;
+            ids.push((value(row, 3, WHAT)?, last_seen));
             Ok(OpenRejection {
-                key: row.try_get(0).map_err(unreadable)?,
-                payload: row.try_get(1).map_err(unreadable)?,
+                key: value(row, 0, WHAT)?,
+                payload: value(row, 1, WHAT)?,
                 last_seen,
             })
         })

@@ -3,6 +3,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::answer::value;
 use super::connect::{Connection, Param};
 use super::error::StoreError;
 use super::log::target;
@@ -25,10 +26,7 @@ pub fn read(
         &sql,
         &[(&target(db), Type::TEXT), (&name, Type::TEXT)],
     )?;
-    rows.first()
-        .map(|row| row.try_get(0))
-        .transpose()
-        .map_err(|error| StoreError::from_driver(WHAT, &error))
+    rows.first().map(|row| value(row, 0, WHAT)).transpose()
 }
 
 /// Changes a value only if it still is what this run has read. Returns false if another run has changed it.

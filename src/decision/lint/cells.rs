@@ -89,12 +89,11 @@ impl Linter<'_> {
             self.table.inputs[column].name,
             expected.name()
         );
-        let example = self.example_beside(row, self.group_of(column));
         self.find(
             Check::Type,
             Severity::Error,
             &[row],
-            Some(example),
+            Some(self.example_beside(row, self.group_of(column))),
             message,
             remedy,
         );
@@ -118,12 +117,11 @@ impl Linter<'_> {
                     kind.name(),
                     output.kind.name()
                 );
-                let example = self.example_in(&[row]);
                 self.find(
                     Check::Type,
                     Severity::Error,
                     &[row],
-                    example,
+                    self.example_in(&[row]),
                     message,
                     "correct the output entry, or the column's typeRef",
                 );
@@ -358,12 +356,11 @@ impl Linter<'_> {
                 "{}: it says {validation} and {action}, and such a record is rejected",
                 self.rule_name(row)
             );
-            let example = self.example_beside(row, self.groups.len());
             self.find(
                 Check::Contradiction,
                 Severity::Warning,
                 &[row],
-                Some(example),
+                Some(self.example_beside(row, self.groups.len())),
                 message,
                 "write VALID with PROCESS, WARNING with REVIEW, INVALID with REJECT",
             );
@@ -378,12 +375,11 @@ impl Linter<'_> {
                 "the aggregation {aggregation} goes with the hit policy COLLECT only: under {} it is passed over",
                 table.hit.name()
             );
-            let example = self.example_of_any();
             self.find(
                 Check::Aggregation,
                 Severity::Warning,
                 &[],
-                example,
+                self.example_of_any(),
                 message,
                 "remove it, or use COLLECT",
             );
@@ -431,12 +427,11 @@ impl Linter<'_> {
                 self.rule_name(row),
                 kind.name()
             );
-            let example = self.example_in(&[row]);
             self.find(
                 Check::Aggregation,
                 Severity::Warning,
                 &[row],
-                example,
+                self.example_in(&[row]),
                 message,
                 "yield a number, or use COLLECT without an aggregation",
             );

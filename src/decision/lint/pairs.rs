@@ -302,12 +302,11 @@ impl Linter<'_> {
         let message =
             format!("{names} differ only in `{column}` and give the same: they could be one rule");
         let remedy = format!("keep one of them, with `{text}` in `{column}`");
-        let example = self.example_in(&rows[..1]);
         self.find(
             Check::Mergeable,
             Severity::Warning,
             rows,
-            example,
+            self.example_in(&rows[..1]),
             message,
             &remedy,
         );

@@ -42,6 +42,18 @@ pub(super) struct Place<'p> {
     pub(super) column: Option<&'p str>,
 }
 
+impl<'p> Place<'p> {
+    /// Somewhere in a decision.
+    const fn of(decision: &'p str) -> Self {
+        Self {
+            decision,
+            row: None,
+            rule: None,
+            column: None,
+        }
+    }
+}
+
 impl Program {
     /// Compiles a decision and all it requires. `variables` are the names of the first slots.
     ///
@@ -103,12 +115,7 @@ impl<'m> Compiler<'m> {
         for index in order {
             let decision = &self.model.decisions[index];
             let mut scope = self.scope(decision);
-            let place = Place {
-                decision: &decision.name,
-                row: None,
-                rule: None,
-                column: None,
-            };
+            let place = Place::of(&decision.name);
             let supplied = self
                 .variables
                 .iter()
@@ -182,17 +189,7 @@ impl<'m> Compiler<'m> {
                             path.join(" → "),
                             self.model.decisions[required].name
                         );
-                        self.finding(
-                            Place {
-                                decision: &decision.name,
-                                row: None,
-                                rule: None,
-                                column: None,
-                            },
-                            *line,
-                            Check::Cycle,
-                            message,
-                        );
+                        self.finding(Place::of(&decision.name), *line, Check::Cycle, message);
                     }
                 }
                 continue;
@@ -206,16 +203,7 @@ impl<'m> Compiler<'m> {
                 let message = format!(
                     "it requires `{name}`, a {kind}: these are not supported; write it as a decision"
                 );
-                self.problem(
-                    Place {
-                        decision: &decision.name,
-                        row: None,
-                        rule: None,
-                        column: None,
-                    },
-                    *line,
-                    message,
-                );
+                self.problem(Place::of(&decision.name), *line, message);
             }
         }
         order
@@ -242,16 +230,7 @@ impl<'m> Compiler<'m> {
                         "records have no field `{}` for this input; {near}",
                         input.name
                     );
-                    self.problem(
-                        Place {
-                            decision: &decision.name,
-                            row: None,
-                            rule: None,
-                            column: None,
-                        },
-                        input.line,
-                        message,
-                    );
+                    self.problem(Place::of(&decision.name), input.line, message);
                     // Makes the name known, so that the mistake is reported once.
                     scope.add(&input.name, 0);
                 }
@@ -273,16 +252,7 @@ impl<'m> Compiler<'m> {
                 } else {
                     format!("it requires `#{id}`, which the file does not hold")
                 };
-                self.problem(
-                    Place {
-                        decision: &decision.name,
-                        row: None,
-                        rule: None,
-                        column: None,
-                    },
-                    *line,
-                    message,
-                );
+                self.problem(Place::of(&decision.name), *line, message);
             }
         }
         scope.set_members(Arc::clone(&self.members));
@@ -316,9 +286,14 @@ impl<'m> Compiler<'m> {
     fn feel_problem(&mut self, place: Place<'_>, text: &Text, error: &FeelError) {
         let before = text.text.get(..error.at).unwrap_or_default();
         let line = text.line + before.matches('\n').count();
-        self.problem(place, line, error.message.clone());
+        self.problem_in(text, place, line, error.message.clone());
+    }
+
+    /// A mistake in a cell.
+    fn problem_in(&mut self, cell: &Text, place: Place<'_>, line: usize, message: String) {
+        self.problem(place, line, message);
         if let Some(problem) = self.problems.pop() {
-            self.problems.push(problem.in_cell(&text.text));
+            self.problems.push(problem.in_cell(&cell.text));
         }
     }
 
@@ -329,10 +304,7 @@ impl<'m> Compiler<'m> {
         let message = format!(
             "the expression language `{language}` is not supported: write it in FEEL (`=` for `==`, `and` for `&&`, `or` for `||`, `not(…)` for `!`, text in double quotes, names without `${{…}}`), and remove the attribute expressionLanguage"
         );
-        self.problem(place, text.line, message);
-        if let Some(problem) = self.problems.pop() {
-            self.problems.push(problem.in_cell(&text.text));
-        }
+        self.problem_in(text, place, text.line, message);
         false
     }
 
@@ -345,18 +317,14 @@ impl<'m> Compiler<'m> {
         if !self.is_feel(place, text) {
             return None;
         }
-        match scope.expression(&text.text) {
-            Ok(expr) => {
-                self.note_used(&expr);
-                self.patterns(place, text, &mut |see| expr.calls(see));
-                self.next_slot = self.next_slot.max(scope.next_slot);
-                Some(expr)
-            }
-            Err(error) => {
-                self.feel_problem(place, text, &error);
-                None
-            }
-        }
+        let read = scope.expression(&text.text);
+        let expr = read
+            .map_err(|error| self.feel_problem(place, text, &error))
+            .ok()?;
+        self.note_used(&expr);
+        self.patterns(place, text, &mut |see| expr.calls(see));
+        self.next_slot = self.next_slot.max(scope.next_slot);
+        Some(expr)
     }
 
     pub(super) fn tests(
@@ -368,25 +336,21 @@ impl<'m> Compiler<'m> {
         if !self.is_feel(place, text) {
             return None;
         }
-        match scope.tests(&text.text) {
-            Ok(tests) => {
-                for test in &tests {
-                    let variables = self.variables.len();
-                    test.slots(&mut |slot| {
-                        if slot < variables {
-                            self.used.push(slot);
-                        }
-                    });
-                    self.patterns(place, text, &mut |see| test.calls(see));
+        let read = scope.tests(&text.text);
+        let tests = read
+            .map_err(|error| self.feel_problem(place, text, &error))
+            .ok()?;
+        for test in &tests {
+            let variables = self.variables.len();
+            test.slots(&mut |slot| {
+                if slot < variables {
+                    self.used.push(slot);
                 }
-                self.next_slot = self.next_slot.max(scope.next_slot);
-                Some(tests)
-            }
-            Err(error) => {
-                self.feel_problem(place, text, &error);
-                None
-            }
+            });
+            self.patterns(place, text, &mut |see| test.calls(see));
         }
+        self.next_slot = self.next_slot.max(scope.next_slot);
+        Some(tests)
     }
 
     /// Reports constant patterns that are no regular expressions: they would give null for every record. Strict reading only,
@@ -398,10 +362,7 @@ impl<'m> Compiler<'m> {
         let mut wrong = Vec::new();
         calls(&mut |function, arguments| wrong.extend(wrong_pattern(function.name, arguments)));
         for message in wrong {
-            self.problem(place, text.line, message);
-            if let Some(problem) = self.problems.pop() {
-                self.problems.push(problem.in_cell(&text.text));
-            }
+            self.problem_in(text, place, text.line, message);
         }
     }
 

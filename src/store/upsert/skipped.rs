@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use tokio_postgres::types::Type;
 
+use super::super::answer::value;
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
@@ -32,10 +33,7 @@ impl Writer {
         let mut stored: Vec<u32> = Vec::new();
         for row in conn.query(WRITING, &self.statements.skipped, &params)? {
             let place = write_back::place(count(&row, 0)?, picks)?;
-            let is_stored = row
-                .try_get(1)
-                .map_err(|error| StoreError::from_driver(WRITING, &error))?;
-            if is_stored {
+            if value(&row, 1, WRITING)? {
                 stored.push(u32::try_from(place).unwrap_or(u32::MAX));
             } else {
                 skipped.push(place);

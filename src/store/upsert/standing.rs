@@ -9,6 +9,7 @@ use std::ops::Range;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::super::answer::value;
 use super::super::batch::{Batch, rejection_key};
 use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
@@ -53,11 +54,10 @@ impl Standing {
     }
 
     fn add(&mut self, row: &Row) -> Result<(), StoreError> {
-        let unreadable = |error: tokio_postgres::Error| StoreError::from_driver(WHAT, &error);
-        let digest: Option<&[u8]> = row.try_get(3).map_err(unreadable)?;
+        let digest: Option<&[u8]> = value(row, 3, WHAT)?;
         let open = Open {
-            id: row.try_get(1).map_err(unreadable)?,
-            last_seen: row.try_get::<_, Micros>(2).map_err(unreadable)?.0,
+            id: value(row, 1, WHAT)?,
+            last_seen: value::<Micros>(row, 2, WHAT)?.0,
             digest: digest.and_then(|digest| digest.try_into().ok()),
         };
         let start = self.keys.len();

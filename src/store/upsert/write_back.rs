@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use tokio_postgres::types::Type;
 
+use super::super::answer::value;
 use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
@@ -83,9 +84,7 @@ fn numbers(
     place: usize,
     picks: &[u32],
 ) -> Result<Vec<usize>, StoreError> {
-    let numbers: Option<Vec<i64>> = row
-        .try_get(place)
-        .map_err(|error| StoreError::from_driver(WHAT, &error))?;
+    let numbers: Option<Vec<i64>> = value(row, place, WHAT)?;
     Ok(numbers
         .unwrap_or_default()
         .into_iter()

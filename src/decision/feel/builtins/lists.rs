@@ -7,7 +7,7 @@ use rust_decimal::{Decimal, MathematicalOps};
 use super::text::span;
 use super::{integer, on_list, to_i64};
 use crate::decision::feel::ast::Arithmetic;
-use crate::decision::feel::eval::arithmetic;
+use crate::decision::feel::eval::{self, arithmetic};
 use crate::decision::feel::value::{Value, equal, order};
 
 /// `min([1, 2])` and `min(1, 2)` mean the same.
@@ -138,19 +138,7 @@ pub(super) fn mode(arguments: &[Value]) -> Value {
 }
 
 pub(super) fn junction(arguments: &[Value], decisive: bool) -> Value {
-    let mut unknown = false;
-    for item in spread(arguments) {
-        match item.truth() {
-            Some(truth) if truth == decisive => return Value::Boolean(decisive),
-            Some(_) => {}
-            None => unknown = true,
-        }
-    }
-    if unknown {
-        Value::Null
-    } else {
-        Value::Boolean(!decisive)
-    }
+    eval::junction(spread(arguments).iter().map(Value::truth), decisive)
 }
 
 pub(super) fn sublist(arguments: &[Value]) -> Value {

@@ -9,6 +9,22 @@ use crate::decision::feel::value::Value;
 /// `left operator right`
 pub fn arithmetic(operator: Arithmetic, left: &Value, right: &Value) -> Value {
     use Arithmetic::{Add, Divide, Multiply, Power, Subtract};
+    // A subtraction adds the opposite.
+    let is_added = operator == Add;
+    let months_added = |months: i64| {
+        if is_added {
+            Some(months)
+        } else {
+            months.checked_neg()
+        }
+    };
+    let nanos_added = |nanos: i128| {
+        if is_added {
+            Some(nanos)
+        } else {
+            nanos.checked_neg()
+        }
+    };
     let result = match (operator, left, right) {
         (_, Value::Number(a), Value::Number(b)) => match operator {
             Add => a.checked_add(*b),
@@ -48,61 +64,30 @@ pub fn arithmetic(operator: Arithmetic, left: &Value, right: &Value) -> Value {
             .checked_div(Decimal::from(*b))
             .map(Value::Number),
         (Add | Subtract, Value::Date(date), Value::Months(months))
-        | (Add, Value::Months(months), Value::Date(date)) => {
-            let months = if operator == Add {
-                Some(*months)
-            } else {
-                months.checked_neg()
-            };
-            months
-                .and_then(|months| temporal::plus_months(*date, months))
-                .map(Value::Date)
-        }
+        | (Add, Value::Months(months), Value::Date(date)) => months_added(*months)
+            .and_then(|months| temporal::plus_months(*date, months))
+            .map(Value::Date),
         (Add | Subtract, Value::Date(date), Value::Duration(nanos))
         | (Add, Value::Duration(nanos), Value::Date(date)) => {
             let moment = DateTime {
                 local: date.to_datetime(jiff::civil::Time::midnight()),
                 zone: temporal::Zone::Local,
             };
-            let nanos = if operator == Add {
-                Some(*nanos)
-            } else {
-                nanos.checked_neg()
-            };
-            nanos
+            nanos_added(*nanos)
                 .and_then(|nanos| moment.plus(nanos))
                 .map(|moment| Value::Date(moment.local.date()))
         }
         (Add | Subtract, Value::DateTime(moment), Value::Months(months))
-        | (Add, Value::Months(months), Value::DateTime(moment)) => {
-            let months = if operator == Add {
-                Some(*months)
-            } else {
-                months.checked_neg()
-            };
-            months
-                .and_then(|months| moment.plus_months(months))
-                .map(Value::DateTime)
-        }
+        | (Add, Value::Months(months), Value::DateTime(moment)) => months_added(*months)
+            .and_then(|months| moment.plus_months(months))
+            .map(Value::DateTime),
         (Add | Subtract, Value::DateTime(moment), Value::Duration(nanos))
-        | (Add, Value::Duration(nanos), Value::DateTime(moment)) => {
-            let nanos = if operator == Add {
-                Some(*nanos)
-            } else {
-                nanos.checked_neg()
-            };
-            nanos
-                .and_then(|nanos| moment.plus(nanos))
-                .map(Value::DateTime)
-        }
+        | (Add, Value::Duration(nanos), Value::DateTime(moment)) => nanos_added(*nanos)
+            .and_then(|nanos| moment.plus(nanos))
+            .map(Value::DateTime),
         (Add | Subtract, Value::Time(time), Value::Duration(nanos))
         | (Add, Value::Duration(nanos), Value::Time(time)) => {
-            let nanos = if operator == Add {
-                Some(*nanos)
-            } else {
-                nanos.checked_neg()
-            };
-            nanos.map(|nanos| Value::Time(time.plus(nanos)))
+            nanos_added(*nanos).map(|nanos| Value::Time(time.plus(nanos)))
         }
         (Subtract, Value::Time(a), Value::Time(b)) => Some(Value::Duration(a.minus(b))),
         (Subtract, Value::Date(_) | Value::DateTime(_), Value::Date(_) | Value::DateTime(_)) => {

@@ -98,8 +98,8 @@ pub fn evaluate(expr: &Expr, frame: &mut Frame) -> Value {
                 Value::Null
             }
         }
-        Expr::And(items) => junction(items, false, frame),
-        Expr::Or(items) => junction(items, true, frame),
+        Expr::And(items) => junction(truths(items, frame), false),
+        Expr::Or(items) => junction(truths(items, frame), true),
         Expr::If(parts) => {
             let chosen = match evaluate(&parts[0], frame).truth() {
                 Some(true) => &parts[1],
@@ -224,10 +224,15 @@ fn set(frame: &mut Frame, slot: usize, value: Value) {
     frame.values[slot] = value;
 }
 
-fn junction(items: &[Expr], decisive: bool, frame: &mut Frame) -> Value {
+fn truths(items: &[Expr], frame: &mut Frame) -> impl Iterator<Item = Option<bool>> {
+    items.iter().map(|item| evaluate(item, frame).truth())
+}
+
+/// `and` (decided by one that is false) or `or` (decided by one that is true) of truths, as far as they have to be known.
+pub(super) fn junction(truths: impl Iterator<Item = Option<bool>>, decisive: bool) -> Value {
     let mut unknown = false;
-    for item in items {
-        match evaluate(item, frame).truth() {
+    for truth in truths {
+        match truth {
             Some(truth) if truth == decisive => return Value::Boolean(decisive),
             Some(_) => {}
             None => unknown = true,

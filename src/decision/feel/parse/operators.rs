@@ -8,6 +8,15 @@ use crate::decision::feel::ast::{Arithmetic, Comparison, Expr, TypeName};
 use crate::decision::feel::eval;
 use crate::decision::feel::value::Kind;
 
+/// Arithmetic: the operator, how tightly it binds, and what it computes. A longer one goes before its own beginning.
+const BINARY: [(&str, u8, Arithmetic); 5] = [
+    ("**", 6, Arithmetic::Power),
+    ("*", 5, Arithmetic::Multiply),
+    ("/", 5, Arithmetic::Divide),
+    ("+", 4, Arithmetic::Add),
+    ("-", 4, Arithmetic::Subtract),
+];
+
 impl<'t> Parser<'t, '_> {
     /// Reads an expression of operators that bind at least as tightly as `level`:
     /// 1 or, 2 and, 3 comparison, 4 addition, 5 multiplication, 6 power.
@@ -23,27 +32,12 @@ impl<'t> Parser<'t, '_> {
         loop {
             let below = self.height;
             self.skip_space();
-            if level <= 6 && self.take("**") {
-                let right = self.expr(7)?;
-                left = self.binary(Arithmetic::Power, left, right, below)?;
-            } else if level <= 5 && (self.peek("*") || self.peek("/")) {
-                let operator = if self.take("*") {
-                    Arithmetic::Multiply
-                } else {
-                    self.at += 1;
-                    Arithmetic::Divide
-                };
-                let right = self.expr(6)?;
-                left = self.binary(operator, left, right, below)?;
-            } else if level <= 4 && (self.peek("+") || self.peek("-")) {
-                let operator = if self.take("+") {
-                    Arithmetic::Add
-                } else {
-                    self.at += 1;
-                    Arithmetic::Subtract
-                };
-                let right = self.expr(5)?;
-                left = self.binary(operator, left, right, below)?;
+            let binary = BINARY
+                .iter()
+                .find(|(symbol, weakest, ..)| level <= *weakest && self.take(symbol));
+            if let Some((_, weakest, operator)) = binary {
+                let right = self.expr(weakest + 1)?;
+                left = self.binary(*operator, left, right, below)?;
             } else if level <= 3 && self.comparison_ahead() {
                 left = self.comparison(left, below)?;
             } else if level <= 2 && self.peek_word("and") {

@@ -159,44 +159,32 @@ fn insert_marker(parts: &Parts<'_>) -> (String, &'static str) {
     }
 }
 
-/// Like [`differing`], for a table on which an INSERT cannot return system columns. Rows are matched by their keys. Grouping
-/// is used instead of a join, because it takes the key's own equality and needs no nested loop.
+/// Like [`differing`], for a table on which an INSERT cannot return system columns. Rows are matched by their keys.
 fn differing_by_key(parts: &Parts<'_>) -> String {
-    let Parts { key, equals, .. } = parts;
-    let (known, known_rows) = parts.known_rows();
-    let (is_new, inserted) = insert_marker(parts);
-    let (values, sent, inputs) = (parts.converted_as_inputs(), parts.sent(), parts.inputs());
-    let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
-    let (differs, key_place) = (parts.differs_from_sent(), parts.layout.key);
-    let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
-    let (on_conflict, number_sent) = (parts.on_conflict_update(), parts.number_sent());
-    format!(
-        "WITH {known}moved AS MATERIALIZED (SELECT {values}, {newer} AS late, {is_new} AS is_new \
-         FROM {sent} LEFT JOIN {known_rows} t ON t.{key} {equals} {sent_key} \
-         WHERE t.{key} IS NULL OR {newer} OR {differs}), \
-         written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}), \
-         reported AS (SELECT max(o) AS o, bool_or(late) AS late, {inserted} AS inserted FROM \
-         (SELECT c{key_place} AS k, 1 AS o, late, is_new, NULL::boolean AS inserted FROM moved \
-         UNION ALL SELECT k, NULL, NULL, NULL, inserted FROM written) e GROUP BY k) \
-         SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted), {number_sent} - count(o), \
-         count(*) FILTER (WHERE late) FROM reported"
-    )
+    let (reported, counts) = (reported(parts), reported_counts(parts));
+    format!("{reported} SELECT {counts} FROM reported")
 }
 
 /// Like [`differing`] for write-back, which also needs the outcome of each row: by its number among the rows sent.
 fn upsert_and_enqueue(parts: &Parts<'_>) -> String {
+    let (reported, counts) = (reported(parts), reported_counts(parts));
+    format!(
+        "{reported} SELECT {counts}, \
+         array_agg(o) FILTER (WHERE inserted), array_agg(o) FILTER (WHERE NOT inserted), array_agg(o) FROM reported"
+    )
+}
+
+/// Writes the rows that are new or differ, and reports the outcome of each row that was not found unchanged, by its key.
+/// Grouping is used instead of a join, because it takes the key's own equality and needs no nested loop.
+fn reported(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();
     let (is_new, inserted) = insert_marker(parts);
-    let (values, sent, inputs) = (
-        parts.converted_as_inputs(),
-        parts.sent_numbered(),
-        parts.inputs(),
-    );
+    let (values, sent) = (parts.converted_as_inputs(), parts.sent_numbered());
     let (sent_key, newer) = (parts.sent_key(), parts.is_newer_than_sent());
     let (differs, key_place) = (parts.differs_from_sent(), parts.layout.key);
-    let (insert_into, run_and_now) = (parts.insert_into(), parts.run_and_now());
-    let (on_conflict, number_sent) = (parts.on_conflict_update(), parts.number_sent());
+    let (insert_into, inputs) = (parts.insert_into(), parts.inputs());
+    let (run_and_now, on_conflict) = (parts.run_and_now(), parts.on_conflict_update());
     let returning_key = if parts.layout.has_system_columns {
         format!(", t.{key} AS k")
     } else {
@@ -209,10 +197,16 @@ fn upsert_and_enqueue(parts: &Parts<'_>) -> String {
          written AS ({insert_into} SELECT {inputs}, {run_and_now} FROM moved WHERE late IS NOT TRUE {on_conflict}{returning_key}), \
          reported AS (SELECT max(o) AS o, bool_or(late) AS late, {inserted} AS inserted FROM \
          (SELECT c{key_place} AS k, o, late, is_new, NULL::boolean AS inserted FROM moved \
-         UNION ALL SELECT k, NULL, NULL, NULL, inserted FROM written) e \
-         GROUP BY k) \
-         SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted), {number_sent} - count(o), \
-         count(*) FILTER (WHERE late), array_agg(o) FILTER (WHERE inserted), array_agg(o) FILTER (WHERE NOT inserted), array_agg(o) FROM reported"
+         UNION ALL SELECT k, NULL, NULL, NULL, inserted FROM written) e GROUP BY k)"
+    )
+}
+
+/// The counts that [`reported`] gives.
+fn reported_counts(parts: &Parts<'_>) -> String {
+    let number_sent = parts.number_sent();
+    format!(
+        "count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted), {number_sent} - count(o), \
+         count(*) FILTER (WHERE late)"
     )
 }
 

@@ -17,11 +17,7 @@ const LISTED: i64 = 100;
 const SHOWN_RUNS: usize = 5;
 
 pub(super) fn run(global: &Global, command: &CaseCommand) -> Result<Exit> {
-    let needs = Needs {
-        api: false,
-        database: true,
-    };
-    let plan = super::load(global, needs)?;
+    let plan = super::load(global, Needs::DATABASE)?;
     let database = plan.database()?;
     let local_cases = LocalCaseStore::new(&plan.state_dir);
     // While the database is away, the cases of the state directory can still be shown.

@@ -8,13 +8,7 @@ use crate::config::Needs;
 use crate::exit::Exit;
 
 pub(super) fn run(global: &Global) -> Result<Exit> {
-    let plan = super::load(
-        global,
-        Needs {
-            api: true,
-            database: false,
-        },
-    )?;
+    let plan = super::load(global, Needs::API)?;
     let alert = plan.alerts.api_response_time;
     let checks = api::check(plan.api()?, &plan.mapping, alert, api::Reader::Asking);
     Ok(if super::checks::show(global, &checks) {

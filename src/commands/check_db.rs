@@ -16,13 +16,7 @@ use crate::store::{self, Connection, grants};
 use crate::support::text::{counted, span};
 
 pub(super) fn run(global: &Global, args: &CheckDbArgs) -> Result<Exit> {
-    let plan = super::load(
-        global,
-        Needs {
-            api: false,
-            database: true,
-        },
-    )?;
+    let plan = super::load(global, Needs::DATABASE)?;
     let database = plan.database()?;
     if args.grants {
         print_grants(global, database);

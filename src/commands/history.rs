@@ -11,11 +11,7 @@ use crate::reporting::report::past;
 use crate::store;
 
 pub(super) fn run(global: &Global, args: &HistoryArgs) -> Result<Exit> {
-    let needs = Needs {
-        api: false,
-        database: true,
-    };
-    let plan = super::load(global, needs)?;
+    let plan = super::load(global, Needs::DATABASE)?;
     if let Some(path) = &args.report {
         super::report::probe(path)?;
     }

@@ -116,14 +116,10 @@ fn drafted(global: &Global, url: &str, args: &InitArgs) -> Result<(Source, Draft
         mappings_text: Some(draft::for_first_page(&source)),
         ..super::sources(global)
     };
-    let needs = Needs {
-        api: true,
-        database: false,
-    };
     // The address that was typed is used, even if the variable for later runs names another.
     let address = ("API_BASE_URL".into(), source.origin().into());
     let environment = std::env::vars_os().filter(|(name, _)| name != "API_BASE_URL");
-    let plan = config::load_with(&sources, needs, environment.chain([address]))?;
+    let plan = config::load_with(&sources, Needs::API, environment.chain([address]))?;
     let page = api::first_page(plan.api()?)?;
     let records: Vec<&str> = page.records().take(SAMPLE).collect();
     if records.is_empty() {

@@ -23,11 +23,7 @@ pub(super) fn with_monitoring(
     work: impl FnOnce(&Plan) -> Result<(Exit, Option<Report>)>,
 ) -> Result<Exit> {
     let started = Instant::now();
-    let needs = Needs {
-        api: true,
-        database: true,
-    };
-    let plan = match super::load(global, needs) {
+    let plan = match super::load(global, Needs::BOTH) {
         Ok(plan) => plan,
         Err(errors) => {
             let textfile = crate::config::metrics_textfile(&super::sources(global));
@@ -85,7 +81,7 @@ pub fn keep_usage_error() {
 fn summary(exit: Exit, report: Option<&Report>) -> String {
     let counts: Vec<String> = report
         .iter()
-        .flat_map(|report| report::rows(&report.ledger))
+        .flat_map(|report| report.ledger.counts())
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     format!(

@@ -31,11 +31,7 @@ pub(super) struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// Reads the configuration, and opens a connection where there is a database.
     pub(super) fn open(global: &Global, id: &'a str) -> Result<Self> {
-        let needs = Needs {
-            api: false,
-            database: true,
-        };
-        let plan = super::load(global, needs)?;
+        let plan = super::load(global, Needs::DATABASE)?;
         if id.is_empty() {
             return Err(Misconfigured("expected the id of a record".to_owned()).into());
         }

@@ -18,13 +18,7 @@ use crate::support::terminal;
 pub(super) fn run(global: &Global, args: &SyncArgs) -> Result<Exit> {
     if args.dry_run {
         // A dry run changes nothing and is watched by a person, so it writes no metrics and sends no ping.
-        let plan = super::load(
-            global,
-            Needs {
-                api: true,
-                database: true,
-            },
-        )?;
+        let plan = super::load(global, Needs::BOTH)?;
         return Ok(sync(global, args, &plan)?.0);
     }
     with_monitoring(global, args.shard.into(), |plan| sync(global, args, plan))

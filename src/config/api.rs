@@ -329,21 +329,12 @@ fn api_tls(api: &Section<'_>) -> ApiTls {
 /// Statuses that ask to slow down. 401 and 407 are about credentials.
 fn rate_limited_status(fetch: &Section<'_>) -> Vec<u16> {
     let fits = |status: &u16| (400..=599).contains(status) && ![401, 407].contains(status);
-    fetch
-        .values("rate_limited_status")
-        .iter()
-        .filter_map(|value| {
-            let status = value.text.trim().parse::<u16>().ok().filter(fits);
-            if status.is_none() {
-                fetch.wrong(
-                    "rate_limited_status",
-                    "expected statuses from 400 to 599 that ask to slow down",
-                    "401 and 407 are about credentials, and 429 counts anyway",
-                );
-            }
-            status
-        })
-        .collect()
+    fetch.statuses(
+        "rate_limited_status",
+        fits,
+        "expected statuses from 400 to 599 that ask to slow down",
+        "401 and 407 are about credentials, and 429 counts anyway",
+    )
 }
 
 fn params(fetch: &Section<'_>) -> Vec<(String, String)> {

@@ -63,6 +63,17 @@ impl<'a> Context<'a> {
         collect(&self.problems, problem);
     }
 
+    /// Reports a mistake at a place of the file; `path` names it in keys.
+    pub fn wrong(
+        &self,
+        span: Span,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.problem(self.source.problem(span, message).on(path).hint(hint));
+    }
+
     /// Whether so much is wrong that no more is collected.
     pub fn is_full(&self) -> bool {
         self.problems.borrow().len() >= MOST_PROBLEMS

@@ -90,32 +90,7 @@ pub(super) fn is_identifier(text: &str) -> bool {
 
 /// The connection; `None` when something needed is missing (and noted).
 pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database> {
-    let connection = section.section(
-        "connection",
-        &[
-            "driver",
-            "host",
-            "port",
-            "database",
-            "username",
-            "password",
-            "ssl_mode",
-            "ssl_root_cert",
-            "ssl_cert",
-            "ssl_key",
-            "pool",
-            "statement_timeout",
-            "lock_timeout",
-            "type",
-            "connector",
-            "operations",
-        ],
-    );
-    for key in ["type", "connector"] {
-        connection.ignore(key, "it is always one to PostgreSQL");
-    }
-    connection.ignore("operations", GENERATED);
-    driver(&connection);
+    let connection = open_connection(section);
     let url = database_url(&connection);
     let [host, name, user] = login(&connection, &url);
     let password = url
@@ -175,6 +150,37 @@ pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database
         write_back: Vec::new(),
         keep_payload: KeepPayload::default(),
     })
+}
+
+/// What is said of the connection. What datasync has no choice about is checked, and ignored.
+fn open_connection<'a>(section: &Section<'a>) -> Section<'a> {
+    let connection = section.section(
+        "connection",
+        &[
+            "driver",
+            "host",
+            "port",
+            "database",
+            "username",
+            "password",
+            "ssl_mode",
+            "ssl_root_cert",
+            "ssl_cert",
+            "ssl_key",
+            "pool",
+            "statement_timeout",
+            "lock_timeout",
+            "type",
+            "connector",
+            "operations",
+        ],
+    );
+    for key in ["type", "connector"] {
+        connection.ignore(key, "it is always one to PostgreSQL");
+    }
+    connection.ignore("operations", GENERATED);
+    driver(&connection);
+    connection
 }
 
 /// Host, name and user, as far as they are known.

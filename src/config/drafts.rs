@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use super::constraints::{kind, limits};
+use super::context::Context;
 use super::database::is_identifier;
 use super::path;
 use super::plan::{Field, Kind, Origin};
@@ -62,6 +63,13 @@ pub(super) struct Drafts {
     pub complete: bool,
 }
 
+impl Draft {
+    /// Reports a mistake in the field.
+    pub fn wrong(&self, context: &Context<'_>, message: &str, hint: &str) {
+        context.wrong(self.span, &self.path, message, hint);
+    }
+}
+
 impl Drafts {
     /// The field with an internal name.
     pub fn position(&self, name: &str) -> Option<usize> {
@@ -84,13 +92,7 @@ impl Drafts {
             (None, None) => format!("mapped: {}", internal().collect::<Vec<_>>().join(", ")),
         };
         let context = section.context();
-        context.problem(
-            context
-                .source
-                .problem(span, format!("no field is mapped to `{name}`"))
-                .on(path)
-                .hint(hint),
-        );
+        context.wrong(span, path, format!("no field is mapped to `{name}`"), hint);
     }
 }
 

@@ -154,16 +154,8 @@ fn steps<'a>(transforms: &Section<'a>, direction: &str, shaping: &'static str) -
 
 /// No two fields with one internal name or one column, and none in a column that datasync fills.
 fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
-    let wrong = |draft: &Draft, message: &str, hint: &str| {
-        let context = fields.context();
-        context.problem(
-            context
-                .source
-                .problem(draft.span, message)
-                .on(&draft.path)
-                .hint(hint),
-        );
-    };
+    let wrong =
+        |draft: &Draft, message: &str, hint: &str| draft.wrong(fields.context(), message, hint);
     let mut names: BTreeMap<&str, &Draft> = BTreeMap::new();
     let mut columns: BTreeMap<&str, &Draft> = BTreeMap::new();
     for draft in drafts {
@@ -238,17 +230,8 @@ fn apply_schemas(
                 Some(key) => format!("did you mean `{key}`?"),
                 None => "a schema has required_fields, field_types and constraints".to_owned(),
             };
-            let context = validation.context();
-            context.problem(
-                context
-                    .source
-                    .problem(
-                        entry.key_span,
-                        format!("unknown key `{}` in validation", entry.key),
-                    )
-                    .on(validation.path_of(&entry.key))
-                    .hint(hint),
-            );
+            let message = format!("unknown key `{}` in validation", entry.key);
+            validation.wrong_key(entry, message, hint);
             continue;
         }
         let schema = validation.section(
@@ -349,16 +332,8 @@ fn settle(fields: &Section<'_>, draft: &mut Draft) {
     draft.field.kind = draft.kind.unwrap_or(of_column);
     let is_text = matches!(draft.field.kind, Kind::String | Kind::Json);
     draft.field.blank_is_null = draft.empty.map_or(!is_text, |empty| empty == Empty::Null);
-    let wrong = |message: &str, hint: &str| {
-        let context = fields.context();
-        context.problem(
-            context
-                .source
-                .problem(draft.span, message)
-                .on(&draft.path)
-                .hint(hint),
-        );
-    };
+    let context = fields.context();
+    let wrong = |message: &str, hint: &str| context.wrong(draft.span, &draft.path, message, hint);
     check_fit(&draft.field, &wrong);
     if draft.field.kind == Kind::Json && matches!(draft.field.origin, Origin::Joined { .. }) {
         wrong(

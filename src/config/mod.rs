@@ -75,6 +75,16 @@ pub struct Needs {
     pub database: bool,
 }
 
+impl Needs {
+    pub const API: Self = Self::of(true, false);
+    pub const DATABASE: Self = Self::of(false, true);
+    pub const BOTH: Self = Self::of(true, true);
+
+    const fn of(api: bool, database: bool) -> Self {
+        Self { api, database }
+    }
+}
+
 /// Reads and resolves the whole configuration.
 pub fn load(sources: &Sources, needs: Needs) -> Result<plan::Plan, ConfigErrors> {
     load_with(sources, needs, std::env::vars_os())

@@ -152,21 +152,12 @@ fn end_status(section: &Section<'_>) -> Vec<u16> {
     let fits = |status: &u16| {
         *status == 204 || ((400..500).contains(status) && !NEVER_AN_END.contains(status))
     };
-    section
-        .values("end_status")
-        .iter()
-        .filter_map(|value| {
-            let status = value.text.trim().parse::<u16>().ok().filter(fits);
-            if status.is_none() {
-                section.wrong(
-                    "end_status",
-                    "expected statuses that say that there is no such page: 204, or from 400 to 499",
-                    "401, 403, 407, 408, 425 and 429 say something else: they are never the end",
-                );
-            }
-            status
-        })
-        .collect()
+    section.statuses(
+        "end_status",
+        fits,
+        "expected statuses that say that there is no such page: 204, or from 400 to 499",
+        "401, 403, 407, 408, 425 and 429 say something else: they are never the end",
+    )
 }
 
 fn refuse_contradictions(section: &Section<'_>, paging: &Pagination) {

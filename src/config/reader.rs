@@ -67,18 +67,9 @@ impl<'a> Section<'a> {
             Kind::Map(entries) => entries.as_slice(),
             Kind::Null => &[],
             _ => {
-                context.problem(
-                    context
-                        .source
-                        .problem(
-                            node.span,
-                            format!(
-                                "expected a mapping (`key: value`), found {}",
-                                node.describe()
-                            ),
-                        )
-                        .on(path),
-                );
+                let found = node.describe();
+                let message = format!("expected a mapping (`key: value`), found {found}");
+                context.problem(context.source.problem(node.span, message).on(path));
                 &[]
             }
         };
@@ -94,26 +85,12 @@ impl<'a> Section<'a> {
     }
 
     fn unknown_key(&self, entry: &Entry, keys: &[&str]) {
-        let here = if self.path.is_empty() {
-            "at the top level".to_owned()
-        } else {
-            format!("in {}", self.path)
-        };
-        let known: Vec<&str> = keys.to_vec();
-        let hint = match nearest(&entry.key, known.iter().copied()) {
+        let hint = match nearest(&entry.key, keys.iter().copied()) {
             Some(key) => format!("did you mean `{key}`?"),
-            None => format!("known here: {}", known.join(", ")),
+            None => format!("known here: {}", keys.join(", ")),
         };
-        self.context.problem(
-            self.context
-                .source
-                .problem(
-                    entry.key_span,
-                    format!("unknown key `{}` {here}", entry.key),
-                )
-                .on(self.path_of(&entry.key))
-                .hint(hint),
-        );
+        let message = format!("unknown key `{}` {}", entry.key, self.here());
+        self.wrong_key(entry, message, hint);
     }
 
     /// A mapping below this one; an empty one when the key is absent.
@@ -212,40 +189,51 @@ impl<'a> Section<'a> {
 
     /// Records a mistake at the value of a key.
     pub fn wrong(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
-        self.context.problem(
-            self.context
-                .source
-                .problem(self.span_of(key), message)
-                .on(self.path_of(key))
-                .hint(hint),
-        );
+        let (span, path) = (self.span_of(key), self.path_of(key));
+        self.context.wrong(span, path, message, hint);
+    }
+
+    /// The statuses in a list, as far as they fit.
+    pub fn statuses(
+        &self,
+        key: &str,
+        fits: impl Fn(&u16) -> bool,
+        expected: &str,
+        hint: &str,
+    ) -> Vec<u16> {
+        let values = self.values(key);
+        let read = |text: &str| text.trim().parse::<u16>().ok().filter(&fits);
+        let statuses = values.iter().map(|value| read(&value.text));
+        statuses
+            .inspect(|status| {
+                if status.is_none() {
+                    self.wrong(key, expected, hint);
+                }
+            })
+            .flatten()
+            .collect()
     }
 
     /// Records a mistake at a key.
     pub fn wrong_key(&self, entry: &Entry, message: impl Into<String>, hint: impl Into<String>) {
-        self.context.problem(
-            self.context
-                .source
-                .problem(entry.key_span, message)
-                .on(self.path_of(&entry.key))
-                .hint(hint),
-        );
+        let (span, path) = (entry.key_span, self.path_of(&entry.key));
+        self.context.wrong(span, path, message, hint);
     }
 
     /// Records that a key must be there.
     pub fn absent_key(&self, key: &str, hint: impl Into<String>) {
-        let here = if self.path.is_empty() {
+        let message = format!("`{key}` is missing {}", self.here());
+        self.context
+            .wrong(self.span, self.path_of(key), message, hint);
+    }
+
+    /// Where the section is, in words.
+    fn here(&self) -> String {
+        if self.path.is_empty() {
             "at the top level".to_owned()
         } else {
             format!("in {}", self.path)
-        };
-        self.context.problem(
-            self.context
-                .source
-                .problem(self.span, format!("`{key}` is missing {here}"))
-                .on(self.path_of(key))
-                .hint(hint),
-        );
+        }
     }
 
     /// Lists a key of the convention as ignored, with the reason.
@@ -307,12 +295,9 @@ impl<'a> Section<'a> {
     pub fn scalar(&self, node: &Node, path: &str, may_be_empty: bool) -> Option<Value> {
         let Kind::Scalar { text, plain } = &node.kind else {
             let found = node.describe();
-            self.context.problem(
-                self.context
-                    .source
-                    .problem(node.span, format!("expected a single value, found {found}"))
-                    .on(path),
-            );
+            let message = format!("expected a single value, found {found}");
+            self.context
+                .problem(self.context.source.problem(node.span, message).on(path));
             return None;
         };
         let expanded = self.expand(text, node.span, path, may_be_empty)?;

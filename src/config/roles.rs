@@ -36,15 +36,7 @@ pub(super) fn conflict_key(
     let draft = &mut drafts.list[index];
     draft.field.required = true;
     let context = api.context();
-    let wrong = |message: &str, hint: &str| {
-        context.problem(
-            context
-                .source
-                .problem(draft.span, message)
-                .on(&draft.path)
-                .hint(hint),
-        );
-    };
+    let wrong = |message: &str, hint: &str| draft.wrong(context, message, hint);
     if matches!(draft.field.kind, Kind::Json | Kind::Boolean) {
         wrong(
             "the field of the conflict key cannot identify a record",
@@ -144,14 +136,10 @@ pub(super) fn quality_score(validation: &Section<'_>, drafts: &Drafts) -> Qualit
     if let Some(index) = field
         && !matches!(drafts.list[index].field.kind, Kind::Decimal | Kind::Integer)
     {
-        let field = &drafts.list[index];
-        let context = validation.context();
-        context.problem(
-            context
-                .source
-                .problem(field.span, "the quality score must be a number")
-                .on(&field.path)
-                .hint("add `type: decimal`"),
+        drafts.list[index].wrong(
+            validation.context(),
+            "the quality score must be a number",
+            "add `type: decimal`",
         );
     }
     QualityScore {

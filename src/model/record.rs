@@ -271,25 +271,26 @@ pub struct Ledger {
 /// A ledger is shown with all counts on one line.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            fetched,
-            inserted,
-            updated,
-            unchanged,
-            superseded,
-            duplicates,
-            rejected,
-            spooled,
-        } = self;
-        write!(
-            f,
-            "{fetched} fetched, {inserted} inserted, {updated} updated, {unchanged} unchanged, {superseded} superseded, \
-             {duplicates} duplicates, {rejected} rejected, {spooled} spooled"
-        )
+        let counts = self.counts().map(|(name, count)| format!("{count} {name}"));
+        f.write_str(&counts.join(", "))
     }
 }
 
 impl Ledger {
+    /// The counts with their names, in the order of the balance equation.
+    pub const fn counts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("fetched", self.fetched),
+            ("inserted", self.inserted),
+            ("updated", self.updated),
+            ("unchanged", self.unchanged),
+            ("superseded", self.superseded),
+            ("duplicates", self.duplicates),
+            ("rejected", self.rejected),
+            ("spooled", self.spooled),
+        ]
+    }
+
     /// Records whose outcome is known.
     pub const fn accounted(&self) -> u64 {
         self.inserted

@@ -70,9 +70,21 @@ pub(super) enum Continuation {
     Absent,
 }
 
+impl Continuation {
+    /// No next page is named: is the place for it there?
+    const fn none(is_place_there: bool) -> Self {
+        if is_place_there {
+            Self::Ended
+        } else {
+            Self::Absent
+        }
+    }
+}
+
 /// Which of the ways to the next page are looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum NextPageSearch {
+    #[default]
     Any,
     Link,
     Cursor,
@@ -229,11 +241,7 @@ impl<'p> PageMetadata<'p> {
                 Continuation::Absent => {}
             }
         }
-        if ended {
-            Continuation::Ended
-        } else {
-            Continuation::Absent
-        }
+        Continuation::none(ended)
     }
 
     /// A link: at the configured place, else in the Link header, else in the body.
@@ -273,11 +281,7 @@ impl<'p> PageMetadata<'p> {
         if self.has_relations_without_next() {
             ended = true;
         }
-        if ended {
-            Continuation::Ended
-        } else {
-            Continuation::Absent
-        }
+        Continuation::none(ended)
     }
 
     /// `links` or `_links` with relations to other pages and no `next`. A link to itself says nothing: every resource of HAL
@@ -342,11 +346,7 @@ impl<'p> PageMetadata<'p> {
                 _ => ended |= is_empty(&entry.value),
             }
         }
-        if ended {
-            Continuation::Ended
-        } else {
-            Continuation::Absent
-        }
+        Continuation::none(ended)
     }
 
     /// The number of the next page, or the next offset.
@@ -367,11 +367,7 @@ impl<'p> PageMetadata<'p> {
                 None => ended |= is_empty(&entry.value),
             }
         }
-        if ended {
-            Continuation::Ended
-        } else {
-            Continuation::Absent
-        }
+        Continuation::none(ended)
     }
 
     /// Whether anything with a value has a name that may mean more records.
@@ -464,27 +460,22 @@ impl<'p> PageMetadata<'p> {
     }
 
     fn number(&self, names: &[&str]) -> Option<Found<u64>> {
-        self.entries
-            .iter()
-            .filter(|entry| names.contains(&entry.key.as_str()))
-            .find_map(|entry| {
-                Some(Found {
-                    value: as_number(&entry.value)?,
-                    place: entry.place.clone(),
-                })
-            })
+        self.first(names, as_number)
     }
 
     fn flag(&self, names: &[&str]) -> Option<Found<bool>> {
-        self.entries
-            .iter()
-            .filter(|entry| names.contains(&entry.key.as_str()))
-            .find_map(|entry| {
-                Some(Found {
-                    value: entry.value.as_bool()?,
-                    place: entry.place.clone(),
-                })
+        self.first(names, Value::as_bool)
+    }
+
+    /// The first entry with one of these names that can be read.
+    fn first<T>(&self, names: &[&str], read: impl Fn(&Value) -> Option<T>) -> Option<Found<T>> {
+        let named = |entry: &&Entry| names.contains(&entry.key.as_str());
+        self.entries.iter().filter(named).find_map(|entry| {
+            Some(Found {
+                value: read(&entry.value)?,
+                place: entry.place.clone(),
             })
+        })
     }
 
     /// `hits.total: { value: 237, relation: eq }`.

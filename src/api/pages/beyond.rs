@@ -3,7 +3,7 @@
 
 use super::super::client::{CallResult, Client};
 use super::super::error::ApiError;
-use super::super::page_metadata::{Continuation, NextPageSearch, PageMetadata};
+use super::super::page_metadata::{Continuation, NextPageSearch};
 use super::end::{PageStatement, Proof};
 use super::loop_detector::Prints;
 use super::page::{NoRecords, Page, Parsed, empty_page};
@@ -92,7 +92,7 @@ impl Pages {
     }
 
     fn says_how_it_goes_on(&self, parsed: &Parsed) -> bool {
-        let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
+        let metadata = self.metadata(parsed);
         metadata.has_more().is_some() || metadata.next(NextPageSearch::Any) != Continuation::Absent
     }
 

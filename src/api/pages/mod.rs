@@ -98,7 +98,7 @@ enum PagingMethod {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     method: PagingMethod,
     style: Option<&'static str>,
@@ -136,6 +136,12 @@ struct State {
     /// Index of the page that announced it.
     announced_by: u64,
     first_asked_at: Option<i64>,
+}
+
+impl Default for PagingMethod {
+    fn default() -> Self {
+        Self::Named { next: None }
+    }
 }
 
 impl PagingMethod {
@@ -298,6 +304,11 @@ impl Pages {
         }
     }
 
+    /// What a page says of the others.
+    fn metadata<'p>(&'p self, page: &'p Parsed) -> PageMetadata<'p> {
+        PageMetadata::new(&self.paging, &page.headers, &page.beside, &page.at)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -362,7 +373,7 @@ impl Pages {
             took,
             tries,
         } = done;
-        let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
+        let metadata = self.metadata(&parsed);
         let announced_total = metadata.total().map(|total| total.value);
         let count = parsed.count();
         log::trace!("page {}: {count} records in {took:.3?}", index + 1);
@@ -459,7 +470,6 @@ impl State {
     fn new(method: PagingMethod, paging: &Pagination) -> Self {
         Self {
             method,
-            style: None,
             way: match paging.style {
                 PageStyle::Link => NextPageSearch::Link,
                 PageStyle::Cursor => NextPageSearch::Cursor,
@@ -469,26 +479,8 @@ impl State {
             last_record: (paging.cursor_in == CursorIn::LastRecord)
                 .then(|| paging.cursor_path.clone())
                 .flatten(),
-            next_index: 0,
-            in_flight: BTreeSet::new(),
-            ahead: None,
-            failed_ahead: None,
-            announced_end: None,
-            found_end: None,
-            short: false,
             full: u64::from(paging.size),
-            finished: false,
-            ended: false,
-            loops: LoopDetector::default(),
-            order: Order::default(),
-            evidence: Evidence::default(),
-            sign: None,
-            seen: Seen::default(),
-            pages: 0,
-            records: 0,
-            announced_total: None,
-            announced_by: 0,
-            first_asked_at: None,
+            ..Self::default()
         }
     }
 

@@ -205,7 +205,8 @@ pub fn now() -> String {
 
 /// The names and counts of a ledger, for the evidence.
 pub fn ledger_counts(ledger: &Ledger) -> Vec<(String, u64)> {
-    crate::reporting::report::rows(ledger)
+    ledger
+        .counts()
         .iter()
         .map(|(name, count)| ((*name).to_owned(), *count))
         .collect()

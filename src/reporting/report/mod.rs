@@ -233,20 +233,6 @@ pub struct Example {
     pub fields: Vec<String>,
 }
 
-/// The counts of a ledger with their names, in the order of the balance equation.
-pub const fn rows(ledger: &Ledger) -> [(&'static str, u64); 8] {
-    [
-        ("fetched", ledger.fetched),
-        ("inserted", ledger.inserted),
-        ("updated", ledger.updated),
-        ("unchanged", ledger.unchanged),
-        ("superseded", ledger.superseded),
-        ("duplicates", ledger.duplicates),
-        ("rejected", ledger.rejected),
-        ("spooled", ledger.spooled),
-    ]
-}
-
 /// The counts of write-back with their names and meanings, in the order of the balance equation.
 pub const fn write_back_rows(ledger: &WriteBackLedger) -> [(&'static str, u64, &'static str); 6] {
     [

@@ -8,7 +8,7 @@ use super::html::{Row, bar, cell, notice, page, percent, section, span, swatch, 
 use super::input::ReportInput;
 use super::past::past_runs;
 use super::verdict::Verdict;
-use super::{Report, Status, chart, meaning, rows, write_back_rows};
+use super::{Report, Status, chart, meaning, write_back_rows};
 use crate::exit::Exit;
 use crate::support::text::{counted, grouped};
 
@@ -172,7 +172,7 @@ fn what_to_know(report: &Report, exit: Exit) -> Markup {
 }
 
 fn outcomes(report: &Report) -> Markup {
-    let [(_, fetched), outcomes @ ..] = rows(&report.ledger);
+    let [(_, fetched), outcomes @ ..] = report.ledger.counts();
     if fetched == 0 {
         return html! {};
     }

@@ -1,6 +1,5 @@
 //! What became of the records of a run, as one line for a terminal: a bar with a legend.
 
-use super::rows;
 use crate::model::record::Ledger;
 
 /// The longest bar, in columns.
@@ -20,7 +19,7 @@ struct Part {
 /// The line, no wider than the terminal, with a newline at its end; none if nothing was fetched. Each outcome has its own
 /// sign, and with `colors` its own colour.
 pub fn proportions(ledger: &Ledger, terminal: usize, colors: bool) -> Option<String> {
-    let [(_, fetched), outcomes @ ..] = rows(ledger);
+    let [(_, fetched), outcomes @ ..] = ledger.counts();
     let mut parts: Vec<Part> = outcomes
         .into_iter()
         .filter(|(_, records)| *records > 0)

@@ -1,7 +1,7 @@
 //! The report of a run, as text for people.
 
 use super::verdict::Verdict;
-use super::{Difference, Judged, Report, Status, rows, write_back_rows};
+use super::{Difference, Judged, Report, Status, write_back_rows};
 use crate::exit::Exit;
 use crate::support::text::{clean, counted, grouped, padded};
 
@@ -46,7 +46,7 @@ impl Report {
         let head = Verdict::of(self.status, exit).headline;
         let (seconds, scope) = (self.seconds.total, self.scope());
         let empty =
-            self.status == Status::Failed && rows(&self.ledger).iter().all(|row| row.1 == 0);
+            self.status == Status::Failed && self.ledger.counts().iter().all(|row| row.1 == 0);
         if empty && self.pages == 0 {
             out.add(&format!(
                 "{head}: nothing was fetched, after {seconds:.2} s ({scope})"
@@ -60,7 +60,7 @@ impl Report {
         }
         // A table with only zeros would distract from the error below it.
         if !empty {
-            for (name, count) in rows(&self.ledger) {
+            for (name, count) in self.ledger.counts() {
                 let share = self.share_of_fetched(name, count);
                 let remark = match name {
                     "spooled" if count > 0 && !self.is_dry() => {

@@ -25,21 +25,34 @@ pub(super) struct Candidate {
     pub(super) step: u64,
 }
 
+impl Candidate {
+    pub(super) fn page(name: &str, first: Option<u64>) -> Self {
+        Self {
+            param: name.to_owned(),
+            offset: false,
+            first,
+            step: 1,
+        }
+    }
+
+    fn offset(name: &str, first: u64, step: u64) -> Self {
+        Self {
+            param: name.to_owned(),
+            offset: true,
+            first: Some(first),
+            step,
+        }
+    }
+}
+
 impl Pages {
     /// Where mappings.yaml names a parameter, that is the one.
     pub(super) fn named_candidates(&self, count: u64) -> Vec<Candidate> {
-        let page = self.paging.page_param.named().map(|name| Candidate {
-            param: name.to_owned(),
-            offset: false,
-            first: self.paging.first,
-            step: 1,
-        });
-        let offset = self.paging.offset_param.named().map(|name| Candidate {
-            param: name.to_owned(),
-            offset: true,
-            first: Some(self.paging.first.unwrap_or(0)),
-            step: count,
-        });
+        let first = self.paging.first;
+        let page = self.paging.page_param.named();
+        let page = page.map(|name| Candidate::page(name, first));
+        let offset = self.paging.offset_param.named();
+        let offset = offset.map(|name| Candidate::offset(name, first.unwrap_or(0), count));
         page.into_iter().chain(offset).collect()
     }
 
@@ -71,12 +84,7 @@ impl Pages {
         }
         names
             .into_iter()
-            .map(|name| Candidate {
-                param: name.to_owned(),
-                offset: false,
-                first,
-                step: 1,
-            })
+            .map(|name| Candidate::page(name, first))
             .collect()
     }
 
@@ -94,24 +102,16 @@ impl Pages {
         }
         names
             .into_iter()
-            .map(|name| Candidate {
-                param: name.to_owned(),
-                offset: true,
-                first: Some(first),
-                step,
-            })
+            .map(|name| Candidate::offset(name, first, step))
             .collect()
     }
 }
 
 /// Offsets by every usual name.
 pub(super) fn usual_offsets(step: u64) -> impl Iterator<Item = Candidate> {
-    OFFSET_PARAMS.into_iter().map(move |name| Candidate {
-        param: name.to_owned(),
-        offset: true,
-        first: Some(0),
-        step,
-    })
+    OFFSET_PARAMS
+        .into_iter()
+        .map(move |name| Candidate::offset(name, 0, step))
 }
 
 /// Parameters that may take a cursor of this name, the likeliest first.

@@ -49,6 +49,24 @@ impl Detected {
     }
 }
 
+/// This parameter takes the cursor: with it the second page was brought. `more`: further lines that say so.
+pub(super) fn cursor_taken(
+    param: &str,
+    ahead: (Url, CallResult<Parsed>),
+    more: impl IntoIterator<Item = String>,
+) -> Detected {
+    let mut lines = vec!["style: cursor".to_owned(), format!("cursor_param: {param}")];
+    lines.extend(more);
+    lines.push("size_param: none".to_owned());
+    Detected {
+        way: Some(NextPageSearch::Cursor),
+        cursor_param: Some(param.to_owned()),
+        ahead: Some(ahead),
+        lines,
+        ..Detected::default()
+    }
+}
+
 /// The first page is all there is, and this parameter shows it.
 pub(super) fn no_second_page(candidate: &Candidate) -> Detected {
     let style = if candidate.offset { "offset" } else { "page" };

@@ -19,7 +19,7 @@ use crate::config::path;
 
 use candidates::{Candidate, OFFSET_PARAMS, cursor_params, usual_offsets};
 pub(super) use detected::Detected;
-use detected::{no_second_page, not_found, numbered, says_that_it_is_all};
+use detected::{cursor_taken, no_second_page, not_found, numbered, says_that_it_is_all};
 
 /// Parameters that usually take the id of the record before a page.
 const AFTER_PARAMS: [&str; 2] = ["starting_after", "after"];
@@ -38,7 +38,9 @@ enum Attempt {
 
 /// What is needed here of the first page.
 struct First<'f> {
+    client: &'f Client,
     parsed: &'f Parsed,
+    metadata: PageMetadata<'f>,
     count: u64,
     total: Option<u64>,
     /// More records are announced than came.
@@ -47,7 +49,7 @@ struct First<'f> {
 
 impl Pages {
     pub(super) fn detect(&self, client: &Client, parsed: &Parsed) -> Detected {
-        let metadata = PageMetadata::new(&self.paging, &parsed.headers, &parsed.beside, &parsed.at);
+        let metadata = self.metadata(parsed);
         let count = parsed.count();
         if self.limit.is_some_and(|limit| count >= limit) {
             return Detected::default();
@@ -56,24 +58,25 @@ impl Pages {
         let pages = metadata.total_pages().map(|pages| pages.value);
         let flag = metadata.has_more();
         let first = First {
+            client,
             parsed,
+            metadata,
             count,
             total,
             more: flag == Some(true)
                 || total.is_some_and(|total| total > count)
                 || pages.is_some_and(|pages| pages > 1),
         };
+        let metadata = &first.metadata;
         let found = match metadata.next(NextPageSearch::Any) {
-            Continuation::Next(found) if flag != Some(false) => {
-                self.by_next(client, &first, &metadata, &found)
-            }
+            Continuation::Next(found) if flag != Some(false) => self.by_next(&first, &found),
             Continuation::Next(_) | Continuation::Ended if !first.more => Ok(Detected {
                 sign: Some(Proof::Marked),
                 lines: vec!["style: none".to_owned()],
                 ..Detected::default()
             }),
-            _ if first.more => self.by_numbers(client, &first, &metadata),
-            _ if flag == Some(false) || says_that_it_is_all(&metadata, count) => {
+            _ if first.more => self.by_numbers(&first),
+            _ if flag == Some(false) || says_that_it_is_all(metadata, count) => {
                 Ok(Detected::default())
             }
             _ if count == 0 => Ok(Detected {
@@ -85,7 +88,7 @@ impl Pages {
                 sign: Some(Proof::Marked),
                 ..Detected::default()
             }),
-            _ => self.by_asking(client, &first, &metadata),
+            _ => self.by_asking(&first),
         };
         let mut detected = found.unwrap_or_else(|error| Detected {
             failed: Some(error.on_page(2)),
@@ -111,13 +114,7 @@ impl Pages {
     }
 
     /// The page names the next one.
-    fn by_next(
-        &self,
-        client: &Client,
-        first: &First<'_>,
-        metadata: &PageMetadata<'_>,
-        found: &Found<Next>,
-    ) -> Result<Detected, ApiError> {
+    fn by_next(&self, first: &First<'_>, found: &Found<Next>) -> Result<Detected, ApiError> {
         let name = found.place.name();
         match &found.value {
             Next::Link(_) => {
@@ -149,19 +146,19 @@ impl Pages {
                         ]
                     }
                 };
-                lines.extend(metadata.more_line());
-                self.by_cursor(client, first, metadata, cursor, &names, lines)
+                lines.extend(first.metadata.more_line());
+                self.by_cursor(first, cursor, &names, lines)
             }
             Next::Page(number) => {
                 let candidates = self.page_candidates(name, Some(number.saturating_sub(1)));
-                self.try_all(client, first, metadata, candidates)
+                self.try_all(first, candidates)
             }
             Next::Offset(number) => {
-                let at = metadata.offset();
+                let at = first.metadata.offset();
                 let start = at.as_ref().map_or(0, |at| at.value);
                 let name = at.as_ref().map_or("offset", |at| at.place.name());
                 let candidates = self.offset_candidates(name, start, number.saturating_sub(start));
-                self.try_all(client, first, metadata, candidates)
+                self.try_all(first, candidates)
             }
         }
     }
@@ -169,18 +166,15 @@ impl Pages {
     /// A cursor is there; which parameter takes it?
     fn by_cursor(
         &self,
-        client: &Client,
         first: &First<'_>,
-        metadata: &PageMetadata<'_>,
         cursor: &str,
         names: &[String],
-        mut lines: Vec<String>,
+        lines: Vec<String>,
     ) -> Result<Detected, ApiError> {
         for name in names {
             let url = self.with(name, cursor);
-            let second = self.second(client, first, &url)?;
-            let done = match second {
-                Attempt::Differs(done) => *done,
+            match self.second(first, &url)? {
+                Attempt::Differs(done) => return Ok(cursor_taken(name, (url, *done), lines)),
                 // Where mappings.yaml names it, the page tells what it is.
                 _ if names.len() == 1 && self.paging.cursor_param.named().is_some() => {
                     return Ok(Detected {
@@ -188,37 +182,20 @@ impl Pages {
                         ..Detected::default()
                     });
                 }
-                _ => continue,
-            };
-            lines.splice(
-                0..0,
-                ["style: cursor".to_owned(), format!("cursor_param: {name}")],
-            );
-            lines.push("size_param: none".to_owned());
-            return Ok(Detected {
-                way: Some(NextPageSearch::Cursor),
-                cursor_param: Some(name.clone()),
-                ahead: Some((url, done)),
-                lines,
-                ..Detected::default()
-            });
+                _ => {}
+            }
         }
-        Err(not_found(names, metadata))
+        Err(not_found(names, &first.metadata))
     }
 
     /// There is more, by a total or a flag, and no next page is named.
-    fn by_numbers(
-        &self,
-        client: &Client,
-        first: &First<'_>,
-        metadata: &PageMetadata<'_>,
-    ) -> Result<Detected, ApiError> {
+    fn by_numbers(&self, first: &First<'_>) -> Result<Detected, ApiError> {
         let mut candidates = self.named_candidates(first.count);
         if candidates.is_empty() {
-            if let Some(page) = metadata.page() {
+            if let Some(page) = first.metadata.page() {
                 candidates.extend(self.page_candidates(page.place.name(), Some(page.value)));
             }
-            if let Some(offset) = metadata.offset() {
+            if let Some(offset) = first.metadata.offset() {
                 let name = offset.place.name();
                 candidates.extend(self.offset_candidates(name, offset.value, first.count));
             }
@@ -226,48 +203,35 @@ impl Pages {
         if candidates.is_empty() {
             // `has_more` and the id of the last record, as Stripe has it.
             if first.total.is_none()
-                && let Some(found) = self.by_last_record(client, first, metadata)?
+                && let Some(found) = self.by_last_record(first)?
             {
                 return Ok(found);
             }
             candidates = self.page_candidates("page", None);
             candidates.extend(usual_offsets(first.count));
-            candidates.push(Candidate {
-                param: "_page".to_owned(),
-                offset: false,
-                first: None,
-                step: 1,
-            });
+            candidates.push(Candidate::page("_page", None));
         }
-        self.try_all(client, first, metadata, candidates)
+        self.try_all(first, candidates)
     }
 
-    fn try_all(
-        &self,
-        client: &Client,
-        first: &First<'_>,
-        metadata: &PageMetadata<'_>,
-        candidates: Vec<Candidate>,
-    ) -> Result<Detected, ApiError> {
+    fn try_all(&self, first: &First<'_>, candidates: Vec<Candidate>) -> Result<Detected, ApiError> {
         let mut tried: Vec<String> = Vec::new();
         for candidate in candidates {
             if tried.contains(&candidate.param) {
                 continue;
             }
-            if let Some(found) = self.verify(client, first, metadata, &candidate)? {
+            if let Some(found) = self.verify(first, &candidate)? {
                 return Ok(found);
             }
             tried.push(candidate.param);
         }
-        Err(not_found(&tried, metadata))
+        Err(not_found(&tried, &first.metadata))
     }
 
     /// Does this parameter bring the second page?
     fn verify(
         &self,
-        client: &Client,
         first: &First<'_>,
-        metadata: &PageMetadata<'_>,
         candidate: &Candidate,
     ) -> Result<Option<Detected>, ApiError> {
         let number = |number: u64| self.with(&candidate.param, &number.to_string());
@@ -276,7 +240,7 @@ impl Pages {
         } else {
             // Is the first page called 0 or 1?
             let url = number(1);
-            match self.second(client, first, &url)? {
+            match self.second(first, &url)? {
                 Attempt::Repeats => 1,
                 Attempt::Differs(done) => {
                     return Ok(Some(numbered(candidate, 0, Some((url, *done)))));
@@ -285,18 +249,13 @@ impl Pages {
             }
         };
         let url = number(start + candidate.step);
-        let Attempt::Differs(done) = self.second(client, first, &url)? else {
+        let Attempt::Differs(done) = self.second(first, &url)? else {
             return Ok(None);
         };
         // An API that states the number of its page states that of this one.
-        let second = PageMetadata::new(
-            &self.paging,
-            &done.value.headers,
-            &done.value.beside,
-            &done.value.at,
-        );
+        let second = self.metadata(&done.value);
         if !candidate.offset
-            && let (Some(before), Some(now)) = (metadata.page(), second.page())
+            && let (Some(before), Some(now)) = (first.metadata.page(), second.page())
             && now.value != before.value + 1
         {
             return Ok(None);
@@ -305,12 +264,7 @@ impl Pages {
     }
 
     /// `has_more` and no cursor: the next page may begin after the id of the last record.
-    fn by_last_record(
-        &self,
-        client: &Client,
-        first: &First<'_>,
-        metadata: &PageMetadata<'_>,
-    ) -> Result<Option<Detected>, ApiError> {
+    fn by_last_record(&self, first: &First<'_>) -> Result<Option<Detected>, ApiError> {
         let path = vec!["id".to_owned()];
         let id = first.parsed.last_record();
         let Some(id) = id
@@ -321,22 +275,12 @@ impl Pages {
         };
         for name in AFTER_PARAMS {
             let url = self.with(name, &id);
-            if let Attempt::Differs(done) = self.second(client, first, &url)? {
-                let mut lines = vec![
-                    "style: cursor".to_owned(),
-                    format!("cursor_param: {name}"),
-                    "cursor_path: id".to_owned(),
-                    "cursor_in: last_record".to_owned(),
-                ];
-                lines.extend(metadata.more_line());
-                lines.push("size_param: none".to_owned());
+            if let Attempt::Differs(done) = self.second(first, &url)? {
+                let lines = ["cursor_path: id", "cursor_in: last_record"].map(str::to_owned);
+                let lines = lines.into_iter().chain(first.metadata.more_line());
                 return Ok(Some(Detected {
-                    way: Some(NextPageSearch::Cursor),
-                    cursor_param: Some(name.to_owned()),
                     last_record: Some(path),
-                    ahead: Some((url, *done)),
-                    lines,
-                    ..Detected::default()
+                    ..cursor_taken(name, (url, *done), lines)
                 }));
             }
         }
@@ -344,25 +288,20 @@ impl Pages {
     }
 
     /// Nothing on the page says how it pages, or whether it does: ask for more in the usual ways.
-    fn by_asking(
-        &self,
-        client: &Client,
-        first: &First<'_>,
-        metadata: &PageMetadata<'_>,
-    ) -> Result<Detected, ApiError> {
+    fn by_asking(&self, first: &First<'_>) -> Result<Detected, ApiError> {
         let mut named = self.named_candidates(first.count);
         if named.is_empty() {
             // What the page says of itself names the way.
-            if let Some(offset) = metadata.offset() {
+            if let Some(offset) = first.metadata.offset() {
                 let name = offset.place.name();
                 named = self.offset_candidates(name, offset.value, first.count);
                 named.truncate(1);
             }
         }
         // All usual ways at once: an API that answers its first page again knows none of them.
-        if named.is_empty() && !metadata.hints_at_more() {
+        if named.is_empty() && !first.metadata.hints_at_more() {
             let url = self.usual_ways_at_once(first);
-            if matches!(self.second(client, first, &url)?, Attempt::Repeats) {
+            if matches!(self.second(first, &url)?, Attempt::Repeats) {
                 return Ok(Detected {
                     sign: Some(Proof::Same),
                     lines: vec!["style: none".to_owned()],
@@ -377,15 +316,15 @@ impl Pages {
         }
         for candidate in &candidates {
             let found = if candidate.offset {
-                self.by_offset(client, first, candidate)?
+                self.by_offset(first, candidate)?
             } else {
-                self.verify(client, first, metadata, candidate)?
+                self.verify(first, candidate)?
             };
             if let Some(found) = found {
                 return Ok(found);
             }
             // The page beyond the first: the parameter is known, and there is nothing more.
-            if !candidate.offset && self.knows_no_second_page(client, first, candidate)? {
+            if !candidate.offset && self.knows_no_second_page(first, candidate)? {
                 return Ok(no_second_page(candidate));
             }
         }
@@ -423,22 +362,19 @@ impl Pages {
     /// Does this parameter skip records? Beyond the first page there may be others, or none.
     fn by_offset(
         &self,
-        client: &Client,
         first: &First<'_>,
         candidate: &Candidate,
     ) -> Result<Option<Detected>, ApiError> {
         let start = candidate.first.unwrap_or(0);
         let url = |number: u64| self.with(&candidate.param, &number.to_string());
         let next = url(start + candidate.step);
-        Ok(match self.second(client, first, &next)? {
+        Ok(match self.second(first, &next)? {
             Attempt::Differs(done) => Some(numbered(candidate, start, Some((next, *done)))),
             // It may be a filter that nothing passes: then it does not bring the first page either.
             // What is empty twice is no passing fault.
-            Attempt::Empty => {
-                (matches!(self.second(client, first, &url(start))?, Attempt::Repeats)
-                    && matches!(self.second(client, first, &next)?, Attempt::Empty))
-                .then(|| no_second_page(candidate))
-            }
+            Attempt::Empty => (matches!(self.second(first, &url(start))?, Attempt::Repeats)
+                && matches!(self.second(first, &next)?, Attempt::Empty))
+            .then(|| no_second_page(candidate)),
             _ => None,
         })
     }
@@ -447,7 +383,6 @@ impl Pages {
     /// there is no page 1.
     fn knows_no_second_page(
         &self,
-        client: &Client,
         first: &First<'_>,
         candidate: &Candidate,
     ) -> Result<bool, ApiError> {
@@ -460,38 +395,32 @@ impl Pages {
         let zero = candidate.first == Some(0);
         if candidate.offset {
             let start = candidate.first.unwrap_or(0);
-            if !matches!(
-                self.second(client, first, &number(start))?,
-                Attempt::Repeats
-            ) {
+            if !matches!(self.second(first, &number(start))?, Attempt::Repeats) {
                 return Ok(false);
             }
         } else if !zero {
-            match self.second(client, first, &number(1))? {
+            match self.second(first, &number(1))? {
                 Attempt::Repeats => {}
                 other if candidate.first.is_none() && is_end(&other) => {
-                    return Ok(matches!(
-                        self.second(client, first, &number(0))?,
-                        Attempt::Repeats
-                    ));
+                    return Ok(matches!(self.second(first, &number(0))?, Attempt::Repeats));
                 }
                 _ => return Ok(false),
             }
         }
         let next = number(if zero { 1 } else { 2 });
         // What is no empty array is confirmed.
-        Ok(match self.second(client, first, &next)? {
+        Ok(match self.second(first, &next)? {
             Attempt::Empty => true,
             refused @ Attempt::Refused(_) if is_end(&refused) => {
-                is_end(&self.second(client, first, &next)?)
+                is_end(&self.second(first, &next)?)
             }
             _ => false,
         })
     }
 
     /// Asks for what may be the second page. An error that has nothing to do with what was asked is one.
-    fn second(&self, client: &Client, first: &First<'_>, url: &Url) -> Result<Attempt, ApiError> {
-        let done = match self.ask(client, url, 1, |_| {}) {
+    fn second(&self, first: &First<'_>, url: &Url) -> Result<Attempt, ApiError> {
+        let done = match self.ask(first.client, url, 1, |_| {}) {
             Ok(done) => done,
             Err(error) => {
                 return match error.status() {

@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use super::{At, Caption, Screen, svg};
 use crate::model::record::Ledger;
 use crate::reporting::report::html::{Percent, percent};
-use crate::reporting::report::rows;
 use crate::support::text::{counted, grouped};
 
 /// The meaning of an outcome, in a few words.
@@ -24,7 +23,7 @@ pub fn outcome_meaning(name: &str) -> &'static str {
 
 /// The records as ribbons, each as thick as its share, or on a narrow screen as one bar.
 pub fn flow(ledger: &Ledger, pages: u64, retries: u64) -> Markup {
-    let [(_, fetched), outcomes @ ..] = rows(ledger);
+    let [(_, fetched), outcomes @ ..] = ledger.counts();
     if fetched == 0 {
         return html! { p.note { "No records were fetched." } };
     }

@@ -1,9 +1,9 @@
--- The tables of datasync. Idempotent: apply it as often as you like, in the schema that is first in search_path.
--- `datasync check-db --apply-schema` does it under the names and in the schemas of mappings.yaml (tables.customers,
+-- The tables of datasync. You can apply this file as often as you like; it uses the schema that is first in search_path.
+-- `datasync check-db --apply-schema` applies it under the names and in the schemas of mappings.yaml (tables.customers,
 -- tables.sync_log). An existing table keeps its rows and gains the columns it lacks.
 
--- The records. Rename or extend it as you like: mappings.yaml says which column takes which field. The last four
--- columns and updated_at are datasync's own; it needs the unique key.
+-- The records. Rename or extend this table as you like: mappings.yaml says which column takes which field. datasync needs
+-- the unique key, and the columns from updated_at on.
 CREATE TABLE IF NOT EXISTS customers (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     customer_id       varchar(100) NOT NULL UNIQUE,  -- the source's id: decides insert or update
@@ -19,7 +19,7 @@ ALTER TABLE customers ADD COLUMN IF NOT EXISTS needs_review      boolean NOT NUL
 ALTER TABLE customers ADD COLUMN IF NOT EXISTS source_version    timestamptz;                     -- older never overwrites newer
 ALTER TABLE customers ADD COLUMN IF NOT EXISTS sync_id           uuid;                            -- the run that last changed it
 
--- One row a run: who, where, when, with what, and the ledger.
+-- One row a run: who ran it, where, when, with which configuration, and its ledger.
 CREATE TABLE IF NOT EXISTS sync_log (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     sync_id           uuid NOT NULL,
@@ -87,54 +87,54 @@ CREATE INDEX IF NOT EXISTS sync_batches_committed_at_idx ON sync_batches (commit
 CREATE TABLE IF NOT EXISTS sync_rejections (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     target      text NOT NULL,                       -- schema.table it was meant for
-    key         text NOT NULL,                       -- the record's key, or sha256:… of its payload
-    record_id   text,                                -- as the source gave it, when it did
+    key         text NOT NULL,                       -- the record's key, or sha256:… of its payload if it has none
+    record_id   text,                                -- the id that the source gave, if it gave one
     payload     text NOT NULL,                       -- the JSON text, byte for byte: not json, which might refuse or change it
     reason      text NOT NULL,                       -- field_error, missing_required, decision, no_rule, database, …
     message     text NOT NULL,
     errors      jsonb NOT NULL DEFAULT '[]',         -- [{field, expected, problem}]
     rules       jsonb NOT NULL DEFAULT '[]',         -- ids of the rules that fired
-    explanation json,                                -- by earlier versions; today it is in sync_explanations
+    explanation json,                                -- written by earlier versions only: see sync_explanations
     first_run   uuid NOT NULL,
     last_run    uuid NOT NULL,
-    first_seen  timestamptz NOT NULL,                -- when its page was requested, the database's clock
+    first_seen  timestamptz NOT NULL,                -- when its page was requested, by the clock of the database
     last_seen   timestamptz NOT NULL,
     occurrences bigint NOT NULL DEFAULT 1,
     resolved_at timestamptz,                         -- when the page in which it passed was requested
     resolved_by uuid                                 -- the run in which it passed
 );
-ALTER TABLE sync_rejections ADD COLUMN IF NOT EXISTS digest bytea; -- of what is stored: the same again is not written again
-ALTER TABLE sync_rejections ADD COLUMN IF NOT EXISTS explained_by uuid; -- of sync_explanations
+ALTER TABLE sync_rejections ADD COLUMN IF NOT EXISTS digest bytea; -- hash of the content: an equal rejection is not written again
+ALTER TABLE sync_rejections ADD COLUMN IF NOT EXISTS explained_by uuid; -- id in sync_explanations
 CREATE UNIQUE INDEX IF NOT EXISTS sync_rejections_open_idx ON sync_rejections (target, key COLLATE "C") WHERE resolved_at IS NULL;
-DROP INDEX IF EXISTS sync_rejections_open_key;       -- the same by another order of keys, of earlier versions
+DROP INDEX IF EXISTS sync_rejections_open_key;       -- of earlier versions: the same index in another collation
 CREATE INDEX IF NOT EXISTS sync_rejections_resolved_idx ON sync_rejections (target, key COLLATE "C") WHERE resolved_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS sync_rejections_resolved_at_idx ON sync_rejections (resolved_at) WHERE resolved_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS sync_rejections_explained_by_idx ON sync_rejections (explained_by) WHERE explained_by IS NOT NULL;
 
--- How decisions came about. Records that are decided on the same values by the same rules share one row.
+-- Why the decision table rejected records. Records that were decided on the same values by the same rules share one row.
 CREATE TABLE IF NOT EXISTS sync_explanations (
-    id          uuid PRIMARY KEY,                    -- of the rules and the values that they read
+    id          uuid PRIMARY KEY,                    -- made from the rules and the values that they read
     explanation json NOT NULL,                       -- json: it may quote what jsonb cannot hold
     used_at     timestamptz NOT NULL                 -- when it was last stored, or found to be in use
 );
 CREATE INDEX IF NOT EXISTS sync_explanations_used_at_idx ON sync_explanations (used_at);
 
--- Open rejections that came again just as they are stored: one row a page, which is written in place of a row each.
+-- Open rejections that came again unchanged: one row for all of a page, instead of an update of each rejection.
 CREATE TABLE IF NOT EXISTS sync_rejections_seen (
     target   text NOT NULL,                          -- schema.table
-    digest   bytea NOT NULL,                         -- of ids: the same page with the same rejections is the same row
-    low      bigint NOT NULL,                        -- least and greatest of the ids
-    high     bigint NOT NULL,
+    digest   bytea NOT NULL,                         -- hash of the ids: the same page with the same rejections is the same row
+    low      bigint NOT NULL,                        -- smallest of the ids
+    high     bigint NOT NULL,                        -- greatest of the ids
     seen     timestamptz NOT NULL,                   -- when the page was last requested
     last_run uuid NOT NULL,
-    times    bigint NOT NULL,                        -- how often these came together
-    base     bigint NOT NULL,
-    ids      integer[] NOT NULL,                     -- of sync_rejections, less base
+    times    bigint NOT NULL,                        -- how often exactly these rejections came together
+    base     bigint NOT NULL,                        -- what to add to each element of ids
+    ids      integer[] NOT NULL,                     -- ids in sync_rejections, less base: so they fit into integers
     PRIMARY KEY (target, digest)
 );
 CREATE INDEX IF NOT EXISTS sync_rejections_seen_seen_idx ON sync_rejections_seen (target, seen);
 
--- Rejections with what both tables know of them: when each was last seen, in which run, and how often (at least).
+-- All rejections, with what both tables know: when each was last seen, in which run, and at least how often.
 CREATE OR REPLACE VIEW sync_rejections_now AS
 SELECT r.id, r.target, r.key, r.record_id, r.payload, r.reason, r.message, r.errors, r.rules,
        coalesce(r.explanation, e.explanation) AS explanation, r.first_run,
@@ -146,16 +146,16 @@ FROM sync_rejections r LEFT JOIN sync_explanations e ON e.id = r.explained_by LE
     FROM sync_rejections_seen l CROSS JOIN LATERAL unnest(l.ids) AS x(n) GROUP BY 1, 2
 ) s ON s.target = r.target AND s.id = r.id;
 
--- What the API has still to be told (write-back): entered in the transaction of the row, removed when the API has answered.
+-- Messages of write-back that wait to be sent: entered in the transaction of the row, removed when the API has answered.
 CREATE TABLE IF NOT EXISTS sync_outbox (
     target    text NOT NULL,                         -- schema.table
-    key       text NOT NULL,                         -- the record's key: what is told later replaces what still waits
+    key       text NOT NULL,                         -- the record's key: a later message replaces one that still waits
     id        bigint GENERATED ALWAYS AS IDENTITY,
-    revision  bigint NOT NULL DEFAULT 1,             -- of the message, while it waits
-    record_id text NOT NULL,                         -- as the source gave it
+    revision  bigint NOT NULL DEFAULT 1,             -- counts the messages that replaced one another while waiting
+    record_id text NOT NULL,                         -- the id that the source gave
     if_match  text,
     body      text NOT NULL,                         -- JSON
-    version   timestamptz NOT NULL,                  -- of the row: older never replaces newer
+    version   timestamptz NOT NULL,                  -- version of the row: an older message never replaces a newer one
     run_id    uuid NOT NULL,
     owed_at   timestamptz NOT NULL,
     PRIMARY KEY (target, key)
@@ -185,13 +185,13 @@ CREATE TABLE IF NOT EXISTS sync_state (
     PRIMARY KEY (target, name)
 );
 
--- Who is running. A lease that is past expires_at belongs to nobody.
+-- Who is running. After expires_at any other run may take a lease.
 CREATE TABLE IF NOT EXISTS sync_lease (
     target       text PRIMARY KEY,                   -- schema.table, and the shard if there is one
     run_id       uuid NOT NULL,
     who          text NOT NULL,
     host         text NOT NULL,
-    process      text NOT NULL,                      -- boot, PID namespace, PID, start: tells a dead process from a live one
+    process      text NOT NULL,                      -- boot, PID namespace, PID, start: shows whether the process still lives
     started_at   timestamptz NOT NULL,
     heartbeat_at timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,

@@ -58,7 +58,7 @@ impl Cell<'_> {
     pub fn is_blank(&self) -> bool {
         match self {
             Self::Null => true,
-            Self::Text(text) => text.trim().is_empty(),
+            Self::Text(text) => text.trim_start().is_empty(),
             _ => false,
         }
     }

@@ -24,6 +24,9 @@ use crate::transform::Mask;
 /// Tries of a batch that conflicts with another transaction (dead-lock, serialisation failure).
 const CONFLICT_TRIES: u32 = 5;
 
+/// Open connections that are kept after their writers have ended.
+const MOST_SPARE: usize = 2;
+
 /// What writers do with batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -89,7 +92,7 @@ impl Shared {
 
     fn take_spare(&self) -> Option<Connection> {
         let mut spare = self.spare();
-        let open = spare.open.take();
+        let open = spare.open.pop();
         let opening = if open.is_none() {
             spare.opening.take()
         } else {
@@ -105,8 +108,9 @@ impl Shared {
 /// Spare connections.
 #[derive(Debug, Default)]
 pub struct Spare {
-    /// An open connection: that of the run, or one that a writer has left.
-    pub open: Option<Connection>,
+    /// Open connections: that of the run is the last one, which a writer takes first. Writers that have ended leave theirs here:
+    /// a server takes milliseconds to end a connection, and a run that is nearly over need not wait for it.
+    pub open: Vec<Connection>,
     /// A connection for the second writer, which is being opened since the start of the run.
     pub opening: Option<Opening>,
 }
@@ -150,19 +154,13 @@ impl<'a> BatchWriter<'a> {
         }
     }
 
-    /// Leaves its connection to the next writer, or to the run.
+    /// Leaves its connection to the next writer, or to the run; closes it where enough wait already.
     pub(super) fn leave_connection(self) {
         let session = self.session.filter(|session| !session.is_dead());
         let mut spare = self.shared.spare();
-        // A surplus connection is closed after the lock is freed.
-        let surplus = if spare.open.is_none() {
-            spare.open = session;
-            None
-        } else {
-            session
-        };
-        drop(spare);
-        drop(surplus);
+        if spare.open.len() < MOST_SPARE {
+            spare.open.extend(session);
+        }
     }
 
     /// Writes a batch and returns its result. None: the server had no connection, and the batch was returned to the queue.

@@ -160,7 +160,9 @@ impl Run<'_> {
         let Some(connection) = connection.filter(|connection| !connection.is_dead()) else {
             return;
         };
-        if let Err(error) = store::rejections::drop_repeated_notes(connection, database, id) {
+        if self.outcome.has_rejected
+            && let Err(error) = store::rejections::drop_repeated_notes(connection, database, id)
+        {
             log::warn!("{error}");
         }
         if complete {

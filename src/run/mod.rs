@@ -289,6 +289,7 @@ impl Run<'_> {
             },
         });
         self.session.take_back(spare, &self.inputs);
+        self.outcome.has_rejected |= flow.ledger.rejected > 0;
         flow
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Outcome {
     pub(super) braked: bool,
     /// Records from the spool of earlier runs that were written.
     pub(super) replayed: u64,
+    /// Some flow has rejected a record.
+    pub(super) has_rejected: bool,
     /// Counts of the stored rejections that were decided again. They are part of the run's ledger.
     pub(super) decided_again: Option<Ledger>,
     /// Why nothing was fetched, where the failure of the database does not explain it.

@@ -23,6 +23,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) struct Session {
     /// For the run's own statements (log, lease, cases). A writer borrows it during a flow. None while the database is away.
     pub(super) connection: Option<Connection>,
+    /// Connections of writers that have ended. Later writers use them; they are closed at the end of the run.
+    pub(super) others: Vec<Connection>,
     /// A connection that is being opened for the second writer.
     pub(super) opening: Option<Opening>,
     /// The layout of the tables.
@@ -42,6 +44,7 @@ impl Session {
     pub(super) fn new() -> Self {
         Self {
             connection: None,
+            others: Vec::new(),
             opening: None,
             layout: None,
             clock: DatabaseClock::local(),
@@ -81,21 +84,24 @@ impl Session {
     }
 
     /// Lends the connections to the writers of a flow.
-    pub(super) const fn lend(&mut self) -> Spare {
+    pub(super) fn lend(&mut self) -> Spare {
+        let mut open = std::mem::take(&mut self.others);
+        open.extend(self.connection.take());
         Spare {
-            open: self.connection.take(),
+            open,
             opening: self.opening.take(),
         }
     }
 
     /// Takes the connections back from the writers. They may be others than before, so their limits are set again.
-    pub(super) fn take_back(&mut self, spare: Spare, inputs: &Inputs<'_>) {
+    pub(super) fn take_back(&mut self, mut spare: Spare, inputs: &Inputs<'_>) {
         self.opening = spare.opening;
-        self.connection = spare.open.map(|mut connection| {
+        self.connection = spare.open.pop().map(|mut connection| {
             connection.set_deadline(inputs.deadline);
             connection.give_up_on(Arc::clone(&inputs.signals.stop));
             connection
         });
+        self.others = spare.open;
     }
 
     /// Makes the connection ready for writing down the end of the run within `limit`. A signal that has arrived already does

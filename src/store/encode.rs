@@ -143,10 +143,14 @@ pub(crate) fn put_null(out: &mut Vec<u8>) {
 }
 
 /// Bytes and so many spaces. Errs on what the protocol has no length for.
+#[inline]
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8], spaces: usize) -> Result<(), ()> {
+    out.reserve(size_of::<i32>() + bytes.len() + spaces);
     put_length(out, bytes.len() + spaces)?;
     out.extend_from_slice(bytes);
-    out.resize(out.len() + spaces, b' ');
+    if spaces > 0 {
+        out.resize(out.len() + spaces, b' ');
+    }
     Ok(())
 }
 
@@ -167,10 +171,11 @@ fn put_length(out: &mut Vec<u8>, length: usize) -> Result<(), ()> {
     Ok(())
 }
 
-/// At most 16 bytes.
+/// A value of a type whose values all have the same length, at most 16 bytes.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-pub(crate) fn put_fixed(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+pub(crate) fn put_fixed<const LENGTH: usize>(out: &mut Vec<u8>, bytes: &[u8; LENGTH]) {
+    out.reserve(size_of::<i32>() + LENGTH);
+    out.extend_from_slice(&(LENGTH as i32).to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
@@ -196,9 +201,10 @@ pub(crate) const fn from_postgres_micros(micros: i64) -> i64 {
     micros.saturating_add(EPOCH_MICROS)
 }
 
-/// `numeric`: digits of base 10,000 around the decimal point, without leading and trailing zeros.
+/// `numeric`: digits of base 10,000 around the decimal point, without leading and trailing zeros. It is shown with at least
+/// so many decimal places.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
-pub(crate) fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
+pub(crate) fn put_numeric(out: &mut Vec<u8>, value: Decimal, least_shown: u32) {
     let scale = value.scale();
     let mut rest = value.mantissa().unsigned_abs();
     // Line the fraction up with groups of four decimal digits.
@@ -213,6 +219,13 @@ pub(crate) fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
         rest /= keep;
         count += 1;
     }
+    // Nearly all numbers are soon short enough for a processor to divide.
+    while rest > u128::from(u64::MAX) {
+        groups[count] = (rest % 10_000) as u16;
+        rest /= 10_000;
+        count += 1;
+    }
+    let mut rest = rest as u64;
     while rest > 0 {
         groups[count] = (rest % 10_000) as u16;
         rest /= 10_000;
@@ -240,7 +253,7 @@ pub(crate) fn put_numeric(out: &mut Vec<u8>, value: Decimal) {
     out.extend_from_slice(&(used.len() as i16).to_be_bytes());
     out.extend_from_slice(&weight.to_be_bytes());
     out.extend_from_slice(&sign.to_be_bytes());
-    out.extend_from_slice(&(scale as i16).to_be_bytes());
+    out.extend_from_slice(&(scale.max(least_shown) as i16).to_be_bytes());
     for group in used.iter().rev() {
         out.extend_from_slice(&group.to_be_bytes());
     }

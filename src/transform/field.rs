@@ -219,6 +219,7 @@ impl Compiled {
     }
 
     /// Reads the value of field number `index` into the record.
+    #[inline]
     pub(super) fn read<'p>(&self, index: usize, value: Value<'p>, mapped: &mut Mapped<'p>) {
         if value.kind == ValueKind::Null {
             return;
@@ -232,17 +233,21 @@ impl Compiled {
     }
 
     /// Notes what became of the value of field number `index`.
+    #[inline]
     pub(super) fn note(&self, index: usize, outcome: Result<(), Refused>, mapped: &mut Mapped<'_>) {
         match outcome {
             // Blank text that was read as null.
             Ok(()) if matches!(mapped.variables[index], Cell::Null) => {}
             Ok(()) => mapped.found[index] = Found::Value,
-            Err(refusal) => {
-                let expected = refusal.expected.unwrap_or_else(|| self.expected.clone());
-                mapped.found[index] = Found::Fault;
-                mapped.fault(self.source.clone(), expected, refusal.problem);
-            }
+            Err(refusal) => self.note_refused(index, *refusal, mapped),
         }
+    }
+
+    #[cold]
+    fn note_refused(&self, index: usize, refusal: Refusal, mapped: &mut Mapped<'_>) {
+        let expected = refusal.expected.unwrap_or_else(|| self.expected.clone());
+        mapped.found[index] = Found::Fault;
+        mapped.fault(self.source.clone(), expected, refusal.problem);
     }
 
     /// Sets the cell from text that is no JSON value by itself.

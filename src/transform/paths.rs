@@ -269,6 +269,7 @@ fn walk_list<'p>(
 }
 
 /// Reads the value of a mapped key: of fields, or of an object on the way to fields, or both.
+#[inline]
 fn read_edge<'p>(
     transform: &'p Transform,
     scanner: &mut Scanner<'p>,
@@ -281,41 +282,63 @@ fn read_edge<'p>(
         scanner.value()?;
         return Ok(());
     }
-    if let Some(object) = edge.object
-        && edge.fields.is_empty()
-        && scanner.peek() == b'{'
-    {
-        return walk(transform, scanner, object, &edge.path, mapped);
+    match edge.object {
+        None => read_fields(transform, edge, scanner.value()?, mapped),
+        Some(object) => return read_on_the_way(transform, scanner, (edge, object), mapped),
     }
-    if let Some(object) = edge.object
-        && edge.fields.is_empty()
-        && scanner.peek() == b'['
-        && transform.paths.has_elements(object)
-    {
-        return walk_list(transform, scanner, object, mapped);
-    }
-    let value = scanner.value()?;
+    Ok(())
+}
+
+#[inline]
+fn read_fields<'p>(
+    transform: &'p Transform,
+    edge: &Edge,
+    value: Value<'p>,
+    mapped: &mut Mapped<'p>,
+) {
     for &field in &edge.fields {
         match transform.fields.get(field) {
             Some(compiled) => compiled.read(field, value, mapped),
             None => transform.read_beyond(field, value, mapped),
         }
     }
-    match (edge.object, value.kind) {
-        (None, _) | (_, ValueKind::Null) => {}
-        (Some(object), ValueKind::Object) => {
-            let mut inside = Scanner::new(value.raw);
-            walk(transform, &mut inside, object, &edge.path, mapped)?;
+}
+
+/// Reads the value of a key from which paths lead on.
+fn read_on_the_way<'p>(
+    transform: &'p Transform,
+    scanner: &mut Scanner<'p>,
+    (edge, object): (&'p Edge, usize),
+    mapped: &mut Mapped<'p>,
+) -> Result<(), Malformed> {
+    let has_elements = transform.paths.has_elements(object);
+    if edge.fields.is_empty() {
+        match scanner.peek() {
+            b'{' => return walk(transform, scanner, object, &edge.path, mapped),
+            b'[' if has_elements => return walk_list(transform, scanner, object, mapped),
+            _ => {}
         }
-        (Some(object), ValueKind::Array) if transform.paths.has_elements(object) => {
-            let mut inside = Scanner::new(value.raw);
-            walk_list(transform, &mut inside, object, mapped)?;
-        }
-        // Only the time of change lies below: a record without it has no error.
-        (Some(object), _) if !transform.paths.has_fields(object, transform.read_values()) => {}
-        (Some(_), other) => mapped.fault(edge.path.clone(), "an object", other.as_str()),
     }
-    Ok(())
+    let value = scanner.value()?;
+    read_fields(transform, edge, value, mapped);
+    match value.kind {
+        ValueKind::Null => Ok(()),
+        ValueKind::Object => {
+            let mut inside = Scanner::new(value.raw);
+            walk(transform, &mut inside, object, &edge.path, mapped)
+        }
+        ValueKind::Array if has_elements => {
+            let mut inside = Scanner::new(value.raw);
+            walk_list(transform, &mut inside, object, mapped)
+        }
+        other => {
+            // Where only the time of change lies below, a record without it has no error.
+            if transform.paths.has_fields(object, transform.read_values()) {
+                mapped.fault(edge.path.clone(), "an object", other.as_str());
+            }
+            Ok(())
+        }
+    }
 }
 
 /// The text of a key. A key with half of a surrogate pair is an error of the record: two such keys could not be told apart.

@@ -368,7 +368,7 @@ impl Pages {
         detected: Option<Detected>,
     ) -> Result<Page, ApiError> {
         let CallResult {
-            value: parsed,
+            value: mut parsed,
             requested,
             took,
             tries,
@@ -401,7 +401,8 @@ impl Pages {
             .says_last(&metadata)
             .then(|| "says that it is the last".to_owned());
         let is_last = sign.is_some();
-        let repeats = state.note(index, statement, parsed.prints.clone(), sign);
+        let prints = std::mem::take(&mut parsed.prints);
+        let repeats = state.note(index, statement, prints, sign);
         let outcome = match state.method {
             PagingMethod::Named { .. } => {
                 self.follow(&mut state, index, url, &parsed, &metadata, repeats)

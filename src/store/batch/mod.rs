@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
+use super::column::Encoder;
 use super::encode::{self, Micros, Wire};
 use crate::model::record::{Cell, FieldError, Rejection, Validation};
 
@@ -215,23 +216,26 @@ impl Batch {
 
     fn encode_row(&mut self, row: &NewRow<'_>) -> Result<(), Vec<FieldError>> {
         let mut errors = Vec::new();
-        let columns = &self.columns;
-        let mapped = columns.mapped.iter().map(|stored| {
-            let cell = row.cells.get(stored.field).unwrap_or(&Cell::Null);
-            (stored.source.as_str(), cell)
-        });
-        let status = Cell::Text(row.validation.as_str().into());
-        let time = row
-            .version
-            .map_or(Cell::Null, |version| Cell::DateTime(version.0));
-        let flag = Cell::Boolean(row.flagged);
-        let kept = KEPT
-            .map(|(name, _)| name)
-            .into_iter()
-            .zip([&status, &flag, &time]);
-        for (encoder, (field, cell)) in columns.encoders.iter().zip(mapped.chain(kept)) {
+        let mut put = |encoder: &Encoder, cell: &Cell<'_>, field: &str| {
             self.fields.push(to_u32(self.data.len()));
-            errors.extend(encoder.put(&mut self.data, cell, field).err());
+            if let Err(error) = encoder.put(&mut self.data, cell, field) {
+                errors.push(*error);
+            }
+        };
+        let columns = &*self.columns;
+        let (mapped, kept) = columns.encoders.split_at(columns.mapped.len());
+        for (encoder, stored) in mapped.iter().zip(&columns.mapped) {
+            let cell = row.cells.get(stored.field).unwrap_or(&Cell::Null);
+            put(encoder, cell, &stored.source);
+        }
+        let values = [
+            Cell::Text(row.validation.as_str().into()),
+            Cell::Boolean(row.flagged),
+            row.version
+                .map_or(Cell::Null, |version| Cell::DateTime(version.0)),
+        ];
+        for ((encoder, (name, _)), cell) in kept.iter().zip(KEPT).zip(&values) {
+            put(encoder, cell, name);
         }
         if !errors.is_empty() {
             return Err(errors);

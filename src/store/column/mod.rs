@@ -98,10 +98,43 @@ enum Bound {
     Unit(i64),
 }
 
-/// Why a value does not fit, in the words of a field error.
-type Unfit = Cow<'static, str>;
+/// Why a value does not fit, in the words of a field error. In a box, since it is rare and results are handed on for every
+/// value.
+#[derive(Debug)]
+struct Unfit(Box<Cow<'static, str>>);
 
-const OUT_OF_RANGE: Unfit = Cow::Borrowed("a number out of range");
+impl Unfit {
+    #[cold]
+    fn new(problem: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(problem.into()))
+    }
+
+    #[cold]
+    fn other_type() -> Self {
+        Self::new("a value of another type")
+    }
+
+    #[cold]
+    fn out_of_range() -> Self {
+        Self::new("a number out of range")
+    }
+
+    #[cold]
+    fn too_long() -> Self {
+        Self::new("a longer text")
+    }
+}
+
+/// The powers of ten that are greater than some of our decimals.
+const POWERS_OF_TEN: [u128; 29] = {
+    let mut powers = [1; 29];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
+    }
+    powers
+};
 
 impl Encoder {
     /// For a field alone: the table is not known, or the column's type has no form of its own here.
@@ -142,20 +175,42 @@ impl Encoder {
     }
 
     /// Appends one field of a row. `field` names it in the error for what the column cannot hold.
+    #[inline]
     pub(crate) fn put(
         &self,
         out: &mut Vec<u8>,
         cell: &Cell<'_>,
         field: &str,
-    ) -> Result<(), FieldError> {
-        if matches!(cell, Cell::Null) {
-            encode::put_null(out);
-            return Ok(());
-        }
-        self.put_value(out, cell).map_err(|problem| FieldError {
+    ) -> Result<(), Box<FieldError>> {
+        // The usual pairs of column and value; they always fit, or nearly.
+        let put = match (self.wire, cell, &self.bound) {
+            (_, Cell::Null, _) => {
+                encode::put_null(out);
+                return Ok(());
+            }
+            (Wire::Text, Cell::Text(text), Bound::None) => {
+                encode::put_bytes(out, text.as_bytes(), 0).map_err(|()| Unfit::too_long())
+            }
+            (Wire::Boolean, Cell::Boolean(value), _) => {
+                encode::put_fixed(out, &[u8::from(*value)]);
+                return Ok(());
+            }
+            (Wire::Numeric, Cell::Decimal(value), Bound::None) => {
+                encode::put_numeric(out, *value, 0);
+                return Ok(());
+            }
+            _ => self.put_value(out, cell),
+        };
+        put.map_err(|problem| self.refusal(field, problem))
+    }
+
+    #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "see Unfit")]
+    fn refusal(&self, field: &str, problem: Unfit) -> Box<FieldError> {
+        Box::new(FieldError {
             field: Cow::Owned(field.to_owned()),
             expected: Cow::Owned(format!("{}{}", self.expected(), self.column)),
-            problem,
+            problem: *problem.0,
         })
     }
 
@@ -170,15 +225,15 @@ impl Encoder {
             Wire::Text => return self.put_text(out, cell),
             Wire::Json | Wire::Jsonb => return self.put_json(out, cell),
             Wire::SmallInt => {
-                let value = i16::try_from(whole(cell)?).map_err(|_| OUT_OF_RANGE)?;
+                let value = i16::try_from(whole(cell)?).map_err(|_| Unfit::out_of_range())?;
                 encode::put_fixed(out, &value.to_be_bytes());
             }
             Wire::Integer => {
-                let value = i32::try_from(whole(cell)?).map_err(|_| OUT_OF_RANGE)?;
+                let value = i32::try_from(whole(cell)?).map_err(|_| Unfit::out_of_range())?;
                 encode::put_fixed(out, &value.to_be_bytes());
             }
             Wire::BigInt => encode::put_fixed(out, &whole(cell)?.to_be_bytes()),
-            Wire::Numeric => encode::put_numeric(out, self.rounded(exact(cell)?)?),
+            Wire::Numeric => self.put_numeric(out, exact(cell)?)?,
             Wire::Real => encode::put_fixed(out, &real(exact(cell)?).to_be_bytes()),
             Wire::Double => encode::put_fixed(out, &double(exact(cell)?).to_be_bytes()),
             Wire::Boolean => encode::put_fixed(out, &[u8::from(truth(cell)?)]),
@@ -192,9 +247,13 @@ impl Encoder {
     }
 
     fn put_text(&self, out: &mut Vec<u8>, cell: &Cell<'_>) -> Result<(), Unfit> {
-        let text = match cell {
-            Cell::Text(text) | Cell::Json(text) => Cow::Borrowed(text.as_ref()),
-            other => spelling::spelled(other, &self.zone).ok_or(OTHER_TYPE)?,
+        let spelled;
+        let text: &str = match cell {
+            Cell::Text(text) | Cell::Json(text) => text,
+            other => {
+                spelled = spelling::spelled(other, &self.zone).ok_or_else(Unfit::other_type)?;
+                &spelled
+            }
         };
         let mut fill = 0;
         match &self.bound {
@@ -202,60 +261,62 @@ impl Encoder {
             Bound::Characters(most) if text.len() > *most => {
                 let length = text.chars().count();
                 if length > *most {
-                    return Err(format!("{length} characters").into());
+                    return Err(Unfit::new(format!("{length} characters")));
                 }
             }
             Bound::Padded(width) => {
                 let length = text.chars().count();
                 fill = width
                     .checked_sub(length)
-                    .ok_or_else(|| format!("{length} characters"))?;
+                    .ok_or_else(|| Unfit::new(format!("{length} characters")))?;
             }
             Bound::Bytes(most) if text.len() > *most => {
-                return Err(format!("{} bytes", text.len()).into());
+                return Err(Unfit::new(format!("{} bytes", text.len())));
             }
-            Bound::Labels(labels) if !labels.iter().any(|label| *label == *text) => {
-                return Err("another value".into());
+            Bound::Labels(labels) if !labels.iter().any(|label| label == text) => {
+                return Err(Unfit::new("another value"));
             }
             _ => {}
         }
-        encode::put_bytes(out, text.as_bytes(), fill).map_err(|()| TOO_LONG)
+        encode::put_bytes(out, text.as_bytes(), fill).map_err(|()| Unfit::too_long())
     }
 
     fn put_json(&self, out: &mut Vec<u8>, cell: &Cell<'_>) -> Result<(), Unfit> {
         let (Cell::Text(text) | Cell::Json(text)) = cell else {
-            return Err(OTHER_TYPE);
+            return Err(Unfit::other_type());
         };
         if self.wire == Wire::Json {
             encode::put_bytes(out, text.as_bytes(), 0)
         } else {
             encode::put_jsonb(out, text.as_bytes())
         }
-        .map_err(|()| TOO_LONG)
+        .map_err(|()| Unfit::too_long())
     }
 
-    /// Rounded to the column's scale, as PostgreSQL does; no number that has too many digits for its precision.
-    fn rounded(&self, value: Decimal) -> Result<Decimal, Unfit> {
+    /// Rounds to the column's scale, as PostgreSQL does. No number that has too many digits for the column's precision.
+    fn put_numeric(&self, out: &mut Vec<u8>, value: Decimal) -> Result<(), Unfit> {
         let Bound::Digits(precision, scale) = self.bound else {
-            return Ok(value);
+            encode::put_numeric(out, value, 0);
+            return Ok(());
         };
-        let mut value = value.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero);
-        if value.scale() < scale {
-            let mut padded = value;
-            padded.rescale(scale);
-            if padded == value {
-                value = padded;
-            }
-        }
-        let fits = if precision >= scale {
-            // Whole digits; our decimals have no more than 29.
-            precision - scale > 28
-                || value.trunc().mantissa().unsigned_abs() < 10_u128.pow(precision - scale)
+        let value = if value.scale() > scale {
+            value.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero)
         } else {
-            // So many zeros follow the decimal point.
-            scale - precision <= 28 && value.abs() < Decimal::new(1, scale - precision)
+            value
         };
-        fits.then_some(value).ok_or(OUT_OF_RANGE)
+        // The number is less than ten to the power of `precision - scale`, counted in units of its own last digit.
+        let digits = i64::from(precision) - i64::from(scale) + i64::from(value.scale());
+        let mantissa = value.mantissa().unsigned_abs();
+        let fits = match usize::try_from(digits).map(|digits| POWERS_OF_TEN.get(digits)) {
+            Ok(Some(limit)) => mantissa < *limit,
+            Ok(None) => true,
+            Err(_) => mantissa == 0,
+        };
+        if !fits {
+            return Err(Unfit::out_of_range());
+        }
+        encode::put_numeric(out, value, scale);
+        Ok(())
     }
 
     /// Days since 2000.
@@ -266,11 +327,11 @@ impl Encoder {
                 i32::try_from(spelling::wall_clock(*micros, &self.zone).div_euclid(MICROS_A_DAY))
                     .ok()
             }
-            _ => return Err(OTHER_TYPE),
+            _ => return Err(Unfit::other_type()),
         };
         days.and_then(encode::to_postgres_days)
             .filter(|days| DATE_RANGE.contains(days))
-            .ok_or(Cow::Borrowed("a date out of its range"))
+            .ok_or_else(|| Unfit::new("a date out of its range"))
     }
 
     /// Microseconds since 2000, by the wall clock of the zone where the column has none.
@@ -281,7 +342,7 @@ impl Encoder {
             }
             Cell::DateTime(micros) => Some(*micros),
             Cell::Date(days) => i64::from(*days).checked_mul(MICROS_A_DAY),
-            _ => return Err(OTHER_TYPE),
+            _ => return Err(Unfit::other_type()),
         };
         micros
             .and_then(encode::to_postgres_micros)
@@ -290,7 +351,7 @@ impl Encoder {
                 _ => micros,
             })
             .filter(|micros| TIMESTAMP_RANGE.contains(micros))
-            .ok_or(Cow::Borrowed("a time out of its range"))
+            .ok_or_else(|| Unfit::new("a time out of its range"))
     }
 
     fn expected(&self) -> Cow<'static, str> {
@@ -330,9 +391,6 @@ impl Encoder {
         }
     }
 }
-
-const OTHER_TYPE: Unfit = Cow::Borrowed("a value of another type");
-const TOO_LONG: Unfit = Cow::Borrowed("a longer text");
 
 #[allow(clippy::unnecessary_wraps, reason = "one of the answers below")]
 const fn plain(wire: Wire) -> Option<(Wire, Bound)> {

@@ -1,34 +1,30 @@
 //! The value that a cell has for a column of another type: a whole number, the nearest binary number, a truth.
 
-use std::borrow::Cow;
-
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
-use super::{OTHER_TYPE, OUT_OF_RANGE, Unfit};
+use super::Unfit;
 use crate::model::record::Cell;
-
-const NO_NUMBER: Unfit = Cow::Borrowed("text that is no whole number");
 
 pub(super) fn whole(cell: &Cell<'_>) -> Result<i64, Unfit> {
     match cell {
         Cell::Integer(value) => Ok(*value),
         Cell::Decimal(value) if value.fract().is_zero() => {
-            value.trunc().to_i64().ok_or(OUT_OF_RANGE)
+            value.trunc().to_i64().ok_or_else(Unfit::out_of_range)
         }
-        Cell::Decimal(_) => Err(Cow::Borrowed("a number with a fraction")),
+        Cell::Decimal(_) => Err(Unfit::new("a number with a fraction")),
         Cell::Boolean(value) => Ok(i64::from(*value)),
         Cell::Text(text) => {
             let digits = text.trim_matches(is_space);
             digits.parse().map_err(|error: std::num::ParseIntError| {
                 use std::num::IntErrorKind::{NegOverflow, PosOverflow};
                 match error.kind() {
-                    NegOverflow | PosOverflow => OUT_OF_RANGE,
-                    _ => NO_NUMBER,
+                    NegOverflow | PosOverflow => Unfit::out_of_range(),
+                    _ => Unfit::new("text that is no whole number"),
                 }
             })
         }
-        _ => Err(OTHER_TYPE),
+        _ => Err(Unfit::other_type()),
     }
 }
 
@@ -36,7 +32,7 @@ pub(super) fn exact(cell: &Cell<'_>) -> Result<Decimal, Unfit> {
     match cell {
         Cell::Integer(value) => Ok(Decimal::from(*value)),
         Cell::Decimal(value) => Ok(*value),
-        _ => Err(OTHER_TYPE),
+        _ => Err(Unfit::other_type()),
     }
 }
 
@@ -67,7 +63,7 @@ pub(super) fn truth(cell: &Cell<'_>) -> Result<bool, Unfit> {
     let text = match cell {
         Cell::Boolean(value) => return Ok(*value),
         Cell::Text(text) => text.trim_matches(is_space).to_ascii_lowercase(),
-        _ => return Err(OTHER_TYPE),
+        _ => return Err(Unfit::other_type()),
     };
     let begins = |word: &str| !text.is_empty() && word.starts_with(&text);
     match text.as_str() {
@@ -75,7 +71,7 @@ pub(super) fn truth(cell: &Cell<'_>) -> Result<bool, Unfit> {
         "of" | "off" | "0" => Ok(false),
         _ if begins("true") || begins("yes") => Ok(true),
         _ if begins("false") || begins("no") => Ok(false),
-        _ => Err(Cow::Borrowed("text that is no boolean")),
+        _ => Err(Unfit::new("text that is no boolean")),
     }
 }
 
@@ -84,8 +80,8 @@ pub(super) fn uuid(cell: &Cell<'_>) -> Result<[u8; 16], Unfit> {
         Cell::Uuid(bytes) => Ok(*bytes),
         Cell::Text(text) => uuid::Uuid::try_parse(text)
             .map(uuid::Uuid::into_bytes)
-            .map_err(|_| Cow::Borrowed("text that is no UUID")),
-        _ => Err(OTHER_TYPE),
+            .map_err(|_| Unfit::new("text that is no UUID")),
+        _ => Err(Unfit::other_type()),
     }
 }
 

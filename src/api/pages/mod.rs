@@ -373,6 +373,7 @@ impl Pages {
             took,
             tries,
         } = done;
+        let prints = std::mem::take(&mut parsed.prints);
         let metadata = self.metadata(&parsed);
         let announced_total = metadata.total().map(|total| total.value);
         let count = parsed.count();
@@ -401,7 +402,6 @@ impl Pages {
             .says_last(&metadata)
             .then(|| "says that it is the last".to_owned());
         let is_last = sign.is_some();
-        let prints = std::mem::take(&mut parsed.prints);
         let repeats = state.note(index, statement, prints, sign);
         let outcome = match state.method {
             PagingMethod::Named { .. } => {

@@ -199,12 +199,8 @@ fn reach(api: &Api, checks: &mut Vec<Check>) -> Option<TcpStream> {
         Ok(addresses) => addresses,
         Err(why) => {
             let hint = "check API_BASE_URL and the resolver of this machine";
-            note(
-                checks,
-                "dns",
-                started,
-                Err((format!("{host}: {why}"), Some(hint.to_owned()))),
-            );
+            let failed = (format!("{host}: {why}"), Some(hint.to_owned()));
+            note(checks, "dns", started, Err(failed));
             return None;
         }
     };

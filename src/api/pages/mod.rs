@@ -14,11 +14,11 @@ mod page;
 mod page_number;
 mod request_body;
 mod schedule;
+mod state;
 mod stats;
 mod unproven;
 mod version_path;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,20 +28,19 @@ use super::client::{Answer, CallResult, Client, Request};
 use super::control::{self, Control};
 use super::error::{ApiError, Kind};
 use super::pace::Pace;
-use super::page_metadata::{NextPageSearch, PageMetadata};
+use super::page_metadata::PageMetadata;
 use super::retry;
 use super::token::Tokens;
-use crate::config::plan::{Api, CursorIn, PageFormat, PageStyle, Pagination};
+use crate::config::plan::{Api, PageFormat, PageStyle, Pagination};
 
-use address::{base, sized};
+use address::base;
 use detect::Detected;
-use end::{Evidence, PageStatement};
-use loop_detector::{LoopDetector, Noted, Order, Prints};
+use end::PageStatement;
 use page::{Parsed, empty_page, page};
 use page_number::AfterShortPage;
 use request_body::RequestBody;
 pub(super) use request_body::parameters;
-use unproven::Seen;
+use state::{PagingMethod, State};
 
 pub use end::{End, Proof};
 pub use page::Page;
@@ -80,90 +79,6 @@ pub struct Pages {
     control: Arc<Control>,
     state: Mutex<State>,
     changed: Condvar,
-}
-
-/// How the next page is found.
-#[derive(Clone, Debug)]
-enum PagingMethod {
-    /// One page in flight; the page just read named the next.
-    Named { next: Option<Url> },
-    /// Page or offset numbers.
-    Numbered {
-        param: String,
-        offset: bool,
-        /// Number of the page at `index` 0.
-        first: u64,
-        /// Distance from page to page: 1, or the records a page really has.
-        step: u64,
-    },
-}
-
-#[derive(Debug, Default)]
-struct State {
-    method: PagingMethod,
-    style: Option<&'static str>,
-    /// Which hints of a page lead to the next one, and the parameter that takes a cursor.
-    way: NextPageSearch,
-    cursor_param: String,
-    /// The path of the next cursor in the last record, where that is it.
-    last_record: Option<Vec<String>>,
-    /// Index of the next page to give out.
-    next_index: u64,
-    in_flight: BTreeSet<u64>,
-    /// An answer that was asked for before its turn, to find out how the API pages; or why that failed.
-    ahead: Option<(Url, CallResult<Parsed>)>,
-    failed_ahead: Option<ApiError>,
-    /// No page at or after this index, by what the API announced.
-    announced_end: Option<u64>,
-    /// The same, found by meeting a page without records or a sign of the end.
-    found_end: Option<u64>,
-    /// The last page was shorter than the first: probably the last, so ask only for one more at a time.
-    short: bool,
-    /// Records a full page has.
-    full: u64,
-    finished: bool,
-    /// The sequence came to its own end.
-    ended: bool,
-    loops: LoopDetector,
-    order: Order,
-    evidence: Evidence,
-    /// The sign of the end that came first, in the order of pages.
-    sign: Option<(u64, String)>,
-    seen: Seen,
-    pages: u64,
-    records: u64,
-    announced_total: Option<u64>,
-    /// Index of the page that announced it.
-    announced_by: u64,
-    first_asked_at: Option<i64>,
-}
-
-impl Default for PagingMethod {
-    fn default() -> Self {
-        Self::Named { next: None }
-    }
-}
-
-impl PagingMethod {
-    fn new(paging: &Pagination, base: &Url, body: &RequestBody) -> Self {
-        let numbered = |param: &str, offset: bool| Self::Numbered {
-            param: param.to_owned(),
-            offset,
-            first: paging.first.unwrap_or(u64::from(!offset)),
-            step: if offset { u64::from(paging.size) } else { 1 },
-        };
-        let (page, offset) = (paging.page_param.name(), paging.offset_param.name());
-        match (paging.style, page, offset) {
-            (PageStyle::Page, Some(param), _) => numbered(param, false),
-            (PageStyle::Offset, _, Some(param)) => numbered(param, true),
-            (PageStyle::None, ..) => Self::Named {
-                next: Some(base.clone()),
-            },
-            _ => Self::Named {
-                next: Some(sized(base, paging, body)),
-            },
-        }
-    }
 }
 
 impl Pages {
@@ -364,17 +279,12 @@ impl Pages {
         &self,
         index: u64,
         url: &Url,
-        done: CallResult<Parsed>,
+        mut read: CallResult<Parsed>,
         detected: Option<Detected>,
     ) -> Result<Page, ApiError> {
-        let CallResult {
-            value: mut parsed,
-            requested,
-            took,
-            tries,
-        } = done;
-        let prints = std::mem::take(&mut parsed.prints);
-        let metadata = self.metadata(&parsed);
+        let prints = std::mem::take(&mut read.value.prints);
+        let (parsed, took, tries) = (&read.value, read.took, read.tries);
+        let metadata = self.metadata(parsed);
         let announced_total = metadata.total().map(|total| total.value);
         let count = parsed.count();
         log::trace!("page {}: {count} records in {took:.3?}", index + 1);
@@ -382,7 +292,7 @@ impl Pages {
         let mut state = self.lock();
         state.count(index, count, announced_total);
         if index == 0 {
-            state.first_asked_at = asked_at(&parsed, took);
+            state.first_asked_at = asked_at(parsed, took);
         }
         state.seen.note(&metadata, index);
         if let Some(detected) = detected {
@@ -405,7 +315,7 @@ impl Pages {
         let repeats = state.note(index, statement, prints, sign);
         let outcome = match state.method {
             PagingMethod::Named { .. } => {
-                self.follow(&mut state, index, url, &parsed, &metadata, repeats)
+                self.follow(&mut state, index, url, parsed, &metadata, repeats)
             }
             PagingMethod::Numbered { offset, .. } => {
                 state.style = Some(if offset { "offset" } else { "page" });
@@ -427,7 +337,7 @@ impl Pages {
         if is_again {
             return Ok(empty_page(index, tries));
         }
-        Ok(page(index, parsed, announced_total, requested, took, tries))
+        Ok(page(index, read, announced_total))
     }
 
     /// The page that the API answered with an error: perhaps it lies beyond the end.
@@ -465,80 +375,4 @@ fn asked_at(page: &Parsed, took: Duration) -> Option<i64> {
     let answered = retry::server_time(&page.headers)?;
     let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
     Some(answered.as_microsecond().saturating_sub(took))
-}
-
-impl State {
-    fn new(method: PagingMethod, paging: &Pagination) -> Self {
-        Self {
-            method,
-            way: match paging.style {
-                PageStyle::Link => NextPageSearch::Link,
-                PageStyle::Cursor => NextPageSearch::Cursor,
-                _ => NextPageSearch::Any,
-            },
-            cursor_param: paging.cursor_param.name().unwrap_or("cursor").to_owned(),
-            last_record: (paging.cursor_in == CursorIn::LastRecord)
-                .then(|| paging.cursor_path.clone())
-                .flatten(),
-            full: u64::from(paging.size),
-            ..Self::default()
-        }
-    }
-
-    /// Counts a page that is here, and its records.
-    fn count(&mut self, index: u64, records: u64, announced_total: Option<u64>) {
-        self.in_flight.remove(&index);
-        self.records += records;
-        self.pages += u64::from(records > 0);
-        if announced_total.is_some() && index >= self.announced_by {
-            self.announced_total = announced_total;
-            self.announced_by = index;
-        }
-        self.loops.count(records);
-    }
-
-    /// No page at or after this index has records.
-    fn end_at(&mut self, index: u64) {
-        self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(index));
-    }
-
-    /// Notes what a page shows, once all pages before it are here. True: it repeats the page before it.
-    fn note(
-        &mut self,
-        index: u64,
-        statement: PageStatement,
-        prints: Prints,
-        sign: Option<String>,
-    ) -> bool {
-        let noted = Noted {
-            told: statement,
-            prints,
-            sign,
-        };
-        let mut repeats = false;
-        for page in self.order.note(index, noted, self.full) {
-            if page.repeats {
-                repeats |= page.index == index;
-                self.end_at(page.index);
-                self.evidence.see(Proof::Same);
-                self.sign
-                    .get_or_insert_with(|| (page.index, "repeats the one before it".to_owned()));
-                continue;
-            }
-            self.evidence.note(page.told);
-            if let Some((at, sign)) = &self.sign
-                && page.told.count > 0
-                && page.index > *at
-            {
-                let (at, number) = (at + 1, page.index + 1);
-                self.evidence.contradicted.get_or_insert_with(|| {
-                    format!("page {at} {sign}, but page {number} has records")
-                });
-            }
-            if let (None, Some(sign)) = (&self.sign, page.sign) {
-                self.sign = Some((page.index, sign));
-            }
-        }
-        repeats
-    }
 }

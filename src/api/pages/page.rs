@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::super::body;
-use super::super::client::Answer;
+use super::super::client::{Answer, CallResult};
 use super::super::envelope::{self, Records};
 use super::super::error::{ApiError, Kind};
 use super::super::error_body;
@@ -204,21 +204,14 @@ fn describe(error: ApiError, length: u64, headers: &HeaderMap) -> ApiError {
     }
 }
 
-pub(super) fn page(
-    index: u64,
-    parsed: Parsed,
-    announced_total: Option<u64>,
-    requested: Instant,
-    took: Duration,
-    tries: u32,
-) -> Page {
+pub(super) fn page(index: u64, read: CallResult<Parsed>, announced_total: Option<u64>) -> Page {
     Page {
         index,
-        text: Arc::new(parsed.text),
-        records: parsed.records,
-        requested,
-        seconds: took.as_secs_f64(),
-        tries,
+        text: Arc::new(read.value.text),
+        records: read.value.records,
+        requested: read.requested,
+        seconds: read.took.as_secs_f64(),
+        tries: read.tries,
         announced_total,
     }
 }

@@ -223,6 +223,35 @@ fn traces(table: &Table, inputs: &[Value], frame: &mut Frame) -> (Vec<RuleTrace>
     (traces, left_out)
 }
 
+/// The number of characters of the longest name.
+fn widest<'n>(names: impl Iterator<Item = &'n String>) -> usize {
+    names.map(|name| name.chars().count()).max().unwrap_or(0)
+}
+
+impl Explanation {
+    fn write_rules(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  rules:")?;
+        let width = widest(self.rules.iter().map(|rule| &rule.id));
+        for rule in &self.rules {
+            write!(f, "    {:>3}  {:<width$}  ", rule.row, rule.id)?;
+            if rule.matched {
+                writeln!(f, "yes")?;
+                continue;
+            }
+            let cells = rule.failed.iter().map(|cell| {
+                let (input, value, entry) = (&cell.input, cell.value.literal(), &cell.entry);
+                format!("{input} is {value}, not {entry}")
+            });
+            writeln!(f, "no: {}", cells.collect::<Vec<_>>().join("; "))?;
+        }
+        if self.rules_left_out > 0 {
+            let count = self.rules_left_out;
+            writeln!(f, "    and {count} rules farther from matching")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}, {}", self.decision, self.validation, self.action)?;
@@ -238,50 +267,13 @@ impl fmt::Display for Explanation {
                 continue;
             }
             writeln!(f, "  {heading}:")?;
-            let width = list
-                .iter()
-                .map(|named| named.name.chars().count())
-                .max()
-                .unwrap_or(0);
+            let width = widest(list.iter().map(|named| &named.name));
             for named in list {
                 writeln!(f, "    {:<width$}  {}", named.name, named.value.literal())?;
             }
         }
         if !self.rules.is_empty() {
-            writeln!(f, "  rules:")?;
-            let width = self
-                .rules
-                .iter()
-                .map(|rule| rule.id.chars().count())
-                .max()
-                .unwrap_or(0);
-            for rule in &self.rules {
-                write!(f, "    {:>3}  {:<width$}  ", rule.row, rule.id)?;
-                if rule.matched {
-                    writeln!(f, "yes")?;
-                } else {
-                    let cells: Vec<String> = rule
-                        .failed
-                        .iter()
-                        .map(|cell| {
-                            format!(
-                                "{} is {}, not {}",
-                                cell.input,
-                                cell.value.literal(),
-                                cell.entry
-                            )
-                        })
-                        .collect();
-                    writeln!(f, "no: {}", cells.join("; "))?;
-                }
-            }
-            if self.rules_left_out > 0 {
-                writeln!(
-                    f,
-                    "    and {} rules farther from matching",
-                    self.rules_left_out
-                )?;
-            }
+            self.write_rules(f)?;
         }
         if !self.nearest.is_empty() {
             writeln!(f, "  nearest change that would pass:")?;
@@ -296,11 +288,8 @@ impl fmt::Display for Explanation {
                 "  no single change was found that would pass\n"
             })?;
             if !self.look_at.is_empty() {
-                writeln!(
-                    f,
-                    "  what it computes is made of: {}",
-                    self.look_at.join(", ")
-                )?;
+                let names = self.look_at.join(", ");
+                writeln!(f, "  what it computes is made of: {names}")?;
             }
         }
         Ok(())

@@ -5,11 +5,11 @@
 
 use rust_decimal::Decimal;
 
-use super::bits::SetOperations as _;
+use super::bits::{Bits, SetOperations as _};
 use super::feel::ast::Expr;
 use super::feel::eval::Frame;
 use super::feel::value::{Kind, Value};
-use super::rule_space::RuleSpace;
+use super::rule_space::{Dimension, RuleSpace};
 use super::table::{HitPolicy, Table};
 use super::verdict::{self, Rules, Verdict};
 use crate::model::record::{Action, Cell, Validation};
@@ -73,6 +73,61 @@ enum Search {
     DateTime(Vec<i64>),
 }
 
+impl IndexColumn {
+    fn of(
+        variable: usize,
+        dimension: &Dimension,
+        cells: &[Option<Bits>],
+        words: usize,
+    ) -> Option<Self> {
+        let mut rules = vec![0_u64; dimension.segments() * words];
+        for (rule, cell) in cells.iter().enumerate() {
+            for segment in cell.as_ref()?.and(&dimension.live).ones() {
+                rules[segment * words + rule / 64] |= 1 << (rule % 64);
+            }
+        }
+        let mut search = Search::of(dimension.kind, &dimension.points)?;
+        if let Search::Text(points) = &search {
+            let row = |segment: usize| &rules[segment * words..(segment + 1) * words];
+            // No text lies before "": a stretch without values does not count.
+            let alike = (0..=points.len())
+                .map(|gap| 2 * gap)
+                .filter(|segment| dimension.plain_sample(*segment).is_some())
+                .all(|segment| row(segment) == row(2 * points.len()));
+            if alike {
+                search = Search::Names(TextTable::of(points));
+            }
+        }
+        let neutral = (0..dimension.segments()).all(|segment| {
+            (0..cells.len())
+                .all(|rule| rules[segment * words + rule / 64] & (1 << (rule % 64)) != 0)
+        });
+        Some(Self {
+            variable,
+            search,
+            null: dimension.null(),
+            neutral,
+            rules,
+        })
+    }
+}
+
+/// By rule: its place in the order of priority.
+fn ranks(table: &Table) -> Vec<usize> {
+    let mut order = table.by_priority(
+        &(0..table.rules.len()).collect::<Vec<_>>(),
+        &mut Frame::default(),
+    );
+    if table.hit != HitPolicy::Priority {
+        order.sort_unstable();
+    }
+    let mut ranks = vec![0; order.len()];
+    for (rank, rule) in order.iter().enumerate() {
+        ranks[*rule] = rank;
+    }
+    ranks
+}
+
 impl Index {
     /// Builds it, where the table allows.
     pub fn of(table: &Table, variables: usize) -> Option<Self> {
@@ -99,46 +154,7 @@ impl Index {
             if total > MAX_WORDS {
                 return None;
             }
-            let mut rules = vec![0_u64; dimension.segments() * words];
-            for (rule, cell) in cells.iter().enumerate() {
-                for segment in cell.as_ref()?.and(&dimension.live).ones() {
-                    rules[segment * words + rule / 64] |= 1 << (rule % 64);
-                }
-            }
-            let mut search = Search::of(dimension.kind, &dimension.points)?;
-            if let Search::Text(points) = &search {
-                let row = |segment: usize| &rules[segment * words..(segment + 1) * words];
-                // No text lies before "": a stretch without values does not count.
-                let alike = (0..=points.len())
-                    .map(|gap| 2 * gap)
-                    .filter(|segment| dimension.plain_sample(*segment).is_some())
-                    .all(|segment| row(segment) == row(2 * points.len()));
-                if alike {
-                    search = Search::Names(TextTable::of(points));
-                }
-            }
-            let neutral = (0..dimension.segments()).all(|segment| {
-                (0..table.rules.len())
-                    .all(|rule| rules[segment * words + rule / 64] & (1 << (rule % 64)) != 0)
-            });
-            columns.push(IndexColumn {
-                variable: *variable,
-                search,
-                null: dimension.null(),
-                neutral,
-                rules,
-            });
-        }
-        let mut order = table.by_priority(
-            &(0..table.rules.len()).collect::<Vec<_>>(),
-            &mut Frame::default(),
-        );
-        if table.hit != HitPolicy::Priority {
-            order.sort_unstable();
-        }
-        let mut ranks = vec![0; order.len()];
-        for (rank, rule) in order.iter().enumerate() {
-            ranks[*rule] = rank;
+            columns.push(IndexColumn::of(*variable, dimension, cells, words)?);
         }
         let rest = table.rules.len() % 64;
         Some(Self {
@@ -147,7 +163,7 @@ impl Index {
             columns,
             ready,
             hit: table.hit,
-            ranks,
+            ranks: ranks(table),
         })
     }
 

@@ -205,12 +205,11 @@ impl Linter<'_> {
                 let Some((message, remedy)) = self.emptiness(group, row) else {
                     continue;
                 };
-                let example = self.example_beside(row, group);
                 self.find(
                     Check::Empty,
                     Severity::Warning,
                     &[row],
-                    Some(example),
+                    Some(self.example_beside(row, group)),
                     format!("{}: {message}", self.rule_name(row)),
                     remedy,
                 );
@@ -312,12 +311,11 @@ impl Linter<'_> {
                     output.name.as_deref().unwrap_or("result"),
                     known.join(", ")
                 );
-                let example = self.example_in(&[row]);
                 self.find(
                     Check::UnknownOutput,
                     Severity::Error,
                     &[row],
-                    example,
+                    self.example_in(&[row]),
                     message,
                     "write one of the listed values, or add this one to them",
                 );
@@ -393,12 +391,11 @@ impl Linter<'_> {
                     "the hit policy {} orders by the listed output values, and no output lists any: rows decide",
                     table.hit.name()
                 );
-                let example = self.example_of_any();
                 self.find(
                     Check::Aggregation,
                     Severity::Warning,
                     &[],
-                    example,
+                    self.example_of_any(),
                     message,
                     "list the output values, the most important first",
                 );

@@ -30,6 +30,19 @@ struct GapSearch {
     work: u64,
 }
 
+/// What a search has come to.
+struct Uncovered<'w> {
+    /// The region that is searched.
+    within: &'w [Bits],
+    /// So many parts are enough.
+    most: usize,
+    /// The segments that were taken, by group, on the way to where the search is.
+    path: Vec<Bits>,
+    /// Groups, and rules that are left at them, from which on everything is covered.
+    covered: HashSet<(usize, Bits)>,
+    found: Vec<Vec<Bits>>,
+}
+
 impl Linter<'_> {
     /// Finds rules that never fire: rules before them match all their records.
     pub(super) fn shadows(&mut self) {
@@ -362,48 +375,36 @@ impl GapSearch {
 
     /// Parts of the region that none of the rules covers.
     fn uncovered(&mut self, within: &[Bits], rules: &Bits, most: usize) -> Vec<Vec<Bits>> {
-        let mut found = Vec::new();
-        if within.iter().any(Bits::is_clear) {
-            return found;
-        }
-        let mut covered = HashSet::new();
-        self.search(
-            0,
-            rules.clone(),
+        let mut gaps = Uncovered {
             within,
-            &mut Vec::new(),
-            &mut covered,
-            &mut found,
             most,
-        );
-        found
+            path: Vec::new(),
+            covered: HashSet::new(),
+            found: Vec::new(),
+        };
+        if !within.iter().any(Bits::is_clear) {
+            self.search(0, rules.clone(), &mut gaps);
+        }
+        gaps.found
     }
 
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn search(
-        &mut self,
-        group: usize,
-        active: Bits,
-        within: &[Bits],
-        path: &mut Vec<Bits>,
-        covered: &mut HashSet<(usize, Bits)>,
-        found: &mut Vec<Vec<Bits>>,
-        most: usize,
-    ) -> bool {
+    /// Searches the columns from this group on. `active`: the rules that accept everything on the path. True: all of it is
+    /// covered.
+    fn search(&mut self, group: usize, active: Bits, gaps: &mut Uncovered<'_>) -> bool {
         if active.is_clear() {
-            let mut region = path.clone();
-            region.extend_from_slice(&within[group..]);
-            found.push(region);
+            let mut region = gaps.path.clone();
+            region.extend_from_slice(&gaps.within[group..]);
+            gaps.found.push(region);
             return false;
         }
-        if group == within.len() || !active.is_disjoint(&self.tails[group]) {
+        if group == gaps.within.len() || !active.is_disjoint(&self.tails[group]) {
             return true;
         }
-        if covered.contains(&(group, active.clone())) {
+        if gaps.covered.contains(&(group, active.clone())) {
             return true;
         }
         let mut parts: HashMap<Bits, Bits> = HashMap::new();
-        for segment in within[group].ones() {
+        for segment in gaps.within[group].ones() {
             self.work += active.as_slice().len() as u64;
             let accepting = active.and(&self.rules[group][segment]);
             parts
@@ -415,15 +416,15 @@ impl GapSearch {
         parts.sort_by_key(|(_, segments)| segments.ones().next());
         let mut whole = true;
         for (accepting, segments) in parts {
-            if found.len() >= most || self.spent() {
+            if gaps.found.len() >= gaps.most || self.spent() {
                 return false;
             }
-            path.push(segments);
-            whole &= self.search(group + 1, accepting, within, path, covered, found, most);
-            path.pop();
+            gaps.path.push(segments);
+            whole &= self.search(group + 1, accepting, gaps);
+            gaps.path.pop();
         }
         if whole {
-            covered.insert((group, active));
+            gaps.covered.insert((group, active));
         }
         whole
     }

@@ -67,7 +67,6 @@ impl Linter<'_> {
         for row in 0..self.table.rules.len() {
             let key = (self.conditions(row, None), self.output_text(row));
             if let Some(first) = seen.get(&key).copied() {
-                let example = self.example_in(&[first, row]);
                 let message = format!(
                     "{} and {} have the same conditions and the same outputs",
                     self.rule_name(first),
@@ -77,7 +76,7 @@ impl Linter<'_> {
                     Check::Duplicate,
                     Severity::Warning,
                     &[first, row],
-                    example,
+                    self.example_in(&[first, row]),
                     message,
                     "remove one of them",
                 );

@@ -7,7 +7,7 @@ use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::StoreError;
 use super::isolate::isolate;
-use super::{Form, NotedRows, WRITING, Writer, count, outcome, single};
+use super::{Form, NotedRows, WRITING, Writer, count, outcome, single, write_back};
 use crate::model::record::Ledger;
 
 impl Writer {
@@ -98,12 +98,18 @@ impl Writer {
         picks: &[u32],
         noted: &mut NotedRows,
     ) -> Result<Ledger, StoreError> {
-        if let Some(outbox) = &self.outbox {
-            return self.upsert_and_enqueue(conn, outbox, batch, picks, noted);
-        }
         let arrays = self.arrays(batch, picks);
         let now = self.now();
         let params = self.params(&arrays, &now);
+        if let Some(outbox) = &self.outbox {
+            let sql = &self.statements.upsert_and_enqueue;
+            let row = single(conn.query(WRITING, sql, &params)?)?;
+            let mut counts = outcome::counted(&row)?;
+            let told = write_back::rows_with_messages(outbox, &row, picks)?;
+            self.complete(conn, batch, picks, &mut counts, noted)?;
+            noted.to_write_back.extend(told);
+            return Ok(counts);
+        }
         let total = picks.len() as u64;
         let inserted = match (self.form, &self.statements.copy) {
             (Form::Copy, Some(copy)) => {

@@ -1,7 +1,8 @@
-//! The upsert of a run with write-back: it also finds out for which rows messages to the API are entered.
+//! For which rows of a batch messages to the API are entered, and which messages a dry run shows.
 
 use std::collections::HashSet;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::answer::value;
@@ -9,40 +10,11 @@ use super::super::batch::Batch;
 use super::super::connect::{Connection, Param};
 use super::super::error::StoreError;
 use super::super::outbox::Outbox;
-use super::{NotedRows, WRITING as WHAT, Writer, count, outcome, single};
+use super::{WRITING as WHAT, Writer, count};
 use crate::config::plan::WriteBackOutcome::{Inserted, Unchanged, Updated};
-use crate::model::record::{Ledger, Message};
+use crate::model::record::Message;
 
 impl Writer {
-    /// Writes some rows, counts them, and notes those for which a message is entered.
-    pub(super) fn upsert_and_enqueue(
-        &self,
-        conn: &mut Connection,
-        outbox: &Outbox,
-        batch: &Batch,
-        picks: &[u32],
-        noted: &mut NotedRows,
-    ) -> Result<Ledger, StoreError> {
-        let (arrays, now) = (self.arrays(batch, picks), self.now());
-        let params = self.params(&arrays, &now);
-        let row = single(conn.query(WHAT, &self.statements.upsert_and_enqueue, &params)?)?;
-        let mut counts = outcome::counted(&row)?;
-        let mut found = Vec::new();
-        for (outcome, place) in [(Inserted, 4), (Updated, 5)] {
-            if outbox.wants(outcome) {
-                found.extend(numbers(&row, place, picks)?);
-            }
-        }
-        if outbox.wants(Unchanged) {
-            let moved: HashSet<usize> = numbers(&row, 6, picks)?.into_iter().collect();
-            let all = picks.iter().map(|pick| *pick as usize);
-            found.extend(all.filter(|index| !moved.contains(index)));
-        }
-        self.complete(conn, batch, picks, &mut counts, noted)?;
-        noted.to_write_back.extend(found);
-        Ok(counts)
-    }
-
     /// The messages for the rows in `params`, for a dry run: at most `wanted`, and none if write-back is off. `start` is the
     /// place of the first row in the batch.
     pub(super) fn preview(
@@ -78,12 +50,28 @@ impl Writer {
     }
 }
 
-/// The places in the batch of rows that a statement names by their numbers, from 1.
-fn numbers(
-    row: &tokio_postgres::Row,
-    place: usize,
+/// The rows (places in the batch) for which messages are entered, by what `upsert_and_enqueue` has answered.
+pub(super) fn rows_with_messages(
+    outbox: &Outbox,
+    row: &Row,
     picks: &[u32],
 ) -> Result<Vec<usize>, StoreError> {
+    let mut found = Vec::new();
+    for (outcome, place) in [(Inserted, 4), (Updated, 5)] {
+        if outbox.wants(outcome) {
+            found.extend(numbers(row, place, picks)?);
+        }
+    }
+    if outbox.wants(Unchanged) {
+        let moved: HashSet<usize> = numbers(row, 6, picks)?.into_iter().collect();
+        let all = picks.iter().map(|pick| *pick as usize);
+        found.extend(all.filter(|index| !moved.contains(index)));
+    }
+    Ok(found)
+}
+
+/// The places in the batch of rows that a statement names by their numbers, from 1.
+fn numbers(row: &Row, place: usize, picks: &[u32]) -> Result<Vec<usize>, StoreError> {
     let numbers: Option<Vec<i64>> = value(row, place, WHAT)?;
     Ok(numbers
         .unwrap_or_default()

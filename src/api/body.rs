@@ -1,4 +1,4 @@
-//! From the bytes of an answer to text: decompression within a bound, UTF-8 checked, byte-order mark gone.
+//! The body of an answer as text: decompresses it within a bound, checks that it is UTF-8, removes a byte-order mark.
 
 use std::io::{ErrorKind, Read};
 
@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 use super::error::{ApiError, Kind};
 
-/// Encodings and content types that messages name.
+/// Encodings and content types that messages may name; any other text of a peer could be a secret that it sends back.
 const ENCODINGS: [&str; 5] = ["br", "deflate", "zstd", "compress", "lz4"];
 const TYPES: [&str; 17] = [
     "application/json",
@@ -66,7 +66,7 @@ pub(super) fn text(headers: &HeaderMap, body: Vec<u8>, max: u64) -> Result<Strin
         let error = error.utf8_error();
         let at = error.valid_up_to();
         if error.error_len().is_none() {
-            // Cut in the middle of a character: a transfer that ended early, not a wrong encoding.
+            // The body ends in the middle of a character: the transfer ended early, the encoding is not wrong.
             return ApiError::new(
                 Kind::Truncated,
                 format!("the page ends in the middle of a character, at byte {at}"),
@@ -82,7 +82,7 @@ pub(super) fn text(headers: &HeaderMap, body: Vec<u8>, max: u64) -> Result<Strin
 }
 
 fn gunzip(body: &[u8], max: u64) -> Result<Vec<u8>, ApiError> {
-    // A size hint within reason: the trailer's length is the server's word, not to be allocated on trust.
+    // The length in the gzip trailer comes from the server: reserve no more than 1 MiB because of it.
     let mut out = Vec::with_capacity((body.len() * 4).min(1 << 20));
     let outcome = MultiGzDecoder::new(body)
         .take(max.saturating_add(1))
@@ -136,7 +136,7 @@ pub(super) fn content_type(headers: &HeaderMap) -> String {
     )
 }
 
-/// The text where it is one of these. Of what a peer sends nothing else is shown.
+/// The text if it is one of `known`, else `else_`: no other text of a peer is shown.
 fn known<'t>(text: &'t str, known: &[&str], else_: &'t str) -> &'t str {
     if known.contains(&text) { text } else { else_ }
 }

@@ -1,6 +1,6 @@
-//! What `check-api` reports: from the name of the host up to the fields of the first page, each step with its time and a
-//! hint. One request, nothing is changed; it stops at the first step that makes the others impossible. No step takes longer than the
-//! endpoint's timeout.
+//! The steps of `check-api`, from the name of the host to the fields of the first page, each with its time and a hint. It
+//! changes nothing, and stops at the first step that makes the others impossible. No step takes longer than the endpoint's
+//! timeout.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -23,14 +23,15 @@ use crate::model::record::Check;
 
 /// One step may take this long: somebody is waiting for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Records of the first page that are looked into.
+/// Records of the first page that are compared with the mapping.
 const SAMPLE: usize = 100;
 /// Seconds by which the clocks may differ before that is reported.
 const SKEW: f64 = 5.0;
-/// Names of fields are listed up to here.
+/// Greatest number of field names that are listed.
 const LISTED: usize = 12;
 
-/// Where names that the API uses may be shown: an object can be keyed by addresses of customers.
+/// Who reads the result. That decides which names from the API are shown, since an object can be keyed by addresses of
+/// customers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// Somebody who has typed `check-api` and looks at the terminal.
@@ -305,7 +306,7 @@ fn place(kind: &str) -> &'static str {
     }
 }
 
-/// The steps that must have worked before an error of this kind can happen.
+/// The steps that must have succeeded before an error of this kind can happen.
 fn passed(kind: &str) -> &'static [&'static str] {
     let order: &[&str] = &["http", "authentication", "json", "records", "pagination"];
     match place(kind) {
@@ -315,7 +316,7 @@ fn passed(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// How the API pages, what will prove its end, and the lines that say so.
+/// Says how the API pages, what will prove its end, and the lines for mappings.yaml.
 fn pagination(pages: &Pages, page: &Page, started: Instant, reader: Reader) -> Check {
     let expected_proof = pages.expected_proof();
     let stats = pages.stats();
@@ -351,7 +352,7 @@ fn pagination(pages: &Pages, page: &Page, started: Instant, reader: Reader) -> C
     finished("pagination", started, outcome)
 }
 
-/// Are the mapped fields there, and which are mapped by nobody?
+/// Are the mapped fields there, and which fields are not mapped?
 fn fields(page: &Page, mapping: &Mapping, if_match: Option<&Vec<String>>, reader: Reader) -> Check {
     let started = Instant::now();
     let sample: Vec<Value> = page
@@ -430,14 +431,14 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     text
 }
 
-/// What the API says of its limits, when it does.
+/// The rate limit that the API announces, if it does.
 fn rate_limit(headers: &HeaderMap, reader: Reader) -> Option<Check> {
     let limits: Vec<String> = headers
         .iter()
         .filter(|(name, _)| name.as_str().contains("ratelimit") || name.as_str() == "retry-after")
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
-            // `"default";q=100;w=60`: words of the API's own are names, like keys of a page.
+            // In `"default";q=100;w=60` the API's own words are treated like keys of a page: shown only if they are plain.
             let is_shown = value
                 .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '@')
                 .filter(|word| word.len() > 1 && word.parse::<u64>().is_err())

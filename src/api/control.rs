@@ -1,4 +1,4 @@
-//! What all threads that talk to the API share beside their work: the stop flag, the deadline, the pace, the counters.
+//! What all threads that send requests to the API share: the stop flag, the deadline, the pace, the counters.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -76,7 +76,7 @@ impl Control {
     /// Completes when [`Control::stop`] has been called.
     pub async fn stopped(&self) {
         loop {
-            // Registered before the flag is read: a stop in between is not missed.
+            // Register before reading the flag, so that a stop in between is not missed.
             let wake = self.wake.notified();
             if self.is_stopped() {
                 return;
@@ -91,11 +91,11 @@ impl Control {
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits until a request may start; not beyond the run's deadline, nor after a stop.
+    /// Waits until a request may start. Ends with an error at the run's deadline or at a stop.
     pub async fn admit(&self) -> Result<Ticket<'_>, ApiError> {
         loop {
             let mut changed = pin!(self.pace.changed());
-            // Registered before the look: an answer or a stop that comes in between is not missed.
+            // Register before looking, so that an answer or a stop in between is not missed.
             changed.as_mut().enable();
             if self.is_stopped() {
                 return Err(stopped());

@@ -1,7 +1,7 @@
-//! One pass over a page: where its records are, and what stands beside them.
+//! Finds the records of a page, and the values beside them, in one pass.
 //!
-//! Records are not parsed, only found: a record is a byte range of the page. Small values beside the records (`next`,
-//! `total`, `meta`, …) are the only ones that become values. What they mean is not decided here.
+//! Records are not parsed: a record is a byte range of the page. Only small values beside the records (`next`, `total`,
+//! `meta`, …) are parsed. What they mean is decided elsewhere.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,8 +16,7 @@ use super::record_array;
 use super::vocabulary;
 use crate::config::path;
 
-/// Deepest nesting of a record, and of what stands beside the records; databases and most readers of JSON stop somewhere
-/// beyond.
+/// Deepest nesting of a record, and of the values beside the records. PostgreSQL and most readers of JSON take more.
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// Where records are looked for first when no path is configured, in this order.
@@ -25,8 +24,8 @@ const RECORD_KEYS: [&str; 4] = ["data", "items", "results", "records"];
 
 /// A value beside the records that is longer says nothing about paging: it is skipped unparsed.
 const LONGEST_BESIDE: usize = 16 << 10;
-/// Records of a page. A page of so many is a source that does not page, or no list of records at all: each takes a place in
-/// memory, whatever it holds.
+/// Greatest number of records of a page. Each takes memory even if it is empty, and a page of so many is a source that does
+/// not page, or no list of records.
 pub(super) const MOST_RECORDS: usize = 1 << 22;
 /// All values beside the records together.
 const MOST_BESIDE: usize = 256 << 10;
@@ -52,8 +51,8 @@ pub(super) enum Records {
     Missing(ApiError),
 }
 
-/// Cuts a page of the API. `path`: where the records are; none = a bare array, one of the usual keys, or the only array of
-/// objects; an empty one of another name only where the page `may_be_empty`.
+/// Cuts a page into records. `path` says where they are. Without it they are the page itself if that is an array, else the
+/// value of a usual key, else the only array of objects (which may be empty only if the page `may_be_empty`).
 pub(super) fn read(
     text: &str,
     path: Option<&[String]>,
@@ -97,7 +96,7 @@ pub(super) fn read(
     }
 }
 
-/// The same, however many records there are, without looking for arrays of other names.
+/// Like `read`, but without a limit on the number of records, and without looking for arrays of unusual names.
 pub(super) fn cut(text: &str, path: Option<&[String]>) -> Result<Envelope, ApiError> {
     cut_up_to(text, path, usize::MAX)
 }
@@ -207,7 +206,7 @@ fn not_json(text: &str, error: &serde_json::Error) -> ApiError {
 
 /// What was found where records should be.
 enum Found {
-    /// With the path from here to them, the last name first.
+    /// Their ranges, and the path from here to them, the last name first.
     Records(Vec<Range<u32>>, Vec<String>),
     /// Something else, in words.
     Not(&'static str),
@@ -224,9 +223,9 @@ enum Place<'p> {
 
 struct State {
     base: usize,
-    /// Records that may still come.
+    /// How many more records are accepted.
     room: usize,
-    /// More have come.
+    /// There were more records than accepted.
     too_many: bool,
     too_deep: bool,
     duplicate: Option<String>,
@@ -301,7 +300,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                 if let Found::Records(_, at) = &mut here {
                     at.push(key.clone());
                 }
-                // An array wins over anything else, then the order of the keys.
+                // An array wins over any other value; among arrays the order of the keys decides.
                 let rank = match here {
                     Found::Records(..) => rank,
                     Found::Not(_) => rank + RECORD_KEYS.len(),
@@ -425,7 +424,7 @@ fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// Is this (well-formed) JSON nested deeper than `max`? Cheap for everything that cannot be.
+/// Is this well-formed JSON nested deeper than `max`? Texts with too few bytes or brackets for that are not walked.
 fn is_deeper(json: &str, max: usize) -> bool {
     // Each level takes at least an opening and a closing byte.
     if json.len() <= 2 * max

@@ -1,7 +1,7 @@
-//! What can go wrong between us and the API, and the one function that decides what is tried again.
+//! What can go wrong between the program and the API, and the one function that decides what is retried.
 //!
-//! Messages name the page and the address and say what to do next. They never hold a token or a body, and of a query only
-//! the names of its parameters and the numbers of those that page.
+//! Messages name the page and the address and say what to do next. They never hold a token or a body. Of a query they hold
+//! the names of parameters, and values only of page numbers, sizes and offsets.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// What a caller does with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// May pass by itself: tried again until the retries are used up.
+    /// May pass by itself: retried until the retries are used up.
     Transient,
     /// The answer arrived and is wrong: another try would bring the same.
     Data,
@@ -17,7 +17,7 @@ pub enum Class {
     Fatal,
 }
 
-/// The cause, one word each; the words go into `errors_by_type`, metrics and the fingerprint of a case.
+/// The causes. Their words go into `errors_by_type`, metrics and the fingerprint of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The name could not be resolved.
@@ -126,10 +126,10 @@ impl Kind {
     }
 }
 
-/// The one decision on retries: transport failure or status → class.
+/// Decides whether a failure is retried, by its kind and the status of the answer.
 ///
-/// A page that is not JSON is tried again because a body without a length that was cut short looks just like that; an
-/// empty success and a proxy's HTML page come and go with the proxy.
+/// A page that is not JSON is retried because a body without a length that was cut short looks the same. An empty success
+/// and a page of HTML may come from a proxy, and pass.
 pub const fn class_of(kind: Kind, status: Option<u16>) -> Class {
     match kind {
         Kind::Dns
@@ -183,11 +183,11 @@ pub struct ApiError {
     tries: u32,
     what: String,
     hint: String,
-    /// The same two with names of the page, for a terminal where somebody has asked for them.
+    /// `what` and `hint` with names from the page, shown by `check-api` only.
     named: Option<Box<(String, String)>>,
-    /// What the server asked us to wait, when it did.
+    /// The wait that the server asked for, if it did.
     retry_after: Option<Duration>,
-    /// It is about the token endpoint, not about the API.
+    /// The failure is of the token endpoint, not of the API.
     is_of_token: bool,
 }
 
@@ -206,7 +206,7 @@ impl ApiError {
         }
     }
 
-    /// It happened at the token endpoint of OAuth 2. The end of a run is nobody's failure.
+    /// Marks a failure of the token endpoint of OAuth 2. A stop or the deadline of the run is not its failure.
     pub(super) const fn of_token_endpoint(mut self) -> Self {
         self.is_of_token = !matches!(self.kind, Kind::Stopped | Kind::Deadline);
         self
@@ -271,7 +271,7 @@ impl ApiError {
         class_of(self.kind, self.status)
     }
 
-    /// The cause as one word; of the token endpoint there is one cause.
+    /// The cause as one word. All failures of the token endpoint are `token`.
     pub const fn kind(&self) -> &'static str {
         if self.is_of_token {
             Kind::Token.as_str()
@@ -288,7 +288,7 @@ impl ApiError {
         self.status
     }
 
-    /// Whether mappings.yaml has to be corrected, as the first page has shown before anything was taken from it.
+    /// Is it a mistake in mappings.yaml that the first page showed, before any record was taken from it?
     pub const fn is_of_the_mapping(&self) -> bool {
         matches!(self.kind, Kind::NoSuchPath)
     }

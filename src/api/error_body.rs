@@ -1,5 +1,5 @@
-//! A 2xx whose body carries an error. What it shows of the error is a code or a type, never a
-//! text: that may hold a customer's data.
+//! Recognises a 2xx whose body carries an error. Messages show the code or the type of that error, never its text, which may
+//! hold a customer's data.
 
 use serde_json::{Map, Value};
 
@@ -27,7 +27,7 @@ const CODES: [&str; 8] = [
 const FAILED: [&str; 6] = ["error", "errors", "fail", "failed", "failure", "err"];
 /// Longest code that is shown.
 const LONGEST: usize = 40;
-/// A code is less than this; a longer number could be one of a customer.
+/// A larger number is not shown as a code: it could be a customer's number.
 const LARGEST: u64 = 1_000_000;
 
 /// The error that a body carries, if it does.

@@ -1,4 +1,4 @@
-//! The first page of a source, and what it shows of the others: for a source whose mapping is still to be written.
+//! Reads the first page of a source that has no mapping yet, and what it shows about the other pages (`init --url`).
 
 use super::client::Client;
 use super::error::{ApiError, Kind};
@@ -12,9 +12,9 @@ pub struct FirstPage {
     page: Page,
     /// Where its records are; none where the page itself is the list.
     pub records_at: Option<String>,
-    /// Lines below `pagination` of mappings.yaml that say how the source pages.
+    /// Lines for `pagination` in mappings.yaml that say how the source pages.
     pub lines: Vec<String>,
-    /// What will prove the end of the source; an error where nothing does, or where nothing leads to the next page.
+    /// What will prove the end of the source; an error if nothing does, or if nothing leads to the next page.
     pub expected_proof: Result<String, ApiError>,
 }
 
@@ -25,7 +25,7 @@ impl FirstPage {
     }
 }
 
-/// Fetches the first page, and tries on the second how the source pages. Reads; changes nothing.
+/// Fetches the first page, and finds out with the second one how the source pages.
 pub fn first_page(api: &Api) -> Result<FirstPage, ApiError> {
     let client = Client::new(api)?;
     let pages = Pages::new(api, FetchOptions::default())?;

@@ -1,5 +1,5 @@
-//! One TLS handshake with the API, for `check-api`: it names the certificate that was shown, accepted or not. Nothing is
-//! sent after the handshake.
+//! One TLS handshake with the API, for `check-api`: it describes the server's certificate, accepted or not. Nothing is sent
+//! after the handshake.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use super::tls::{hint, identity, verifier};
 use crate::config::plan::ApiTls;
 use crate::support::tls::{self, Description, Identity, TlsFault, Verifier};
 
-/// A certificate that ends sooner than this is mentioned.
+/// A certificate that expires sooner than this gets a remark.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
 /// Most names of a certificate that are listed.
 const MOST_NAMES: usize = 5;
@@ -140,7 +140,7 @@ fn protocol(
         .map_or_else(|| "TLS".to_owned(), |name| name.replace("TLSv1_", "TLS 1.")))
 }
 
-/// A stream whose reads and writes all end at one moment.
+/// A stream whose reads and writes share one deadline.
 struct Bounded {
     stream: TcpStream,
     until: Instant,

@@ -10,8 +10,8 @@ use super::envelope::{self, Records};
 
 /// Where each record's raw JSON is in `text`. `path` is the configured path of the records array in a page.
 ///
-/// In the line form a line that is no JSON is a record too: mapping it says what is wrong with it, and the others are
-/// not lost.
+/// In a file with one record a line, a line that is not JSON counts as a record too: mapping it then says what is wrong
+/// with it, and the other records are still read.
 pub fn split_records(text: &str, path: Option<&[String]>) -> Result<Vec<Range<u32>>> {
     ensure!(
         u32::try_from(text.len()).is_ok(),
@@ -36,7 +36,7 @@ pub fn split_records(text: &str, path: Option<&[String]>) -> Result<Vec<Range<u3
     Ok(lines.map(|line| within(text, line)).collect())
 }
 
-/// Where `part` is within `text`, of which it is a slice.
+/// The byte range of `part`, which is a slice of `text`.
 fn within(text: &str, part: &str) -> Range<u32> {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);

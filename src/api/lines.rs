@@ -1,4 +1,4 @@
-//! A page with one record a line (NDJSON): its records are the lines that are not blank. Nothing stands beside them.
+//! A page with one record a line (NDJSON): its records are the lines that are not blank. It has no metadata.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use super::envelope::MOST_RECORDS;
 use super::error::{ApiError, Kind};
 
-/// Where the records are. A line that is no JSON makes the page an error: a transfer that was cut short ends so.
+/// Where the records are. A line that is not JSON makes the page an error, since a transfer cut short ends like that.
 pub(super) fn records(text: &str) -> Result<Vec<Range<u32>>, ApiError> {
     let mut ranges = Vec::new();
     let mut start = 0;

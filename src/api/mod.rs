@@ -1,7 +1,7 @@
 //! The source: client, retry, paging, write-back.
 //!
-//! [`Pages`] is the run's sequence of pages, shared by all fetch threads; each thread brings its own [`Client`]. This
-//! module ends where a page is cut into records: what is in a record is not its business.
+//! [`Pages`] is the run's sequence of pages, shared by all fetch threads; each thread brings its own [`Client`]. This room
+//! cuts pages into records, and does not look into a record.
 
 mod body;
 mod check;

@@ -1,8 +1,8 @@
-//! When the next request may start: the one pace of a run, shared by all threads that talk to the API.
+//! Decides when the next request may start: the pace of a run, shared by all threads that send requests to the API.
 //!
-//! Four things hold a request back: `max_requests_per_second`, a pause the API asked for (Retry-After), what its headers
-//! say is left ([`Quota`]), and a number of requests in flight that falls on trouble and slow answers and recovers. The
-//! arithmetic takes its clock as an argument; waiting is [`super::control`]'s.
+//! Four things delay a request: `max_requests_per_second`, a pause the API asked for (Retry-After), the requests left by its
+//! headers ([`Quota`]), and a limit on requests in flight, which falls on trouble and slow answers and recovers. This file
+//! computes, with the time as an argument; [`super::control`] waits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::quota::Quota;
 
-/// An answer is slow when it takes so many times the usual, and this much more.
+/// An answer is slow if it takes this many times the usual time, and also longer by the next constant.
 const SLOW_FACTOR: f64 = 2.0;
 const SLOW_SECONDS: f64 = 0.25;
 /// Weight of a slower answer in the moving average of response times.
@@ -53,7 +53,7 @@ struct Remaining {
 struct InFlightLimit {
     now: f64,
     max: f64,
-    /// It fell then: requests that had started before say nothing new.
+    /// When it last fell: answers to requests that had started before say nothing new.
     fell: u64,
     /// Seconds an answer takes when all is well.
     usual: Option<f64>,
@@ -63,7 +63,7 @@ struct InFlightLimit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     Until(Instant),
-    /// The limit of the API is used up until then.
+    /// The limit of the API is used up until this time.
     ForMore(Instant),
     /// Until another request has been answered.
     ForAnswer,
@@ -72,15 +72,15 @@ pub(super) enum Wait {
 /// How a request ended, as far as the pace depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestOutcome {
-    /// Answered in so much time.
+    /// Answered, after this time.
     Answered(Duration),
-    /// A failure that may pass: overload looks like this.
+    /// A failure that may pass, and may come from overload.
     MayPass,
     /// Something else, which says nothing about load.
     SaysNothing,
 }
 
-/// The right to make one request. If it is dropped without an outcome (a stop, a panic), that says nothing about load.
+/// Permission for one request. Dropping it without an outcome (a stop, a panic) says nothing about load.
 #[derive(Debug)]
 pub(super) struct Ticket<'p> {
     pace: &'p Pace,
@@ -89,7 +89,7 @@ pub(super) struct Ticket<'p> {
 }
 
 impl Ticket<'_> {
-    /// The answer has come, or will not.
+    /// Notes that the answer has come, or that none will come.
     pub fn settle(mut self, outcome: RequestOutcome, quota: Option<Quota>) {
         self.settled = true;
         self.pace
@@ -111,7 +111,7 @@ impl Drop for Ticket<'_> {
 }
 
 impl Pace {
-    /// `concurrency`: most requests in flight.
+    /// `concurrency` is the greatest number of requests in flight.
     pub(super) fn new(max_requests_per_second: Option<f64>, concurrency: u32) -> Self {
         let interval = max_requests_per_second
             .filter(|rate| *rate > 0.0)
@@ -145,7 +145,7 @@ impl Pace {
         self.changed.notified()
     }
 
-    /// Has everybody who waits look again: for a stop.
+    /// Wakes all waiting threads, for a stop.
     pub(super) fn wake(&self) {
         self.changed.notify_waiters();
     }
@@ -164,13 +164,13 @@ impl Pace {
         self.changed.notify_waiters();
     }
 
-    /// The API asked for a pause: it holds for all threads.
+    /// Delays all threads by a pause that the API asked for.
     pub(super) fn hold(&self, pause: Duration) {
         let mut state = self.state();
         state.next_start = state.next_start.max(Instant::now() + pause);
     }
 
-    /// Whether the wait for the API's limit should be mentioned: once a wait.
+    /// Should the wait for the API's limit be logged? True once a wait.
     pub(super) fn announce(&self) -> bool {
         let mut state = self.state();
         let left = state.left.as_mut();
@@ -211,7 +211,7 @@ impl State {
         match quota {
             Some(quota) => self.learn(started, quota, now),
             None => {
-                // The API may have counted the request. One that no longer sends these headers has no limit that could be kept.
+                // The API may have counted this request. If it no longer sends the headers, there is no limit to keep to.
                 if let Some(left) = &mut self.left {
                     left.requests = left.requests.saturating_sub(1);
                     if now >= left.until && matches!(outcome, RequestOutcome::Answered(_)) {
@@ -322,7 +322,7 @@ mod tests {
         state.leave(first, QUICK, quota(2, 30), now);
         let (a, b) = (state.enter(now).unwrap(), state.enter(now).unwrap());
         assert_eq!(state.enter(now), Err(Wait::ForAnswer), "two are in flight");
-        // Answers overtake each other: the lower figure is the later one.
+        // Answers may arrive in another order; the lower number is the later one.
         state.leave(b, QUICK, quota(0, 30), now);
         state.leave(a, QUICK, quota(1, 30), now);
         assert_eq!(state.enter(now), Err(Wait::ForMore(now + SECOND * 30)));
@@ -355,7 +355,7 @@ mod tests {
         let lost = state.enter(now).unwrap();
         state.leave(lost, RequestOutcome::MayPass, None, now);
         assert_eq!(state.enter(now), Err(Wait::ForMore(now + SECOND * 30)));
-        // And an API that speaks of limits no more is not asked in single file for ever.
+        // If an API stops sending these headers, requests go out in parallel again.
         let later = now + SECOND * 30;
         let probe = state.enter(later).unwrap();
         state.leave(probe, QUICK, None, later);

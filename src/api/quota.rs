@@ -1,7 +1,7 @@
-//! What the API says of its limits in the headers of an answer: how many more requests, and when there will be more.
+//! Reads the API's rate limit from the headers of an answer: how many requests are left, and when there will be more.
 //!
 //! Three spellings are in use: the structured `RateLimit` and `RateLimit-Policy`, the older `RateLimit-Limit`,
-//! `-Remaining` and `-Reset`, and the same with `X-` in front. Several limits may be told at once; the scarcest counts.
+//! `-Remaining` and `-Reset`, and the same with `X-` in front. Of several limits the one with the fewest requests counts.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use reqwest::header::HeaderMap;
 
 use super::retry;
 
-/// A limit that comes back later than this is not waited for: the request is made, and a 429 decides.
+/// A reset further away than this is not waited for: the request is made, and a 429 decides.
 const LONGEST: Duration = Duration::from_hours(1);
-/// Larger numbers are a time and not a span: seconds since 1970, or milliseconds.
+/// A larger number is a point in time (seconds or milliseconds since 1970), a smaller one is a duration.
 const EPOCH_SECONDS: f64 = 1e9;
 const EPOCH_MILLISECONDS: f64 = 1e11;
 
@@ -21,11 +21,11 @@ const EPOCH_MILLISECONDS: f64 = 1e11;
 pub(super) struct Quota {
     /// Requests that will still be answered.
     pub remaining: u64,
-    /// Until there are more. Never too short: whole seconds may have been rounded down.
+    /// Time until there are more; rather too long than too short, since whole seconds may have been rounded down.
     pub resets_in: Duration,
 }
 
-/// The scarcest limit that an answer tells of.
+/// Of the limits in an answer, the one with the fewest requests left.
 pub(super) fn parse(headers: &HeaderMap) -> Option<Quota> {
     let window = window(headers);
     let structured = all(headers, "ratelimit").into_iter().flat_map(structured);
@@ -42,7 +42,7 @@ pub(super) fn parse(headers: &HeaderMap) -> Option<Quota> {
         .min_by_key(|quota| (quota.remaining, std::cmp::Reverse(quota.resets_in)))
 }
 
-/// How long to wait for a reset in `seconds`: a second more, since they may be rounded, but no longer than the window.
+/// How long to wait for a reset in `seconds`: one second more, since they may be rounded, but no longer than the window.
 fn patience(seconds: f64, window: Option<f64>) -> Duration {
     let seconds = seconds.clamp(0.0, 1e9);
     let most = window.map_or(f64::MAX, |window| window.max(seconds));
@@ -82,14 +82,14 @@ fn triple(headers: &HeaderMap, prefix: &str) -> Option<(u64, f64)> {
         } else {
             reset / 1000.0
         };
-        // Against the server's own clock where it is told.
+        // Measured by the server's own clock, if its Date header gives it.
         let now = retry::server_time(headers).unwrap_or_else(Timestamp::now);
         at - now.as_millisecond() as f64 / 1000.0
     };
     Some((remaining, seconds))
 }
 
-/// Seconds of the window, where exactly one is told: `RateLimit-Policy: "default";q=100;w=60`, or `RateLimit-Limit: 100;w=60`.
+/// Seconds of the window, if exactly one is given: `RateLimit-Policy: "default";q=100;w=60`, or `RateLimit-Limit: 100;w=60`.
 fn window(headers: &HeaderMap) -> Option<f64> {
     let mut windows = ["ratelimit-policy", "ratelimit-limit"]
         .into_iter()
@@ -131,7 +131,7 @@ fn value_of<'t>(part: &'t str, name: &str) -> Option<&'t str> {
 }
 
 fn whole(text: &str) -> Option<u64> {
-    // Below zero: the limit was overdrawn.
+    // Some APIs count below zero when too many requests were made.
     let text = text.trim();
     match text.strip_prefix('-') {
         Some(rest) => rest.parse::<u64>().ok().map(|_| 0),
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_spelling_is_read() {
-        // Seconds are a second more, but never more than the window.
+        // One second is added, but the wait is never longer than the window.
         assert_eq!(
             read(&[("ratelimit", r#""default";r=50;t=30"#)]),
             Some((50, 31))

@@ -1,11 +1,11 @@
-//! Where the records are in a page whose array has none of the usual names: the only array of objects, where there is
-//! exactly one. It reads the page once more; the place it finds serves all further pages.
+//! Finds the records of a page whose array has none of the usual names: they are the only array of objects, if there is
+//! exactly one. This reads the page a second time, so it is done for the first page and the place used for all others.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// Names that public APIs give the records, where more than one array could be meant.
+/// Names that public APIs give the records. They decide where several arrays could be the records.
 const NAMES: [&str; 16] = [
     "value",
     "content",
@@ -45,7 +45,7 @@ struct Candidate {
     is_empty: bool,
 }
 
-/// The array of a page that may be its records. `may_be_empty`: one without records counts where there is no other.
+/// The array of a page that may be its records. `may_be_empty`: an empty array counts if there is no other.
 pub(super) fn find(text: &str, may_be_empty: bool) -> Choice {
     let mut found = Vec::new();
     walk(text.trim_start(), &mut Vec::new(), &mut found);

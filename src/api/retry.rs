@@ -7,8 +7,8 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::config::plan::{Backoff, Retry};
 
-/// Wait before retry number `retry` (from 0): anywhere below the doubled bound, but not before the server wants it, and
-/// never longer than `retry.max`.
+/// Wait before retry number `retry` (from 0): a random time below a bound that doubles, not shorter than the server asked
+/// for, and never longer than `retry.max`.
 pub(super) fn wait(policy: &Retry, retry: u32, asked: Option<Duration>) -> Duration {
     let bound = bound(policy, retry);
     let jittered = bound.mul_f64(fastrand::f64());
@@ -27,7 +27,7 @@ fn bound(policy: &Retry, retry: u32) -> Duration {
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More seconds than 64 bits hold: `retry.max` bounds the wait.
+        // A number too large for 64 bits counts as the longest wait; `retry.max` bounds it.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let at = http_date(text)?;

@@ -1,4 +1,4 @@
-//! What is said when there is no secure connection to the API.
+//! TLS settings for the API, and the advice when there is no secure connection to it.
 
 use rustls::ClientConfig;
 
@@ -6,7 +6,7 @@ use super::error::{ApiError, Kind};
 use crate::config::plan::ApiTls;
 use crate::support::tls::{Accept, Identity, TlsFault, Verifier, https_with, read_pem};
 
-/// Whose certificates are accepted: of the authorities of `tls.ca`, else of those of this machine.
+/// Accepts certificates of the authorities in `tls.ca`, or of this machine's if there is none.
 pub(super) fn verifier(files: &ApiTls) -> Result<Verifier, ApiError> {
     let Some(ca) = &files.ca else {
         return Verifier::of_this_machine().map_err(|error| setup(&error));
@@ -25,14 +25,14 @@ pub(super) fn verifier(files: &ApiTls) -> Result<Verifier, ApiError> {
     })
 }
 
-/// What is shown to an API that asks who is there.
+/// The client certificate, for an API that asks for one.
 pub(super) fn identity(files: &ApiTls) -> Result<Option<Identity>, ApiError> {
     files
         .client
         .as_ref()
         .map(|client| {
             Identity::read(&client.certificate, &client.key).map_err(|why| {
-                // The files are named by another setting here.
+                // The shared code names the variables of the database; here the files come from mappings.yaml.
                 unusable(why.replace(" (DB_SSLCERT)", "").replace(" (DB_SSLKEY)", ""))
             })
         })
@@ -61,7 +61,7 @@ fn unusable(what: String) -> ApiError {
     )
 }
 
-/// TLS could not even be set up.
+/// The error where TLS could not be set up at all.
 pub(super) fn setup(error: &rustls::Error) -> ApiError {
     ApiError::new(
         Kind::Tls,
@@ -70,7 +70,7 @@ pub(super) fn setup(error: &rustls::Error) -> ApiError {
     )
 }
 
-/// What to do about a failed handshake. Never to switch the checks off.
+/// What to do about a failed handshake. It never suggests to switch the checks off.
 pub(super) const fn hint(fault: TlsFault) -> &'static str {
     match fault {
         TlsFault::Expired => {

@@ -1,10 +1,9 @@
 //! Which names of a page, a header or an error may stand in a message.
 //!
-//! An object can be keyed by addresses or names of customers, so a name that came from the API is shown only where all of
-//! its words are of the vocabulary of APIs. A terminal where somebody runs `check-api` also shows what looks like the name
-//! of a field.
+//! An object can be keyed by addresses or names of customers. So a name from the API is shown only if all of its words are
+//! words that APIs commonly use. `check-api` also shows what looks like the name of a field.
 
-/// Words of names by which APIs tell of pages, records and errors.
+/// Words that APIs use in names about pages, records and errors.
 const WORDS: [&str; 198] = [
     "access",
     "account",
@@ -205,7 +204,7 @@ const WORDS: [&str; 198] = [
     "total",
     "totals",
 ];
-/// The others; two lists, so that each stays readable.
+/// More words, in a second list so that the first stays readable.
 const MORE_WORDS: [&str; 20] = [
     "many",
     "type",
@@ -230,7 +229,7 @@ const MORE_WORDS: [&str; 20] = [
 ];
 /// Longest name that is looked at, bytes.
 const LONGEST: usize = 80;
-/// Digits that a name may have; a longer number could be one of a customer.
+/// Greatest number of digits in a name; a longer number could be a customer's.
 const DIGITS: usize = 4;
 
 /// May this name stand in a log, a case or an alert?
@@ -290,9 +289,9 @@ fn words(name: &str) -> impl Iterator<Item = String> {
     words.into_iter().filter(|word| !word.is_empty())
 }
 
-/// `nextpagetoken` is made of words, too.
+/// Is it one or more words written together, such as `nextpagetoken`?
 fn is_made_of_words(word: &str) -> bool {
-    // reached[n]: the first n bytes are words.
+    // reached[n]: the first n bytes can be split into words.
     let mut reached = vec![false; word.len() + 1];
     reached[0] = true;
     for start in 0..word.len() {

@@ -1,7 +1,7 @@
-//! Telling the API what became of a record: one request a message, to the address of that record and nowhere else.
+//! Sends write-back: one request a message, to the address of its record and nowhere else.
 //!
-//! It sends what it is given, within the pace, the deadline and the stop that fetching has too, and says what the API made
-//! of it. Which messages there are and what becomes of them afterwards is not its business.
+//! Messages keep to the same pace, deadline and stop as fetching. This file reports the API's answer; which messages there
+//! are and what becomes of them afterwards is decided by the caller.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::pages::Pages;
 use crate::config::plan::{Api, WriteBack};
 use crate::model::record::Message;
 
-/// Where an answer keeps the record, when it is not the answer itself.
+/// Keys under which an answer may hold the record, when it is not the record itself.
 const ENVELOPES: [&str; 4] = ["data", "item", "result", "record"];
 
 /// Sends messages over one connection; each thread has its own.
@@ -35,7 +35,7 @@ pub struct Sender {
 /// What became of a message.
 #[derive(Debug)]
 pub enum SendOutcome {
-    /// The API has taken it, or has the same content already.
+    /// The API has accepted it, or has the same content already.
     Done,
     /// The record has changed since it was read, and was left as it is. Names of the fields that differ from the message,
     /// where they could be found out.
@@ -54,7 +54,7 @@ pub enum Unsendable {
     NoVersion,
     /// Its version is not what the header If-Match can carry.
     Version,
-    /// Its id makes no address of its own.
+    /// Its id gives no address of its own, such as `..`.
     Id,
 }
 
@@ -69,7 +69,7 @@ impl Unsendable {
 }
 
 impl Sender {
-    /// `pages`: whose pace, deadline and stop count.
+    /// `pages` lends its pace, deadline and stop.
     pub fn new(api: &Api, update: &WriteBack, pages: &Pages) -> Result<Self, ApiError> {
         Ok(Self {
             client: Client::for_endpoint(api, &update.endpoint)?,
@@ -80,13 +80,13 @@ impl Sender {
         })
     }
 
-    /// Sends one message; tried again like any request while the failure may pass.
+    /// Sends one message, with the retries of any request.
     pub fn send(&self, message: &Message) -> SendOutcome {
         let Some(url) = address(&self.base, &self.path, &message.record_id) else {
             return SendOutcome::Unsendable(Unsendable::Id);
         };
         match &message.if_match {
-            // Without the header the API would overwrite what others have changed.
+            // Without the header the message would overwrite what others have changed at the API.
             None if self.needs_version => return SendOutcome::Unsendable(Unsendable::NoVersion),
             Some(tag) if !is_entity_tag(tag) => {
                 return SendOutcome::Unsendable(Unsendable::Version);
@@ -106,7 +106,7 @@ impl Sender {
         };
         match (error.cause(), error.status()) {
             (Kind::Changed, _) => match self.differing(&url, &message.body) {
-                // An earlier try has arrived although its answer did not: the version is new, and the content is that of the message.
+                // An earlier try has arrived and its answer was lost: the API has a new version with this content.
                 Some(fields) if fields.is_empty() => SendOutcome::Done,
                 fields => SendOutcome::Conflict(fields.unwrap_or_default()),
             },
@@ -173,8 +173,8 @@ fn same(ours: &Value, theirs: &Value) -> bool {
         || matches!((instant(ours), instant(theirs)), (Some(a), Some(b)) if a == b)
 }
 
-/// Can the header If-Match carry this as one entity tag? A quote inside would end the tag, and what follows would be read as
-/// further tags that match as well.
+/// Can the header If-Match carry this as one entity tag? A quote inside would end the tag, and the rest would be read as
+/// further tags, one of which could match by accident.
 fn is_entity_tag(tag: &str) -> bool {
     let opaque = tag.strip_prefix("W/").unwrap_or(tag);
     let inside = opaque
@@ -184,8 +184,8 @@ fn is_entity_tag(tag: &str) -> bool {
     is_one_tag && tag.is_ascii() && HeaderValue::from_str(tag).is_ok()
 }
 
-/// The record's address. None for an id that would name another one: `.` and `..` are steps of a path however they are
-/// written, and nothing at all is the address of the whole collection.
+/// The record's address. None for an id that would lead to another address: `.` and `..` are steps of a path even if
+/// encoded, and an empty id is the address of the whole collection.
 fn address(base: &Url, path: &str, id: &str) -> Option<Url> {
     if id.is_empty() {
         return None;

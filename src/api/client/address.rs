@@ -1,6 +1,6 @@
-//! The address of a request as messages and the log may show it: where it went, and the names of its parameters. Of
-//! their values only the numbers of paging are shown: others may be secret, or of a customer. So may a path before that of
-//! the endpoint, and what a link of the API leads to: only plain words of such paths are shown.
+//! The address of a request as messages and the log may show it. Of the values of parameters only the numbers of paging are
+//! shown, since others may be secret or a customer's. The path before that of the endpoint, and the path of a link from the
+//! API, may hold such values too: only their common words are shown.
 
 use reqwest::Url;
 
@@ -10,7 +10,7 @@ use super::super::vocabulary::is_plain;
 use super::{Client, Request};
 use crate::config::plan::{Api, Endpoint, Pagination};
 
-/// Most parts of a path, and most parameters, that are shown.
+/// Greatest number of parts of a path, and of parameters, that are shown.
 const MOST_PARTS: usize = 12;
 const MOST_PARAMETERS: usize = 12;
 /// Parameters of paging by their usual names.
@@ -42,7 +42,7 @@ pub(super) fn counted(paging: &Pagination) -> Vec<String> {
         .collect()
 }
 
-/// The parameters that mappings.yaml names: their names are nobody's secret.
+/// The parameters that mappings.yaml names: these names may always be shown.
 pub(super) fn configured(api: &Api) -> Vec<String> {
     let paging = &api.pagination;
     let of_paging = [
@@ -61,7 +61,7 @@ pub(super) fn configured(api: &Api) -> Vec<String> {
         .collect()
 }
 
-/// The paths of the configuration: as they are, and as they may be shown.
+/// The configured paths, as they are and as they may be shown.
 #[derive(Debug)]
 pub(super) struct Paths {
     /// Path of the base address, without a slash at its end.
@@ -101,7 +101,7 @@ impl Paths {
 }
 
 impl Client {
-    /// What was asked for: of a page its own address, of a record that of the endpoint.
+    /// The address for a message: of a page its own, of a record that of the endpoint without the id.
     pub(super) fn address(&self, request: Request<'_>) -> String {
         if request.page.is_some() {
             self.shown_address(request.url)

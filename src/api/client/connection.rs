@@ -1,5 +1,5 @@
-//! One kept-alive connection and the runtime that drives it. Everything ends within its time, at the deadline of the run and
-//! at a stop. Knows nothing of what is asked.
+//! One kept-alive connection and the runtime that drives it. Every request ends within its time limit, at the deadline of
+//! the run or at a stop. Knows nothing of what is requested.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -19,7 +19,7 @@ use super::{CONNECT_TIMEOUT, config};
 use crate::config::plan::ApiTls;
 use crate::support::proxy;
 
-/// See the file's head.
+/// A connection and its runtime; see the file's head.
 #[derive(Debug)]
 pub(in super::super) struct Connection {
     /// Taken only by `drop`.
@@ -28,8 +28,7 @@ pub(in super::super) struct Connection {
 }
 
 impl Connection {
-    /// For addresses with the scheme and the host of this one. `headers` go with every request.
-    /// `files`: those of TLS.
+    /// A connection to the scheme and host of this address. `headers` go with every request; `files` are those of TLS.
     pub fn new(
         url: &Url,
         files: &ApiTls,
@@ -50,7 +49,7 @@ impl Connection {
             .user_agent(concat!("datasync/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
-            // `class_of` alone decides on retries.
+            // reqwest must not retry by itself: `class_of` alone decides on retries.
             .retry(reqwest::retry::never())
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
@@ -72,7 +71,7 @@ impl Connection {
         })
     }
 
-    /// Runs `work` within `limit`, the deadline of the run, and until a stop.
+    /// Runs `work`, and gives it up after `limit`, at the deadline of the run or at a stop.
     pub fn within<T>(
         &self,
         control: &Control,
@@ -113,7 +112,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A name resolution that hangs in the C library must not hold up the end of the run.
+            // A name resolution that hangs in the C library must not delay the end of the run.
             runtime.shutdown_background();
         }
     }

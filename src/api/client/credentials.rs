@@ -1,4 +1,4 @@
-//! The credentials of a request: where they are put, and how messages speak of them. Their text is in no message.
+//! The credentials of a request: where they are sent, and the words for them in messages, which never hold their text.
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -16,16 +16,16 @@ pub(super) struct Credentials {
     pub words: CredentialNames,
 }
 
-/// How messages speak of credentials.
+/// Words about the credentials, for messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CredentialNames {
     /// What the API has refused.
     pub refused: &'static str,
     /// What to look at then.
     pub check: &'static str,
-    /// What is right where the API knows them, but does not allow this request.
+    /// What to check if the API knows them but does not allow this request.
     pub known: &'static str,
-    /// What check-api says when they were accepted.
+    /// What `check-api` says when they were accepted.
     pub accepted: &'static str,
 }
 
@@ -40,8 +40,8 @@ impl Credentials {
         }
     }
 
-    /// The address that is asked, with the key in it where the key is a parameter. A key that a link of the API repeats
-    /// is not sent twice.
+    /// The address that is requested, with the key added if it is a parameter. If a link from the API holds the key already,
+    /// it is replaced, so that it is not sent twice.
     pub fn address(&self, url: &Url) -> Url {
         let mut url = url.clone();
         if let Some((name, value)) = &self.query {

@@ -1,5 +1,5 @@
-//! What is said of an exchange that failed: its cause, found by the types of the errors and the status of the answer, and
-//! what to do next. Whether it is tried again is not decided here.
+//! Turns a failed exchange into an error with its cause, found by the types of errors and the status of the answer, and the
+//! advice. Whether it is retried is decided by `class_of`.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -18,7 +18,7 @@ use super::{CONNECT_TIMEOUT, Client, Reached, Request};
 use crate::support::tls::{TlsFault, error_in, inner};
 
 impl Client {
-    /// An answer that is no success.
+    /// The error for an answer that is not a success.
     pub(super) fn refused(
         &self,
         request: Request<'_>,
@@ -26,7 +26,7 @@ impl Client {
         headers: &HeaderMap,
     ) -> ApiError {
         let (kind, what, hint) = self.refusal(request, status, headers);
-        // A limit that is used up is as good as a Retry-After.
+        // A limit that is used up says as much as a Retry-After.
         let quota =
             quota::parse(headers).filter(|quota| kind == Kind::RateLimited && quota.remaining == 0);
         ApiError::new(kind, what, hint)
@@ -113,7 +113,7 @@ impl Client {
         }
     }
 
-    /// Where a redirect leads, and whether that is the same host: of another only its origin is told.
+    /// Where a redirect leads, and whether that is the same host. Of another host only the origin is shown.
     fn target(&self, request: Request<'_>, headers: &HeaderMap) -> (String, bool) {
         let target = headers
             .get(LOCATION)
@@ -245,7 +245,7 @@ pub(in super::super) fn kind_of(error: &reqwest::Error) -> Kind {
     let mut found = Kind::Connection;
     while let Some(error) = cause {
         match kind_of_link(error) {
-            // hyper wraps what the socket reported: the deeper cause is the better one.
+            // hyper wraps the error of the socket: the deeper cause is more exact.
             Some(Kind::Reset) => found = Kind::Reset,
             Some(specific) => return specific,
             None => {}
@@ -266,7 +266,7 @@ fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<Kind> {
         return Some(Kind::Tls);
     }
     if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
-        // hyper has a predicate for this only in its server half. A test fails if the text ever changes.
+        // hyper has a predicate for this only on its server side. A test fails if the text ever changes.
         return if hyper.is_parse() && hyper.to_string().contains("too large") {
             Some(Kind::HeadersTooLarge)
         } else if hyper.is_parse() {
@@ -284,7 +284,7 @@ fn kind_of_link(error: &(dyn StdError + 'static)) -> Option<Kind> {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
             Some(Kind::Reset)
         }
-        // Within a body: shorter than its length or without its last chunk.
+        // The body is shorter than its length, or its last chunk is missing.
         ErrorKind::UnexpectedEof => Some(Kind::Reset),
         _ => None,
     }

@@ -1,8 +1,7 @@
 //! One HTTP client: connection, deadline, retry. Knows nothing of pages.
 //!
-//! A [`Client`] belongs to one thread: it owns a current-thread runtime and its own kept-alive connection. The runtime is an
-//! implementation detail, needed because only the asynchronous core can give up a request at a signal. Everything public
-//! blocks.
+//! A [`Client`] belongs to one thread. It owns a kept-alive connection and a current-thread runtime, which is needed because
+//! only the asynchronous core of reqwest can give up a request at a signal. Everything public blocks.
 
 mod address;
 mod connection;
@@ -33,10 +32,10 @@ pub(super) use connection::Connection;
 use credentials::Credentials;
 pub(super) use failure::kind_of;
 
-/// Bound of name resolution + TCP + TLS, within the bound of the whole request.
+/// Time for name resolution, TCP and TLS together, within the time of the whole request.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One connection's worth of client; see the file's head.
+/// A client with one connection; see the file's head.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
@@ -45,9 +44,9 @@ pub struct Client {
     /// Scheme, host, port and configured path: what a message may show.
     shown: String,
     paths: address::Paths,
-    /// Parameters of paging: their numbers may be shown.
+    /// Parameters of paging, whose numbers may be shown.
     counted: Vec<String>,
-    /// Statuses that ask to slow down, beside 429.
+    /// Statuses that mean "slow down", besides 429.
     rate_limited: Vec<u16>,
     /// Parameters that mappings.yaml names.
     params: Vec<String>,
@@ -63,12 +62,12 @@ pub(super) struct Request<'a> {
     pub url: &'a Url,
     /// Number of the page, from 1, for messages.
     pub page: Option<u64>,
-    /// None: that of the endpoint.
+    /// The endpoint's method if none.
     pub method: Option<&'a Method>,
     /// JSON.
     pub body: Option<&'a str>,
     pub if_match: Option<&'a str>,
-    /// A 304 is an answer: nothing has changed since.
+    /// A 304 is a success, which means that nothing has changed.
     pub may_be_unchanged: bool,
 }
 
@@ -94,7 +93,7 @@ pub(super) struct Answer {
     pub body: Vec<u8>,
 }
 
-/// What a call brought and what it took.
+/// The result of a call, and how long it took.
 #[derive(Debug)]
 pub(super) struct CallResult<T> {
     pub value: T,
@@ -156,7 +155,7 @@ impl Client {
         self.max_bytes
     }
 
-    /// What can be said of the credentials after an answer that is no refusal.
+    /// What `check-api` says of the credentials when the API did not refuse them.
     pub(super) const fn accepted(&self) -> &'static str {
         self.credentials.words.accepted
     }
@@ -166,9 +165,9 @@ impl Client {
         self.proxy.as_deref()
     }
 
-    /// Sends until an answer is read successfully, the error is final, or the retries are used up.
+    /// Sends a request until an answer is read, the error is final, or the retries are used up.
     ///
-    /// `read` turns the answer into what is wanted; its errors are classified and retried like those of the transport.
+    /// `read` parses the answer; its errors are classified and retried like those of the transport.
     pub(super) fn call<T>(
         &self,
         request: Request<'_>,
@@ -194,7 +193,7 @@ impl Client {
                 (&outcome, tokens, &bearer, is_renewed)
                 && error.status() == Some(401)
             {
-                // It may have expired before its time: once, with another one, the request is repeated.
+                // The token may have been revoked early: repeat the request once with a new one.
                 is_renewed = true;
                 tokens
                     .after_refusal(bearer)
@@ -272,7 +271,7 @@ impl Client {
         })
     }
 
-    /// One try: within the request's time, the run's deadline, and until a stop.
+    /// One try, which ends at the request's timeout, the run's deadline or a stop.
     fn exchange(
         &self,
         request: Request<'_>,
@@ -333,7 +332,7 @@ impl Client {
         {
             return Err(self.refused(request, status, response.headers()));
         }
-        // The announced length may be wrong: it only decides how much is reserved.
+        // The announced length may be wrong, so it only decides how much memory is reserved.
         let announced = response.content_length().unwrap_or(0);
         let reserve = announced.min(self.max_bytes).min(1 << 22);
         let mut body = Vec::with_capacity(usize::try_from(reserve).unwrap_or(0));
@@ -361,7 +360,7 @@ impl Client {
     }
 }
 
-/// What an exchange says of the API's load.
+/// What an exchange says about the load of the API.
 fn request_outcome(outcome: &Result<Answer, ApiError>, took: Duration) -> RequestOutcome {
     match outcome {
         Ok(_) => RequestOutcome::Answered(took),

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Name resolution with an error that can be told from others by its type.
+/// Name resolution whose error has a type of its own, so that `kind_of` can recognise it.
 #[derive(Debug)]
 pub(super) struct Resolver;
 

@@ -1,5 +1,5 @@
-//! The small values of a page and its headers as one list, nearest to the top first, each under a name that can be
-//! compared: `totalCount`, `total_count`, `X-Total-Count` and `hydra:totalCount` are the same.
+//! The small values of a page and its headers as one list, nearest to the top first. Names are normalised, so that
+//! `totalCount`, `total_count`, `X-Total-Count` and `hydra:totalCount` are the same.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Place;
 
-/// Objects that paging information hides in; others are not entered, but for those on the way to the records.
+/// Objects that may hold paging information. Others are skipped, except those on the path to the records.
 const CONTAINERS: [&str; 29] = [
     "pagination",
     "paging",
@@ -42,7 +42,7 @@ const CONTAINERS: [&str; 29] = [
 ];
 /// Deepest place of paging information.
 const DEEPEST: usize = 5;
-/// Headers that say something of paging, in the same form of their names.
+/// Headers about paging, by their normalised names.
 const HEADERS: [&str; 24] = [
     "totalcount",
     "total",
@@ -73,9 +73,9 @@ const HEADERS: [&str; 24] = [
 /// One value; see the file's head.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Its name, made comparable.
+    /// Its normalised name.
     pub key: String,
-    /// The same of the object it is in; empty at the top.
+    /// The normalised name of the object it is in; empty at the top.
     pub parent: String,
     pub place: Place,
     pub value: Value,
@@ -166,7 +166,7 @@ fn add_headers(headers: &HeaderMap, found: &mut Vec<Entry>) {
         let Ok(text) = value.to_str() else { continue };
         let place = Place::Header(name.as_str().to_owned());
         if name == "x-pagination" {
-            // ASP.NET: an object as JSON. Its fields have no place that mappings.yaml could name.
+            // ASP.NET sends an object as JSON in a header. mappings.yaml cannot name its fields.
             if let Ok(Value::Object(object)) = serde_json::from_str(text) {
                 found.extend(object.into_iter().map(|(name, value)| Entry {
                     key: comparable(&name),

@@ -12,7 +12,7 @@ pub(super) enum Relation {
     None,
 }
 
-/// Relations between pages; others, such as `preload` or that of a documentation, say nothing about them.
+/// Relations between pages; others, such as `preload`, say nothing about paging.
 const BETWEEN_PAGES: [&str; 5] = ["prev", "previous", "first", "last", "self"];
 
 /// `Link: <…>; rel="next"` among any number of links.
@@ -36,7 +36,7 @@ pub(super) fn next(headers: &HeaderMap) -> Relation {
     }
 }
 
-/// Each target with each of its relations. Targets may hold commas and semicolons, hence the walk.
+/// Each target with each of its relations. Targets may hold commas and semicolons, so splitting at these would be wrong.
 fn links(header: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut rest = header;

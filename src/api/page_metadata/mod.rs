@@ -1,7 +1,7 @@
-//! What a page says about the others: the next one, how many there are, how many records in total.
+//! Reads what a page says about paging: the next page, the number of pages, the total of records.
 //!
-//! Knows the spellings that public APIs use, in the body and in headers, and the places that mappings.yaml names. Each
-//! thing found comes with its place, so that it can be written into mappings.yaml. It decides nothing.
+//! Knows the names that public APIs use, in the body and in headers, and the places that mappings.yaml names. Each value
+//! found comes with its place, so that messages can say what to write into mappings.yaml. It decides nothing.
 
 mod entries;
 mod link_header;
@@ -33,7 +33,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// The last name of it.
+    /// The last name of the place.
     pub fn name(&self) -> &str {
         match self {
             Self::Body(path) => path.last().map_or("", String::as_str),
@@ -41,7 +41,7 @@ impl Place {
         }
     }
 
-    /// As mappings.yaml has it: `total_path: meta.total`, `total_header: X-Total`.
+    /// The line for mappings.yaml: `total_path: meta.total`, `total_header: X-Total`.
     pub fn line(&self, of: &str) -> String {
         match self {
             Self::Body(path) => format!("{of}_path: {}", path::text(path)),
@@ -74,7 +74,7 @@ impl<'p> PageMetadata<'p> {
         }
     }
 
-    /// Records in all pages together.
+    /// Number of records on all pages together.
     pub fn total(&self) -> Option<Found<u64>> {
         let paging = self.paging;
         if paging.ignore_totals {
@@ -110,7 +110,7 @@ impl<'p> PageMetadata<'p> {
         self.number(&TOTAL_PAGES)
     }
 
-    /// The number this page gives itself.
+    /// The page number that this page states.
     pub fn page(&self) -> Option<Found<u64>> {
         self.number(&PAGE).or_else(|| {
             // Spring: `number` beside `totalPages`, or beside `first` and `last`.
@@ -121,7 +121,7 @@ impl<'p> PageMetadata<'p> {
         })
     }
 
-    /// The offset this page gives itself.
+    /// The offset that this page states.
     pub fn offset(&self) -> Option<Found<u64>> {
         self.number(&OFFSET).or_else(|| {
             let range = link_header::content_range(self.headers)?;
@@ -159,7 +159,7 @@ impl<'p> PageMetadata<'p> {
             .or_else(|| self.flag(&DONE).map(|done| !done.value))
     }
 
-    /// The line that names the flag, for mappings.yaml, which can name only one in the body.
+    /// The line for mappings.yaml that names the flag; mappings.yaml can name only one in the body.
     pub fn more_line(&self) -> Option<String> {
         [("more", self.flag(&HAS_MORE)), ("done", self.flag(&DONE))]
             .into_iter()

@@ -39,7 +39,7 @@ pub(super) const NEXT_CURSOR: [&str; 20] = [
     "nextsearchafter",
     "nextoffset",
 ];
-/// Where `after` means the next cursor.
+/// Objects in which `after` means the next cursor.
 pub(super) const CURSOR_CONTAINERS: [&str; 6] =
     ["next", "cursors", "cursor", "paging", "pages", "pagination"];
 pub(super) const HAS_MORE: [&str; 12] = [

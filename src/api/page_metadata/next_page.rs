@@ -21,7 +21,7 @@ pub(in super::super) enum Next {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) enum Continuation {
     Next(Found<Next>),
-    /// The place for it is there, and empty.
+    /// The place for it is on the page, and empty.
     Ended,
     /// Nothing is said.
     Absent,
@@ -118,8 +118,8 @@ impl PageMetadata<'_> {
         Continuation::none(ended)
     }
 
-    /// `links` or `_links` with relations to other pages and no `next`. A link to itself says nothing: every resource of HAL
-    /// has one.
+    /// Are there `links` or `_links` to other pages, but no `next`? A link to the page itself does not count, since every
+    /// resource of HAL has one.
     fn has_relations_without_next(&self) -> bool {
         let others = ["prev", "previous", "first", "last"];
         let in_links = |entry: &&Entry| matches!(entry.parent.as_str(), "links" | "link" | "view");

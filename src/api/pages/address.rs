@@ -1,4 +1,4 @@
-//! Addresses of pages: what they share, and where a next link may lead. Which page is asked for is decided elsewhere.
+//! Builds the addresses of pages, and checks where a next link leads. Which page is requested is decided elsewhere.
 
 use jiff::Timestamp;
 use jiff::fmt::strtime;
@@ -10,7 +10,7 @@ use super::Pages;
 use super::request_body::RequestBody;
 use crate::config::plan::{Api, Incremental, PageStyle, Pagination, SinceFormat};
 
-/// Address of the endpoint with everything that is the same for all pages.
+/// Address of the endpoint, with everything that is the same for all pages.
 pub(super) fn base(api: &Api, body: &RequestBody, since: Option<&str>) -> Result<Url, ApiError> {
     let text = format!(
         "{}/{}",
@@ -33,7 +33,7 @@ pub(super) fn base(api: &Api, body: &RequestBody, since: Option<&str>) -> Result
     Ok(url)
 }
 
-/// The endpoint, asked for pages of the configured size. Style `auto` asks for none that mappings.yaml does not name.
+/// The endpoint with the parameter for the page size. Style `auto` sends it only if mappings.yaml names it.
 pub(super) fn sized(base: &Url, paging: &Pagination, body: &RequestBody) -> Url {
     let mut url = base.clone();
     let param = match paging.style {
@@ -46,7 +46,7 @@ pub(super) fn sized(base: &Url, paging: &Pagination, body: &RequestBody) -> Url 
     url
 }
 
-/// The time of the watermark as the API wants it.
+/// The time of the watermark in the configured format.
 fn written(incremental: &Incremental, since: &str) -> Result<String, ApiError> {
     let config = |what: &str| {
         ApiError::new(
@@ -69,7 +69,7 @@ fn written(incremental: &Incremental, since: &str) -> Result<String, ApiError> {
 }
 
 impl Pages {
-    /// The size that is asked for; none where no size is sent.
+    /// The page size that is requested; none if no size is sent.
     pub(super) fn asked_size(&self) -> Option<u64> {
         let is_sent = match self.paging.style {
             PageStyle::None => false,
@@ -79,7 +79,7 @@ impl Pages {
         is_sent.then_some(u64::from(self.paging.size))
     }
 
-    /// The first page with this parameter more.
+    /// The address of the first page with one more parameter.
     pub(super) fn with(&self, name: &str, value: &str) -> Url {
         let mut url = self.base.clone();
         self.body.set(&mut url, name, value);

@@ -1,5 +1,5 @@
-//! Pages without records, and pages that the API refuses: do they lie beyond the end of the source? What looks like the
-//! end is confirmed, and never believed while a page beyond it may have records.
+//! Decides whether a page without records, or one that the API refuses, lies beyond the end of the source. Such a page is
+//! asked for again, and is not taken for the end while a page after it may have records.
 
 use super::super::client::{CallResult, Client};
 use super::super::error::ApiError;
@@ -15,27 +15,27 @@ const REFUSALS: [u16; 4] = [400, 404, 416, 422];
 
 /// What a page has turned out to be.
 pub(super) enum Found {
-    /// It is there, perhaps only when asked for again.
+    /// It exists, even if only the second request gave it.
     Page(Box<CallResult<Parsed>>),
-    /// It lies beyond the end: delivered without records.
+    /// It lies beyond the end, and is delivered without records.
     Nothing(Page),
 }
 
-/// What is expected at a page.
+/// What is expected of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
-    /// Nothing: the end was met before it.
+    /// No records: the end was found before it.
     Nothing,
     /// Records: the API announced that the page exists.
     Records,
-    /// It cannot be known.
+    /// Either is possible.
     Either,
 }
 
-/// What is known when all pages before one are here.
+/// What is known when all pages before this one have come.
 struct PagesBefore {
     expected: Expected,
-    /// The page before it was full, so that this may well be one of the middle.
+    /// The page before it was full, so this may well be a page in the middle.
     is_after_full: bool,
     /// Pages larger than the one before it have been seen.
     is_after_short: bool,
@@ -44,7 +44,7 @@ struct PagesBefore {
 }
 
 impl Pages {
-    /// A page that came without records.
+    /// Handles a page that came without records.
     pub(super) fn without_records(
         &self,
         client: &Client,
@@ -54,7 +54,7 @@ impl Pages {
     ) -> Result<Found, ApiError> {
         let is_array = done.value.no_records != Some(NoRecords::NoArray);
         if !self.is_numbered() {
-            // An empty array is an answer where the page says how it goes on, or that it does not; anything less is asked
+            // An empty array is believed if the page also says how it goes on, or that it does not. Anything else is asked
             // for again.
             if is_array && self.says_how_it_goes_on(&done.value) {
                 return Ok(Found::Page(Box::new(done)));
@@ -96,7 +96,7 @@ impl Pages {
         metadata.has_more().is_some() || metadata.next(NextPageSearch::Any) != Continuation::Absent
     }
 
-    /// A page that the API answered with an error.
+    /// Handles a page that the API answered with an error.
     pub(super) fn beyond_the_end(
         &self,
         client: &Client,
@@ -142,7 +142,7 @@ impl Pages {
             });
             return Ok(Found::Nothing(page));
         }
-        // Only where pages are numbered is it known how large they are.
+        // Only with numbered pages is their size known.
         if before.is_after_short && self.is_numbered() {
             let page = self.end_at(index, error.tries(), Some("was refused"), |state| {
                 state.evidence.see(Proof::Short);
@@ -172,7 +172,7 @@ impl Pages {
             } else {
                 Expected::Either
             },
-            // The first page is as large as a page can be, or shorter than what was asked for.
+            // A first page is full unless it is shorter than what was requested.
             is_after_full: last >= state.full && !(index == 1 && state.short),
             is_after_short: last < state.full || state.evidence.states_larger(last),
             has_records_later: state.order.has_records_later(),
@@ -194,7 +194,7 @@ impl Pages {
             .is_ok_and(|done| !done.value.records.is_empty())
     }
 
-    /// The sequence ends at this page, which is delivered without records.
+    /// Ends the sequence at this page, which is delivered without records.
     fn end_at(
         &self,
         index: u64,

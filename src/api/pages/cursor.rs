@@ -1,4 +1,4 @@
-//! Styles where a page names the next one: link, cursor, and `auto` until it knows better. One page is in flight.
+//! Styles where a page names the next one: link, cursor, and `auto` until it has found a style. One page is in flight.
 
 use reqwest::Url;
 
@@ -13,7 +13,7 @@ use crate::config::path;
 use crate::config::plan::PageStyle;
 
 impl Pages {
-    /// The page names its successor, or it is the last.
+    /// Follows the next page that a page names, or ends the sequence.
     pub(super) fn follow(
         &self,
         state: &mut State,
@@ -39,7 +39,7 @@ impl Pages {
         }
         let more = metadata.has_more();
         let next = match state.last_record.clone() {
-            // All that was announced is here: nothing more is asked for.
+            // As many records as announced have come, so no more pages are requested.
             Some(_) if state.evidence.reliable_total() == Some(state.evidence.records()) => {
                 Continuation::Absent
             }
@@ -80,9 +80,9 @@ impl Pages {
         self.go_on(state, url, parsed.count(), &next)
     }
 
-    /// A page without any word of a next one: which proofs of the end does that give?
+    /// Notes the proofs of the end that a page gives by naming no next page.
     fn named_none(&self, state: &mut State, index: u64, count: u64, metadata: &PageMetadata<'_>) {
-        // The key was there before and is gone.
+        // An earlier page had the key, so its absence marks the end.
         let was_named = state.seen.next_was_named || self.next_was_named_before;
         let is_single = index == 0
             && self.asked_size().is_some_and(|size| count < size)
@@ -100,10 +100,10 @@ impl Pages {
         }
     }
 
-    /// A page that brings the records of the page before it once more.
+    /// Handles a page that repeats the records of the page before it.
     fn repeated(state: &State, index: u64) -> Result<(), ApiError> {
         let by_cursor = state.style == Some("cursor");
-        // One repeat is the end. But the first page again may mean that the API does not know the parameter.
+        // One repeat is the end. But if the first page is repeated, the API may not know the parameter.
         if !by_cursor || index > 1 {
             return Ok(());
         }
@@ -136,7 +136,7 @@ impl Pages {
         state.style = Some(style);
         if !state.loops.visit(target.as_str()) || target == *url {
             if count == 0 {
-                // It has nothing and leads nowhere new.
+                // The page has no records and its next page is not new.
                 state.evidence.see(Proof::Empty);
                 return Ok(());
             }
@@ -157,7 +157,7 @@ impl Pages {
     }
 }
 
-/// The next cursor is a field of the last record; a page without records is the end.
+/// Takes the next cursor from a field of the last record. A page without records is the end.
 fn after_last_record(parsed: &Parsed, path: &[String]) -> Result<Continuation, ApiError> {
     let Some(record) = parsed.last_record() else {
         return Ok(Continuation::Absent);
@@ -175,7 +175,7 @@ fn after_last_record(parsed: &Parsed, path: &[String]) -> Result<Continuation, A
     }))
 }
 
-/// There is more, and nothing names the next page.
+/// The error where there is more, but nothing names the next page.
 fn no_next(state: &State) -> ApiError {
     let absent = state.seen.absent_text();
     let what = format!(

@@ -1,10 +1,10 @@
-//! Has the source been read whole? The proofs of it, and the one function that decides by them.
+//! Decides whether the source has been read whole, by proofs that all pages give, in their order.
 //!
-//! What is noted here comes from all pages, in their order. Nothing else in the program decides that a run is complete.
+//! Nothing else in the program decides that a run is complete.
 
 use std::fmt;
 
-/// Why the last page was the last; the words stand in reports, in `sync_log` and in docs/promises.md.
+/// What proves that the last page was the last one. Reports, `sync_log` and docs/size.md use the same words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A total was announced, and as many records or pages came.
@@ -13,11 +13,11 @@ pub enum Proof {
     Marked,
     /// A short page, and the page beyond it was refused.
     Short,
-    /// The only page brought less than was asked for and hints at no other.
+    /// The only page had fewer records than requested, and nothing on it hints at another page.
     Single,
     /// The page after the last had no records.
     Empty,
-    /// The page after the last was the last again: the source does not page, or no further.
+    /// The page after the last repeated the last one: the source does not page, or has no more pages.
     Same,
     /// mappings.yaml says so.
     Stated,
@@ -51,13 +51,13 @@ pub enum End {
     Unknown,
     /// Reached, but the source changed while it was read. The text says how.
     Moved(String),
-    /// The pages stopped, and nothing proves that they were all. The text says what is missing, without advice.
+    /// No more pages came, and nothing proves that these were all. The text says what is missing, without advice.
     Guessed(String),
     Proven(Proof),
 }
 
 impl End {
-    /// As reports have it; none where nothing can be said.
+    /// The word in reports; none if the end was not reached.
     pub const fn word(&self) -> Option<&'static str> {
         match self {
             Self::Unknown | Self::Moved(_) => None,
@@ -71,7 +71,7 @@ impl End {
     }
 }
 
-/// A figure that pages announce: as the first page had it, and whether a later one had another.
+/// A figure that pages announce: its value on the first page, and whether a later page had another value.
 #[derive(Clone, Copy, Debug)]
 struct Announced {
     first: u64,
@@ -101,20 +101,20 @@ impl Announced {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PageStatement {
     pub count: u64,
-    /// Records in all, as this page announces it.
+    /// Total of records that this page announces.
     pub total: Option<u64>,
-    /// Pages in all, likewise.
+    /// Number of pages that this page announces.
     pub pages: Option<u64>,
     /// The size of a page, as the server states it.
     pub size: Option<u64>,
-    /// Some records of it were on the page before it, too.
+    /// Some of its records were on the page before it, too.
     pub shifted: bool,
 }
 
 /// What all pages together have shown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
-    /// Pages with records, repeated ones aside, and their records.
+    /// Pages with records, not counting repeated pages, and their records.
     pages: u64,
     records: u64,
     /// Records of the first page, and the page size that the server stated there.
@@ -125,14 +125,14 @@ pub(super) struct Evidence {
     /// On every page so far the total was the number of its own records.
     totals_count_the_page: bool,
     shifted: bool,
-    /// Signs of the end that were seen, each a proof where nothing speaks against it.
+    /// Signs of the end that were seen. Each is a proof unless something contradicts it.
     signs: Vec<Proof>,
-    /// A page beyond a sign of the end had records: what to tell.
+    /// A page beyond a sign of the end had records: the sentence that says so.
     pub contradicted: Option<String>,
 }
 
 impl Evidence {
-    /// Notes a page; pages come in order, and one that repeats the page before it is left out.
+    /// Notes a page. Pages must come in order; a page that repeats the one before it must be left out.
     pub fn note(&mut self, statement: PageStatement) {
         let first = self.pages == 0 && self.total.is_none() && self.page_count.is_none();
         if first {
@@ -140,7 +140,7 @@ impl Evidence {
             self.stated_size = statement.size;
             self.totals_count_the_page = true;
         }
-        // Beyond the last page many sources announce nothing, or 0.
+        // On a page beyond the last many sources announce nothing, or 0.
         if statement.count > 0 || first {
             if let Some(total) = statement.total {
                 Announced::note(&mut self.total, total);
@@ -175,7 +175,7 @@ impl Evidence {
         self.pages
     }
 
-    /// The total, where it can be relied on: one that is no more than the first page may count that page alone.
+    /// The total, if it can be relied on: a total that is no greater than the first page may count that page alone.
     pub fn reliable_total(&self) -> Option<u64> {
         let total = self.total?;
         let counts_the_page = total.first <= self.first_count
@@ -185,7 +185,7 @@ impl Evidence {
             .then_some(total.latest)
     }
 
-    /// Records that are announced and have not come.
+    /// Announced and received records, if fewer came than were announced.
     pub fn missing(&self) -> Option<(u64, u64)> {
         let total = self.total?;
         (!self.counts_every_page() && total.latest > self.records)
@@ -197,8 +197,8 @@ impl Evidence {
         self.stated_size.is_some_and(|size| size > count)
     }
 
-    /// All announced pages are here, and the announced records are not what came: another page shows whether the total is
-    /// wrong or the number of pages.
+    /// All announced pages came, but not as many records as announced. Then one more page shows whether the total or the
+    /// number of pages is wrong.
     pub fn wants_another_page(&self) -> bool {
         if self.moved().is_some() {
             return false;
@@ -209,7 +209,7 @@ impl Evidence {
         self.missing().is_some() || too_many
     }
 
-    /// On several pages the total was the number of records of that page: it does not count the source.
+    /// On several pages the total was the number of records of that page, so it does not count the source.
     const fn counts_every_page(&self) -> bool {
         self.totals_count_the_page && self.pages > 1
     }
@@ -235,7 +235,8 @@ impl Evidence {
             .then(|| "records came again on the next page".to_owned())
     }
 
-    /// Decides whether the source was read whole: after all fetching has ended, and only where the sequence has come to its own end.
+    /// Decides whether the source was read whole. Call it after all fetching has ended, and only if the sequence has come to
+    /// its own end.
     pub fn conclude(&self) -> End {
         if let Some(contradiction) = &self.contradicted {
             return End::Guessed(contradiction.clone());
@@ -336,7 +337,7 @@ mod tests {
             ..of_total(100, 100)
         };
         assert_eq!(end_of(&[pages], |_| {}), End::Proven(Proof::Announced));
-        // On every page: it is no total at all, and the empty page decides.
+        // A total like this on every page is not a total of the source, so the empty page decides.
         let counting = [of_total(100, 100), of_total(37, 37), page(0)];
         assert_eq!(
             end_of(&counting, |evidence| evidence.see(Proof::Empty)),

@@ -1,8 +1,8 @@
 //! The run's sequence of pages, shared by all fetch threads.
 //!
-//! Styles where a page names the next one (link, cursor) have one page in flight. Numbered styles (page, offset) keep
-//! several in flight. A page is given out with its index, so that the caller can restore the order; nothing is given out
-//! further ahead of the slowest than a few pages, so that restoring it takes bounded memory.
+//! Styles where a page names the next one (link, cursor) have one page in flight. Numbered styles (page, offset) have
+//! several. A page is given out with its index, so that the caller can restore the order. No page is given out that is more
+//! than a few pages ahead of the slowest one, so that restoring the order takes bounded memory.
 
 mod address;
 mod beyond;
@@ -46,16 +46,16 @@ pub use end::{End, Proof};
 pub use page::Page;
 pub use stats::Stats;
 
-/// What a run asks for beside the configuration.
+/// What a run asks for, beyond the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct FetchOptions {
     /// Value of `incremental.param`: RFC 3339, overlap already subtracted.
     pub since: Option<String>,
-    /// Stop asking once this many records are known; the last page may bring more.
+    /// Ask for no more pages once this many records have come; the last page may bring more.
     pub limit: Option<u64>,
-    /// End of the run: no try and no sleep goes beyond it.
+    /// End of the run: no request and no sleep goes beyond it.
     pub deadline: Option<Instant>,
-    /// An earlier run with the same mapping has seen pages that name the next one.
+    /// In an earlier run with the same mapping, pages named the next one.
     pub next_was_named: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Pages {
     paging: Pagination,
     format: PageFormat,
     records_path: Option<Vec<String>>,
-    /// Where the records of the first page were, when nothing is configured.
+    /// Where the records of the first page were, if no path is configured.
     found_at: OnceLock<Vec<String>>,
     page_cap: u64,
     limit: Option<u64>,
@@ -116,8 +116,8 @@ impl Pages {
         })
     }
 
-    /// Waits for the next page; none when the sequence has ended. After an error no further page begins, pages in flight
-    /// are still delivered.
+    /// Waits for the next page; none when the sequence has ended. After an error no further page is requested, but pages in
+    /// flight are still delivered.
     pub fn next(&self, client: &Client) -> Option<Result<Page, ApiError>> {
         let page = self.next_with(client, |_| {})?;
         Some(page.and_then(|page| match self.no_version_in(&page) {
@@ -129,7 +129,7 @@ impl Pages {
         }))
     }
 
-    /// The same, with a look at each answer before it is read.
+    /// Like `next`, and shows each answer to the caller before it is parsed.
     pub(super) fn next_with(
         &self,
         client: &Client,
@@ -177,14 +177,14 @@ impl Pages {
         })
     }
 
-    /// Ends the sequence now: no new pages, sleeps and exchanges in flight are given up.
+    /// Ends the sequence now: requests no new page, and gives up sleeps and requests in flight.
     pub fn stop(&self) {
         self.control.stop();
         self.lock().finished = true;
         self.changed.notify_all();
     }
 
-    /// Pace, deadline and stop, for others who talk to the same API in this run.
+    /// Pace, deadline and stop, for other requests to the same API in this run.
     pub(super) const fn control(&self) -> &Arc<Control> {
         &self.control
     }
@@ -234,7 +234,7 @@ impl Pages {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A page is here.
+    /// Takes in a page that has come.
     fn arrived(
         &self,
         client: &Client,
@@ -274,7 +274,7 @@ impl Pages {
         self.settle(index, url, done, detected)
     }
 
-    /// Enters a page: what does it say about the rest?
+    /// Notes what a page says about the pages after it.
     fn settle(
         &self,
         index: u64,
@@ -328,7 +328,7 @@ impl Pages {
         self.changed.notify_all();
         let is_again = repeats && outcome.is_ok();
         if is_again {
-            // The records are those of the page before: they count once.
+            // These are the records of the page before, which count once.
             state.records -= count;
             state.pages -= 1;
         }
@@ -340,7 +340,7 @@ impl Pages {
         Ok(page(index, read, announced_total))
     }
 
-    /// The page that the API answered with an error: perhaps it lies beyond the end.
+    /// Handles a page that the API answered with an error: it may lie beyond the end.
     fn refused(
         &self,
         client: &Client,
@@ -361,7 +361,7 @@ impl Pages {
         }
     }
 
-    /// No further page begins.
+    /// Ends the sequence after a failure of the page at `index`.
     fn give_up(&self, index: u64) {
         let mut state = self.lock();
         state.in_flight.remove(&index);

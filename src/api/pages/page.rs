@@ -1,5 +1,4 @@
-//! One page: the answer of the API cut into records. It knows where a record is, and nothing of what is in it or of other
-//! pages.
+//! One page: the answer of the API, cut into records. Knows nothing of what is in a record, or of other pages.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,11 +27,11 @@ pub struct Page {
     pub text: Arc<String>,
     /// Byte range of each record's raw JSON in `text`.
     pub records: Vec<Range<u32>>,
-    /// When it was requested (the try that succeeded).
+    /// When the try that succeeded was sent.
     pub requested: Instant,
     /// How long that try took, body included.
     pub seconds: f64,
-    /// Tries it took, 1 when all is well.
+    /// Number of tries; 1 if the first one succeeded.
     pub tries: u32,
     /// Records in all pages together, when the API says so on this page.
     pub announced_total: Option<u64>,
@@ -53,7 +52,7 @@ impl Page {
     }
 }
 
-/// How a page has no records.
+/// The ways in which a page has no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoRecords {
     /// An empty array.
@@ -62,7 +61,7 @@ pub(super) enum NoRecords {
     NoArray,
 }
 
-/// A body taken apart.
+/// A parsed body.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) text: String,
@@ -89,7 +88,7 @@ impl Parsed {
         }
     }
 
-    /// A page of lines. One without any is a page without records.
+    /// A page with one record a line. Without any line it is a page without records.
     fn of_lines(headers: HeaderMap, body: Vec<u8>, max: u64) -> Result<Self, ApiError> {
         let text = match body::text(&headers, body, max) {
             Err(error) if error.cause() == Kind::Empty => String::new(),
@@ -120,7 +119,7 @@ impl Parsed {
 }
 
 impl Pages {
-    /// Body → records and metadata. `full`: records that a full page has.
+    /// Parses a body into records and metadata. `full` is the number of records of a full page.
     pub(super) fn parse(
         &self,
         answer: Answer,
@@ -133,7 +132,7 @@ impl Pages {
             headers,
             body,
         } = answer;
-        // On an incremental run: nothing new.
+        // In an incremental run a first page without content means that nothing has changed.
         if matches!(status, 204 | 205 | 304) && (index > 0 || self.is_incremental) {
             return Ok(Parsed::without_array(headers, Value::Null, String::new()));
         }
@@ -177,7 +176,7 @@ impl Pages {
             return Err(error_body::like(&page.beside));
         }
         if index == 0 {
-            // All pages are alike.
+            // The other pages have their records in the same place.
             self.found_at.get_or_init(|| at.clone());
         }
         Ok(Parsed {
@@ -192,7 +191,7 @@ impl Pages {
     }
 }
 
-/// Size and content type of what came instead of a page.
+/// Adds the size and content type of what came instead of a page.
 fn describe(error: ApiError, length: u64, headers: &HeaderMap) -> ApiError {
     match error.cause() {
         Kind::NotJson | Kind::NoRecords => error.noting(&format!(
@@ -216,7 +215,7 @@ pub(super) fn page(index: u64, read: CallResult<Parsed>, announced_total: Option
     }
 }
 
-/// The page beyond the last: the index is taken, so it is delivered, empty.
+/// The page beyond the last. Its index was given out already, so an empty page is delivered for it.
 pub(super) fn empty_page(index: u64, tries: u32) -> Page {
     Page {
         index,

@@ -1,4 +1,5 @@
-//! Styles that count: page and offset numbers. Several pages are in flight, and the end is announced, or met.
+//! Styles `page` and `offset`. Several pages are in flight. The end is announced by the API, or found by a page without
+//! records.
 
 use reqwest::Url;
 
@@ -11,22 +12,22 @@ use super::page::Parsed;
 use super::{Pages, PagingMethod, State};
 use crate::config::plan::PageStyle;
 
-/// What stands right behind a short page.
+/// What comes right after the last record of a short page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterShortPage {
     Nothing,
-    /// Records that the next page, a whole step further, would leave out.
+    /// Records that would be skipped, since the next page begins a whole step further.
     Records,
     Unknown,
 }
 
 impl State {
-    /// After the first page: how large is a page, and how many will there be?
+    /// Notes after the first page how large pages are, and how many there will be.
     pub(super) fn expect(&mut self, metadata: &PageMetadata<'_>, count: u64) {
         let PagingMethod::Numbered { offset, step, .. } = &mut self.method else {
             return;
         };
-        // A server may give fewer records than asked for, or more; pages are as large as it makes them.
+        // A server may give fewer or more records than requested: the first page shows the real size.
         if count > 0 && count != self.full {
             self.short = count < self.full;
             self.full = count;
@@ -38,7 +39,7 @@ impl State {
         let pages = metadata.total_pages().map(|pages| pages.value);
         let is_larger_than_this_page =
             |total: &u64| *total > count || metadata.size().is_some_and(|size| size.value > count);
-        // A total that is no more than this page may count this page alone.
+        // A total that is no greater than this page may count this page alone.
         self.announced_end = pages
             .or_else(|| Some(total.filter(is_larger_than_this_page)?.div_ceil(self.full)))
             .map(|pages| pages.max(1))
@@ -49,19 +50,19 @@ impl State {
         }
     }
 
-    /// Numbered styles: does the page say that it is the last? Where a number of pages or records is announced, that counts.
+    /// Does the page say that it is the last? An announced number of pages or records is preferred to such a flag.
     pub(super) fn says_last(&mut self, metadata: &PageMetadata<'_>) -> bool {
         if !matches!(self.method, PagingMethod::Numbered { .. }) {
             return false;
         }
         let next = metadata.next(NextPageSearch::Any);
-        // What was never there may belong to something else.
+        // An empty next link counts only if an earlier page had one: otherwise its key may mean something else.
         let is_named_no_more = next == Continuation::Ended && self.seen.next_was_named;
         self.seen.next_was_named |= matches!(next, Continuation::Next(_));
         (metadata.has_more() == Some(false) || is_named_no_more) && self.announced_end.is_none()
     }
 
-    /// Numbered styles: is there more after this page?
+    /// Decides whether there is more after this page.
     pub(super) fn number(
         &mut self,
         index: u64,
@@ -75,7 +76,7 @@ impl State {
                 Some(total.div_ceil(self.full))
             });
             if let (Some(end), Some(pages)) = (self.announced_end, pages) {
-                // Rows came while we paged.
+                // Rows were inserted meanwhile.
                 self.announced_end = Some(end.max(pages));
             }
             self.short = count < self.full;
@@ -107,9 +108,8 @@ impl State {
 }
 
 impl Pages {
-    /// A page of style offset that is shorter than others: the server may have a limit, the page may be the last, or records may be
-    /// missing from it. A request for what comes right after its last record shows which. Where a total is announced, that
-    /// counts.
+    /// With style offset, a page that is shorter than others may be cut by a limit of the server, may be the last, or may
+    /// lack records. A request for what comes right after its last record shows which. An announced total decides instead.
     pub(super) fn look_behind_short_page(
         &self,
         client: &Client,
@@ -143,7 +143,7 @@ impl Pages {
         let ask = |url: &Url| self.ask(client, url, index + 1, |_| {});
         match ask(&behind) {
             Ok(next) if next.value.records.is_empty() => AfterShortPage::Nothing,
-            // Other records than those of the next page: that would leave them out.
+            // These are not the records of the next page, which would skip them.
             Ok(next)
                 if next.value.prints.shared(&done.value.prints) == 0
                     && ask(&further)
@@ -155,15 +155,15 @@ impl Pages {
         }
     }
 
-    /// Page 2 that repeats page 1: an API that has no more and gives its last page again, or one that does not know the
-    /// parameter. Asked for the second record alone, the former knows it.
+    /// Page 2 repeats page 1: either the API has no more pages and repeats its last one, or it does not know the parameter. A
+    /// request for the second record alone shows which: only an API that knows the parameter answers that record.
     pub(super) fn check_that_numbers_are_understood(
         &self,
         client: &Client,
         done: &CallResult<Parsed>,
     ) -> Result<(), ApiError> {
         if self.paging.style == PageStyle::Auto {
-            // It has tried the second page before.
+            // Style `auto` has tried the second page already.
             return Ok(());
         }
         let (param, number, second) = {
@@ -179,7 +179,7 @@ impl Pages {
             let second = previous
                 .second
                 .filter(|second| Some(*second) != previous.first);
-            // Meanwhile nobody needs to ask for more.
+            // Other threads need not ask for more meanwhile.
             state.found_end = Some(1);
             (
                 param,

@@ -1,7 +1,7 @@
 //! The body of a request for a page, where the endpoint has one, and the parameters of paging that go into it.
 //!
-//! A page is known by its address. Parameters that go into the body stand in the fragment of that address, which is no part
-//! of what is sent: so addresses tell pages apart here as everywhere.
+//! Everywhere in this room a page is identified by its address. So parameters that go into the body are kept in the fragment
+//! of the address, which is never sent.
 
 use reqwest::Url;
 use serde_json::{Map, Value};
@@ -16,11 +16,11 @@ pub(super) struct RequestBody {
     template: Option<Template>,
     /// Parameters of paging and of the watermark go into it.
     takes_params: bool,
-    /// Those that are numbers where the body has no value that says otherwise.
+    /// Parameters that are numbers, unless the body has a value of another type in their place.
     numbers: Vec<String>,
 }
 
-/// The configured body. It may hold a secret, so it shows nothing of itself.
+/// The configured body. It may hold a secret, so `Debug` does not show it.
 struct Template(Value);
 
 impl std::fmt::Debug for Template {
@@ -49,7 +49,7 @@ impl RequestBody {
         })
     }
 
-    /// Is this a GraphQL request? Its answer reports errors in `errors`, also beside records.
+    /// Is this a GraphQL request? Its answer may report errors in `errors` beside records.
     pub fn is_graphql(&self) -> bool {
         self.template
             .as_ref()
@@ -65,7 +65,7 @@ impl RequestBody {
         let mut pairs = parameters(url);
         pairs.retain(|(known, _)| known != name);
         pairs.push((name.to_owned(), value.to_owned()));
-        // Any address encodes pairs; this one is made of nothing else.
+        // The query of a copy does the encoding of the pairs.
         let mut encoder = url.clone();
         encoder.query_pairs_mut().clear().extend_pairs(pairs);
         url.set_fragment(encoder.query());
@@ -83,7 +83,7 @@ impl RequestBody {
     }
 }
 
-/// Cursors are text, be they made of digits.
+/// The parameters that are numbers. Cursors are not among them: they are text even if they consist of digits.
 fn numbers(api: &Api) -> Vec<String> {
     let paging = &api.pagination;
     let counted = [&paging.page_param, &paging.size_param, &paging.offset_param];
@@ -105,7 +105,7 @@ pub(in super::super) fn parameters(url: &Url) -> Vec<(String, String)> {
     decoder.query_pairs().into_owned().collect()
 }
 
-/// Puts a value where a path leads, in the type that stands there.
+/// Puts a value at a path, in the type of the value that is there.
 fn put(body: &mut Value, path: &[String], text: &str, is_counted: bool) {
     let mut at = body;
     for name in path {

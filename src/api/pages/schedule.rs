@@ -1,12 +1,12 @@
-//! Who may fetch which page, and when: the hand-out of pages to the fetch threads.
+//! Gives out pages to the fetch threads: which page a thread fetches next, and when.
 
 use reqwest::Url;
 
 use super::super::error::{ApiError, Kind};
 use super::{Pages, PagingMethod, State};
 
-/// The right to fetch one page. If it is dropped without an outcome (a panic), the sequence ends, so that no thread waits for
-/// ever.
+/// Permission to fetch one page. If it is dropped without an outcome (a panic), the sequence ends, so that no thread waits
+/// for ever.
 pub(super) struct PageTicket<'p> {
     pages: &'p Pages,
     pub(super) index: u64,
@@ -72,7 +72,7 @@ impl Pages {
         }
     }
 
-    /// What to do next, by the state alone.
+    /// Decides by the state alone what to do next.
     fn pick(&self, state: &mut State) -> NextStep {
         let busy = !state.in_flight.is_empty();
         let over = |by_itself: bool| {
@@ -104,13 +104,13 @@ impl Pages {
             if busy {
                 return NextStep::Wait;
             }
-            // All announced pages are here. One more is asked for where their records are not as many as were announced.
+            // All announced pages have come. Ask for one more only if they do not have as many records as announced.
             if !state.evidence.wants_another_page() {
                 return NextStep::End(true);
             }
         }
-        // One at a time: before the first page has told its size, before the second has shown that the number of the page
-        // is understood, and after a short page.
+        // One page at a time: until the first page has shown its size, until the second has shown that the API
+        // understands the page number, and after a short page.
         let alone = index == 1 || (state.announced_end.is_none() && (index == 2 || state.short));
         let window = u64::from(self.paging.concurrency) * 4;
         let too_far = state

@@ -37,22 +37,22 @@ pub(super) enum PagingMethod {
 pub(super) struct State {
     pub(super) method: PagingMethod,
     pub(super) style: Option<&'static str>,
-    /// Which hints of a page lead to the next one, and the parameter that takes a cursor.
+    /// Which values of a page lead to the next one, and the parameter that takes a cursor.
     pub(super) way: NextPageSearch,
     pub(super) cursor_param: String,
-    /// The path of the next cursor in the last record, where that is it.
+    /// The path of the next cursor in the last record, if the cursor is there.
     pub(super) last_record: Option<Vec<String>>,
     /// Index of the next page to give out.
     pub(super) next_index: u64,
     pub(super) in_flight: BTreeSet<u64>,
-    /// An answer that was asked for before its turn, to find out how the API pages; or why that failed.
+    /// An answer that was requested before its turn, to find out how the API pages; or the error.
     pub(super) ahead: Option<(Url, CallResult<Parsed>)>,
     pub(super) failed_ahead: Option<ApiError>,
     /// No page at or after this index, by what the API announced.
     pub(super) announced_end: Option<u64>,
-    /// The same, found by meeting a page without records or a sign of the end.
+    /// No page at or after this index, by a page without records or another sign of the end.
     pub(super) found_end: Option<u64>,
-    /// The last page was shorter than the first: probably the last, so ask only for one more at a time.
+    /// The latest page was shorter than the first, so it is probably the last: ask for one page at a time from here on.
     pub(super) short: bool,
     /// Records a full page has.
     pub(super) full: u64,
@@ -136,7 +136,7 @@ impl State {
         self.found_end = Some(self.found_end.unwrap_or(u64::MAX).min(index));
     }
 
-    /// Notes what a page shows, once all pages before it are here. True: it repeats the page before it.
+    /// Notes what a page shows, once all pages before it have come. True if it repeats the page before it.
     pub(super) fn note(
         &mut self,
         index: u64,

@@ -1,9 +1,9 @@
-//! What fetching took and what it saw. Plain figures: how they come about is for [`super::Pages`] to know.
+//! Figures about fetching, filled in by [`super::Pages`].
 
 use super::end::End;
 use crate::support::histogram::Histogram;
 
-/// What fetching took and what it saw, so far.
+/// Figures about fetching so far.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// Pages with records.
@@ -17,17 +17,17 @@ pub struct Stats {
     pub bytes: u64,
     /// Every exchange, failed ones included, body included.
     pub response_seconds: Histogram,
-    /// Records in all, by the latest page that said so.
+    /// Total of records, as the latest page that has one announces it.
     pub announced_total: Option<u64>,
     /// Paging style seen: `page`, `offset`, `cursor`, `link`, `none`; none before the first page.
     pub style: Option<&'static str>,
     /// Whether the source has been read whole, once all fetching has ended.
     pub end: End,
-    /// A page named the next one: where a later run finds none, that is a sign of the end.
+    /// Some page named the next one. A later run then takes a page that names none for the last.
     pub next_was_named: bool,
     /// Lines of `pagination` in mappings.yaml that say what style `auto` has found out.
     pub lines: Vec<String>,
-    /// The API's own clock (its Date header) when the first page was asked for, at the earliest; microseconds since the
+    /// The earliest time, by the API's clock (its Date header), at which the first page was requested; microseconds since the
     /// epoch.
     pub first_asked_at: Option<i64>,
 }

@@ -1,4 +1,4 @@
-//! What to tell where the end of a source is not proven: what was seen, and the lines of mappings.yaml that may be right.
+//! The message when the end of a source is not proven: what was seen, and lines for mappings.yaml that may be right.
 
 use super::super::error::{ApiError, Kind, printable};
 use super::super::page_metadata::PageMetadata;
@@ -7,23 +7,23 @@ use super::end::End;
 use super::{Pages, PagingMethod, State};
 use crate::config::plan::PageStyle;
 
-/// Stands after the name of a header.
+/// Follows the name of a header.
 const HEADER: &str = " (header)";
-/// Names that a message lists.
+/// Greatest number of names that a message lists.
 const LISTED: usize = 12;
 
-/// What pages have shown beside their records.
+/// What pages have shown besides their records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     /// Keys and headers of the first page that look like paging.
     paging_names: Vec<String>,
-    /// Configured places that no page has had so far.
+    /// Places named in mappings.yaml that no page has had so far.
     absent: Vec<String>,
     /// A page has named the next one.
     pub next_was_named: bool,
-    /// What style `auto` has found out, as lines of mappings.yaml.
+    /// What style `auto` has found out, as lines for mappings.yaml.
     pub lines: Vec<String>,
-    /// Styles that style `auto` takes for possible.
+    /// Styles that `auto` considers possible.
     pub candidates: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ impl Seen {
 }
 
 impl Pages {
-    /// Has the source been read whole? Once all fetching has ended.
+    /// Decides whether the source was read whole, once all fetching has ended.
     pub(super) fn end(&self, state: &State) -> End {
         if !state.ended || !state.in_flight.is_empty() || self.limit.is_some() {
             return End::Unknown;
@@ -79,8 +79,8 @@ impl Pages {
         }
     }
 
-    /// What is known of the end after the first page, for `check-api`; an error where nothing leads on, or where this page
-    /// is the last and nothing proves it.
+    /// What is known of the end after the first page, for `check-api`. An error if nothing leads to the next page, or if this
+    /// page is the last and nothing proves it.
     pub(in crate::api) fn expected_proof(&self) -> Result<String, ApiError> {
         let mut state = self.lock();
         if let Some(error) = state.failed_ahead.take() {

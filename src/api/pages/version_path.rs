@@ -1,4 +1,4 @@
-//! The check that `if_match` names a field which records have, on the first page. Knows nothing of other pages.
+//! Checks on the first page that records have the field that `if_match` names.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use super::{Page, Pages};
 use crate::config::path;
 
 impl Pages {
-    /// A version path that no record of the first page has is a mistake in mappings.yaml: nothing would ever be sent. What
-    /// only changed may be few records that happen to have none.
+    /// If no record of the first page has the field, that is a mistake in mappings.yaml: no message would ever be sent. The
+    /// page of an incremental run is not checked, since it may hold a few records that happen to lack it.
     pub(super) fn no_version_in(&self, page: &Page) -> Option<ApiError> {
         let wanted = self.version_path.as_ref()?;
         if page.index > 0 || self.is_incremental || page.records.is_empty() {
@@ -16,7 +16,7 @@ impl Pages {
         }
         let has_it = |raw: &str| {
             let record: Result<Value, _> = serde_json::from_str(raw);
-            // What cannot be read shows nothing.
+            // A record that cannot be parsed does not count against the path.
             record.map_or(true, |record| path::at(&record, wanted).is_some())
         };
         (!page.iter().any(has_it)).then(|| {

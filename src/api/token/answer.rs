@@ -1,4 +1,4 @@
-//! What a token endpoint answers, by RFC 6749: a token, or an error by its code. Of an answer nothing else is shown.
+//! Reads the answer of a token endpoint (RFC 6749): a token, or an error with a code. Nothing else of it is ever shown.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::super::body;
 use super::super::error::{ApiError, Kind};
 use crate::config::secret::Secret;
 
-/// Longest life that is believed, so that arithmetic on it cannot overflow.
+/// Longest lifetime that is accepted, so that arithmetic on it cannot overflow.
 const LONGEST: Duration = Duration::from_hours(24 * 366);
 
 /// A token that was issued.
 pub(super) struct Issued {
     pub access_token: Secret,
     pub expires_in: Option<Duration>,
-    /// The refresh token to use from now on, where the server has changed it.
+    /// The refresh token to use from now on, if the server has changed it.
     pub refresh_token: Option<Secret>,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Issued, ApiError
     })
 }
 
-/// Seconds, as a number or as text; none where they are no time.
+/// Seconds, as a number or as text; none if the value is not a valid duration.
 fn seconds(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::Number(number) => number.as_f64(),
@@ -72,7 +72,7 @@ pub(super) fn no_token() -> ApiError {
     )
 }
 
-/// An answer that is no success.
+/// The error for an answer that is not a success.
 pub(super) fn unsuccessful(status: StatusCode, bytes: &[u8]) -> ApiError {
     let answer = serde_json::from_slice::<Value>(bytes).unwrap_or_default();
     let code = answer.get("error").and_then(Value::as_str);
@@ -121,7 +121,7 @@ const REFUSALS: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// The error of a code, where it is one of the RFC, and of the status.
+/// The error for a code of the RFC, else for the status.
 fn refused(status: Option<StatusCode>, code: Option<&str>) -> ApiError {
     let known = REFUSALS.into_iter().find(|(name, _, _)| code == Some(name));
     let named = status.map_or_else(

@@ -21,7 +21,7 @@ use crate::support::tls::error_in;
 const LARGEST: usize = 1 << 20;
 
 impl Tokens {
-    /// Asks for a token; tried again while the failure may pass.
+    /// Requests a token, with retries while the failure may pass.
     pub(super) fn ask(&self) -> Result<Issued, ApiError> {
         let connection = Connection::new(
             &self.oauth.token_url,
@@ -32,7 +32,7 @@ impl Tokens {
         let Grant::RefreshToken(first) = &self.oauth.grant else {
             return self.ask_with(&connection, None);
         };
-        // Another process may be about to change the token.
+        // The lock keeps two processes from using the same refresh token at once.
         let lock = rotation::lock(&self.oauth, first, |wait| {
             connection.block_on(self.control.sleep(wait))
         })?;
@@ -155,7 +155,7 @@ fn request(
     }
     match &oauth.client_secret {
         Some(secret) if !oauth.credentials_in_body => {
-            // RFC 6749, 2.3.1: both are encoded as in a form before they are put together.
+            // RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
             let both = format!(
                 "{}:{}",
                 encoded(oauth.client_id.expose()),
@@ -176,7 +176,7 @@ fn request(
 }
 
 fn form(pairs: &[(&str, &str)]) -> String {
-    // The query of an address is encoded as a form is.
+    // The query of an address has the encoding of a form, so `Url` does the work.
     let Ok(mut encoder) = Url::parse("http://form/") else {
         return String::new();
     };

@@ -1,8 +1,8 @@
-//! The access token of OAuth 2: one for all threads of a run, fetched when the first request needs it, renewed before it
-//! expires and once after the API has refused it. It is never stored.
+//! The access token of OAuth 2. All threads of a run share one, which is requested when it is first needed, and renewed
+//! before it expires and once after the API has refused it. It is never stored.
 //!
-//! One thread asks for it while the others wait, or go on with the token at hand as long as that is valid. Times are those of
-//! the monotonic clock, counted from the request: neither the clock of this machine nor that of the server matters.
+//! One thread requests it while the others wait, or go on with the old token while that is valid. Lifetimes are counted on
+//! the monotonic clock from the request on, so neither the clock of this machine nor that of the server matters.
 
 mod answer;
 mod endpoint;
@@ -20,22 +20,22 @@ use crate::config::plan::{Api, ApiTls, OAuth2, Retry};
 
 use answer::Issued;
 
-/// A token is renewed so long before it expires, at most: a request that begins with it should also end with it.
+/// A token is renewed at most this long before it expires, so that it is still valid when its request ends.
 const EARLY: Duration = Duration::from_mins(1);
-/// A shorter life is not believed before the API has refused the token.
+/// A shorter lifetime is ignored: the token is used until the API refuses it.
 const SHORTEST: Duration = Duration::from_secs(10);
-/// After an early renewal has failed, the next one waits so long.
+/// After a failed early renewal, the next one waits this long.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The token of a run; see the file's head.
 #[derive(Debug)]
 pub(super) struct Tokens {
     oauth: OAuth2,
-    /// The files of TLS, where the token endpoint is of the API's own origin.
+    /// The files of TLS; none if the token endpoint has another origin than the API.
     tls: ApiTls,
     timeout: Duration,
     retry: Retry,
-    /// Deadline and stop of the run; the pace of the API is not that of its token endpoint.
+    /// Deadline and stop of the run. Its pace is its own, since the limits of the API do not hold for the token endpoint.
     control: Control,
     state: Mutex<State>,
     /// Held by the thread that asks for a token.
@@ -47,7 +47,7 @@ struct State {
     held: Option<Held>,
     /// How many tokens there have been.
     number: u64,
-    /// Why there will be none: whoever asks later need not try.
+    /// Why there will be no token: later callers get this error at once.
     failed: Option<ApiError>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Bearer {
 }
 
 impl Tokens {
-    /// None where `auth` is no OAuth 2.
+    /// None if `auth` is not OAuth 2.
     pub fn new(api: &Api, deadline: Option<Instant>) -> Option<Self> {
         let oauth = api.auth.oauth2()?.clone();
         let is_own = oauth.token_url.origin() == api.base_url.origin();
@@ -96,7 +96,7 @@ impl Tokens {
         match self.look(Instant::now())? {
             TokenState::Fresh(bearer) => Ok(bearer),
             TokenState::Old(bearer) => {
-                // Somebody else may be at it: then the one at hand will do.
+                // If another thread is renewing it, go on with the old token.
                 let Ok(_renewal) = self.renewal.try_lock() else {
                     return Ok(bearer);
                 };
@@ -115,7 +115,7 @@ impl Tokens {
         }
     }
 
-    /// Another token than the one that the API has refused.
+    /// A token other than the one that the API has refused.
     pub fn after_refusal(&self, refused: &Bearer) -> Result<Bearer, ApiError> {
         let _renewal = self.wait_for_renewal();
         {
@@ -133,7 +133,7 @@ impl Tokens {
         }
     }
 
-    /// How long the token at hand is valid, by the word of its server.
+    /// How long the current token is valid, as its server said.
     pub fn valid_for(&self) -> Option<Duration> {
         let expires_at = self.lock().held.as_ref()?.expires_at?;
         Some(expires_at.saturating_duration_since(Instant::now()))
@@ -169,7 +169,7 @@ impl Tokens {
         })
     }
 
-    /// A token before the one at hand has expired; where there is none to be had, that one still serves.
+    /// Renews a token that is still valid; if that fails, the old one is used on.
     fn renew_early(&self, at_hand: Bearer) -> Result<Bearer, ApiError> {
         let error = match self.renew() {
             Ok(bearer) => return Ok(bearer),
@@ -222,7 +222,7 @@ impl Held {
         let text = format!("{} {}", oauth.scheme, issued.access_token.expose());
         let mut header = HeaderValue::from_str(&text).map_err(|_| answer::no_token())?;
         header.set_sensitive(true);
-        // A life that is no time, or shorter than a few requests, is a mistake of the server: the API will say when it is over.
+        // A lifetime shorter than a few requests is a mistake of the server: use the token until the API refuses it.
         let life = issued.expires_in.filter(|life| *life > SHORTEST);
         Ok(Self {
             header,

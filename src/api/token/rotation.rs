@@ -1,8 +1,8 @@
-//! Refresh tokens that the server changes with every use: the last one is kept in the state directory, in a file that only
-//! its owner may read, and is durable before the access token that came with it is used.
+//! Stores refresh tokens that the server changes with every use. The newest one is in the state directory, in a file that
+//! only its owner may read, and is synced to disk before the access token that came with it is used.
 //!
-//! The file is named after the configured token: with another one configured, what was kept is of no use. A lock makes
-//! processes of one machine take turns.
+//! The name of the file is a hash of the configured token, so another configured token begins anew. A lock makes processes
+//! on one machine take turns.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -22,14 +22,14 @@ const STEP: Duration = Duration::from_millis(50);
 /// Largest file that is read.
 const LARGEST: u64 = 64 << 10;
 
-/// The file, ours until this is dropped.
+/// The locked file; dropping this unlocks it.
 pub(super) struct Lock {
     folder: PathBuf,
     path: PathBuf,
     _file: File,
 }
 
-/// Waits for the file; `pause` waits and ends at a stop.
+/// Waits for the lock. `pause` sleeps, and fails at a stop.
 pub(super) fn lock(
     oauth: &OAuth2,
     configured: &Secret,
@@ -44,7 +44,7 @@ pub(super) fn lock(
     let path = folder.join(format!("{}.token", &name[..32]));
     let unusable = |error: &io::Error| unusable(&folder, error);
     atomic_file::create_private(&folder).map_err(|error| unusable(&error))?;
-    // Before the server changes the token: a new one that cannot be kept would be lost.
+    // Check this before the server changes the token: a new one that cannot be stored would be lost.
     atomic_file::probe(&path).map_err(|error| unusable(&error))?;
     let file = File::options()
         .create(true)
@@ -74,7 +74,7 @@ pub(super) fn lock(
 }
 
 impl Lock {
-    /// The token that was kept last.
+    /// The token that was stored last.
     pub fn read(&self) -> Result<Option<Secret>, ApiError> {
         match bounded_read::read(&self.path, LARGEST) {
             Ok(Some(bytes)) => {
@@ -87,7 +87,7 @@ impl Lock {
         }
     }
 
-    /// Keeps the token to use from now on.
+    /// Stores the token to use from now on.
     pub fn keep(&self, token: &Secret) -> Result<(), ApiError> {
         atomic_file::keep(&self.folder, &self.path, token.expose().as_bytes())
             .map_err(|error| unusable(&self.folder, &error))

@@ -1,5 +1,5 @@
-//! The ways in which the second page might be asked for, the likeliest first: names that the first page or mappings.yaml
-//! shows, then those that most APIs use. Asks nothing itself.
+//! The ways in which the second page might be requested, the likeliest first: by names that the first page or mappings.yaml
+//! shows, then by names that most APIs use. Sends no request.
 
 use super::super::Pages;
 
@@ -20,7 +20,7 @@ pub(super) const OFFSET_PARAMS: [&str; 9] = [
 pub(super) struct Candidate {
     pub(super) param: String,
     pub(super) offset: bool,
-    /// Number of the first page; none where only an answer can tell.
+    /// Number of the first page; none if it has to be found out.
     pub(super) first: Option<u64>,
     pub(super) step: u64,
 }
@@ -46,7 +46,7 @@ impl Candidate {
 }
 
 impl Pages {
-    /// Where mappings.yaml names a parameter, that is the one.
+    /// The candidates by the parameters that mappings.yaml names.
     pub(super) fn named_candidates(&self, count: u64) -> Vec<Candidate> {
         let first = self.paging.first;
         let page = self.paging.page_param.named();
@@ -139,7 +139,7 @@ pub(super) fn cursor_params(name: &str) -> Vec<String> {
         _ => &["cursor"],
     };
     let mut names: Vec<String> = family.iter().map(|name| (*name).to_owned()).collect();
-    // Its own name, and that without `next`.
+    // The name of the cursor itself, and the name without `next`.
     let own = name.trim_start_matches("x-");
     let bare = own
         .trim_start_matches("next_")

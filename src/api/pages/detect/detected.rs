@@ -20,9 +20,9 @@ pub(in super::super) struct Detected {
     pub(super) cursor_param: Option<String>,
     pub(super) last_record: Option<Vec<String>>,
     pub(super) ahead: Option<(Url, CallResult<Parsed>)>,
-    /// There is more, and the way to it is not known; or the second page could not be had.
+    /// There is more but no known way to it, or the second page could not be fetched.
     pub(super) failed: Option<ApiError>,
-    /// What shows that the first page is all there is.
+    /// What shows that there is only the first page.
     pub(super) sign: Option<Proof>,
     pub(super) lines: Vec<String>,
     pub(super) candidates: Vec<String>,
@@ -67,7 +67,7 @@ pub(super) fn cursor_taken(
     }
 }
 
-/// The first page is all there is, and this parameter shows it.
+/// There is only the first page: with this parameter the API has no second one.
 pub(super) fn no_second_page(candidate: &Candidate) -> Detected {
     let style = if candidate.offset { "offset" } else { "page" };
     Detected {

@@ -1,5 +1,6 @@
-//! Style `auto`, after the first page: how does this API page? What the page shows is tried on the second page before it
-//! is believed, and that page is kept for its turn. Where the page shows nothing, requests in the usual ways find out whether the API pages at all.
+//! Style `auto`: finds out after the first page how the API pages. What the first page shows is tried on the second page
+//! before it is believed, and that page is kept for its turn. If the first page shows nothing, requests with the usual
+//! parameters find out whether the API pages at all.
 
 mod candidates;
 mod detected;
@@ -24,7 +25,7 @@ use detected::{cursor_taken, no_second_page, not_found, numbered, says_that_it_i
 /// Parameters that usually take the id of the record before a page.
 const AFTER_PARAMS: [&str; 2] = ["starting_after", "after"];
 
-/// What an attempt at the second page brought, beside the first page.
+/// The result of an attempt at the second page, compared with the first page.
 enum Attempt {
     /// Other records.
     Differs(Box<CallResult<Parsed>>),
@@ -36,14 +37,14 @@ enum Attempt {
     Refused(u16),
 }
 
-/// What is needed here of the first page.
+/// What detection needs of the first page.
 struct First<'f> {
     client: &'f Client,
     parsed: &'f Parsed,
     metadata: PageMetadata<'f>,
     count: u64,
     total: Option<u64>,
-    /// More records are announced than came.
+    /// More records are announced than this page has.
     more: bool,
 }
 
@@ -83,7 +84,7 @@ impl Pages {
                 sign: Some(Proof::Empty),
                 ..Detected::default()
             }),
-            // The key that names the next page was there in an earlier run, so that its absence means the end.
+            // In an earlier run this API named the next page, so its absence means the end.
             _ if self.next_was_named_before => Ok(Detected {
                 sign: Some(Proof::Marked),
                 ..Detected::default()
@@ -119,7 +120,7 @@ impl Pages {
         match &found.value {
             Next::Link(_) => {
                 let mut lines = vec!["style: link".to_owned()];
-                // Links in a list may have other places on other pages; they are found by their relation.
+                // A link in a list may have another place on other pages: look for its relation, not for its place.
                 if let Place::Body(path) = &found.place
                     && path.iter().all(|name| name.parse::<usize>().is_err())
                 {
@@ -163,7 +164,7 @@ impl Pages {
         }
     }
 
-    /// A cursor is there; which parameter takes it?
+    /// The page has a cursor: finds the parameter that takes it.
     fn by_cursor(
         &self,
         first: &First<'_>,
@@ -175,7 +176,7 @@ impl Pages {
             let url = self.with(name, cursor);
             match self.second(first, &url)? {
                 Attempt::Differs(done) => return Ok(cursor_taken(name, (url, *done), lines)),
-                // Where mappings.yaml names it, the page tells what it is.
+                // mappings.yaml names the parameter, so it is used although the try proved nothing.
                 _ if names.len() == 1 && self.paging.cursor_param.named().is_some() => {
                     return Ok(Detected {
                         way: Some(NextPageSearch::Cursor),
@@ -188,7 +189,7 @@ impl Pages {
         Err(not_found(names, &first.metadata))
     }
 
-    /// There is more, by a total or a flag, and no next page is named.
+    /// A total or a flag says that there is more, but no next page is named.
     fn by_numbers(&self, first: &First<'_>) -> Result<Detected, ApiError> {
         let mut candidates = self.named_candidates(first.count);
         if candidates.is_empty() {
@@ -238,7 +239,7 @@ impl Pages {
         let start = if let Some(start) = candidate.first {
             start
         } else {
-            // Is the first page called 0 or 1?
+            // Find out whether the first page has the number 0 or 1.
             let url = number(1);
             match self.second(first, &url)? {
                 Attempt::Repeats => 1,
@@ -252,7 +253,7 @@ impl Pages {
         let Attempt::Differs(done) = self.second(first, &url)? else {
             return Ok(None);
         };
-        // An API that states the number of its page states that of this one.
+        // If the API states the number of a page, it must state the right one for this page.
         let second = self.metadata(&done.value);
         if !candidate.offset
             && let (Some(before), Some(now)) = (first.metadata.page(), second.page())
@@ -287,18 +288,18 @@ impl Pages {
         Ok(None)
     }
 
-    /// Nothing on the page says how it pages, or whether it does: ask for more in the usual ways.
+    /// Nothing on the page says how the API pages, or whether it does: ask for more with the usual parameters.
     fn by_asking(&self, first: &First<'_>) -> Result<Detected, ApiError> {
         let mut named = self.named_candidates(first.count);
         if named.is_empty() {
-            // What the page says of itself names the way.
+            // If the page states its own offset or number, that shows the style.
             if let Some(offset) = first.metadata.offset() {
                 let name = offset.place.name();
                 named = self.offset_candidates(name, offset.value, first.count);
                 named.truncate(1);
             }
         }
-        // All usual ways at once: an API that answers its first page again knows none of them.
+        // Send all usual parameters at once: an API that then answers its first page again knows none of them.
         if named.is_empty() && !first.metadata.hints_at_more() {
             let url = self.usual_ways_at_once(first);
             if matches!(self.second(first, &url)?, Attempt::Repeats) {
@@ -323,7 +324,7 @@ impl Pages {
             if let Some(found) = found {
                 return Ok(found);
             }
-            // The page beyond the first: the parameter is known, and there is nothing more.
+            // The API knows the parameter, and has no second page.
             if !candidate.offset && self.knows_no_second_page(first, candidate)? {
                 return Ok(no_second_page(candidate));
             }
@@ -370,8 +371,8 @@ impl Pages {
         let next = url(start + candidate.step);
         Ok(match self.second(first, &next)? {
             Attempt::Differs(done) => Some(numbered(candidate, start, Some((next, *done)))),
-            // It may be a filter that nothing passes: then it does not bring the first page either.
-            // What is empty twice is no passing fault.
+            // The parameter may be a filter that no record passes: then it does not give the first page either. An answer
+            // that is empty twice is not a passing failure.
             Attempt::Empty => (matches!(self.second(first, &url(start))?, Attempt::Repeats)
                 && matches!(self.second(first, &next)?, Attempt::Empty))
             .then(|| no_second_page(candidate)),
@@ -379,8 +380,7 @@ impl Pages {
         })
     }
 
-    /// Asked for page 1 it answers the first page, and for page 2 that there is none; or the first page is called 0 and
-    /// there is no page 1.
+    /// Does the API answer page 1 with the first page, and page 2 with none? Or is the first page 0, and is there no page 1?
     fn knows_no_second_page(
         &self,
         first: &First<'_>,
@@ -408,7 +408,7 @@ impl Pages {
             }
         }
         let next = number(if zero { 1 } else { 2 });
-        // What is no empty array is confirmed.
+        // Anything but an empty array is asked for twice.
         Ok(match self.second(first, &next)? {
             Attempt::Empty => true,
             refused @ Attempt::Refused(_) if is_end(&refused) => {
@@ -418,7 +418,7 @@ impl Pages {
         })
     }
 
-    /// Asks for what may be the second page. An error that has nothing to do with what was asked is one.
+    /// Asks for what may be the second page. Failures that do not depend on the parameters are errors.
     fn second(&self, first: &First<'_>, url: &Url) -> Result<Attempt, ApiError> {
         let done = match self.ask(first.client, url, 1, |_| {}) {
             Ok(done) => done,

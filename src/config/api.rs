@@ -183,8 +183,8 @@ fn parse_base_url(text: &str) -> Option<Url> {
     plain.then_some(url)
 }
 
-/// The address that an address without a scheme stands for. Only what has a port, or is this machine, is taken for one and
-/// shown: any other text could be a secret in the wrong variable.
+/// The address that a text without a scheme probably means, for a message. Only a text with a port, or the name of this
+/// machine, is taken for an address: any other text could be a secret in the wrong variable.
 fn with_scheme(text: &str) -> Option<String> {
     let host = text.split(['/', ':']).next().unwrap_or_default();
     let rest = text.get(host.len()..).unwrap_or_default();
@@ -244,7 +244,7 @@ fn refuse_path_twice(fetch: &Section<'_>, base_url: &Url, path: &str) {
     if path.len() < 2 {
         return;
     }
-    // What stands before it, or a path with a variable in it, can be a secret.
+    // The part before the path, and a path that holds a variable, can be secret.
     let (path, before) = match (fetch.value("path"), before.is_empty()) {
         (Some(value), _) if value.expanded => ("the path of the endpoint", "…"),
         (_, is_whole) => (path, if is_whole { "" } else { "/…" }),
@@ -272,7 +272,7 @@ fn warn_of_clear_text(section: &Section<'_>, url: &Url) {
     }
 }
 
-/// How records stand in a page; lines are asked for where the file has no `Accept` of its own.
+/// How a page holds its records. For lines, sets `Accept` unless the file has one.
 fn format(fetch: &Section<'_>, endpoint: &mut Endpoint) -> PageFormat {
     const LINES: &str = "application/x-ndjson, application/jsonl;q=0.9, application/json;q=0.5";
     let formats = [("json", PageFormat::Json), ("ndjson", PageFormat::Ndjson)];
@@ -326,7 +326,7 @@ fn api_tls(api: &Section<'_>) -> ApiTls {
     }
 }
 
-/// Statuses that ask to slow down. 401 and 407 are about credentials.
+/// Statuses that mean "slow down". 401 and 407 are refused here, since they are about credentials.
 fn rate_limited_status(fetch: &Section<'_>) -> Vec<u16> {
     let fits = |status: &u16| (400..=599).contains(status) && ![401, 407].contains(status);
     fetch.statuses(
@@ -361,7 +361,7 @@ fn is_enabled(update: &Section<'_>) -> bool {
     update.flag("enabled").unwrap_or(false)
 }
 
-/// Write-back, checked even where it is not enabled.
+/// Write-back; its section is checked even if it is not enabled.
 fn update(
     section: &Section<'_>,
     max_retries: Option<u32>,

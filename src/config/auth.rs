@@ -1,4 +1,4 @@
-//! `mappings.api.auth`: how requests prove who sends them. A variable that the chosen form does not use is not asked for.
+//! `mappings.api.auth`: how requests prove who sends them. Variables that the chosen form does not use need not be set.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,7 +53,7 @@ impl Form {
         }
     }
 
-    /// Those of its keys that must be there.
+    /// Its required keys.
     const fn needed(self) -> &'static [&'static str] {
         match self {
             Self::Basic => &["username", "password"],
@@ -64,7 +64,7 @@ impl Form {
     }
 }
 
-/// The credentials of all requests to the API. `endpoints`: whose headers may hold some of their own.
+/// The credentials of all requests to the API. Headers of `endpoints` may hold credentials of their own.
 pub(super) fn auth(api: &Section<'_>, endpoints: &[&Section<'_>]) -> Auth {
     let any = api.names("auth");
     if !any.is_present() {
@@ -108,7 +108,7 @@ fn has_authorization(endpoint: &Section<'_>) -> bool {
         .any(|entry| entry.key.eq_ignore_ascii_case("authorization"))
 }
 
-/// Without `auth`: the bearer token of `API_TOKEN`. It may be missing where each endpoint has a header of its own.
+/// Without `auth`: the bearer token `API_TOKEN`. It may be missing if each endpoint has an Authorization header.
 fn by_default(endpoints: &[&Section<'_>]) -> Auth {
     let without: Vec<&Section<'_>> = endpoints
         .iter()

@@ -25,7 +25,7 @@ fn json(fetch: &Section<'_>, node: &Node, path: &str) -> Option<Value> {
         Kind::Null => Value::Null,
         Kind::Scalar { .. } => {
             let value = fetch.scalar(node, path, true)?;
-            // What stands in quotes is text, and so is what a variable fills.
+            // Quoted values are text, and so are values of variables.
             if value.plain && !value.expanded {
                 literal(&value.text)
             } else {
@@ -49,7 +49,7 @@ fn json(fetch: &Section<'_>, node: &Node, path: &str) -> Option<Value> {
     })
 }
 
-/// A number or a boolean where the text is one, as YAML has it.
+/// An unquoted value: a number, a boolean or null if YAML reads it so, else text.
 fn literal(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,

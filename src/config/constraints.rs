@@ -20,7 +20,7 @@ pub(super) fn kind(section: &Section<'_>, key: &str) -> Option<Kind> {
             ("string", Kind::String),
             ("integer", Kind::Integer),
             ("decimal", Kind::Decimal),
-            // Files in the convention call it so, too.
+            // Files in the plain convention use this name.
             ("number", Kind::Decimal),
             ("boolean", Kind::Boolean),
             ("date", Kind::Date),
@@ -45,7 +45,7 @@ pub(super) struct Limits {
 impl Limits {
     pub const KEYS: [&str; 5] = ["min", "max", "max_length", "pattern", "one_of"];
 
-    /// Adds them to a field. Two places that give different values for one limit are a mistake.
+    /// Adds the limits to a field. It is a mistake if two places of the file give different values for one limit.
     pub fn merge(self, field: &mut Field, section: &Section<'_>) {
         fn one<T: PartialEq>(
             section: &Section<'_>,
@@ -232,7 +232,7 @@ enum Described {
     Moment,
 }
 
-/// Writes a moment in the format and reads it back: what comes out is what the format describes.
+/// Finds out what a format describes: writes a time with it and reads the text back.
 fn describes(format: &str, kind: Kind) -> Described {
     let moment = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
     let Ok(written) = strtime::format(format, &moment) else {
@@ -250,7 +250,7 @@ fn describes(format: &str, kind: Kind) -> Described {
     }
 }
 
-/// The default as JSON text, when it can be a value of the field.
+/// The default as JSON text, if it is a valid value of the field.
 pub(super) fn check_default(
     field: &Field,
     text: &str,
@@ -266,7 +266,7 @@ pub(super) fn check_default(
         Kind::Boolean => parse_flag(text).map(|flag| flag.to_string()),
         Kind::Json if plain => serde_json::from_str::<&serde_json::value::RawValue>(text)
             .map_or_else(|_| Some(quoted()), |json| Some(json.get().to_owned())),
-        // Times as numbers: the default is written as the source writes them.
+        // For times that are numbers the default is a number, too, as the source writes it.
         Kind::DateTime
             if field
                 .format

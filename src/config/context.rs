@@ -1,4 +1,4 @@
-//! What all readers share: the file, the environment, and the collected mistakes. Also words the message on missing
+//! What all readers share: the file, the environment, and the collected mistakes. Also writes the message about missing
 //! variables.
 
 use std::cell::RefCell;
@@ -74,7 +74,7 @@ impl<'a> Context<'a> {
         self.problem(self.source.problem(span, message).on(path).hint(hint));
     }
 
-    /// Whether so much is wrong that no more is collected.
+    /// Are there so many mistakes that no more are collected?
     pub fn is_full(&self) -> bool {
         self.problems.borrow().len() >= MOST_PROBLEMS
     }
@@ -83,7 +83,7 @@ impl<'a> Context<'a> {
         collect(&self.warnings, problem);
     }
 
-    /// Reports a mistake where the command needs the value, else a warning.
+    /// Reports a mistake if the command needs the value, else a warning.
     pub fn problem_if(&self, needed: bool, problem: Problem) {
         if needed {
             self.problem(problem);
@@ -139,7 +139,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Most mistakes that are reported. More have one cause, or the file is not a mappings file at all.
+/// Most mistakes that are reported. More than that have one cause, or the file is not a mappings file.
 const MOST_PROBLEMS: usize = 50;
 
 fn collect(list: &RefCell<Vec<Problem>>, problem: Problem) {

@@ -13,7 +13,7 @@ use super::secret::Secret;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Why the convention's own statements are not used.
+/// Why SQL statements in mappings.yaml are ignored.
 const GENERATED: &str = "statements are generated from the field mapping, and parameterised";
 
 /// Names of tables and columns: needed by every command, since the mapping depends on them.
@@ -21,7 +21,7 @@ pub(super) struct Tables {
     pub schema: String,
     pub table: String,
     pub primary_key: String,
-    /// As the file says it; the table decides when it does not.
+    /// The column that the file names; if none, the unique columns of the table decide.
     pub conflict_key: Option<String>,
     log_schema: String,
     log_table: String,
@@ -76,19 +76,19 @@ pub(super) fn tables(database: &Section<'_>) -> Tables {
     }
 }
 
-/// A name the database keeps whole.
+/// A name that is not too long for PostgreSQL, which would cut it.
 fn identifier(section: &Section<'_>, key: &str) -> Option<String> {
     section.parse(key, "a name of 1 to 63 bytes", |text| {
         is_identifier(text).then(|| text.to_owned())
     })
 }
 
-/// True for what can name a column or table: quoted wherever it is used, so any characters will do.
+/// Can this be the name of a column or table? Names are always quoted, so any characters are allowed.
 pub(super) fn is_identifier(text: &str) -> bool {
     (1..=63).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// The connection; `None` when something needed is missing (and noted).
+/// The connection; `None` if something needed is missing, which has been reported.
 pub(super) fn database(section: &Section<'_>, tables: Tables) -> Option<Database> {
     let connection = open_connection(section);
     let url = database_url(&connection);
@@ -188,7 +188,7 @@ fn login(
     connection: &Section<'_>,
     url: &Result<Option<DatabaseUrl>, Unusable>,
 ) -> [Option<String>; 3] {
-    // Without a usable DATABASE_URL the single variables are not what is missing.
+    // If DATABASE_URL is unusable, do not also report that the single variables are missing.
     let Ok(url) = url else {
         return [None, None, None];
     };
@@ -227,7 +227,7 @@ fn driver(connection: &Section<'_>) {
     }
 }
 
-/// Environment, then `DATABASE_URL`, then the file; what none of them has is missing.
+/// A setting from the environment, else from `DATABASE_URL`, else from the file. If none has it, it is reported as missing.
 fn setting(
     connection: &Section<'_>,
     variable: &str,
@@ -267,7 +267,7 @@ fn setting(
     Some(value)
 }
 
-/// May be empty (trust and peer authentication), but somebody must have said so.
+/// The password. It may be empty (trust and peer authentication), but it must be set.
 fn password(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Option<Secret> {
     let context = connection.context();
     let needed = connection.is_needed();
@@ -309,7 +309,7 @@ fn port(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> u16 {
     }
     match url {
         Some(url) => url.port,
-        // Its default is the one of the contract, so a bare ${DB_PORT} is not missing.
+        // The port has a default, so `${DB_PORT}` without a value is not a mistake.
         None if connection.is_reference_to("port", "DB_PORT") => DEFAULT,
         None => connection.number("port", 1..=65_535).unwrap_or(DEFAULT),
     }
@@ -320,7 +320,7 @@ fn is_socket(host: &str) -> bool {
     host.starts_with(['/', '@'])
 }
 
-/// True where nobody can listen in: a Unix socket or the loopback interface.
+/// Is the connection local, so that no TLS is needed? True for a Unix socket and the loopback interface.
 pub(super) fn is_local(host: &str) -> bool {
     is_socket(host)
         || host == "localhost"

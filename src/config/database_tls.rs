@@ -7,15 +7,15 @@ use super::plan::{ClientCertificate, SslMode};
 use super::problem::Problem;
 use super::reader::Section;
 
-/// What is demanded of the connection, and shown to the server.
+/// The TLS settings of the connection.
 pub(super) struct Tls {
-    /// None: it follows from the host.
+    /// If none, the host decides.
     pub mode: Option<SslMode>,
     pub root_cert: Option<PathBuf>,
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// The environment wins over `DATABASE_URL`, and that over the file.
+/// Reads the settings. The environment wins over `DATABASE_URL`, which wins over the file.
 pub(super) fn tls(connection: &Section<'_>, url: Option<&DatabaseUrl>) -> Tls {
     let file = |variable: &str, of_url: fn(&DatabaseUrl) -> &Option<String>, key: &str| {
         connection
@@ -73,7 +73,7 @@ fn settle_root_cert(
     (Some(SslMode::VerifyFull), None)
 }
 
-/// A certificate and its key go together. Unlike libpq no file of the home directory stands for one that is not named.
+/// A certificate needs its key, and the other way round. Unlike libpq, no file of the home directory is used by default.
 fn client_certificate(
     connection: &Section<'_>,
     mode: Option<SslMode>,

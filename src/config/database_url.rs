@@ -1,4 +1,4 @@
-//! `DATABASE_URL`: each of its parameters does what libpq has it do, or is refused.
+//! `DATABASE_URL`: each of its parameters means what it means to libpq, or is refused.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) const SSL_MODES: [(&str, SslMode); 5] = [
     ("verify-full", SslMode::VerifyFull),
 ];
 
-/// What to do where several hosts are named.
+/// The hint for a setting that names several hosts.
 pub(super) const ONE_HOST: &str =
     "name the server that takes writes: a virtual address, a proxy or a pooler that follows it";
 
@@ -72,7 +72,7 @@ pub(super) fn database_url(connection: &Section<'_>) -> Result<Option<DatabaseUr
     }
 }
 
-/// There is a `DATABASE_URL`, and what is wrong with it has been noted.
+/// There is a `DATABASE_URL` with a mistake, which has been reported.
 pub(super) struct Unusable;
 
 /// What is read from the parameters of the URL.
@@ -121,7 +121,7 @@ impl<'a> Parameters<'a> {
                 self.connect_timeout = Some(Duration::from_secs(seconds.clamp(1, 3_600)));
             }
             "host" | "port" | "user" | "password" | "dbname" => self.address.push(pair),
-            // With one host, which has to take writes, these say what is so anyway.
+            // These ask for what holds anyway: there is one host, and it has to take writes.
             "channel_binding" if decoded()? == "prefer" => {}
             "target_session_attrs"
                 if ["any", "read-write", "primary"].contains(&decoded()?.as_str()) => {}
@@ -196,7 +196,7 @@ fn check_login(base: &str, query: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Why a parameter of the URL, or this value of it, is refused.
+/// Why a parameter of the URL, or its value, is refused.
 fn refusal(name: &str) -> String {
     let instead = match name {
         "sslpassword" => {

@@ -1,5 +1,5 @@
-//! `decisions.tests.yaml`: the tests of a decision table, which stand beside it. Each is a record, or the values of input
-//! variables, and what the table must say of it.
+//! `decisions.tests.yaml`: the tests of a decision table, in a file beside it. Each has a record, or values of input
+//! variables, and the expected result.
 //!
 //! Reads the file only; knows nothing of mappings and rules. `${NAME}` is not replaced here: a test does not depend on the
 //! environment.
@@ -38,16 +38,16 @@ pub struct DecisionTest {
     pub expected: Expected,
 }
 
-/// What is decided on.
+/// The input of the test.
 #[derive(Clone, Debug)]
 pub enum Given {
-    /// A record as the source sends it, as JSON text: it goes through the mapping.
+    /// A record as the source sends it, as JSON text; it is mapped first.
     Record(String),
-    /// Input variables by name, each with its value as JSON text: they go to the table as they are.
+    /// Input variables by name, each with its value as JSON text; the table gets them as they are.
     Variables(Vec<(String, String)>),
 }
 
-/// What must come of it. What is not said may be anything; something is said.
+/// The expected result. What is none may be anything, but not all of it is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     pub validation: Option<Validation>,
@@ -60,7 +60,7 @@ pub struct Expected {
     pub reason: Option<String>,
 }
 
-/// Where the tests of a decision file stand: `decisions.tests.yaml` beside `decisions.dmn.xml`.
+/// The file with the tests of a decision file: `decisions.tests.yaml` beside `decisions.dmn.xml`.
 fn beside(decisions_file: &Path) -> Option<PathBuf> {
     let name = decisions_file.file_name()?.to_str()?;
     let stem = [".dmn.xml", ".dmn", ".xml"]
@@ -231,7 +231,7 @@ fn scalar(node: &Node) -> Option<String> {
     }
 }
 
-/// The value as JSON. What JSON knows without quotes (numbers, `true`, `false`, `null`) is that; all else is text.
+/// The value as JSON. Unquoted numbers, `true`, `false` and `null` are what they are in JSON; all else is text.
 fn json(node: &Node) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     match &node.kind {

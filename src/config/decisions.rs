@@ -1,4 +1,4 @@
-//! The file of the decision table. It is read once, so that the rules and the hash of a run are of the same text.
+//! The file of the decision table. It is read once, so that the hash of a run is of the text that its rules come from.
 //!
 //! Knows nothing of DMN.
 
@@ -20,7 +20,7 @@ pub struct DecisionsFile {
 }
 
 impl DecisionsFile {
-    /// Reads it. A file that cannot be read is no error here: a command that needs it says so.
+    /// Reads the file. If it cannot be read, that is an error only for a command that needs its text.
     pub fn read(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -33,7 +33,7 @@ impl DecisionsFile {
         self.path.display().to_string()
     }
 
-    /// The tests that stand beside it; none where there is no such file.
+    /// The tests in the file beside it; none if there is no such file.
     ///
     /// # Errors
     /// Every mistake in that file.
@@ -55,8 +55,8 @@ impl DecisionsFile {
     }
 }
 
-/// Reads at most one byte more than a table may have. The size that the file system reports is not trusted: a device reports
-/// none.
+/// Reads at most one byte more than a table may have. The size that the file system reports is not used, since a device
+/// reports none.
 fn read(path: &Path) -> Result<String, String> {
     let read = bounded_read::read(path, LARGEST).map_err(|error| error.to_string())?;
     let Some(bytes) = read else {

@@ -17,7 +17,7 @@ use super::values::is_variable_name;
 ///
 /// # Errors
 /// All mistakes, each with its line: what dotenvy cannot read, a variable that is set twice, and a `$` that is neither
-/// escaped nor in single quotes, since dotenvy would replace it and so change a password without a word.
+/// escaped nor in single quotes, since dotenvy would replace it and silently change a password.
 pub(super) fn parse(text: &str, file: &str) -> Result<BTreeMap<String, String>, Vec<Problem>> {
     let text = text.trim_start_matches('\u{feff}');
     let taken = Rc::new(Cell::new(Taken::default()));
@@ -85,8 +85,8 @@ struct Taken {
     lines: usize,
 }
 
-/// Hands out one line a read, so that what dotenvy has taken is known after each entry. The last line gets the line end
-/// that it may lack.
+/// A reader that gives one line a read, so that after each entry it is known how far dotenvy has read. It adds a line end
+/// to the last line if there is none.
 struct LineByLine<'a> {
     text: &'a str,
     taken: Rc<Cell<Taken>>,
@@ -127,7 +127,7 @@ fn skip_comments(source: &str, mut number: usize) -> (usize, &str) {
     (number, rest)
 }
 
-/// The name in front of `=`, as far as it is one. What is no name is not shown: it may be part of a secret.
+/// The name in front of `=`. Anything that is not a valid name is not shown, since it may be part of a secret.
 fn name(source: &str) -> String {
     let name = source.split('=').next().unwrap_or_default().trim();
     let name = name.strip_prefix("export ").map_or(name, str::trim_start);
@@ -145,7 +145,7 @@ enum Scan {
     /// A `$` that would be replaced.
     Dollar,
     OpenQuote,
-    /// dotenvy takes the next line for part of the value, although no quote is open.
+    /// dotenvy would take the next line as part of the value, although no quote is open.
     LineBreak,
 }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever stands in single quotes is the value, and nothing makes the reader panic.
+        /// Text in single quotes is the value as it is, and no input makes the reader panic.
         #[test]
         fn single_quotes_are_literal(text in "[^'\\\\]{0,40}", noise in "\\PC{0,60}") {
             proptest::prop_assert_eq!(value(&format!("A='{text}'")), text);

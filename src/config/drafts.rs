@@ -1,4 +1,4 @@
-//! One mapped field as mappings.yaml writes it, in short or long form, before schemas have added their limits to it.
+//! One entry of `fields` in mappings.yaml, in short or long form, before schemas add their limits.
 
 use rust_decimal::Decimal;
 
@@ -41,13 +41,13 @@ pub(super) struct Draft {
     pub span: Span,
     pub path: String,
     pub kind: Option<Kind>,
-    /// What blank text is; none where the type decides.
+    /// What blank text means; none if the type decides.
     pub empty: Option<Empty>,
     /// The default as text, and whether the file has it without quotes.
     pub default: Option<(String, bool)>,
 }
 
-/// What empty or blank text of an optional field is.
+/// What empty or blank text of a field means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Empty {
     /// A text like any other.
@@ -56,8 +56,8 @@ pub(super) enum Empty {
     Null,
 }
 
-/// All mapped fields. `complete` is false when some could not be read: then no name is reported as unmapped, since one of
-/// those fields may have it.
+/// All mapped fields. `complete` is false if some could not be read. Then no name is reported as unmapped, since one of
+/// the unread fields may have it.
 pub(super) struct Drafts {
     pub list: Vec<Draft>,
     pub complete: bool,
@@ -144,7 +144,7 @@ pub(super) fn draft(fields: &Section<'_>, entry: &Entry) -> Option<Draft> {
 
 /// Where the value of a field is in a record; `None` after a mistake.
 fn source(fields: &Section<'_>, entry: &Entry, origin: Option<&Origin>) -> Option<Vec<String>> {
-    // Of a field that is made of several values or of none the name on the left is no path.
+    // For a field made of several values or of none, the name on the left is a label and not a path.
     let source = match origin {
         Some(Origin::Path) | None => path::parse(&entry.key),
         Some(_) => Some(vec![entry.key.clone()]),
@@ -200,7 +200,7 @@ fn read_long_form(draft: &mut Draft, section: &Section<'_>) {
     draft.default = section
         .value(if is_constant { "value" } else { "default" })
         .map(|value| (value.text, value.plain));
-    // YAML reads `empty: null` as nothing.
+    // In YAML `empty: null` is a null, not the word.
     let is_null = section
         .entry("empty")
         .is_some_and(|entry| matches!(entry.value.kind, NodeKind::Null));
@@ -223,7 +223,7 @@ fn read_long_form(draft: &mut Draft, section: &Section<'_>) {
         .unwrap_or(Decimal::ONE);
     limits(section).merge(field, section);
     if is_constant {
-        // It says nothing of how complete a record is.
+        // A constant does not show how complete a record is.
         field.weight = Decimal::ZERO;
     }
 }

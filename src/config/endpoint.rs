@@ -24,10 +24,10 @@ pub(super) const KEYS: [&str; 9] = [
     "retry",
 ];
 
-/// Why the convention's own requests are not used.
+/// Why requests described in the plain convention are ignored.
 pub(super) const REQUESTS: &str = "requests are made from the endpoints `fetch` and `update`";
 
-/// Lists the convention's keys as ignored.
+/// Lists the keys of the plain convention as ignored.
 pub(super) fn ignore_convention(section: &Section<'_>) {
     for key in ["type", "connector", "driver"] {
         section.ignore(key, "datasync brings its own");
@@ -77,7 +77,7 @@ pub(super) fn endpoint(
     }
 }
 
-/// The headers of the file, with `Accept: application/json` where it does not say otherwise.
+/// The headers of the file, and `Accept: application/json` unless the file has an `Accept`.
 fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
     let names = section.names("headers");
     let mut headers: Vec<(String, Secret)> = Vec::new();

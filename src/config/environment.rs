@@ -1,4 +1,4 @@
-//! The process environment over `.env`, and `NAME_FILE` for secrets kept in files.
+//! Variables: the process environment first, then `.env`, and `NAME_FILE` for secrets in files.
 //!
 //! Nothing is ever written into the process environment. Messages name lines and variables, never values.
 
@@ -15,7 +15,7 @@ use crate::support::bounded_read;
 /// A `.env`, or a file named by `NAME_FILE`, may be this large (bytes).
 const LARGEST_FILE: u64 = 256 * 1024;
 
-/// Where a `${NAME}` and the program's own variables are looked up.
+/// All variables, for `${NAME}` and for the program's own settings.
 #[derive(Clone)]
 pub struct Environment {
     process: BTreeMap<String, OsString>,
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// One without any variable.
+    /// An environment without variables.
     pub const fn empty() -> Self {
         Self {
             process: BTreeMap::new(),
@@ -87,8 +87,8 @@ impl Environment {
         })
     }
 
-    /// The value of a variable: whatever the process environment has of it, be it empty, wins over `.env`. In each of them
-    /// `NAME` wins over `NAME_FILE`, unless it is empty. None at all is `None`.
+    /// The value of a variable. The process environment wins over `.env`, even with an empty value. In each of them `NAME`
+    /// wins over `NAME_FILE`, unless it is empty. `None` if neither has it.
     pub fn get(&self, name: &str) -> Result<Option<String>, Problem> {
         match self.given(name, true)? {
             None => self.given(name, false),
@@ -96,7 +96,7 @@ impl Environment {
         }
     }
 
-    /// The value that one of the two gives by `NAME` or `NAME_FILE`.
+    /// The value in the process environment or in `.env`, by `NAME` or `NAME_FILE`.
     fn given(&self, name: &str, by_process: bool) -> Result<Option<String>, Problem> {
         let value = self.own(name, by_process)?;
         if value.as_ref().is_some_and(|value| !value.is_empty()) {
@@ -120,12 +120,12 @@ impl Environment {
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// Like [`Self::get`], with an empty value counted as none.
+    /// Like [`Self::get`], but an empty value counts as none.
     pub fn filled(&self, name: &str) -> Result<Option<String>, Problem> {
         Ok(self.get(name)?.filter(|value| !value.is_empty()))
     }
 
-    /// What `.env` says of a variable that the process environment does not have.
+    /// The value in `.env` of a variable that the process environment does not have.
     pub fn only_in_file(&self, name: &str) -> Option<&str> {
         self.file
             .get(name)
@@ -154,8 +154,8 @@ impl Environment {
     }
 }
 
-/// Is this the path of a file, mistyped at worst? Somebody may have put the secret itself where its file was to be named.
-/// Only a path in a folder that is there is shown.
+/// May a message show this path? Somebody may have written the secret itself instead of the name of its file, so only a
+/// path in a folder that exists is shown.
 fn may_be_shown(path: &str) -> bool {
     let folder = Path::new(path).parent();
     Path::new(path).is_absolute()

@@ -1,4 +1,4 @@
-//! `transforms` and `validation`: which field of a record becomes which cell of a row, and what is required of it.
+//! `transforms` and `validation`: which field of a record becomes which cell of a row, and the limits on it.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ const RESERVED: [&str; 4] = [
     "version_max_ahead",
 ];
 
-/// What the mapping of the file comes to.
+/// The mapping as read from the file.
 pub(super) struct Fields {
     pub mapping: Mapping,
     /// External name ← internal field, of the outgoing mapping.
@@ -152,7 +152,7 @@ fn steps<'a>(transforms: &Section<'a>, direction: &str, shaping: &'static str) -
     steps
 }
 
-/// No two fields with one internal name or one column, and none in a column that datasync fills.
+/// Reports two fields with the same internal name or column, and fields in columns that datasync fills itself.
 fn unique(fields: &Section<'_>, drafts: &[Draft], tables: &Tables) {
     let wrong =
         |draft: &Draft, message: &str, hint: &str| draft.wrong(fields.context(), message, hint);
@@ -294,8 +294,8 @@ fn find<'d>(
     found.map(|index| &mut drafts.list[index])
 }
 
-/// The field that an entry of a schema is about. A schema may describe more fields than are mapped: such an entry has no effect,
-/// which is a warning.
+/// The field that an entry of a schema is about. An entry for a field that is not mapped has no effect, which is a
+/// warning.
 fn find_or_warn<'d>(
     section: &Section<'_>,
     entry: &Entry,
@@ -323,7 +323,7 @@ fn find_or_warn<'d>(
 
 /// Decides the type of a field, and checks that its limits, default and format fit the type.
 fn settle(fields: &Section<'_>, draft: &mut Draft) {
-    // Files in the plain convention give few types. Fields that feed columns of the built-in schema have theirs.
+    // Files in the plain convention give few types. A field that feeds a column of schema.sql has the type of that column.
     let of_column = match draft.field.column.as_deref() {
         Some("created_at") => Kind::DateTime,
         Some("quality_score") => Kind::Decimal,

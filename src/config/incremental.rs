@@ -1,4 +1,4 @@
-//! `incremental` of the fetch endpoint: only what changed since the watermark, and how that is asked for.
+//! `incremental` of the fetch endpoint: how the API is asked for what changed since the watermark.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ fn since(section: &Section<'_>) -> (SinceFormat, String) {
     )
 }
 
-/// Can a time be written by these letters?
+/// Is this a valid format of strftime for a time?
 fn writes_a_time(format: &str) -> bool {
     let moment = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
     format.contains('%') && jiff::fmt::strtime::format(format, &moment).is_ok()

@@ -53,7 +53,7 @@ pub use values::{parse_duration, parse_share, parse_size};
 pub struct Sources {
     /// Default `mappings.yaml`.
     pub mappings: Option<PathBuf>,
-    /// Text in place of that file's: a draft that is not written yet.
+    /// Text to read instead of that file: a draft that is not written yet.
     pub mappings_text: Option<String>,
     /// Default `decisions.dmn.xml`, here or else beside the mappings file.
     pub decisions: Option<PathBuf>,
@@ -143,7 +143,7 @@ pub fn load_with(
         context.warn(problem);
     }
     warnings.extend(context.finish()?);
-    // A plan without a mapping comes with a mistake above. Should it ever not, that is an error and no guess.
+    // Without a mapping a mistake was reported above. If ever none was, fail here instead of guessing.
     let Some(plan) = plan else {
         return Err(Problem::new("has no usable mapping").in_file(name).into());
     };
@@ -166,7 +166,7 @@ pub fn load_with(
 /// The metrics file of a run whose configuration cannot be read: a flag or a variable names it, mappings.yaml cannot.
 pub fn metrics_textfile(sources: &Sources) -> Option<PathBuf> {
     const NAME: &str = "DATASYNC_METRICS_TEXTFILE";
-    // A broken `.env` may be the reason why the configuration cannot be read: then only the process environment counts.
+    // If `.env` is broken, which may be why the configuration cannot be read, only the process environment counts.
     let environment = Environment::read(
         std::env::vars_os(),
         sources.env_file.as_deref(),
@@ -211,7 +211,7 @@ pub fn is_set(name: &str, env_file: Option<&Path>) -> bool {
             .is_ok_and(|environment| environment.filled(name).is_ok_and(|value| value.is_some()))
 }
 
-/// A pipe (`--env-file <(…)`) can be read once only: that is left to [`load`].
+/// Is it a regular file? A pipe (`--env-file <(…)`) can be read only once, which is left to [`load`].
 fn can_be_read_twice(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|data| data.is_file())
 }
@@ -230,7 +230,7 @@ fn resolve(
     let api = api::section(&mappings);
     let records = api::records(&api);
     let fields = fields::fields(&root, &api, &tables);
-    // A command that uses neither side notifies nobody, so it needs no variables of this section.
+    // A command that uses neither side sends no alert, so it needs no variables of this section.
     let operating = root.clone().needed(needs.api || needs.database);
     let notifications = operations::notifications(&operating);
     let on_failure = operations::on_failure(&root, &notifications);
@@ -320,7 +320,7 @@ fn version(root: &Section<'_>) {
     );
 }
 
-/// A path: the flag, else the variable. The flag already holds the process environment's value; here `.env` is added.
+/// A path from the flag, which includes the process environment (by clap), else from the variable in `.env`.
 fn path(
     environment: &Environment,
     flag: Option<&PathBuf>,
@@ -390,7 +390,7 @@ fn config_hash(mappings: &str, decisions: &DecisionsFile) -> String {
         .hex()
 }
 
-/// Warnings of variables in `.env` that have no effect there: libraries read them from the process environment.
+/// Warns of variables in `.env` that have no effect there, because libraries read them from the process environment.
 fn only_exported(environment: &Environment) -> impl Iterator<Item = Problem> {
     let names = [
         "SSL_CERT_FILE",

@@ -1,4 +1,4 @@
-//! `mappings.api.auth` with `type: oauth2`: where a token is asked for, by whom, and for what.
+//! `mappings.api.auth` with `type: oauth2`: how an access token is requested.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub(super) const KEYS: [&str; 10] = [
     "scheme",
 ];
 
-/// The state directory is filled in where it is known.
+/// Reads the section. The state directory is filled in later, by `load`.
 pub(super) fn oauth2(section: &Section<'_>) -> Option<OAuth2> {
     let token_url = section.parse(
         "token_url",
@@ -86,7 +86,7 @@ pub(super) fn oauth2(section: &Section<'_>) -> Option<OAuth2> {
     })
 }
 
-/// Credentials go over TLS, or stay on this machine.
+/// Refuses an address that would send credentials without TLS to another machine.
 fn token_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_safe =

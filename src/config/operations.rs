@@ -81,8 +81,8 @@ fn on_api_failure<'a>(section: &Section<'a>) -> Section<'a> {
     )
 }
 
-/// The team that a failure is reported to. Where `notifications` describes teams, an unknown name is a mistake. Where it
-/// describes none, it is a warning: files in the plain convention name a team without describing it.
+/// The team that a failure is reported to. An unknown name is a mistake if `notifications` describes teams. If it describes
+/// none, the name is a warning, since files in the plain convention name a team without describing it.
 fn team(section: &Section<'_>, notifications: &Notifications) -> Option<String> {
     let name = section.text("notification")?;
     let known = || notifications.teams.iter().map(|(team, _)| team.as_str());

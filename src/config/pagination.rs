@@ -26,7 +26,7 @@ const KEYS: [&str; 20] = [
     "concurrency",
 ];
 
-/// Statuses that can never mean "no further page": they are about credentials, time or load.
+/// Statuses that `end_status` may not name: they are about credentials, time or load, never about a missing page.
 const NEVER_AN_END: [u16; 6] = [401, 403, 407, 408, 425, 429];
 
 pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>) -> Pagination {
@@ -94,7 +94,7 @@ pub(super) fn pagination(fetch: &Section<'_>, incremental: Option<&Incremental>)
 /// Parameters that go into the body are paths.
 fn check_paths(fetch: &Section<'_>, section: &Section<'_>, incremental: Option<&Incremental>) {
     for key in ["page_param", "size_param", "offset_param", "cursor_param"] {
-        // `none` is a path too.
+        // In a body, `none` could be a path as well.
         section.json_path(key);
     }
     if incremental.is_some() {
@@ -102,7 +102,7 @@ fn check_paths(fetch: &Section<'_>, section: &Section<'_>, incremental: Option<&
     }
 }
 
-/// Lists keys that the style does not use as ignored; otherwise they would have no effect without a word.
+/// Lists keys that the style does not use as ignored, so that nobody expects an effect.
 fn ignore_what_has_no_effect(section: &Section<'_>, style: PageStyle) {
     use PageStyle::{Auto, Cursor, Link, Offset, Page};
     let numbered = &[Page, Offset, Auto][..];
@@ -215,7 +215,7 @@ fn refuse_contradictions(section: &Section<'_>, paging: &Pagination) {
     }
 }
 
-/// Reports a parameter that a request would carry twice, with two meanings.
+/// Reports a parameter that a request would send twice, with two meanings.
 fn refuse_parameters_sent_twice(
     fetch: &Section<'_>,
     section: &Section<'_>,

@@ -1,6 +1,6 @@
 //! Mistakes in the configuration, and how they are shown: place, source line, caret, what to do.
 //!
-//! A message never holds a value that came from the environment, and a source line arrives here already masked.
+//! A message never holds a value that came from the environment. Source lines are masked before they get here.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub(super) struct Excerpt {
     pub text: String,
     /// 0-based, in characters.
     pub start: usize,
-    /// At least 1.
+    /// Number of characters, at least 1.
     pub width: usize,
 }
 

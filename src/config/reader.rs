@@ -16,8 +16,8 @@ use super::values::{parse_duration, parse_share, parse_size, show_duration, show
 use super::yaml::{Entry, Kind, Node};
 use crate::support::spelling::nearest;
 
-/// Keys of the convention that describe what the program brings itself: which connector and driver are used, and with which
-/// statements or requests. They may stand in any mapping that describes a side, an endpoint, the connection or a table.
+/// Keys of the plain convention that datasync does not need: which connector and driver to use, and with which statements
+/// or requests. They are ignored in the mappings of a side, an endpoint, the connection or a table.
 pub(super) const CONVENTION: [&str; 4] = ["type", "connector", "driver", "operations"];
 
 /// A single value after `${…}` has been replaced.
@@ -26,9 +26,9 @@ pub(super) struct Value {
     pub text: String,
     pub span: Span,
     pub path: String,
-    /// Whether it stands in the file without quotes.
+    /// It is not quoted in the file.
     pub plain: bool,
-    /// Whether `${…}` or `$$` was replaced in it.
+    /// `${…}` or `$$` was replaced in it.
     pub expanded: bool,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Section<'a> {
     }
 
     fn absent(&self, key: &str) -> Self {
-        // It has the place of the section around it: a mistake about a missing key is reported there.
+        // An absent section has the place of the section around it: a missing key is reported there.
         Self {
             path: self.path_of(key),
             entries: &[],
@@ -125,7 +125,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The same place for a command that does or does not need its values.
+    /// The same section, with or without the need for its values.
     #[must_use]
     pub fn needed(mut self, needed: bool) -> Self {
         self.needed = needed;
@@ -236,7 +236,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Lists a key of the convention as ignored, with the reason.
+    /// Lists a key of the plain convention as ignored, with the reason.
     pub fn ignore(&self, key: &str, reason: &str) {
         if let Some(entry) = self.entry(key) {
             self.context.warn(
@@ -261,7 +261,7 @@ impl<'a> Section<'a> {
         );
     }
 
-    /// A single value; `None` when absent, not a single value, or short of a variable.
+    /// A single value; `None` if it is absent, is not a single value, or uses a variable that is not set.
     pub fn value(&self, key: &str) -> Option<Value> {
         let entry = self.entry(key)?;
         if matches!(entry.value.kind, Kind::Null) {
@@ -275,7 +275,7 @@ impl<'a> Section<'a> {
         self.scalar(&entry.value, &self.path_of(key), false)
     }
 
-    /// Like [`Self::value`], where nothing, or a variable that is set to nothing, is an empty text.
+    /// Like [`Self::value`], but null and a variable with an empty value give an empty text.
     pub fn value_or_empty(&self, key: &str) -> Option<Value> {
         let entry = self.entry(key)?;
         if matches!(entry.value.kind, Kind::Null) {
@@ -325,7 +325,7 @@ impl<'a> Section<'a> {
         parsed
     }
 
-    /// The value is not what was expected. It is not repeated: it may come from the environment.
+    /// The mistake of a value that is not what was expected. It does not show the value, which may come from the environment.
     fn unexpected(&self, value: &Value, expected: &str) -> Problem {
         let origin = if value.expanded {
             ", which a variable fills"
@@ -416,7 +416,7 @@ impl<'a> Section<'a> {
         self.choose(&value, choices)
     }
 
-    /// The same for a value at hand.
+    /// Like [`Self::choice`], for a value that has been read already.
     pub fn choose<T: Copy>(&self, value: &Value, choices: &[(&str, T)]) -> Option<T> {
         let found = choices.iter().find(|(word, _)| *word == value.text.trim());
         if found.is_none() {
@@ -471,7 +471,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Where to point for an entry: at its value, or at its key where the value is nothing.
+/// The place to show for an entry: its value, or its key if the value is null.
 pub(super) fn place(entry: &Entry) -> Span {
     match &entry.value.kind {
         Kind::Scalar { .. } => entry.value.span,

@@ -1,4 +1,4 @@
-//! Fields with a special use: the conflict key, the freshness guard, the quality score, and what is written back.
+//! Fields with a special use: the conflict key, the version field, the quality score, and the fields of write-back.
 
 use std::time::Duration;
 
@@ -73,8 +73,8 @@ fn configured_key(column: &str, drafts: &Drafts, customers: &Section<'_>) -> Opt
     found
 }
 
-/// The field taken for the key where the file names no column. A run asks the table; until then it is the field of the
-/// usual column, else the first field that could be a key.
+/// The field taken for the key if the file names no column. A run looks at the table. Until then it is the field that
+/// feeds `customer_id`, else the first field that could be a key.
 fn assumed_key(drafts: &Drafts, customers: &Section<'_>) -> Option<(usize, KeyChoice)> {
     const USUAL: &str = "customer_id";
     let position =
@@ -114,7 +114,7 @@ pub(super) fn version_field(validation: &Section<'_>, drafts: &Drafts) -> Option
     Some(index)
 }
 
-/// How far a version may be ahead of PostgreSQL's clock: a later one would keep its row as it is for good.
+/// How far a version may be ahead of PostgreSQL's clock. A version too far ahead would block all later updates of its row.
 pub(super) fn version_max_ahead(validation: &Section<'_>) -> Duration {
     const KEY: &str = "version_max_ahead";
     if validation.entry("version_field").is_none() {
@@ -125,7 +125,7 @@ pub(super) fn version_max_ahead(validation: &Section<'_>) -> Duration {
         .unwrap_or(DAY)
 }
 
-/// The field that holds the quality score, and whether a score is computed where it is empty.
+/// The field that holds the quality score, and whether a score is computed if it is empty.
 pub(super) fn quality_score(validation: &Section<'_>, drafts: &Drafts) -> QualityScore {
     let section = validation.section("quality_score", &["field", "fallback"]);
     let field = if section.entry("field").is_some() {

@@ -212,7 +212,7 @@ pub(super) fn is_secret_key(key: &str, parent: &str) -> bool {
             })
 }
 
-/// True for a line that might hold a secret, judged by its text alone. A very long line always might.
+/// True for a line that might hold a secret, by its text alone. For a very long line it is always true.
 pub(super) fn may_hold_secret(line: &str) -> bool {
     const READABLE: usize = 500;
     line.len() > READABLE
@@ -221,14 +221,14 @@ pub(super) fn may_hold_secret(line: &str) -> bool {
             .any(|part| is_secret_key(part.trim_matches([' ', '"', '\'', '-']), ""))
 }
 
-/// True when text holds more than references (`Bearer ${API_TOKEN}` is safe to show).
+/// True if the text holds more than references. `Bearer ${API_TOKEN}` is safe to show.
 pub(super) fn is_literal(text: &str) -> bool {
     let mut rest = text;
     let mut literal = String::new();
     while let Some(start) = rest.find("${") {
         literal.push_str(&rest[..start]);
         match rest[start..].find('}') {
-            // A default stands in the file like any other text, so it may be a secret.
+            // The default in `${NAME:-default}` is text of the file, so it may be a secret.
             Some(end)
                 if rest[start..start + end]
                     .split_once(":-")

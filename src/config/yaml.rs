@@ -13,7 +13,7 @@ use super::source::{Source, Span, is_literal, is_secret_key, may_hold_secret};
 /// Greatest file, bytes.
 pub(super) const LARGEST_FILE: usize = 1024 * 1024;
 const DEEPEST: usize = 64;
-/// Greatest number of nodes, those that aliases repeat included.
+/// Greatest number of nodes, including those that aliases repeat.
 const MOST_NODES: usize = 10_000;
 
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<(Source, Node, Vec<Problem
     parse_up_to(MOST_NODES, name, text)
 }
 
-/// The same with another bound on the number of values.
+/// Like [`parse`], with another limit on the number of values.
 pub(super) fn parse_up_to(
     most_nodes: usize,
     name: &str,
@@ -86,7 +86,7 @@ struct Builder<'input> {
     problems: Vec<Problem>,
     nodes: usize,
     most_nodes: usize,
-    /// Whether the value being read is a secret: then an error shows no line.
+    /// The value being read is a secret, so an error shows no line.
     in_secret: bool,
 }
 
@@ -136,7 +136,7 @@ impl<'input> Builder<'input> {
                     end_column: column + 1,
                 };
                 let message = format!("not valid YAML: {}", error.info());
-                // Without a tree it is not known which part of the line is a secret, so a line that might hold one is not shown.
+                // Without a tree nobody knows which part of the line is a secret, so a line that might hold one is not shown.
                 let doubtful =
                     self.in_secret || self.source.line(line).is_some_and(may_hold_secret);
                 Err(if doubtful {

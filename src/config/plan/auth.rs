@@ -18,7 +18,7 @@ pub enum Auth {
         /// What the value is.
         credential: Credential,
     },
-    /// By a query parameter, which is added when a request is sent, and is in no address before.
+    /// By a query parameter. It is added only when a request is sent, so that no other address holds it.
     Query {
         /// The name of the parameter.
         name: String,
@@ -30,7 +30,7 @@ pub enum Auth {
 }
 
 impl Auth {
-    /// How an access token is asked for, where that is so.
+    /// How an access token is requested; none for other forms.
     pub fn oauth2(&self) -> Option<&OAuth2> {
         match self {
             Self::OAuth2(oauth) => Some(oauth),
@@ -39,39 +39,39 @@ impl Auth {
     }
 }
 
-/// Where an access token is asked for, by whom, and for what.
+/// How an access token is requested.
 #[derive(Clone, Debug)]
 pub struct OAuth2 {
     /// The token endpoint. It may be of another origin than the API.
     pub token_url: reqwest::Url,
-    /// Who asks.
+    /// The client's id.
     pub client_id: Secret,
-    /// None for public clients, which only know their refresh token.
+    /// None for public clients, which have only a refresh token.
     pub client_secret: Option<Secret>,
-    /// What the token shall be good for.
+    /// What the token is to allow.
     pub scopes: Vec<String>,
-    /// Which API it shall be good for.
+    /// Which API the token is for.
     pub audience: Option<String>,
-    /// By which right it is asked for.
+    /// The grant by which it is requested.
     pub grant: Grant,
     /// The client's credentials go into the body instead of a header.
     pub credentials_in_body: bool,
     /// The word before the token in the Authorization header of a request.
     pub scheme: String,
-    /// Where refresh tokens that the server changes are kept.
+    /// Where refresh tokens that the server changes are stored.
     pub state_dir: PathBuf,
 }
 
-/// By which right an access token is asked for.
+/// The grant by which an access token is requested.
 #[derive(Clone, Debug)]
 pub enum Grant {
-    /// The client's own.
+    /// The client acts for itself.
     ClientCredentials,
-    /// That of a person who has consented once.
+    /// The client acts for a person who has given consent once; holds the configured refresh token.
     RefreshToken(Secret),
 }
 
-/// What a header proves the sender by.
+/// The kind of credential in a header, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// `API_TOKEN`.

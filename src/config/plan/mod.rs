@@ -1,4 +1,4 @@
-//! What the rest of the program knows of the configuration: plain, resolved types.
+//! The configuration as the rest of the program sees it: plain, resolved types.
 //!
 //! Each stage takes its own part (`Api`, `Mapping`, `Database`, …), never the whole. Nothing here reads a file or the
 //! environment, and no field here is left to a default: the readers beside this file fill every one.
@@ -33,15 +33,15 @@ pub struct Plan {
     pub mapping: Mapping,
     /// `decisions.dmn.xml`, as it was when the configuration was read.
     pub decisions_file: DecisionsFile,
-    /// Which decision of it decides, by name or id; default: the one with an output named `validationResult`.
+    /// The deciding decision by name or id; none = the one with an output named `validationResult`.
     pub decision: Option<String>,
-    /// What follows a failure, beside the exit code.
+    /// What follows a failure, besides the exit code.
     pub on_failure: OnFailure,
-    /// From which values on an alert is raised.
+    /// Limits beyond which an alert is raised.
     pub alerts: Alerts,
     /// What stops a run before it does harm.
     pub brakes: Brakes,
-    /// Who is told, and how.
+    /// Who is alerted, and how.
     pub notifications: Notifications,
     /// The Prometheus textfile, when metrics are wanted.
     pub metrics_textfile: Option<PathBuf>,
@@ -55,9 +55,9 @@ pub struct Plan {
     pub rejections: Rejections,
     /// Hex SHA-256 of mappings.yaml and the DMN file: what a run and a spool file were made with.
     pub config_hash: String,
-    /// Convention keys that were accepted and ignored, and everything else `validate` should mention.
+    /// Keys that were accepted and ignored, and everything else that `validate` should mention.
     pub warnings: Vec<Problem>,
-    /// Those of them that every command says: files with secrets that everybody can read.
+    /// The warnings that every command shows: files with secrets that everybody can read.
     pub exposed: Vec<Problem>,
     /// Dotted path of the records array (see [`Api::records`]), for records that come from a file.
     pub records: Option<Vec<String>>,
@@ -111,19 +111,19 @@ impl Mapping {
 /// How the field of the conflict key was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyChoice {
-    /// mappings.yaml names its column, or the table's only unique column has decided.
+    /// mappings.yaml names its column, or it feeds the table's only unique column.
     Settled,
-    /// mappings.yaml names none: the one that feeds `customer_id`, until the table has been seen.
+    /// mappings.yaml names none: the field that feeds `customer_id`, until the table has been looked at.
     Assumed,
-    /// Neither is so: a field that could be the key. It serves to show records, not to store them.
+    /// Neither holds: some field that could be the key. It is used to show records, never to store them.
     Open,
 }
 
 /// One mapped field.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Path at the source, one segment a level: `address.country` is two. Of a field that is made of several values or of
-    /// none, its name on the left in mappings.yaml, by which messages call it.
+    /// Path at the source, one segment a level: `address.country` has two. For a field made of several values or of none, the
+    /// label in mappings.yaml, which messages use.
     pub source: Vec<String>,
     /// What its value is made of.
     pub origin: Origin,
@@ -133,7 +133,7 @@ pub struct Field {
     pub column: Option<String>,
     /// Its type.
     pub kind: Kind,
-    /// A record without it is incomplete, which the decision table is told (`hasRequiredFields`).
+    /// A record without it is incomplete: the decision table gets `hasRequiredFields` = false.
     pub required: bool,
     /// JSON text used when the source has no value (absent or null).
     pub default: Option<String>,
@@ -168,7 +168,7 @@ pub enum Origin {
     Joined {
         /// In the order in which they are put together.
         paths: Vec<Vec<String>>,
-        /// What stands between two of them.
+        /// The text between two of them.
         separator: String,
     },
     /// Of several paths the first with a value that is not blank.
@@ -193,7 +193,7 @@ impl Field {
         own.into_iter().chain(several.iter().map(Vec::as_slice))
     }
 
-    /// True for what can tell one stored record from another.
+    /// Can values of this type identify a record?
     pub const fn can_be_key(&self) -> bool {
         self.column.is_some()
             && self.default.is_none()
@@ -250,7 +250,7 @@ pub struct Database {
     pub ssl_mode: SslMode,
     /// Certificates to trust instead of the system's.
     pub ssl_root_cert: Option<PathBuf>,
-    /// What the server is shown of the role that logs in.
+    /// The client certificate for logging in.
     pub client_certificate: Option<ClientCertificate>,
     /// Connections at the start of a run.
     pub min_connections: u32,
@@ -272,7 +272,7 @@ pub struct Database {
     pub log_schema: String,
     /// Name of the audit table (`sync_log`).
     pub log_table: String,
-    /// What must have become of a row for the API to be told of it; empty = write-back is off.
+    /// For which results of a row a message of write-back is sent; empty = write-back is off.
     pub write_back: Vec<WriteBackOutcome>,
     /// What is kept of a rejected record.
     pub keep_payload: KeepPayload,
@@ -281,13 +281,13 @@ pub struct Database {
 /// Files of a certificate and of its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// PEM, with those of its issuers after it.
+    /// PEM file, with the certificates of its issuers after it.
     pub certificate: PathBuf,
     /// PEM, not encrypted.
     pub key: PathBuf,
 }
 
-/// libpq's meaning of each.
+/// How far TLS is demanded, as libpq defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
     /// No TLS.
@@ -302,7 +302,7 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// What happens on failure, beside the exit code.
+/// What happens on failure, besides the exit code.
 #[derive(Clone, Debug)]
 pub struct OnFailure {
     /// `log_and_continue` (true) or `stop` (false).
@@ -334,7 +334,7 @@ pub struct Alerts {
     pub reminder: Option<Duration>,
 }
 
-/// Full runs only.
+/// Brakes; they apply to full runs only.
 #[derive(Clone, Debug)]
 pub struct Brakes {
     /// Stop when a source that had records has none.
@@ -345,12 +345,12 @@ pub struct Brakes {
     pub max_rejection: Option<f64>,
 }
 
-/// Who hears of it.
+/// Who is alerted.
 #[derive(Clone, Debug, Default)]
 pub struct Notifications {
     /// Name → channels, in file order.
     pub teams: Vec<(String, Vec<Channel>)>,
-    /// Dead man's switch.
+    /// Address of a service that raises an alarm when no ping comes.
     pub ping: Option<Secret>,
 }
 
@@ -385,7 +385,7 @@ impl KeepPayload {
     }
 }
 
-/// One way of telling somebody.
+/// One way to deliver an alert.
 #[derive(Clone, Debug)]
 pub enum Channel {
     /// An address that gets the alert as JSON.
@@ -399,6 +399,6 @@ pub enum Channel {
 pub struct AlertCommand {
     /// The program and its arguments.
     pub words: Vec<String>,
-    /// Variables of the environment that it gets beside the usual ones.
+    /// Variables of the environment that it gets besides the usual ones.
     pub env: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The plan of the source: where it is, how it is asked, how its pages follow each other, and what it is told.
+//! The plan of the source: its address, its requests, its paging, and write-back.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,30 +30,30 @@ pub struct Api {
     pub max_pages: u64,
     /// Page size cap in bytes, after decompression.
     pub max_page_bytes: u64,
-    /// Statuses that ask to slow down, beside 429.
+    /// Statuses that mean "slow down", besides 429.
     pub rate_limited_status: Vec<u16>,
     /// Fixed query parameters, in file order.
     pub params: Vec<(String, String)>,
-    /// Asks only for what has changed; none = every run reads everything.
+    /// Incremental runs; none = every run reads everything.
     pub incremental: Option<Incremental>,
     /// Bound on requests, all threads together; none = no bound.
     pub max_requests_per_second: Option<f64>,
-    /// Tells the API what became of its records; none = switched off.
+    /// Write-back; none = switched off.
     pub update: Option<WriteBack>,
 }
 
 /// Files of TLS to the API; they are read when the first connection is set up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiTls {
-    /// What the program shows the API.
+    /// The client certificate, if the API asks for one.
     pub client: Option<ClientCertificate>,
     /// The authorities to trust instead of those of this machine.
     pub ca: Option<PathBuf>,
 }
 
 impl Api {
-    /// The address of an endpoint as messages and tables may show it. What stands before the path of the endpoint can be a
-    /// secret, as in `https://host/KEY/api`.
+    /// The address of an endpoint as messages and tables may show it. The path before that of the endpoint is left out, since
+    /// it can be a secret, as in `https://host/KEY/api`.
     pub fn shown_address(&self, endpoint: &Endpoint) -> String {
         format!("{}{}", self.shown_base(), endpoint.shown_path)
     }
@@ -71,11 +71,11 @@ impl Api {
 pub struct Endpoint {
     /// Below the base address, with a leading slash; write-back has `{id}` in it.
     pub path: String,
-    /// The same as messages may show it: `/…` where a variable is in it.
+    /// The path as messages may show it: `/…` if it holds a variable.
     pub shown_path: String,
     /// `GET`, `PUT`, `POST` or `PATCH`.
     pub method: String,
-    /// Name and value; a value may hold the token, hence the secret.
+    /// Name and value; a value may hold the token, so it is kept as a secret.
     pub headers: Vec<(String, Secret)>,
     /// The whole request, body included.
     pub timeout: Duration,
@@ -86,7 +86,7 @@ pub struct Endpoint {
 /// Retries after the first try.
 #[derive(Clone, Debug)]
 pub struct Retry {
-    /// Requests beyond the first; 0 = none.
+    /// Further tries after the first one; 0 = none.
     pub max_attempts: u32,
     /// How the delay grows.
     pub backoff: Backoff,
@@ -117,7 +117,7 @@ pub enum PageFormat {
 /// How pages follow each other, and how the source says that it has ended.
 #[derive(Clone, Debug)]
 pub struct Pagination {
-    /// Who decides which page comes next.
+    /// How the next page is found.
     pub style: PageStyle,
     /// `params_in: body`: parameters of paging are paths into the body of the request.
     pub in_body: bool,
@@ -149,7 +149,7 @@ pub struct Pagination {
     pub pages_path: Option<Vec<String>>,
     /// The header with the number of all pages.
     pub pages_header: Option<String>,
-    /// Statuses that say, beyond the last page, that there is nothing.
+    /// Statuses that the API answers for a page beyond the last one.
     pub end_status: Vec<u16>,
     /// `end: absent`: a page that names no next page is the last.
     pub end_absent: bool,
@@ -182,7 +182,7 @@ impl Param {
         }
     }
 
-    /// Its name, where mappings.yaml says it.
+    /// Its name, if mappings.yaml gives it.
     pub fn named(&self) -> Option<&str> {
         match self {
             Self::Named(name) => Some(name),
@@ -206,7 +206,7 @@ pub enum CursorIn {
 /// How the next page is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageStyle {
-    /// What the first page shows.
+    /// In the way that the first page shows.
     Auto,
     /// There is one page.
     None,
@@ -251,9 +251,9 @@ pub enum SinceFormat {
 /// Write-back after commit; present only when enabled.
 #[derive(Clone, Debug)]
 pub struct WriteBack {
-    /// The endpoint that is told.
+    /// The endpoint that messages are sent to.
     pub endpoint: Endpoint,
-    /// What must have become of a row for the API to be told.
+    /// For which results of a row a message is sent.
     pub when: Vec<WriteBackOutcome>,
     /// External name ← internal field, from the outgoing mapping.
     pub fields: Vec<(String, String)>,

@@ -1,6 +1,6 @@
 //! Sets of small numbers: rules of a table, segments of a dimension.
 //!
-//! Beware: `is_clear` asks whether a set holds nothing; `is_empty` asks whether its length is 0.
+//! Beware: `is_clear` is true for a set without members; `is_empty` is true for a set of length 0.
 
 pub use fixedbitset::FixedBitSet as Bits;
 

@@ -1,6 +1,6 @@
 //! A decision file, compiled for the input variables of a mapping: decides one record at a time.
 //!
-//! Chooses the way: the index where one rule gives the verdict, else the table, which has the words for every outcome.
+//! The index decides if exactly one rule gives the verdict; else the table decides, which has a message for every outcome.
 //! Knows nothing of explanations or lint, which read what is compiled here.
 
 use std::sync::OnceLock;

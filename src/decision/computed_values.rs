@@ -1,5 +1,5 @@
-//! The values that an expression of a table can have: an input variable's own, those of a required decision, or of a
-//! function whose result is limited. What is not known is left open.
+//! The values that an expression in a table can have: those of an input variable, of a required decision, or of a function
+//! with a limited result. What is not known counts as possible.
 
 use super::feel::ast::Expr;
 use super::feel::value::Value;

@@ -1,7 +1,7 @@
-//! Why a record got its verdict: its values, which cell of which rule did not hold, and the nearest change that would pass.
+//! Explains a verdict: the values of the record, which cell of which rule did not match, and the nearest change that passes.
 //!
-//! Made on request and for rejections, never on the fast path. It shows values, so it goes where the user asked for
-//! them (standard output, the stored rejection) and never into a log.
+//! Made on request and for rejections only. It holds values, so it goes to standard output or into the stored rejection, and
+//! never into a log.
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ pub struct Explanation {
     pub rules_left_out: usize,
     /// The nearest changes that would pass, the better verdict last.
     pub nearest: Vec<Nearest>,
-    /// Where no change was found: the input variables that computed inputs and required decisions read.
+    /// If no change was found: the input variables that computed inputs and required decisions read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub look_at: Vec<String>,
     /// Is it certain that no record passes, whatever its values?

@@ -1,4 +1,4 @@
-//! Suggestions that fill in what a record lacks: a computed score rises with every field that is there.
+//! Suggestions that fill in missing fields of a record, since a computed score rises with every field that is present.
 
 use super::compiled::Decision;
 use super::feel::value::Value;
@@ -20,7 +20,7 @@ impl Decision {
             .variables
             .iter()
             .enumerate()
-            // Only of a mapping is it known which values its fields can have.
+            // Without a mapping nobody knows which values a field can have.
             .filter(|(_, variable)| {
                 variable.role != Role::Complete && variable.values.nullable == Some(true)
             })

@@ -1,4 +1,4 @@
-//! The rule index: finds the rule by one binary search an input and one AND of bitsets, without allocation.
+//! The rule index: finds the matching rule by one binary search for each input and one AND of bit sets, without allocation.
 //!
 //! Built for a deciding table whose inputs are input variables and whose cells compare with constants. It answers only
 //! where one rule gives the verdict. Every other case (no rule, several, a wrong type) is left to the table itself.
@@ -36,7 +36,7 @@ pub struct Index {
     ranks: Vec<usize>,
 }
 
-/// The verdict of a rule, computed at the start.
+/// The verdict of a rule, computed when the index is built.
 #[derive(Debug)]
 struct ReadyVerdict {
     validation: Validation,
@@ -65,7 +65,7 @@ enum Search {
     /// Points times ten to the scale, as whole numbers.
     Number(u32, Vec<i64>),
     Text(Vec<Box<str>>),
-    /// Text where only equality counts: all stretches between the points accept the same rules.
+    /// Text that cells only compare for equality: all other texts match the same rules.
     Names(TextTable),
     /// Days.
     Date(Vec<i64>),
@@ -346,7 +346,7 @@ impl Search {
 /// The segment of a number that is `whole`, or lies between `whole` and the next.
 fn position(points: &[i64], whole: i64, exact: bool) -> usize {
     let before = if points.len() <= 8 {
-        // Counting has no branch to mispredict.
+        // Counting smaller points is faster than a search with branches.
         points.iter().map(|point| usize::from(*point < whole)).sum()
     } else {
         points.partition_point(|point| *point < whole)

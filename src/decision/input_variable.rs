@@ -1,7 +1,7 @@
-//! What a decision may read of a record: the input variables by name, with their types and the values that the mapping
-//! lets through. What is not known of them is left open.
+//! The input variables of a decision by name, with their types and the values that the mapping accepts. What is not known
+//! counts as possible.
 //!
-//! Knows nothing of mappings: whoever has one fills this in.
+//! Knows nothing of mappings: the caller fills this in.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The decision stage: is a record fit, and what becomes of it? Reads a DMN file once, at start, and then decides.
+//! The decision stage: reads a DMN file once, before the run begins, and then decides which records are fit.
 //!
 //! Must not know of HTTP, mappings, SQL or threads: a record's values come in as cells, a verdict goes out. What a table
 //! does not decide (no rule, several rules, a value of the wrong type) is an outcome of its own and a rejection that says so.

@@ -1,7 +1,7 @@
-//! The DMN file as a model: decisions, tables, inputs, types. Reads the tree; understands no FEEL.
+//! The DMN file as a model: decisions, tables, inputs, types. Reads the tree of elements, but no FEEL.
 //!
-//! Vendor elements and attributes are passed over. DMN elements that are not supported are kept as [`Logic::Unsupported`]:
-//! they are refused only when a decision needs them.
+//! Vendor elements and attributes are ignored. DMN elements that are not supported are kept as [`Logic::Unsupported`], and
+//! refused only if a decision needs them.
 
 use std::collections::HashMap;
 
@@ -310,7 +310,7 @@ fn item_definition(element: &Element) -> ItemDefinition {
 fn decision(element: &Element, language: Option<&str>) -> DecisionModel {
     let variable = element.first("variable");
     let mut requires = Vec::new();
-    // What a `knowledgeRequirement` names is refused where it is called, and nowhere else.
+    // What a `knowledgeRequirement` names is refused only where it is called.
     for requirement in element.all("informationRequirement") {
         for target in requirement.children.iter().filter(|target| target.dmn) {
             if let Some(href) = target.attribute("href") {

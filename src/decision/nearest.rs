@@ -1,6 +1,6 @@
-//! The nearest change that would pass: for each better verdict, the smallest change of a record's values that gives it.
+//! Finds for each better verdict the smallest change of a record's values that gives it.
 //!
-//! Every proposal has been decided for real. Knows nothing of how it is shown.
+//! Every proposal has been decided by the table. Knows nothing of how it is shown.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ const MAX_TRIES: usize = 60;
 /// Most values of single input variables that are tried, where inputs are computed.
 const MAX_SINGLE_TRIES: usize = 200;
 
-/// A record whose values can be changed. It knows what else changes with them, and what the mapping does not let through.
+/// A record whose values can be changed. It knows what else changes with them, and which changes the mapping refuses.
 pub trait Changeable {
     /// All values of the record after some of them have changed, by slot; none when that cannot be.
     fn with_changes(&self, changes: &[(usize, Cell<'static>)]) -> Option<Vec<Cell<'_>>>;
@@ -104,7 +104,7 @@ struct Candidate {
 struct Step {
     column: usize,
     to: Value,
-    /// All values that would do.
+    /// All values that would give the verdict.
     accepts: String,
 }
 

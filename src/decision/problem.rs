@@ -1,4 +1,4 @@
-//! What is wrong with a decision file, said so that a person can put it right. Never holds a record's value.
+//! Mistakes in a decision file, with place and remedy. They never hold a record's value.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Check {
     Overlap,
     /// Records that no rule covers.
     Gap,
-    /// A rule whose records are all taken by others.
+    /// A rule that never decides, since other rules match all its records first.
     Shadowed,
     /// A cell that no value satisfies.
     Empty,

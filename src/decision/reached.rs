@@ -1,7 +1,5 @@
-//! Which rules a record reaches, in the deciding table and in the tables that it requires: by this the tests of a table are
-//! measured.
-//!
-//! Never on the fast path.
+//! Which rules a record reaches, in the deciding table and in the tables that it requires. `validate` uses this to name
+//! rules that no test reaches.
 
 use super::compiled::{Decision, Scratch};
 use super::problem::Problem;
@@ -50,7 +48,7 @@ impl Decision {
 
     /// The rules that give a result for this record, as indexes of [`Decision::table_rules`].
     pub fn rules_reached(&self, variables: &[Cell<'_>], scratch: &mut Scratch) -> Vec<usize> {
-        // Fills the frame: each table is then asked again with what it was asked with.
+        // Deciding fills the frame; then each table is evaluated again with the same inputs.
         self.decide_by_table(variables, scratch);
         let frame = &mut scratch.frame;
         let mut reached = Vec::new();

@@ -1,7 +1,6 @@
-//! XML → a bounded tree of elements with their lines. Knows no DMN beyond its name spaces.
+//! Reads XML into a bounded tree of elements with their lines. Of DMN it knows only the name spaces.
 //!
-//! A decision file is data from people and tools: no DOCTYPE, no entities but the five of XML, no depth or size that
-//! could hurt.
+//! A decision file is not trusted: a DOCTYPE, entities other than the five of XML, and excessive depth or size are refused.
 
 use quick_xml::NsReader;
 use quick_xml::events::{BytesRef, BytesStart, Event};

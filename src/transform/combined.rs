@@ -1,7 +1,7 @@
-//! Fields that are made of several values of a record: texts joined, or the first value that is not blank.
+//! Fields made of several values of a record: joined texts, or the first value that is not blank.
 //!
-//! Their paths are read in the one pass over the record like those of other fields; what is found waits in the record until
-//! the pass is over. A mapping without such fields spends nothing on them.
+//! Their paths are read in the same pass over the record as those of other fields. The values found are kept until the pass
+//! is over. A mapping without such fields does no work for them.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use crate::config::plan::{Field, Origin};
 #[derive(Debug)]
 pub(super) struct Combined {
     field: usize,
-    /// Its values among those that wait.
+    /// The range of its values among those that are kept.
     first: usize,
     end: usize,
-    /// What stands between joined texts; none where the first value counts.
+    /// The separator of joined texts; none if the first value is taken.
     separator: Option<String>,
 }
 
@@ -57,7 +57,7 @@ impl Transform {
 }
 
 impl Combined {
-    /// The first value that is there and not blank; else the first blank text, of which the field says what it means.
+    /// The first value that is present and not blank. If there is none, the first blank text, which the field interprets.
     fn take_first(&self, field: &Compiled, mapped: &mut Mapped<'_>) {
         let mut blank = None;
         for at in self.first..self.end {

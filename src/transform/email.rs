@@ -1,4 +1,4 @@
-//! Is a text plausibly an e-mail address?
+//! Checks whether a text is plausibly an e-mail address.
 //!
 //! No regular expression, any script in both halves (RFC 6531). It is meant to catch what is certainly not an
 //! address (`n/a`, a telephone number, two addresses, a pasted line) and to let every deliverable one pass, apart from
@@ -54,7 +54,7 @@ fn is_domain(domain: &[u8]) -> bool {
 
 /// Bytes allowed in a local part, those beyond ASCII included. A table, since a branch for every character takes longer.
 const IN_LOCAL: [bool; 256] = table(br#"\"(),:;<>@[] "#);
-/// The same of a domain: letters, digits, hyphen and dot.
+/// Bytes allowed in a domain: letters, digits, hyphen and dot, those beyond ASCII included.
 const IN_DOMAIN: [bool; 256] = table(br#"\"(),:;<>@[] !#$%&'*+/=?^_`{|}~"#);
 
 /// All bytes but controls and those named.

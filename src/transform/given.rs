@@ -1,4 +1,4 @@
-//! Input variables given by their names, as the tests of a decision table give them: no record, and no score is computed.
+//! Input variables given by name, as in tests of a decision table: there is no record, and no score is computed.
 //!
 //! Each value is read by the field of that name, so that types, formats and limits are those of the mapping.
 
@@ -11,7 +11,7 @@ use crate::model::record::Cell;
 use crate::support::spelling::nearest;
 
 impl Transform {
-    /// All input variables, in slot order, where these names have these values (as JSON text). What is not named is null, but
+    /// All input variables, in slot order, with these values (JSON text) by name. Those not named are null, except that
     /// `hasRequiredFields` is true.
     ///
     /// # Errors

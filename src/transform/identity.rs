@@ -1,4 +1,4 @@
-//! Which record a JSON text is: by its key in the table, or by the id that the source gave it.
+//! Recognises the JSON text of a record by its key in the table, or by the id that the source gave it.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ impl Identity {
         })
     }
 
-    /// The key that the table has for a record with this id at the source, as text; None where it is no key.
+    /// The key in the table for this id at the source, as text; none if the id is not a valid key.
     pub fn key_of(&self, id: &str) -> Option<String> {
         let mut record = Value::from(id);
         for name in self.path.iter().rev() {

@@ -1,4 +1,4 @@
-//! Can a `jsonb` column hold a JSON document without loss?
+//! Checks whether a `jsonb` column can hold a JSON document without loss.
 //!
 //! It cannot hold `\u0000` and lone surrogates, drops all but the last of equal keys, nests only so deep and knows no
 //! number beyond its `numeric`. Input is text a parser has already found well-formed. Knows nothing of fields.

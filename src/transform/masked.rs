@@ -1,5 +1,5 @@
-//! What is stored of a rejected record where its values are not to be kept: the mapped fields with the kind of each value, and
-//! the values of those fields alone that were wrong.
+//! The masked form of a rejected record (`keep_payload: masked`): the mapped fields with the kind of each value, and the
+//! value itself only of fields that were wrong.
 
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ impl Mask {
         }
     }
 
-    /// The record without values. It begins with [`MASKED`], so that nobody takes it for the record.
+    /// The masked record. It begins with [`MASKED`], so that nothing reads it as the record itself.
     pub fn apply(&self, raw: &str, errors: &[FieldError]) -> String {
         let record: Value = serde_json::from_str(raw).unwrap_or_default();
         let masked = self.masked(&record, &mut Vec::new(), errors);

@@ -1,4 +1,4 @@
-//! Numbers as text, read exactly: no binary floating point on the way.
+//! Reads numbers from text exactly, without binary floating point.
 //!
 //! Owns the JSON number grammar and what fits into 64-bit integers and 28-digit decimals. Knows nothing of fields.
 
@@ -9,7 +9,7 @@ const SIGNIFICANT: u32 = 28;
 /// Greatest number of decimal places.
 const PLACES: i64 = 28;
 
-/// Why a text is not the number wanted. The words are those of a field error's problem.
+/// Why a text is not the wanted number, in the words of a field error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     NotANumber,
@@ -101,7 +101,7 @@ pub(super) fn microseconds(text: &str, micros: u32) -> Result<i64, Fault> {
         let whole = shifted(units, -number.scale).ok_or(Fault::OutOfRange)?;
         signed(number.negative, whole).ok_or(Fault::OutOfRange)?
     } else {
-        // Beyond 38 places nothing of a 34-digit number is left but its sign.
+        // Cutting more than 38 places from a 34-digit number leaves only its sign.
         let divisor = shifted(1, number.scale).map_or(i128::MAX, u128::cast_signed);
         signed(number.negative, units)
             .ok_or(Fault::OutOfRange)?
@@ -138,7 +138,7 @@ fn parse(text: &str) -> Result<Number, Fault> {
     }
 }
 
-/// The common case: up to 18 digits, no exponent. Anything else, wrong or merely unusual, is left to [`long`].
+/// The common case: up to 18 digits, no exponent. Any other text, valid or not, is left to [`long`].
 fn short(bytes: &[u8]) -> Option<Number> {
     let (negative, digits) = match bytes {
         [b'-', rest @ ..] => (true, rest),
@@ -203,7 +203,7 @@ fn long(bytes: &[u8]) -> Result<Number, Fault> {
             return Err(Fault::NotANumber);
         }
         for figure in figures {
-            // Far beyond anything that fits already; saturating keeps it there.
+            // Such an exponent is far too large anyway, so it may saturate.
             exponent = exponent
                 .saturating_mul(10)
                 .saturating_add(i64::from(figure - b'0'));

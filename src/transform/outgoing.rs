@@ -1,7 +1,7 @@
 //! The outgoing mapping: a record's text becomes the body that write-back sends to the API.
 //!
-//! The record is mapped again from its text, by the same rules. So nothing is kept in memory for the many records that are
-//! not sent.
+//! The record is mapped a second time from its text, so that nothing is kept in memory for the many records that are not
+//! sent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ impl Outgoing {
         })
     }
 
-    /// What the API is told of the record with this JSON text.
+    /// The message for the record with this JSON text.
     pub fn compose(&self, raw: &str) -> Message {
         let mut mapped = Mapped::new();
         self.transform.apply(raw, &mut mapped);
@@ -164,7 +164,7 @@ pub(super) fn text_at(raw: &str, path: &[String]) -> Option<String> {
     }
 }
 
-/// A version becomes an entity tag; what is one already stays as it is.
+/// A version as an entity tag; an entity tag stays as it is.
 fn entity_tag(text: String) -> String {
     let is_one = text.len() > 1
         && text.ends_with('"')

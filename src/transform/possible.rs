@@ -1,7 +1,7 @@
-//! Which values records can have: what the mapping lets through, for the lint and for suggestions.
+//! Which values records can have, because the mapping accepts them: for the lint and for suggestions.
 //!
-//! Whether a value is let through is found by writing it as the source would and reading it back, so that no rule of the
-//! mapping is here a second time. Never on the way of a record. Knows nothing of decisions.
+//! To find out whether a value is accepted, it is written as the source would and read back by the mapping, so that no rule
+//! of the mapping is written here a second time. Never used while records are synced. Knows nothing of decisions.
 
 use std::collections::BTreeSet;
 
@@ -29,11 +29,11 @@ pub struct PossibleValues {
     pub max: Option<Decimal>,
     /// The only values, null aside.
     pub one_of: Option<Vec<Cell<'static>>>,
-    /// Further values, which a record can have although its field would not take them: computed scores.
+    /// Further values that a record can have although its field would not accept them: computed scores.
     pub computed: Vec<Cell<'static>>,
     /// Some texts of the form that the field asks for.
     pub examples: Vec<String>,
-    /// What it is where the source has none.
+    /// Its value if the source has none.
     pub default: Option<Cell<'static>>,
     /// Can it be null?
     pub null: bool,
@@ -83,8 +83,8 @@ impl Transform {
         Some(move |cell: &Cell<'_>| field.lets_through(cell))
     }
 
-    /// All values of the record after some of them have changed at the source: what follows from them (the score,
-    /// `hasRequiredFields`) is computed again. None when the mapping does not let a change through, or a value is no field.
+    /// All values of the record after some of them have changed at the source. The score and `hasRequiredFields` are computed
+    /// again. None if the mapping does not accept a change, or if a value is not that of a field.
     pub fn with_changes(
         &self,
         mapped: &Mapped<'_>,
@@ -97,7 +97,7 @@ impl Transform {
         if let Some(field) = self.score.field
             && changed.found[field] == Found::Nothing
         {
-            // It is its default, or was computed and may change with the others.
+            // The value is the default, or was computed and may change with the others.
             let default = self.fields[field].default.clone();
             changed.variables[field] = default.unwrap_or_default();
         }
@@ -116,7 +116,7 @@ impl Transform {
             };
             changed.variables[*slot] = cell.clone();
         }
-        // Without its key a record is not written, whatever is decided.
+        // A record without a key is never written, whatever the decision.
         if changed.variables[self.key].is_blank() {
             return None;
         }

@@ -1,8 +1,8 @@
-//! The quality score: the source's, else how complete the record is.
+//! The quality score: that of the source, else the completeness of the record.
 //!
 //! Completeness is 100 × the weight of the mapped fields that are present and well-formed ÷ the weight of all of them,
-//! rounded half up to two places, exactly. The score field itself does not count, neither way; a default does not make
-//! a field present, and blank text does not either.
+//! rounded half up to two places, exactly. The score field itself does not count. A field with a default or with blank
+//! text does not count as present.
 
 use anyhow::{Context, bail, ensure};
 use rust_decimal::Decimal;
@@ -97,7 +97,7 @@ impl Score {
     /// The score of a record whose present fields weigh so much.
     pub(super) fn of(&self, present: i128) -> Cell<'static> {
         if self.whole {
-            // Rounded down, so that no record is lifted over a bound.
+            // Round down, so that rounding never lifts a record over a bound of the rules.
             let score = 100 * present / self.total;
             return i64::try_from(score).map_or(Cell::Null, Cell::Integer);
         }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-/// Why a JSON string is no text the database can hold.
+/// Why the database cannot hold a JSON string as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Nul,
@@ -28,7 +28,7 @@ impl Fault {
 /// Empty or white space only.
 #[inline]
 pub(super) fn is_blank(text: &str) -> bool {
-    // Nearly always the first byte decides.
+    // In most texts the first byte is not white space, so look at it first.
     if text
         .bytes()
         .next()
@@ -79,7 +79,7 @@ fn escape(rest: &str) -> Result<(char, &str), Fault> {
     Ok((character, after))
 }
 
-/// Reads the digits after `\u`, and the second half where they are the first half of a pair.
+/// Reads the digits after `\u`, and the second half of a surrogate pair after its first half.
 fn code_point(rest: &str) -> Result<(char, &str), Fault> {
     let (unit, after) = code_unit(rest)?;
     if !(0xd800..0xe000).contains(&unit) {

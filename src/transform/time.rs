@@ -1,7 +1,7 @@
-//! Dates and times: text or a number becomes days or microseconds since 1970.
+//! Dates and times: turns text or a number into days or microseconds since 1970.
 //!
-//! RFC 3339 and ISO dates are read by hand, being in every record; odd spellings and strptime formats are left to jiff.
-//! Only years 1 to 9999 are accepted: jiff and the database hold them, and all spellings agree on them.
+//! RFC 3339 and ISO dates are read by code of our own, which is faster; unusual spellings and strptime formats are left to
+//! jiff. Only years 1 to 9999 are accepted, which jiff and the database can hold and all spellings can express.
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ const NAIVE: &str = "a time without an offset (the field then needs `format` and
 /// How a field's times are written.
 #[derive(Clone, Debug)]
 pub(super) enum Form {
-    /// RFC 3339; the zone is that of times without an offset, where one was given.
+    /// RFC 3339; the zone is for times without an offset, if one is configured.
     Rfc3339(Option<TimeZone>),
     /// strptime; with the time zone, unless the format has an offset of its own.
     Strptime(String, Option<TimeZone>),
@@ -126,8 +126,7 @@ pub(super) fn ensure_format(format: &str) -> anyhow::Result<()> {
     if directives(format).next().is_none() {
         bail!("format `{format}` has no strptime directive such as %Y, %m and %d");
     }
-    // jiff finds fault with a directive only when it meets it, so what it says of a probe shows whether it knows them
-    // all: its complaint about an unknown directive names it.
+    // jiff reports an unknown directive only when it meets it, so the format writes a probe and reads it back.
     let probe = jiff::fmt::strtime::format(format, &Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC))
         .with_context(|| format!("format `{format}` is no strptime format"))?;
     BrokenDownTime::parse(format, probe.as_bytes())
@@ -233,7 +232,7 @@ fn rfc3339(text: &str) -> Option<i64> {
     let seconds =
         days(year, month, day) * SECONDS_A_DAY + (hour * 60 + minute) * 60 + second - offset;
     if second == 60 {
-        // A leap second is the last second of a UTC day. PostgreSQL takes it for the first second of the next day; so do we.
+        // A leap second is the last second of a UTC day. Like PostgreSQL, take it for the first second of the next day.
         if seconds.rem_euclid(SECONDS_A_DAY) != 0 {
             return None;
         }
@@ -242,10 +241,10 @@ fn rfc3339(text: &str) -> Option<i64> {
     Some(seconds * MICROS_A_SECOND + micros)
 }
 
-/// Spellings that RFC 3339 does not have and that still mean one moment: offsets without a colon, times without seconds, …
+/// Unambiguous spellings that RFC 3339 does not have: offsets without a colon, times without seconds, …
 fn odd(text: &str, zone: Option<&TimeZone>) -> Result<i64, &'static str> {
     if let Ok(at) = text.parse::<Timestamp>() {
-        // jiff takes any 60th second for the 59th; the true ones never come here.
+        // jiff would read any second 60 as 59; real leap seconds have been read before.
         return if text.contains(":60") {
             Err("text that is no such time")
         } else {
@@ -276,14 +275,14 @@ fn strptime(format: &str, zone: Option<&TimeZone>, text: &str) -> Result<i64, &'
     Ok(micros(at))
 }
 
-/// A local time: the earlier of two where the clocks go back, moved on by the gap where they go forward (RFC 5545).
+/// A local time as a moment: the earlier of two if the clocks go back, moved on by the gap if they go forward (RFC 5545).
 fn in_zone(local: civil::DateTime, zone: &TimeZone) -> Result<i64, &'static str> {
     zone.to_timestamp(local)
         .map(micros)
         .map_err(|_| OUT_OF_RANGE)
 }
 
-/// Cut towards the past, as everywhere.
+/// Whole microseconds, cut towards the past.
 fn micros(at: Timestamp) -> i64 {
     i64::try_from(at.as_nanosecond().div_euclid(1_000)).unwrap_or(i64::MAX)
 }

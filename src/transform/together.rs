@@ -1,7 +1,7 @@
-//! Which values of several input variables one record can bring: a computed score follows from the fields that are there,
-//! and `hasRequiredFields` from those that are missing.
+//! Which values of several input variables can occur in one record: a computed score depends on the fields that are
+//! present, and `hasRequiredFields` on those that are missing.
 //!
-//! For the lint and its examples; never on the way of a record.
+//! Used by the lint and its examples, never while records are synced.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ impl Transform {
 }
 
 impl RecordCheck {
-    /// Can one record bring these values, each by the slot of its input variable? Each by itself is let through.
+    /// Can these values, each by the slot of its input variable, occur in one record? Each by itself is possible.
     pub fn can_bring(&self, wanted: &[(usize, Cell<'_>)]) -> bool {
         let value_of = |slot: Option<usize>| {
             let found = wanted.iter().find(|(known, _)| Some(*known) == slot);
@@ -63,7 +63,7 @@ impl RecordCheck {
         for (index, field) in self.fields.iter().enumerate() {
             let is_score = self.score.field == Some(index);
             let choices = if is_score && computed.is_some() {
-                // It is computed since the source has none.
+                // The score is computed, since the source has none.
                 vec![(0, field.required)]
             } else if is_score {
                 field.choices(score, 0)
@@ -92,7 +92,7 @@ impl RecordCheck {
         })
     }
 
-    /// Can the source, or a default, give this score, so that none is computed?
+    /// Can this score come from the source or a default, so that none is computed?
     fn source_sends_score(&self, score: &Cell<'_>) -> bool {
         let Some(field) = self.score.field.map(|index| &self.fields[index]) else {
             return false;

@@ -147,7 +147,7 @@ impl Linter<'_> {
     /// Finds records that no rule covers.
     pub(super) fn gaps(&mut self) {
         let table = self.table;
-        // A default of some outputs only leaves the others null: such a verdict is refused.
+        // If only some outputs have a default, the others are null, and such a verdict is refused.
         let has_default = table.outputs.iter().all(|output| output.default.is_some());
         if has_default || matches!(table.hit, HitPolicy::Collect(_)) {
             return;

@@ -1,4 +1,4 @@
-//! The records that findings show: values taken from the segments that rules accept.
+//! Makes the records that findings show, from values in the segments that rules accept.
 
 use std::collections::HashSet;
 
@@ -114,7 +114,7 @@ impl Linter<'_> {
             .collect()
     }
 
-    /// Do the rules match these values for real?
+    /// Do the rules really match these values, when evaluated?
     pub(super) fn matches_all(&self, rules: &[usize], values: &[Value]) -> bool {
         let mut inputs = vec![Value::Null; self.table.inputs.len()];
         for (group, value) in self.groups.iter().zip(values) {

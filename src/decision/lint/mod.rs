@@ -1,7 +1,7 @@
-//! Finds what is wrong with a table before the first record does: overlaps, gaps, rules that cannot match, and more.
+//! Finds mistakes in a table before any record is decided: overlaps, gaps, rules that cannot match, and more.
 //!
-//! Works on the table's conditions as sets of segments (`rule_space`). Every overlap is proven by an example that was matched
-//! for real. What cannot be expressed as sets (functions of the input, names in cells) is left out, and the notes say so.
+//! Works on the table's conditions as sets of segments (`rule_space`). Every overlap is proven by an example that both rules
+//! really match. Cells that are not such sets (functions of the input, names) are left out, and the notes say so.
 
 mod cells;
 mod coverage;

@@ -1,8 +1,8 @@
-//! Searches for a record that shows a finding: its values can all come from the mapping, they fit together, and the
-//! decision does with it what the finding says. Where none is found within bounds, nothing is claimed as certain.
+//! Searches for a record that shows a finding: the mapping accepts its values, they can occur together, and the decision
+//! does with it what the finding says. If none is found within bounds, the finding is not reported as certain.
 //!
-//! Columns of plain input variables can be combined freely. The result of a required decision and a computed input cannot:
-//! so whole records are decided, from the input variables on.
+//! Values of plain input variables can be combined freely. Results of required decisions and computed inputs cannot, so
+//! whole records are decided, from the input variables on.
 
 use super::finding::Example;
 use super::linter::Linter;

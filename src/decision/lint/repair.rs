@@ -1,5 +1,5 @@
-//! The smallest change that ends an overlap: one cell of one of the two rules, cut by what the other rule accepts, where that
-//! leaves no record without a rule.
+//! Finds the smallest change that ends an overlap: one cell of one rule no longer accepts what the other rule accepts,
+//! provided that no record is left without a rule.
 
 use super::finding::Repair;
 use super::linter::Linter;

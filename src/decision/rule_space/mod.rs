@@ -1,5 +1,5 @@
-//! A table's conditions as sets: every input column is a dimension cut into segments by the values its cells mention, and
-//! every cell is the set of segments it accepts.
+//! The conditions of a table as sets. Every input column is a dimension, cut into segments at the values that its cells
+//! mention, and every cell is the set of segments that it accepts.
 //!
 //! No cell distinguishes two values of one segment, so finitely many segments stand for all values. The rule index, the lint
 //! and the nearest change read this. A cell that is more than comparisons with constants is unknown here.

@@ -175,7 +175,7 @@ pub struct Rejection {
     /// The raw JSON text, byte for byte.
     pub payload: PageText,
     /// A short machine-readable reason: `field_error`, `missing_required`, `decision`, `no_rule`, `database`, …
-    pub reason: String,
+    pub reason: &'static str,
     /// One sentence that tells a person what to do.
     pub message: String,
     /// The message holds no value, because the program or the rule table alone made it: it may be logged.

@@ -138,7 +138,7 @@ impl Refusal {
             key: id.map_or_else(|| crate::support::digest::key_of(&payload), str::to_owned),
             record_id: id.map(str::to_owned),
             payload,
-            reason: self.reason.to_owned(),
+            reason: self.reason,
             message: self.message,
             loggable: self.loggable,
             errors: self.errors,

@@ -216,7 +216,7 @@ pub fn run(job: Job<'_>) -> Flow {
 
 /// The reason of a rejection as reports show it.
 fn reason(rejection: &Rejection) -> Cow<'_, str> {
-    match (rejection.reason.as_str(), rejection.rules.first()) {
+    match (rejection.reason, rejection.rules.first()) {
         ("decision", Some(rule)) => Cow::Owned(["decision ", rule].concat()),
         (reason, _) => Cow::Borrowed(reason),
     }

@@ -318,10 +318,10 @@ pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_PIECE: usize = 64 << 10;
 
 /// A binary COPY in pieces, made as they are asked for, from rows of encoded fields, each followed by the same constant ones.
-pub(crate) fn copy<'a>(
+pub(crate) fn copy(
     width: usize,
-    constant: &'a [u8],
-    mut rows: impl Iterator<Item = &'a [u8]>,
+    constant: &[u8],
+    mut rows: impl Iterator<Item = impl AsRef<[u8]>>,
 ) -> impl Iterator<Item = Bytes> {
     // A table has at most 1,600 columns.
     let width = u16::try_from(width).unwrap_or(u16::MAX);
@@ -340,7 +340,7 @@ pub(crate) fn copy<'a>(
                 break;
             };
             piece.put_u16(width);
-            piece.extend_from_slice(row);
+            piece.extend_from_slice(row.as_ref());
             piece.extend_from_slice(constant);
         }
         Some(piece.freeze())

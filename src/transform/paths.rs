@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use anyhow::ensure;
+use smallvec::SmallVec;
 
 use super::scan::{Malformed, Scanner, Value, ValueKind};
 use super::text::unescape;
@@ -44,8 +45,9 @@ struct Object {
 /// Keys seen in one record.
 #[derive(Debug, Default)]
 pub(super) struct Keys<'p> {
-    /// Whether each edge has been met.
-    met: Vec<bool>,
+    /// Whether each edge has been met. Nearly always in place: a small vector of its own would share a cache line with what
+    /// other threads free, at 70 ns a record.
+    met: SmallVec<[bool; 64]>,
     /// Unmapped keys of the objects being read, those of an inner object after those of the outer.
     unmapped: Vec<(u64, Cow<'p, str>)>,
 }

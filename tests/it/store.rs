@@ -4,6 +4,7 @@
 mod client_certificates;
 mod column_types;
 mod connections;
+mod copied_rejections;
 mod counts;
 mod explanations;
 mod forms;
@@ -216,7 +217,7 @@ fn rejection(key: &str, at: i64, sequence: u64) -> Rejection {
             serde_json::json!(key)
         )
         .into(),
-        reason: "field_error".to_owned(),
+        reason: "field_error",
         message: "qualityScore is no number".to_owned(),
         loggable: true,
         errors: vec![FieldError {

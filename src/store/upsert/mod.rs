@@ -103,6 +103,8 @@ pub struct Writer {
     judged_by: String,
     keep_payload: KeepPayload,
     explanations: Explanations,
+    /// New rejections are added by COPY, until one fails.
+    copies_rejections: bool,
     /// Where messages to the API are entered; none if write-back is off.
     outbox: Option<Outbox>,
     lock_timeout: Duration,
@@ -152,6 +154,7 @@ impl Writer {
             judged_by: String::new(),
             keep_payload: db.keep_payload,
             explanations: Explanations::default(),
+            copies_rejections: !layout.distributed,
             outbox: None,
             lock_timeout: db.lock_timeout,
             contended: false,
@@ -200,7 +203,16 @@ impl Writer {
         texts: Texts<'_>,
     ) -> Result<BatchOutcome, StoreError> {
         let started = Instant::now();
+        let copied_rejections = self.copies_rejections;
         let mut outcome = self.write_once(conn, batch, false, texts);
+        if copied_rejections && !self.copies_rejections {
+            if outcome.as_ref().is_err_and(StoreError::is_of_refused_copy) {
+                // The caller tries another statement on another connection.
+                return outcome;
+            }
+            conn.roll_back();
+            outcome = self.write_once(conn, batch, false, texts);
+        }
         if self.form == Form::Copy
             && let Err(error) = &outcome
             && copy_is_to_blame(error)
@@ -348,6 +360,9 @@ impl Writer {
         explanations.begin();
         let resolved = self.file(conn, filing, &mut explanations, texts);
         self.explanations = explanations;
+        if resolved.as_ref().is_err_and(copy_is_to_blame) {
+            self.copies_rejections = false;
+        }
         resolved
     }
 

@@ -4,6 +4,8 @@
 //! The cost depends on the batch alone, however many rejections are open and whatever statistics the planner has.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use tokio_postgres::Row;
@@ -39,14 +41,41 @@ pub(super) struct Open {
 pub(super) struct Standing {
     keys: String,
     open: Vec<(Range<usize>, Open)>,
+    /// Where the next key is expected: keys are mostly asked for in order.
+    next: Cell<usize>,
 }
 
 impl Standing {
     pub(super) fn get(&self, key: &str) -> Option<&Open> {
-        let place = self
-            .open
-            .binary_search_by(|(range, _)| self.keys[range.clone()].cmp(key));
-        place.ok().map(|place| &self.open[place].1)
+        let place = self.near(key).unwrap_or_else(|| {
+            self.open
+                .binary_search_by(|(range, _)| self.keys[range.clone()].cmp(key))
+        });
+        self.next.set(place.map_or_else(|after| after, |at| at + 1));
+        place.ok().map(|at| &self.open[at].1)
+    }
+
+    /// The place of a key, or of the first one after it, if it is one of the next few. None: it is somewhere else.
+    fn near(&self, key: &str) -> Option<Result<usize, usize>> {
+        const FEW: usize = 4;
+        let next = self.next.get();
+        let key_at = |at: usize| {
+            self.open
+                .get(at)
+                .map(|(range, _)| &self.keys[range.clone()])
+        };
+        let is_behind = next > 0 && key_at(next - 1).is_none_or(|before| before >= key);
+        if is_behind {
+            return None;
+        }
+        for at in next..next + FEW {
+            match key_at(at).map(|there| there.cmp(key)) {
+                Some(Ordering::Less) => {}
+                Some(Ordering::Equal) => return Some(Ok(at)),
+                Some(Ordering::Greater) | None => return Some(Err(at.min(self.open.len()))),
+            }
+        }
+        None
     }
 
     pub(super) const fn is_empty(&self) -> bool {

@@ -48,6 +48,9 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         open_of,
         explanations,
         reject,
+        // A COPY has no plan.
+        copy: _,
+        settled_later,
         seen,
         later,
         resolve,
@@ -111,6 +114,11 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
                 "bigint[]",
                 "timestamptz",
             ]),
+        ),
+        (
+            "rejections.settled_later",
+            settled_later,
+            of(&["timestamptz"]),
         ),
         (
             "rejections.seen",

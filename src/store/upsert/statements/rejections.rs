@@ -20,6 +20,10 @@ pub(in super::super::super) struct RejectionStatements {
     pub(in super::super) explanations: String,
     /// Stores rejections that are new or have changed.
     pub(in super::super) reject: String,
+    /// Adds rejections that are new.
+    pub(in super::super) copy: String,
+    /// Has any rejection been settled after a moment?
+    pub(in super::super) settled_later: String,
     /// Notes that open rejections came again as they are.
     pub(in super::super) seen: String,
     /// When some open rejections came again, as far as that was after a moment.
@@ -69,6 +73,12 @@ impl RejectionStatements {
              last_run = EXCLUDED.last_run, last_seen = EXCLUDED.last_seen, \
              occurrences = r.occurrences + EXCLUDED.occurrences WHERE r.last_seen <= EXCLUDED.last_seen"
         );
+        let copy = format!(
+            "COPY {rejections} (target, key, record_id, payload, reason, message, errors, rules, explained_by, digest, \
+             first_run, last_run, first_seen, last_seen, occurrences) FROM STDIN (FORMAT binary)"
+        );
+        let settled_later =
+            format!("SELECT true FROM {rejections} s WHERE s.resolved_at > $1 LIMIT 1");
         let note = format!(
             "INSERT INTO {seen} AS s (target, digest, low, high, seen, last_run, times, base, ids) \
              SELECT $1, {DIGEST_OF_IDS}, g.low, g.high, g.seen, $2, 1, g.base, g.ids FROM \
@@ -104,6 +114,8 @@ impl RejectionStatements {
             open_of,
             explanations,
             reject,
+            copy,
+            settled_later,
             seen: note,
             later,
             resolve,

@@ -1,4 +1,4 @@
-//! Who hears of it: one alert when a case opens, one when it closes, reminders in between, and the dead man's switch.
+//! Alerts: one when a case opens, one when it closes, reminders in between; and pings.
 #![allow(clippy::unwrap_used)]
 
 mod channels;

@@ -1,4 +1,4 @@
-//! `check-api` and `check-db` tell apart what can be wrong, and change nothing.
+//! `check-api` and `check-db` name each possible cause of failure, and change nothing.
 #![allow(clippy::unwrap_used)]
 
 mod database;

@@ -1,4 +1,4 @@
-//! Configuration, from what is written to the plan or to what is wrong with it: what its tests have in common.
+//! Configuration, from the file to the plan or to the mistakes: what these tests have in common.
 #![allow(clippy::unwrap_used)]
 
 mod example;

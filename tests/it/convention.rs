@@ -1,4 +1,4 @@
-//! Files and tables in the plain convention, as their users have them: nothing in them was made for datasync.
+//! Mappings and tables in the plain convention of similar tools, which were not made for datasync.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::Workplace;

@@ -1,4 +1,4 @@
-//! A server that has few connections to spare: the run makes do with those it gets, and says so.
+//! A PostgreSQL with few free connections: the run works with those it gets, and says so.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::Workplace;

@@ -1,5 +1,5 @@
-//! The customer fixture through the real program, with the demo's mapping: every line meets the fate that
-//! `expected.tsv` gives it, and a second run writes nothing.
+//! The customer fixture, synced with the demo's mapping: every record ends as `expected.tsv` says, and a second run writes
+//! nothing.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};

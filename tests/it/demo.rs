@@ -1,5 +1,4 @@
-//! `make demo` is the first thing that people type: it runs, README.md shows what it prints, and where something is missing
-//! the first line says what to type.
+//! `make demo`: it runs, it prints what README.md shows, and if something is missing its first line says what to type.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What goes wrong leaves a case; `retry` puts it right; nothing is lost in between.
+//! A failed run leaves a case, `retry` solves it, and no record is lost in between.
 #![allow(clippy::unwrap_used)]
 
 mod content;

@@ -1,5 +1,5 @@
-//! Memory that is lost for good does not grow with the number of records. Only valgrind can tell, so this is part of
-//! `make memcheck`, which runs many other tests under it; elsewhere this test says so and does not pretend.
+//! Leaked memory does not grow with the number of records. This needs valgrind, so it is part of `make memcheck`; elsewhere
+//! the test says that it was not run.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Random schedules of runs, faults, replays and changes of the source, against a model.
 //!
-//! A schedule works on keys of its own with the real pipeline, spool and PostgreSQL. Some of its runs meet a database
+//! Each schedule has its own keys, and uses the real pipeline, spool and PostgreSQL. Some of its runs meet a database
 //! that is away, or a link that breaks at the COMMIT; what that leaves in the spool is replayed in any order, some of it
 //! more than once. In the end the table must be what the model says: for each key the newest of all that was fetched.
 //! After each run its ledger must say what the database holds: the sums of its batch log, as many rows more as were

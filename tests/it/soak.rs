@@ -1,4 +1,4 @@
-//! Kill -9 at any moment: nothing fetched is lost, nothing is doubled, and the next run needs no help.
+//! Kill -9 at random moments: no fetched record is lost or doubled, and the next run needs no clean-up.
 //!
 //! `DATASYNC_KILLS` says how many (12 in `make test`, 200 in `make soak`), `DATASYNC_SEED` repeats a run that failed.
 #![allow(clippy::unwrap_used)]

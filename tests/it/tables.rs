@@ -1,5 +1,5 @@
-//! Tables as they are: shape by shape, what becomes of a table that somebody else has made. Each either works for ever or is
-//! refused with words, by `check-db` and before the first request to the API.
+//! Tables that others have made, shape by shape. Each either works in every run, or is refused with a message, by `check-db`
+//! and before the first request to the API.
 //!
 //! [`shape`] says what is tried on each; the other files list the shapes, kind by kind. `make versions` runs them on several
 //! versions of PostgreSQL and writes docs/tables.md.

@@ -1,5 +1,5 @@
-//! Write-back: after the commit the API is told, once, what became of a record; whatever fails or is killed in between,
-//! nothing is forgotten and nothing foreign is overwritten.
+//! Write-back: after the commit one message a record is sent to the API. Whatever fails or is killed in between, no message
+//! is lost, and no change that others made at the API is overwritten.
 #![allow(clippy::unwrap_used)]
 
 mod answers;

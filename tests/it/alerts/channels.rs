@@ -1,4 +1,4 @@
-//! Channels: a command, a webhook, and what becomes of an alert that does not get through.
+//! Channels of alerts: a command, a webhook, and what happens when an alert cannot be delivered.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A source has been read whole only where that is proven: each proof, each thing that looks like one and is none, and
-//! the ways in which sources name their next page.
+//! A run is complete only if the end of the source is proven: each proof, each thing that looks like a proof but is none,
+//! and the ways in which sources name their next page.
 
 mod auto;
 

@@ -1,4 +1,4 @@
-//! Rate limits: a server that enforces one never has to, and one that refuses is spared and then used in full again.
+//! Rate limits: a limit that the server announces is never exceeded, and after a refusal the pace falls and recovers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Every paging style brings every record once, in order, with no more requests than needed; and every circle ends.
+//! Every paging style reads every record once, in order, with no more requests than needed, and ends if pages repeat.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `check-db` on privileges: all GRANTs at once, and typing them helps.
+//! `check-db` on privileges: it prints all missing GRANTs at once, and typing them solves the problem.
 
 use super::{at, check, check_db, failed};
 use crate::support::http::Server;

@@ -1,4 +1,4 @@
-//! What people get wrong first, and the one message that tells them what to type.
+//! The mistakes that people make first, and the message for each that says what to type.
 
 use std::os::unix::fs::PermissionsExt as _;
 

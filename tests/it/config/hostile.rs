@@ -1,4 +1,4 @@
-//! Text that no person would write: large, deep, binary, or damaged by accident.
+//! Configuration files that nobody writes on purpose: huge, deeply nested, binary, or damaged.
 
 use std::fs;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Files made to hurt, and files gone wrong: each is refused at once, with the place and what was expected.
+//! Malicious and damaged decision files: each is refused at once, with the place and what was expected.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Tables that look right and are not, and tables that look wrong and are right: the lint tells them apart.
+//! Tables with hidden mistakes, and correct tables that look wrong: the lint reports the former only.
 
 use datasync::decision::feel::value::Kind;
 use datasync::decision::{

@@ -1,5 +1,4 @@
-//! What the system and its users do to a run besides ending it: signals that ask, a low limit on files, a state directory that
-//! is not ours.
+//! Signals that ask for progress, a low limit on open files, and a state directory of another user.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,5 +1,5 @@
-//! What PostgreSQL refuses at the beginning of a COPY, before any row: the true error is told, and what another statement may
-//! write is written. Each table here is empty, so that a run begins with COPY.
+//! A COPY that PostgreSQL refuses before any row: the message has the real error, and rows that another statement may write
+//! are written. Each table here is empty, so that a run begins with COPY.
 
 use super::{count, place, rows, text, texts};
 use crate::support::Workplace;

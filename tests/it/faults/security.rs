@@ -1,4 +1,4 @@
-//! Rows 69 to 73: what must never get out, and what must never get in. Row 74 is in `process.rs`.
+//! Rows 69 to 73: secrets that must not leak, and input that must not be executed. Row 74 is in `process.rs`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Rows 86 and 87, and everything else that can keep a run waiting: it hears the deadline and the signal.
+//! Rows 86 to 88: whatever a run waits for, it ends at its deadline and at a signal.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What a case holds: found, checked, done by whom; and nothing of a customer.
+//! What a case holds: the failure, the checks, who did which step; and no customer's data.
 
 use serde_json::Value;
 

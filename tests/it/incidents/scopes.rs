@@ -1,4 +1,4 @@
-//! Cases of runs that are not about all: shards, and parts of the source.
+//! Cases of runs over a part of the source: shards, `--limit`, `--since`.
 
 use crate::support::Workplace;
 use crate::support::http::{Running, Server};

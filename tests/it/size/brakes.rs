@@ -1,4 +1,4 @@
-//! Brakes: a source that suddenly has nothing, far less than before, or what the rules refuse.
+//! Brakes: a source that suddenly has no records, far fewer than before, or many that the rules reject.
 
 use super::source::{Source, Style, incremental, stored};
 use crate::support::Workplace;

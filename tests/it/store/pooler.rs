@@ -1,4 +1,4 @@
-//! What a pgbouncer says is read: who has to act, and what may pass.
+//! Errors of pgbouncer: which of them need a person, and which are retried.
 
 use std::time::Duration;
 

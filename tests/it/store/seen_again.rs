@@ -1,4 +1,4 @@
-//! Open rejections that come again as they are: nothing of them is written, and still it is known when they were last seen.
+//! Open rejections that come again unchanged: they are not written again, but it is noted when they were last seen.
 
 use datasync::store::{log, rejections};
 use std::time::Duration;

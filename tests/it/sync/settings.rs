@@ -1,4 +1,4 @@
-//! What is set for the role or the database decides nothing.
+//! Settings of the role or the database (TimeZone, DateStyle, …) do not change what is written.
 
 use serde_json::json;
 

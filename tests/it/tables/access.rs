@@ -1,4 +1,4 @@
-//! Row-level policies, and roles that may do no more than they must.
+//! Row-level policies, and roles with the least privileges.
 
 use serde_json::json;
 

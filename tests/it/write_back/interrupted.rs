@@ -1,4 +1,4 @@
-//! The API is away, the program is killed or told to stop: nothing is forgotten.
+//! The API is away, or the program is killed or told to stop: no message is lost.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

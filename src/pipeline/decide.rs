@@ -3,6 +3,7 @@
 //! The pipeline and `validate` both use [`decide`], so what `validate` shows is what a run does.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use crate::decision::{Changeable, Decision, Explanation, Scratch, Verdict};
 use crate::model::clock::Micros;
@@ -64,10 +65,10 @@ pub struct Refusal {
     pub decided_on: Option<[u8; 16]>,
 }
 
-/// Decides a record that [`Transform::apply`] has mapped.
-pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) -> Decided<'a> {
+/// Decides a record that [`Transform::apply`] has mapped. Its errors go into the refusal.
+pub fn decide<'a>(rules: Rules<'a>, shaped: &mut Mapped<'_>, scratch: &mut Scratch) -> Decided<'a> {
     if !shaped.errors.is_empty() {
-        return Decided::Refused(Refusal::of_fields(shaped.errors.clone()));
+        return Decided::Refused(Refusal::of_fields(std::mem::take(&mut shaped.errors)));
     }
     let verdict = rules.decision.decide(&shaped.variables, scratch);
     let missing: Vec<&str> = shaped
@@ -114,10 +115,15 @@ pub fn decide<'a>(rules: Rules<'a>, shaped: &Mapped<'_>, scratch: &mut Scratch) 
 impl Refusal {
     /// The refusal of a record with field errors, for which the decision table is not asked.
     pub(super) fn of_fields(errors: Vec<FieldError>) -> Self {
-        let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut message = String::new();
+        for (place, error) in errors.iter().enumerate() {
+            let separator = if place > 0 { "; " } else { "" };
+            // Writing into a string cannot fail.
+            write!(message, "{separator}{error}").unwrap_or_default();
+        }
         Self {
             reason: "field_error",
-            message: all.join("; "),
+            message,
             loggable: true,
             errors,
             rules: Vec::new(),

@@ -190,7 +190,7 @@ impl<'a> Shaper<'a> {
             });
             // A record of another shard counts for the watermark, too: it has been read.
             if shard.is_none_or(|shard| shard.owns(shaped.id.as_deref())) {
-                self.settle(input, range, &shaped, timed);
+                self.settle(input, range, &mut shaped, timed);
                 self.decided += 1;
             } else {
                 foreign += raw.len();
@@ -205,7 +205,13 @@ impl<'a> Shaper<'a> {
     }
 
     /// Decides one transformed record and puts it where it belongs.
-    fn settle(&mut self, input: &PageInput, range: &Range<u32>, shaped: &Mapped<'_>, timed: bool) {
+    fn settle(
+        &mut self,
+        input: &PageInput,
+        range: &Range<u32>,
+        shaped: &mut Mapped<'_>,
+        timed: bool,
+    ) {
         let start = timed.then(Instant::now);
         let decided = decide(self.rules, shaped, &mut self.scratch);
         if let Some(start) = start {

@@ -84,7 +84,7 @@ fn failure(
                     reached[rule] = true;
                 }
             }
-            match decide(rules, &mapped, scratch) {
+            match decide(rules, &mut mapped, scratch) {
                 Decided::Accepted(verdict) => ActualResult::of_verdict(&verdict),
                 Decided::Refused(refusal) => ActualResult::of_refusal(refusal),
             }

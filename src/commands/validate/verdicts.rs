@@ -263,7 +263,11 @@ impl<'a> Decider<'a> {
                 .decide(&mapped.variables, &mut self.scratch.1);
             impact.add(&id, &before, &after);
         }
-        let shown = shown(id, decide(rules, &mapped, &mut self.scratch.0), explained);
+        let shown = shown(
+            id,
+            decide(rules, &mut mapped, &mut self.scratch.0),
+            explained,
+        );
         match shown.validation {
             Validation::Valid => self.decided.valid += 1,
             Validation::Warning => self.decided.warning += 1,

@@ -21,7 +21,7 @@ fn many(at: i64) -> Vec<Rejection> {
             match number % 4 {
                 0 => made.record_id = None,
                 1 => made.decided_on = None,
-                2 => made.message = "Größe, 大きさ\0".to_owned(),
+                2 => made.message += ": Größe, 大きさ\0",
                 _ => {
                     made.errors.clear();
                     made.rules.clear();

@@ -22,6 +22,8 @@ pub enum Setting {
     Plain,
     /// As delivered, with as many records that are all fit: what the others of a suite with rejections are compared with.
     Clean,
+    /// As delivered, into the column types of the mappings convention.
+    Convention,
     /// Another build, named in the environment: to compare with.
     Other,
     /// With so many connections from the start, and no more.
@@ -43,6 +45,7 @@ impl Setting {
         match self {
             Self::Plain => "datasync sync",
             Self::Clean => "datasync sync, none rejected",
+            Self::Convention => "datasync sync, integer and timestamp",
             Self::Other => "datasync sync, the other build",
             Self::Pool(2) => "datasync sync, 2 connections",
             Self::Pool(4) => "datasync sync, 4 connections",

@@ -95,6 +95,21 @@ const SUITES: &[Suite] = &[
         long: false,
     },
     Suite {
+        name: "types",
+        title: "100,000 records into columns of the fields' own types, and into an integer and a timestamp",
+        records: 100_000,
+        page_size: 1_000,
+        latency: Duration::ZERO,
+        mix: Mix::Clean,
+        rounds: 7,
+        contestants: &[
+            Contestant::Datasync(Setting::Plain),
+            Contestant::Datasync(Setting::Convention),
+        ],
+        peers: false,
+        long: false,
+    },
+    Suite {
         name: "load",
         title: "100,000 records, 1,000 a page",
         records: 100_000,
@@ -241,7 +256,8 @@ fn run_suite(suite: &Suite, rounds: usize, database: &mut Database) -> anyhow::R
     for round in 1..=rounds {
         for (contestant, runs) in contestants.iter().zip(&mut runs) {
             database.recreate()?;
-            if suite.mix == Mix::Realistic {
+            let convention = matches!(contestant, Contestant::Datasync(Setting::Convention));
+            if suite.mix == Mix::Realistic || convention {
                 database.convention()?;
             }
             contestant.prepare(database)?;

@@ -1,4 +1,4 @@
-//! Settings of the role or the database (TimeZone, DateStyle, …) do not change what is written.
+//! Settings of the role or the database (`TimeZone`, `DateStyle`, …) do not change what is written.
 
 use serde_json::json;
 

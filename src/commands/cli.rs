@@ -40,39 +40,20 @@ Exit codes:
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where records come from and what their fields become
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "DATASYNC_MAPPINGS",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "FILE", env = "DATASYNC_MAPPINGS")]
     pub mappings: Option<PathBuf>,
     /// The DMN decision table (default: decisions.dmn.xml here, else beside the mappings file)
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "DATASYNC_DECISIONS",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "FILE", env = "DATASYNC_DECISIONS")]
     pub decisions: Option<PathBuf>,
     /// Variables for this run (default: ./.env when present)
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "DATASYNC_ENV_FILE",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "FILE", env = "DATASYNC_ENV_FILE")]
     pub env_file: Option<PathBuf>,
     #[arg(
         long,
         help = "Spool, cases and cached state (default: $XDG_STATE_HOME/datasync)",
         global = true,
         value_name = "DIR",
-        env = "DATASYNC_STATE_DIR",
-        hide_env_values = true
+        env = "DATASYNC_STATE_DIR"
     )]
     pub state_dir: Option<PathBuf>,
     /// Form of the result on stdout
@@ -80,10 +61,8 @@ pub struct Global {
         long,
         global = true,
         value_name = "FORM",
-        value_enum,
-        default_value_t,
-        env = "DATASYNC_OUTPUT",
-        hide_env_values = true
+        default_value = "text",
+        env = "DATASYNC_OUTPUT"
     )]
     pub output: Output,
     /// Form of the log on stderr
@@ -91,20 +70,18 @@ pub struct Global {
         long,
         global = true,
         value_name = "FORM",
-        value_enum,
-        default_value_t,
-        env = "DATASYNC_LOG_FORMAT",
-        hide_env_values = true
+        default_value = "text",
+        env = "DATASYNC_LOG_FORMAT"
     )]
     pub log_format: LogFormat,
     /// Print nothing at all when the exit code is 0
-    #[arg(short, long, global = true, env = "DATASYNC_QUIET", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
+    #[arg(short, long, global = true, env = "DATASYNC_QUIET", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub quiet: bool,
     /// Log more; twice for still more
-    #[arg(short, long, global = true, action = ArgAction::Count, env = "DATASYNC_VERBOSE", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(verbosity(text)), hide_env_values = true)]
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "DATASYNC_VERBOSE", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(verbosity(text)))]
     pub verbose: u8,
     /// No colours and no progress bar
-    #[arg(long, global = true, env = "DATASYNC_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue, hide_env_values = true)]
+    #[arg(long, global = true, env = "DATASYNC_NO_COLOR", value_parser = clap::builder::FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub no_color: bool,
 }
 

@@ -17,7 +17,8 @@ use crate::config;
 /// # Errors
 /// A mistake on the command line or in a variable. `--help` and `--version` are returned as errors, too.
 pub fn parse() -> Result<Cli, clap::Error> {
-    let mut command = Cli::command().mut_args(without_empty);
+    // Help names the variables, and never shows their values.
+    let mut command = Cli::command().mut_args(|arg| without_empty(arg).hide_env_values(true));
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     add_env_file(&mut cli.global, &matches)

@@ -157,17 +157,12 @@ fn cached_of(source_key: &str, database: &Database) -> String {
 impl Run<'_> {
     /// Reads the watermark and asks for what has changed since. The run must hold the lease: nobody else moves it then.
     pub(super) fn read_watermark(&mut self) -> anyhow::Result<()> {
-        let Inputs {
-            plan,
-            api,
-            database,
-            request,
-            ..
-        } = self.inputs;
-        let path = cache::path(&plan.state_dir, &self.source.key, request.shard);
+        let (inputs, database, request) = (self.inputs, self.inputs.database, self.inputs.request);
+        let path = cache::path(&inputs.plan.state_dir, &self.source.key, request.shard);
         self.source.cache = Cache::load(&path, &cached_of(&self.source.key, database));
         self.recall_next_pages();
-        let (Some(name), Some(incremental)) = (self.source.mark.name.clone(), &api.incremental)
+        let (Some(name), Some(incremental)) =
+            (self.source.mark.name.clone(), &inputs.api.incremental)
         else {
             return Ok(());
         };
@@ -203,7 +198,7 @@ impl Run<'_> {
             since: Some(since.to_string()),
             ..fetch_options(&self.inputs, mark)
         };
-        self.source.pages = Pages::new(api, want)?;
+        self.source.pages = Pages::new(inputs.api, want)?;
         Ok(())
     }
 

@@ -64,16 +64,12 @@ pub(crate) fn quote_table(schema: &str, table: &str) -> String {
 
 /// The program's own tables, all in the schema of the audit tables. That of write-back is only included where that is on.
 fn own_tables(db: &Database) -> Vec<&str> {
-    let mut names = vec![
-        db.log_table.as_str(),
-        "sync_batches",
-        "sync_rejections",
-        "sync_rejections_seen",
-        "sync_explanations",
-        "sync_cases",
-        "sync_state",
-        "sync_lease",
-    ];
+    let mut names = vec![db.log_table.as_str()];
+    names.extend(
+        grants::WRITTEN
+            .iter()
+            .filter(|name| **name != "sync_outbox"),
+    );
     if !db.write_back.is_empty() {
         names.push("sync_outbox");
     }

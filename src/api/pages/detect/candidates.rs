@@ -62,18 +62,18 @@ impl Pages {
         }
         let mut names = vec!["page", "pagination[page]", "page[number]"];
         let plain = name.trim_start_matches("x-").to_ascii_lowercase();
-        if [
-            "pageno",
-            "page_no",
-            "pageindex",
-            "page_index",
-            "pagenum",
-            "pagenumber",
-            "page_number",
-            "p",
-        ]
-        .contains(&plain.as_str())
-        {
+        let is_usual = matches!(
+            plain.as_str(),
+            "pageno"
+                | "page_no"
+                | "pageindex"
+                | "page_index"
+                | "pagenum"
+                | "pagenumber"
+                | "page_number"
+                | "p"
+        );
+        if is_usual {
             names.insert(0, name);
             names.insert(2, "pageNumber");
         } else {

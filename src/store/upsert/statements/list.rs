@@ -61,92 +61,62 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         .map(|column| format!("{}[]", column.wire().typname()))
         .collect();
     let key = columns[layout.key].as_str();
-    let rows = |more: &[&'static str]| -> Vec<String> {
-        let more = more.iter().map(|name| (*name).to_owned());
-        columns.iter().cloned().chain(more).collect()
-    };
-    let of = |types: &[&str]| -> Vec<String> { types.iter().map(|t| (*t).to_owned()).collect() };
-    let written = rows(&["uuid", "timestamptz"]);
+    let of = |types: &str| -> Vec<String> { types.split(' ').map(str::to_owned).collect() };
+    let rows = |more: &str| [columns.clone(), of(more)].concat();
+    let written = rows("uuid timestamptz");
     let mut all = vec![
         ("all_new", all_new, written.clone()),
         ("differing", differing, written.clone()),
-        ("superseded", superseded, of(&[key, "timestamptz[]"])),
-        ("lock_ascending", lock_ascending, of(&[key])),
-        ("lock_descending", lock_descending, of(&[key])),
-        ("compare", compare, rows(&[])),
-        ("differences", differences, rows(&["bigint"])),
-        ("new_rows", new_rows, rows(&["bigint"])),
+        (
+            "superseded",
+            superseded,
+            of(&format!("{key} timestamptz[]")),
+        ),
+        ("lock_ascending", lock_ascending, of(key)),
+        ("lock_descending", lock_descending, of(key)),
+        ("compare", compare, columns.clone()),
+        ("differences", differences, rows("bigint")),
+        ("new_rows", new_rows, rows("bigint")),
         ("upsert_and_enqueue", upsert_and_enqueue, written.clone()),
         ("unguarded", unguarded, written),
-        (
-            "rows_by_outcome",
-            rows_by_outcome,
-            rows(&["int[]", "bigint"]),
-        ),
-        ("skipped", skipped, rows(&["uuid", "bigint"])),
+        ("rows_by_outcome", rows_by_outcome, rows("int[] bigint")),
+        ("skipped", skipped, rows("uuid bigint")),
         (
             "rejections.walk",
             rejection_walk,
-            of(&["text", "text", "text", "bigint"]),
+            of("text text text bigint"),
         ),
-        ("rejections.open_of", open_of, of(&["text", "text[]"])),
+        ("rejections.open_of", open_of, of("text text[]")),
         (
             "rejections.explanations",
             explanations,
-            of(&["uuid[]", "json[]", "timestamptz"]),
+            of("uuid[] json[] timestamptz"),
         ),
         (
             "rejections.reject",
             reject,
-            of(&[
-                "text",
-                "uuid",
-                "text[]",
-                "text[]",
-                "text[]",
-                "text[]",
-                "text[]",
-                "json[]",
-                "json[]",
-                "uuid[]",
-                "bytea[]",
-                "timestamptz[]",
-                "bigint[]",
-                "timestamptz",
-            ]),
+            of(
+                "text uuid text[] text[] text[] text[] text[] json[] json[] uuid[] bytea[] timestamptz[] bigint[] timestamptz",
+            ),
         ),
-        (
-            "rejections.settled_later",
-            settled_later,
-            of(&["timestamptz"]),
-        ),
+        ("rejections.settled_later", settled_later, of("timestamptz")),
         (
             "rejections.seen",
             seen,
-            of(&[
-                "text",
-                "uuid",
-                "int[]",
-                "bigint[]",
-                "int[]",
-                "int[]",
-                "bigint[]",
-                "bigint[]",
-                "timestamptz[]",
-            ]),
+            of("text uuid int[] bigint[] int[] int[] bigint[] bigint[] timestamptz[]"),
         ),
         (
             "rejections.later",
             later,
-            of(&["text", "timestamptz", "bigint", "bigint", "bigint[]"]),
+            of("text timestamptz bigint bigint bigint[]"),
         ),
         (
             "rejections.resolve",
             resolve,
-            of(&["text", "uuid", "text[]", "timestamptz"]),
+            of("text uuid text[] timestamptz"),
         ),
     ];
-    let trimming = log::trimming(db).map(|sql| ("trimming", sql, of(&["bigint"])));
+    let trimming = log::trimming(db).map(|sql| ("trimming", sql, of("bigint")));
     all.extend(trimming);
     all.push((
         "trimming explanations",

@@ -75,7 +75,7 @@ fn apply_schema(database: &Database) -> Result<Option<(Check, bool)>> {
 /// The name that stands for the reader's role in the printed statements.
 const READER: &str = "datasync_reader";
 
-/// Prints the privileges that both roles need, as statements for the owner of the tables. They are known without a login.
+/// Prints the GRANTs of both roles, for the owner of the tables to type. The role need not be able to log in yet.
 fn print_grants(global: &Global, database: &Database) {
     let sequences = Connection::open(database, database.connection_timeout)
         .and_then(|mut connection| grants::sequences(&mut connection, database));

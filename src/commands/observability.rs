@@ -15,8 +15,7 @@ use crate::reporting::report::{self, Report};
 /// How many lines of the log the last ping carries.
 const LINES: usize = 20;
 
-/// Runs the work, then writes the metrics and pings the dead man's switch, also if the work fails. If the configuration
-/// cannot be read, there is no ping, because its address is unknown.
+/// Runs the work, then writes metrics and pings the dead man's switch, also after a failure, if the address is known.
 pub(super) fn with_monitoring(
     global: &Global,
     coverage: Coverage,

@@ -51,7 +51,7 @@ fn retry(global: &Global, args: &RetryArgs, plan: &Plan) -> Result<(Exit, Option
         say_nothing_to_do(global);
         return Ok((Exit::Success, None));
     }
-    let found = Results::look(plan, &signals)?;
+    let found = Sides::look(plan, &signals)?;
     if let Some(asked) = signals.asked() {
         return Ok((asked.into(), None));
     }
@@ -116,7 +116,7 @@ fn begin_retry(
     mut connection: Option<&mut Connection>,
     note: Option<&str>,
     cases: &[Case],
-    found: &Results,
+    found: &Sides,
 ) -> Result<()> {
     let (local_cases, who) = (LocalCaseStore::new(&plan.state_dir), incident::who());
     for case in cases {
@@ -132,7 +132,7 @@ fn begin_retry(
 }
 
 /// The request for a run that retries these cases.
-fn request(plan: &Plan, args: &RetryArgs, cases: Vec<Case>, found: &Results) -> Request {
+fn request(plan: &Plan, args: &RetryArgs, cases: Vec<Case>, found: &Sides) -> Request {
     let mut unread = cases
         .iter()
         .filter(|case| needs_fetch(case, plan))
@@ -176,8 +176,8 @@ fn return_to_resolve(plan: &Plan, cases: &[Case], why: &anyhow::Error) -> Result
     Ok(())
 }
 
-/// The open cases, or the requested one: the case with this id, or the only one whose id begins with it. The second value
-/// says why the cases of the database are unknown, if they are.
+/// The open cases, or the one requested by its id or the beginning of it. The second value says why the cases of the
+/// database are unknown, if they are.
 fn chosen(
     plan: &Plan,
     connection: Option<&mut Connection>,
@@ -207,10 +207,10 @@ fn chosen(
     Err(Misconfigured(wrong).into())
 }
 
-/// The results of both checks.
-struct Results(Vec<CheckFound>);
+/// What the checks of both sides have found.
+struct Sides(Vec<CheckFound>);
 
-impl Results {
+impl Sides {
     /// Runs both checks. None: the program was asked to end meanwhile.
     fn look(plan: &Plan, signals: &Signals) -> Result<Option<Self>> {
         let (api, database) = (plan.api()?.clone(), plan.database()?.clone());
@@ -232,7 +232,7 @@ impl Results {
     }
 }
 
-fn note_checks(case: &mut Case, found: &Results) {
+fn note_checks(case: &mut Case, found: &Sides) {
     for (of, step) in [
         (Side::Api, Step::CheckApi),
         (Side::Database, Step::CheckDatabase),
@@ -264,13 +264,7 @@ fn known_cause(cases: &[Case], plan: &Plan) -> Cause {
     known.map_or(Cause::api("check"), |case| case.fingerprint.clone())
 }
 
-fn show(
-    global: &Global,
-    report: &Report,
-    exit: Exit,
-    cases: &[Case],
-    found: &Results,
-) -> Result<()> {
+fn show(global: &Global, report: &Report, exit: Exit, cases: &[Case], found: &Sides) -> Result<()> {
     if global.output == Output::Json {
         let mut value = serde_json::to_value(report).context("cannot write the report")?;
         if let Some(object) = value.as_object_mut() {

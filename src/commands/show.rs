@@ -1,5 +1,4 @@
-//! `datasync show`: everything that is stored of a record, in the tables and in the state directory. Its purpose is to show
-//! values, so its output holds them.
+//! `datasync show`: prints everything that is stored of a record, values included, from the tables and the state directory.
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};

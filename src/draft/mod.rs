@@ -1,5 +1,4 @@
-//! Drafts a first mapping for a new source from its first page: the fields with their types, the key, and how the source
-//! pages.
+//! Drafts a first mapping for a new source from its first page: the fields with their types, the key, and the paging.
 //!
 //! The type of a field is found with the readers of the mapping itself: each type is tried on all records of the page. A
 //! draft holds names and counts, never a value of a record. This code fetches no page and writes no file.

@@ -26,6 +26,7 @@ pub(super) const NAME: &str = "customerName";
 pub(super) const CHANGED: &str = "sourceUpdatedAt";
 
 impl Field {
+    /// True if this is the key.
     pub(super) fn is_key(&self) -> bool {
         self.to == KEY
     }

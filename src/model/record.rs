@@ -184,9 +184,8 @@ pub struct Rejection {
     pub errors: Vec<FieldError>,
     /// Ids of the rules that fired, if any.
     pub rules: Vec<String>,
-    /// A digest of the values that the decision read; none where no decision was made. The explanation (values, rules
-    /// considered, nearest change) is worked out only for a rejection that is not stored yet: it costs more than the
-    /// decision.
+    /// A digest of the values that the decision read; none where no decision was made. The explanation costs more than the
+    /// decision, so it is worked out only when a rejection is stored that was not stored before.
     pub decided_on: Option<[u8; 16]>,
     /// When its page was requested, by PostgreSQL's clock: microseconds since 1970-01-01T00:00:00Z.
     pub requested_at: i64,
@@ -203,8 +202,7 @@ pub struct Message {
     /// The record's id as the source gave it.
     #[serde(rename = "id")]
     pub record_id: String,
-    /// The value of If-Match, where the record came with an `ETag` or a version. Where mappings.yaml has `if_match`, a
-    /// message without it is not sent.
+    /// The value of If-Match, if the record has an `ETag` or a version. It is required where mappings.yaml has `if_match`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub if_match: Option<String>,
     /// `if_match` is configured, but the record came without a version: the message is not sent.

@@ -1,5 +1,4 @@
-//! A shard: the part of a source's records that one host processes. Every host must agree on which records these are, so that
-//! depends on the key alone and must never change.
+//! A shard: the part of a source that one host processes. All hosts must agree on it, so it depends on the key alone.
 
 use std::fmt;
 use std::str::FromStr;

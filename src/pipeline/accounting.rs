@@ -42,6 +42,7 @@ pub(super) struct Accountant<'a> {
 }
 
 impl Accountant<'_> {
+    /// Counts an event, and puts refused batches into the spool.
     pub(super) fn enter(&mut self, event: Event<'_>) {
         match event {
             Event::Shaped(records) => self.flow.ledger.fetched += records,

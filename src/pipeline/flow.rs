@@ -1,7 +1,6 @@
 //! The results of one flow: its ledger, counts, timings, examples for people, and why it ended early.
 //!
-//! A run may have several flows (replay, stored rejections, the fetch); `absorb` adds one to another. This is plain data: the
-//! accountant of the pipeline fills it, and the run reads it.
+//! A run may have several flows (replay, stored rejections, the fetch); `absorb` adds one to another.
 
 use std::collections::BTreeMap;
 
@@ -185,6 +184,7 @@ impl PoolFigures {
 }
 
 impl ChangeTimes {
+    /// Adds the times of another flow.
     pub(super) fn absorb(&mut self, other: Self) {
         self.latest = self.latest.max(other.latest);
         self.undated += other.undated;

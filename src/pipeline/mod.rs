@@ -148,8 +148,7 @@ impl Claim for Keys {
 enum Event<'a> {
     /// This many records of a page have been shaped. The events come in page order.
     Shaped(u64),
-    /// The result of a batch. Its keys stay claimed and its memory stays counted until the result has been entered, since a
-    /// batch that waits to be spooled is still in memory.
+    /// The result of a batch. Until it is entered, its keys stay claimed and its memory counted, since it may be spooled.
     Settled(BatchResult, DoneOnDrop<'a, Keys, Box<Batch>>),
     FetchFailed(ApiError),
     Braked(Braked),
@@ -161,8 +160,7 @@ enum Event<'a> {
 
 /// Runs the flow from feed to target, and returns when every record is accounted for.
 ///
-/// Failures of the API, the database and the spool are results, in [`Flow`]. So is a thread that panicked or could not be
-/// started: what was fetched until then is written or spooled.
+/// Failures of API, database, spool and threads are results in [`Flow`]: what was fetched is still written or spooled.
 pub fn run(job: Job<'_>) -> Flow {
     let Job {
         feed,

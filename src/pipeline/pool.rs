@@ -8,8 +8,7 @@ use crate::store::{Batch, Keys};
 /// How long the speed is measured before the pool grows or shrinks.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// How many writers there are. A writer is added while batches wait, and removed again if it has not made the run faster: on
-/// a busy machine more connections make it slower.
+/// The number of writers. One is added while batches wait, and removed if that made the run no faster, as on a busy machine.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) size: u32,
@@ -25,6 +24,7 @@ pub(super) struct Pool {
     rest: u32,
 }
 
+/// What the pool decides after a window.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
     None,
@@ -37,6 +37,7 @@ impl Pool {
     const MIN_SPEEDUP: f64 = 1.1;
     const REST: u32 = 20;
 
+    /// A pool of `size` writers that may grow to `max`.
     pub(super) fn new(size: u32, max: u32) -> Self {
         Self {
             size,
@@ -66,6 +67,7 @@ impl Pool {
         log::warn!("{error}; {} connections write", self.size);
     }
 
+    /// Decides whether the pool changes. `accounted` is the number of records done so far.
     pub(super) fn tick(&mut self, queue: &Queue<Keys, Box<Batch>>, accounted: u64) -> Change {
         let elapsed = self.window.elapsed();
         if elapsed < WINDOW {

@@ -65,6 +65,7 @@ impl<K, T> State<K, T> {
 }
 
 impl<K: Claim, T> Queue<K, T> {
+    /// A queue with a budget in bytes, for this many writers.
     pub(super) fn new(budget: usize, writers: u32) -> Self {
         Self {
             state: Mutex::new(State {
@@ -81,8 +82,7 @@ impl<K: Claim, T> Queue<K, T> {
         }
     }
 
-    /// The state behind a poisoned lock is used as it is: only comparisons run under the lock, so a panic cannot leave it
-    /// half-changed. The panic itself is reported when the thread is joined.
+    /// A poisoned lock is used as it is: only comparisons run under it, so a panic cannot leave the state half-changed.
     fn lock(&self) -> MutexGuard<'_, State<K, T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,14 +93,13 @@ impl<K: Claim, T> Queue<K, T> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The weight that a piece of work should have, in bytes. Then there is room for one with every writer, one that waits
-    /// and one that is being filled.
+    /// The weight a piece of work should have, in bytes, so that each writer has one while one waits and one is being filled.
     pub(super) fn share(&self) -> usize {
         self.budget / (self.lock().writers as usize + 2)
     }
 
-    /// Waits for room and adds work. Work heavier than the whole budget is admitted alone. If no writer is left, the work is
-    /// added without waiting, and stays until [`Queue::take_rest`].
+    /// Waits for room and adds work. Work heavier than the budget goes alone. Without writers it stays for
+    /// [`Queue::take_rest`].
     pub(super) fn push(&self, claim: K, weight: usize, work: T) {
         let mut state = self.lock();
         let full = |state: &State<K, T>| {
@@ -126,8 +125,7 @@ impl<K: Claim, T> Queue<K, T> {
         self.changed.notify_all();
     }
 
-    /// Waits until no writer has work with a key of the next piece, and takes that. Its keys stay claimed until
-    /// [`Queue::done`] is called with the ticket.
+    /// Takes the next piece of work, once no writer has work with one of its keys. [`Queue::done`] frees the keys.
     pub(super) fn take(&self) -> Taken<T> {
         let mut state = self.lock();
         loop {
@@ -257,6 +255,7 @@ pub(super) struct DoneOnDrop<'a, K: Claim, T> {
 }
 
 impl<'a, K: Claim, T> DoneOnDrop<'a, K, T> {
+    /// Guards the work that was taken with this ticket.
     pub(super) const fn new(queue: &'a Queue<K, T>, ticket: u64) -> Self {
         Self {
             queue,

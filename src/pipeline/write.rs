@@ -70,6 +70,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// A closed breaker, and these spare connections.
     pub(super) fn new(deadline: Option<Instant>, spare: Spare) -> Self {
         Self {
             breaker: Breaker::default(),
@@ -136,6 +137,7 @@ pub(super) struct BatchWriter<'a> {
 }
 
 impl<'a> BatchWriter<'a> {
+    /// A writer without a connection. It opens one for its first batch.
     pub(super) fn new(target: &'a Target<'a>, shared: &'a Shared, rules: Rules<'a>) -> Self {
         let writer = target.layout.map(|layout| {
             let mut writer = Writer::new(target.database, layout, target.run_id, target.clock);
@@ -241,8 +243,7 @@ impl<'a> BatchWriter<'a> {
         let session = if let Some(session) = self.session.as_mut() {
             session
         } else {
-            // If a connection has died of its age (`idle_session_timeout`, a firewall), the spare one probably has, too. So a
-            // second try opens a new one.
+            // If a connection died of its age (`idle_session_timeout`, a firewall), the spare may be dead, so a new one is used.
             let spare = self.shared.take_spare().filter(|_| !asked_before);
             let mut session = if let Some(spare) = spare {
                 spare
@@ -290,8 +291,7 @@ impl<'a> BatchWriter<'a> {
     }
 }
 
-/// The error to report for a batch: the first one, unless the last one needs a person. For example, a connection is ended and
-/// then the server takes no writes.
+/// The error to report for a batch: the first, unless the last needs a person, as when the server takes no writes.
 fn error_to_report(first: Option<StoreError>, last: StoreError) -> StoreError {
     let needs_person = last.class() != Class::Transient || last.kind() == "read_only";
     first.filter(|_| !needs_person).unwrap_or(last)

@@ -1,5 +1,4 @@
-//! Opens and closes the cases of runs: in the database, or in the state directory while the database is away. The next run
-//! that reaches the database moves them there.
+//! Opens and closes the cases of runs: in the database, or in the state directory until the database is back.
 //!
 //! This file connects `case` (the model), `store` (where cases and log rows are stored) and the checks (the evidence).
 
@@ -168,7 +167,7 @@ pub fn keep_case(summary: &RunSummary<'_>, mut connection: Option<&mut Connectio
     kept
 }
 
-/// Adds a fault to its case, which is taken out of the others; a new one is opened where there is none.
+/// Adds a fault to its open case, which is removed from `others`, or opens a case for it.
 fn occurred(fault: &Fault, run_id: &str, evidence: &Evidence, others: &mut Vec<Case>) -> Case {
     let known = others
         .iter()
@@ -181,8 +180,7 @@ fn occurred(fault: &Fault, run_id: &str, evidence: &Evidence, others: &mut Vec<C
     case
 }
 
-/// Of the other cases, takes out those that a good run has changed: it has shown that they are over, wholly or in its part
-/// of the source.
+/// Removes and returns the cases that a good run has shown to be over, at least for its part of the source.
 fn recover(summary: &RunSummary<'_>, others: &mut Vec<Case>) -> Vec<Case> {
     let (passed, still): (Vec<_>, Vec<_>) = std::mem::take(others)
         .into_iter()
@@ -202,8 +200,7 @@ fn recover(summary: &RunSummary<'_>, others: &mut Vec<Case>) -> Vec<Case> {
     changed
 }
 
-/// Sends the alerts that are due for these cases, and notes the results in the cases. Sending and noting may each take as
-/// long as `limit`. A failure does not change how the run ends.
+/// Sends the alerts that are due for these cases, and notes the results there. Each of the two may take `limit`.
 pub fn send_alerts(
     plan: &Plan,
     run_id: &str,
@@ -283,8 +280,7 @@ fn faults(summary: &RunSummary<'_>) -> Vec<Fault> {
     faults
 }
 
-/// True if a run that ended like this shows that the cause of a case is over. A run with only too many rejections has still
-/// read the whole source and written to the database.
+/// True if a run that ended so shows that a case's cause is over. After mere rejections both sides are known to work.
 fn has_passed(summary: &RunSummary<'_>, case: &Case) -> bool {
     let braked = summary
         .ending
@@ -345,8 +341,7 @@ fn evidence(summary: &RunSummary<'_>) -> Evidence {
     }
 }
 
-/// The open cases of database and state directory. If the database does not answer, its cases are missing. A case that is
-/// opened meanwhile for the same cause is merged later.
+/// The open cases of database and state directory. Without the database its cases are missing; duplicates are merged later.
 pub fn open_cases(
     connection: Option<&mut Connection>,
     plan: &Plan,
@@ -442,8 +437,7 @@ fn recovered(mut case: Case, run_id: &str) -> Case {
     case
 }
 
-/// Moves log rows and cases from the state directory into the database. After a crash in between, some are moved again, which
-/// changes nothing.
+/// Moves log rows and cases from the state directory into the database. After a crash some are moved twice, harmlessly.
 pub fn move_from_state_dir(connection: &mut Connection, plan: &Plan, run_id: &str) -> Result<()> {
     let database = plan.database()?;
     let mut merged = Vec::new();

@@ -1,8 +1,6 @@
-//! What a run must know while the database is away. The last run that reached the database has noted it in the state
-//! directory.
+//! What a run must know while the database is away, noted in the state directory by the last run that reached it.
 //!
-//! The file may be missing or out of date. Then more is fetched than needed, or a brake has nothing to compare with; stored
-//! data never depends on it.
+//! If the file is missing or old, more is fetched than needed, or a brake cannot compare. Stored data never depends on it.
 
 use std::fs;
 use std::io;

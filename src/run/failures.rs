@@ -85,8 +85,7 @@ impl Run<'_> {
         }
     }
 
-    /// The brake that has stopped the run, or that applies only now: whether the number of records has dropped without being
-    /// announced by the API is known only at the end of the source.
+    /// The brake that has stopped the run, or stops it now: an unannounced drop is only known at the end of the source.
     fn braked(&self, flow: &Flow) -> Option<Braked> {
         if flow.ends.braked.is_some() {
             return flow.ends.braked.clone();

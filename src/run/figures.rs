@@ -1,5 +1,4 @@
-//! Builds the report of a run from what was counted and measured. It decides nothing: status and exit code come from
-//! [`super::outcome`].
+//! Builds the report of a run from its counts and timings. Status and exit code come from [`super::outcome`].
 
 use std::collections::BTreeMap;
 
@@ -31,8 +30,7 @@ impl Run<'_> {
             && self.inputs.request.limit.is_none()
     }
 
-    /// The report, by what is known so far. `complete` is the value of [`Self::is_complete`] before the end of the run was
-    /// written down.
+    /// The report, by what is known so far. `complete` is [`Self::is_complete`], taken before the end was written down.
     pub(super) fn report(&self, flow: &Flow, complete: bool) -> Report {
         let Conclusion { status, exit } = self.conclude(flow);
         let stats = self.source.pages.stats();
@@ -184,7 +182,7 @@ impl Run<'_> {
     }
 }
 
-/// How often what went wrong, what a retry mended included.
+/// Counts the errors by stage and kind, including those that a retry has overcome.
 fn errors_by_type(retries: &[(&'static str, u64)], failures: &[Failure]) -> BTreeMap<String, u64> {
     let mut errors: BTreeMap<String, u64> = retries
         .iter()
@@ -196,7 +194,7 @@ fn errors_by_type(retries: &[(&'static str, u64)], failures: &[Failure]) -> BTre
     errors
 }
 
-/// The share of records that were neither rejected nor spooled. A run that failed before it fetched any had none of them.
+/// The share of records that were neither rejected nor spooled; 0 for a run that failed before it fetched any.
 fn success_rate(ledger: &Ledger, exit: Exit) -> f64 {
     if ledger.fetched == 0 && exit != Exit::Success {
         return 0.0;

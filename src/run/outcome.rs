@@ -26,7 +26,7 @@ pub(super) struct Outcome {
     pub(super) braked: bool,
     /// Records from the spool of earlier runs that were written.
     pub(super) replayed: u64,
-    /// Some flow has rejected a record.
+    /// True if a flow of the run has rejected a record.
     pub(super) has_rejected: bool,
     /// Counts of the stored rejections that were decided again. They are part of the run's ledger.
     pub(super) decided_again: Option<Ledger>,
@@ -65,10 +65,12 @@ pub(super) struct Conclusion {
 }
 
 impl Outcome {
+    /// Enters a failure.
     pub(super) fn fail(&mut self, exit: Exit, cause: Cause, sentence: &str) {
         self.failures.push(failure(exit, cause, sentence));
     }
 
+    /// Enters a failure of the database.
     pub(super) fn store_failed(&mut self, error: &StoreError) {
         let cause = Cause::database(error.kind());
         self.fail(Exit::Database, cause, &error.to_string());

@@ -166,8 +166,7 @@ impl Run<'_> {
         Ok(self.was_read_since(newest)?)
     }
 
-    /// Decides the stored rejections again. A record that passes is written, under the freshness guard, and its rejection is
-    /// resolved. The others stay rejected, with their new reason.
+    /// Decides the stored rejections again. Records that pass are written and their rejections resolved.
     pub(super) fn decide_again(&mut self, flow: &mut Flow, progress: &Progress) -> Result<()> {
         let mut after = String::new();
         while let Some(connection) = self.session.connection.as_mut() {

@@ -25,8 +25,7 @@ pub struct Request {
     pub since: Option<jiff::Timestamp>,
     /// Process only the records of this shard.
     pub shard: Option<Shard>,
-    /// Set for a retry that should read the source again while the API is known to be away: the cause and the sentence of the
-    /// failure with which the run ends.
+    /// Set for a retry while the API is known to be away: the cause and the sentence of the failure with which it ends.
     pub api_down: Option<(Cause, String)>,
     /// The cases that a retry tries to close.
     pub cases: Vec<Case>,
@@ -77,14 +76,17 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// True if records are fetched from the API.
     pub(super) const fn fetches(self) -> bool {
         !matches!(self, Self::Retry { fetch: false, .. })
     }
 
+    /// True for a retry.
     pub(super) const fn is_retry(self) -> bool {
         matches!(self, Self::Retry { .. })
     }
 
+    /// True if stored rejections are decided again.
     pub(super) const fn decides_again(self) -> bool {
         matches!(self, Self::Retry { rejected: true, .. })
     }
@@ -104,6 +106,7 @@ pub(super) struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
+    /// True for a dry run.
     pub(super) fn is_dry(&self) -> bool {
         self.request.purpose == Purpose::DryRun
     }
@@ -115,6 +118,7 @@ impl Inputs<'_> {
         })
     }
 
+    /// True if the deadline has passed.
     pub(super) fn is_late(&self) -> bool {
         self.deadline
             .is_some_and(|deadline| Instant::now() >= deadline)

@@ -1,7 +1,6 @@
 //! What a run compiles before it begins: the mapping, and the decision table for the input variables of that mapping.
 //!
-//! This file connects `transform` (the input variables and their types), `decision` (the table) and `store` (the columns). It
-//! moves no record.
+//! This file connects `transform` (input variables and their types), `decision` (the table) and `store` (the columns).
 
 use std::sync::Arc;
 
@@ -46,8 +45,7 @@ impl Compiled {
         })
     }
 
-    /// Adapts it to the tables that exist (the key that was found, the types and lengths of the columns), and to PostgreSQL's
-    /// clock.
+    /// Adapts it to the tables that exist (key, types and lengths of the columns), and to PostgreSQL's clock.
     ///
     /// # Errors
     /// [`Misconfigured`].
@@ -162,8 +160,7 @@ const fn kind_of(kind: plan::Kind) -> Kind {
     }
 }
 
-/// Reads and compiles the decision table for the input variables of the mapping. A table that could decide wrongly, or that
-/// refuses records, is itself refused.
+/// Reads and compiles the decision table for the mapping's input variables. Refuses a table that could decide wrongly.
 ///
 /// # Errors
 /// [`Misconfigured`]: the file cannot be read, holds no decision that can be used, or lint finds an error in it.

@@ -41,6 +41,7 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// A session without a connection.
     pub(super) fn new() -> Self {
         Self {
             connection: None,
@@ -104,8 +105,7 @@ impl Session {
         self.others = spare.open;
     }
 
-    /// Makes the connection ready for writing down the end of the run within `limit`. A signal that has arrived already does
-    /// not interrupt that; a further one does.
+    /// Makes the connection ready for writing down the end within `limit`. Only a new signal interrupts that.
     pub(super) fn prepare_end(&mut self, inputs: &Inputs<'_>, limit: Duration) {
         let heard = inputs.signals.asked().is_some();
         let stop = if heard {
@@ -140,6 +140,7 @@ impl Session {
         }
     }
 
+    /// Releases the lease, so that another run can start.
     pub(super) fn release(&mut self, inputs: &Inputs<'_>) {
         drop(self.heartbeat.take());
         let target = shard::lease_name(inputs.database, inputs.request.shard);

@@ -1,5 +1,4 @@
-//! The watermark of an incremental sync: it is read when the run begins, sent to the API, and moved when the run was
-//! complete.
+//! The watermark of an incremental sync: read when the run begins, sent to the API, and moved after a complete run.
 //!
 //! Everything that the source changed before the watermark has been read. Its new value is the latest time of change among
 //! the records of a run, but never later than the start of the run, by PostgreSQL's clock and by that of the API (its Date
@@ -41,6 +40,7 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Prepares the pages of the source. Nothing is fetched yet.
     pub(super) fn new(inputs: &Inputs<'_>) -> anyhow::Result<Self> {
         let mark = Mark::new(inputs.api);
         Ok(Self {
@@ -83,6 +83,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// A watermark whose value was not read yet.
     pub(super) fn new(api: &Api) -> Self {
         Self {
             name: name(api),
@@ -90,6 +91,7 @@ impl Mark {
         }
     }
 
+    /// The values before and after the run, for the report.
     pub(super) fn report(&self) -> Watermark {
         Watermark {
             before: self.before.clone(),
@@ -105,8 +107,7 @@ fn asked(api: &Api) -> impl Iterator<Item = &str> {
     of_params.map(String::as_str).chain(body)
 }
 
-/// Identifies a source among others that feed the same table, by host and path of the API and what is asked of it. It is a
-/// hash, since some of that is secret. The port does not matter.
+/// Identifies a source among those that feed the same table: a hash of host, path, parameters and body.
 pub fn source_key(api: &Api) -> String {
     let host = api.base_url.host_str().unwrap_or_default();
     let parts = [host, api.base_url.path(), &api.fetch.path].into_iter();
@@ -202,8 +203,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Finds out whether an earlier run with the same mapping has seen pages that name the next one. If so, a page that names
-    /// none is the last, even if this run reads only one page.
+    /// Finds out whether earlier runs have seen pages that name the next one. If so, a page that names none is the last.
     fn recall_next_pages(&mut self) {
         let Inputs { api, database, .. } = self.inputs;
         let name = next_pages_name(api);
@@ -286,7 +286,7 @@ impl Run<'_> {
         }
     }
 
-    /// The run has asked for all that has changed, and all of it has been seen and stored.
+    /// True if the run has asked for everything that has changed, and read and stored all of it.
     fn may_move_watermark(&self, complete: bool) -> bool {
         let (request, mark) = (self.inputs.request, &self.source.mark);
         let asked_to = request.since.is_none()
@@ -323,7 +323,7 @@ impl Run<'_> {
         }
     }
 
-    /// Notes how far this shard has come: the watermark moves when all shards have seen everything.
+    /// Notes how far this shard has come. The watermark moves once all shards have come that far.
     fn advance_with_shards(&mut self, latest: Micros) -> Option<String> {
         let Inputs { database, id, .. } = self.inputs;
         let mark = &mut self.source.mark;

@@ -22,6 +22,7 @@ const MAX_FRAME: u32 = 1 << 30;
 /// Bytes that the end of a file takes.
 pub(super) const END_BYTES: u64 = 16;
 
+/// The first frame of a spool file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// The run that wrote it.

@@ -35,8 +35,7 @@ pub struct Sealed {
 }
 
 impl Spool {
-    /// Adds a batch to the unsealed file. It counts as spooled only after [`Self::seal`]. After an error, what was added
-    /// before can still be sealed.
+    /// Adds a batch. It counts as spooled after [`Self::seal`]. After an error the batches before it can still be sealed.
     pub fn add(&mut self, header: &Header, entries: &[(Micros, &str)]) -> Result<(), SpoolError> {
         let text = format::frames(entries);
         let gathered = self.unsealed.as_ref().map_or(0, |unsealed| unsealed.bytes);
@@ -77,8 +76,7 @@ impl Spool {
         })
     }
 
-    /// Seals the unsealed file. When this returns Ok the file survives a power cut, and only then its records count as
-    /// spooled. Returns None where nothing was added.
+    /// Seals the unsealed file: after Ok it survives a power cut, and its records count as spooled. None: nothing was added.
     pub fn seal(&mut self) -> Result<Option<Sealed>, SpoolError> {
         let Some(unsealed) = &mut self.unsealed else {
             return Ok(None);

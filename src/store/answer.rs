@@ -26,10 +26,12 @@ pub(super) fn value<'r, T: FromSql<'r>>(
         .map_err(|error| StoreError::from_driver(what, &error))
 }
 
+/// A count in a row of an answer.
 pub(super) fn count(row: &Row, index: usize) -> Result<u64, StoreError> {
     value(row, index, "reading a count").map(i64::unsigned_abs)
 }
 
+/// A text in a row of an answer.
 pub(super) fn text(row: &Row, index: usize) -> Result<&str, StoreError> {
     value(row, index, "reading a text")
 }

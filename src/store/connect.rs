@@ -221,8 +221,7 @@ impl Connection {
         })
     }
 
-    /// Runs several statements of a transaction in one round trip and returns how many rows each affected. None may depend on
-    /// the answer to another, but each sees the effects of those before it.
+    /// Runs statements of a transaction in one round trip, each seeing those before it. Returns how many rows each affected.
     pub(crate) fn execute_together(
         &mut self,
         what: &str,

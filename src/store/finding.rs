@@ -20,6 +20,7 @@ pub(super) fn well(detail: impl Into<String>) -> StepResult {
     Ok((detail.into(), None))
 }
 
+/// A step that failed, with a hint.
 pub(super) fn bad(detail: impl Into<String>, hint: impl Into<String>) -> StepResult {
     Err(StepFailure {
         detail: detail.into(),

@@ -1,5 +1,4 @@
-//! The privileges that a role needs, as statements: for the program's own role, and for a role that only reads. It only asks
-//! for the sequences of the table, and changes nothing.
+//! The privileges of the program's own role and of a role that only reads, as statements. Changes nothing.
 
 use tokio_postgres::types::Type;
 

@@ -1,5 +1,4 @@
-//! Prints JSON text as PostgreSQL prints a `jsonb`: keys in its order, numbers without exponents, one spelling of each
-//! string.
+//! Prints JSON text as PostgreSQL prints a `jsonb`: its order of keys, no exponents, one spelling of each string.
 //!
 //! This is only used to prove that stored and sent documents are equal. So unusual documents (deep nesting, numbers of
 //! hundreds of digits) may be left undecided: the database compares these itself.

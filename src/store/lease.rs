@@ -56,8 +56,7 @@ impl Holder {
 
 /// Identifies this process, so that another run on the same system can tell when it has ended.
 ///
-/// It reads `boot id / PID namespace / PID / start time`. If a PID was reused, the start time differs, and the PIDs of a
-/// container are never mistaken for those of the host.
+/// It reads `boot id / PID namespace / PID / start time`, so a reused PID, or one of a container, is not mistaken for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process(String);
 

@@ -283,8 +283,7 @@ fn trim_in_transaction(
     Ok(outlived.into_iter().sum::<u64>() + unused)
 }
 
-/// The statements that delete rows older than a number of seconds. The time is `now()`, since with `clock_timestamp()`
-/// PostgreSQL would not use an index.
+/// The statements that delete rows older than a number of seconds, by `now()`: `clock_timestamp()` would prevent index use.
 pub(super) fn trimming(db: &Database) -> [String; 5] {
     [
         ("sync_batches", "committed_at <"),
@@ -307,8 +306,8 @@ pub(super) fn trimming(db: &Database) -> [String; 5] {
     })
 }
 
-/// The statement that deletes explanations to which no rejection refers. It checks explanations that were last known to be
-/// used a day ago, a thousand at a time, and gives those still in use a new date.
+/// The statement that deletes explanations to which no rejection refers. It checks those that were last known to be used
+/// more than a day ago, a thousand at a time, and gives those still in use a new date.
 pub(super) fn trimming_explanations(db: &Database) -> String {
     let explanations = quote_table(&db.log_schema, "sync_explanations");
     let rejections = quote_table(&db.log_schema, "sync_rejections");

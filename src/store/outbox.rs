@@ -25,6 +25,7 @@ use crate::model::record::Message;
 pub struct MessageBuilder(Arc<dyn Fn(&str) -> Message + Send + Sync>);
 
 impl MessageBuilder {
+    /// Wraps the function that builds a message.
     pub fn new(compose: impl Fn(&str) -> Message + Send + Sync + 'static) -> Self {
         Self(Arc::new(compose))
     }
@@ -54,6 +55,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// The outbox of a run, with its statement.
     pub(super) fn new(db: &Database, message_builder: MessageBuilder) -> Self {
         let enter = format!(
             "INSERT INTO {} AS o (target, key, record_id, if_match, body, version, run_id, owed_at) \
@@ -72,10 +74,12 @@ impl Outbox {
         }
     }
 
+    /// True if rows with this outcome get a message.
     pub(super) fn wants(&self, outcome: WriteBackOutcome) -> bool {
         self.when.contains(&outcome)
     }
 
+    /// The message for a row, given by its place in the batch.
     pub(super) fn message(&self, batch: &Batch, row: usize) -> Message {
         (self.message_builder.0)(batch.raw(&batch.rows()[row]))
     }

@@ -90,8 +90,8 @@ pub fn open(
 /// How many open rejections without an id may stay although a run has not seen their records.
 const UNSEEN_WITHOUT_ID: i64 = 10_000;
 
-/// A record without an id is identified only by its text. If that changes, the old rejection would stay open for ever. So if
-/// a run has not seen more than 10,000 of them, the oldest are closed. Returns how many.
+/// A record without an id is identified only by its text. If that changes, the old rejection would stay open for ever. So
+/// where more than 10,000 of them were not seen by this run, the oldest are closed. Returns how many.
 pub fn close_oldest_without_id(
     connection: &mut Connection,
     db: &Database,
@@ -162,8 +162,7 @@ pub fn drop_repeated_notes(
 
 /// The name in `sync_state` under which it is noted when expired open rejections were last looked for.
 const LAST_TRIMMED: &str = "open_rejections_trimmed";
-/// How often they are looked for. There is no index on when each was last seen, because it would slow down every write of a
-/// rejection. A scan once a day is cheaper.
+/// How often they are looked for, by a scan: an index on when each was last seen would slow down every write of a rejection.
 const TRIM_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Deletes open rejections whose record was last seen before the retention, at most once a day. Returns how many.

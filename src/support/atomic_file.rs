@@ -18,16 +18,14 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         })
 }
 
-/// Like [`replace`], for a file that only its owner may read. Creates the folder where it is missing. After `Ok` the file
-/// survives a power cut.
+/// Like [`replace`], but creates the folder, and only the owner may read the file. After `Ok` it survives a power cut.
 pub fn keep(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     create_private(folder)?;
     replace(path, content, 0o600)?;
     sync_folder(folder)
 }
 
-/// Creates a folder that only its owner may enter, with all missing folders above it. After `Ok` their names survive a power
-/// cut.
+/// Creates a folder, and those above it, for its owner alone. After `Ok` their names survive a power cut.
 pub fn create_private(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = folder
         .ancestors()

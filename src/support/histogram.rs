@@ -9,8 +9,7 @@ const FIRST: f64 = 0.0001;
 /// 24 doublings of 0.1 ms reach 28 minutes.
 const BUCKETS: usize = 24 * PER_OCTAVE;
 
-/// Upper bounds of the buckets for Prometheus, in seconds. Prometheus adds a last bucket without a bound; its count is
-/// [`Histogram::count`].
+/// Upper bounds of the buckets for Prometheus, in seconds. Its last bucket, without a bound, is [`Histogram::count`].
 pub const BOUNDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
@@ -102,8 +101,7 @@ impl Histogram {
         self.max
     }
 
-    /// Bars for a chart: lower and upper bound in seconds, and how many durations lie between. Each bar is half a doubling
-    /// wide; empty bars at both ends are left out.
+    /// Bars for a chart, each half a doubling wide: bounds in seconds and count. Empty bars at both ends are left out.
     pub fn bars(&self) -> Vec<(f64, f64, u64)> {
         const TOGETHER: usize = PER_OCTAVE / 2;
         let mut bars: Vec<(f64, f64, u64)> = self

@@ -142,8 +142,7 @@ pub fn release(failed: bool) {
     }
 }
 
-/// With `--log-format json`, logs why a command ended, at a level that is always shown. Returns false for a log in text,
-/// where the caller prints the whole message.
+/// With `--log-format json`, logs why a command ended, at a visible level. False for a text log: then the caller prints it.
 pub fn end_in_json(messages: &[String]) -> bool {
     let Some(logger) = LOGGER
         .get()
@@ -157,8 +156,7 @@ pub fn end_in_json(messages: &[String]) -> bool {
     true
 }
 
-/// Makes panics be logged like any other error, with their place in the source. A panic's message is shown only when it is a
-/// constant of the program: a message that was formatted may hold a value.
+/// Logs panics like other errors, with their place. A message that is no constant is not shown: it may hold a value.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic

@@ -1,11 +1,9 @@
-//! Finds out which proxy requests go through. HTTP libraries obey `HTTP_PROXY` silently, so a forgotten one is hard to find
-//! unless messages name it.
+//! Finds out which proxy requests go through. HTTP libraries obey `HTTP_PROXY` silently, so messages have to name it.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-/// The proxy for an address, without credentials. If None, the caller must switch the client's proxy off: the client
-/// understands fewer forms of `NO_PROXY`.
+/// The proxy for an address, without credentials. None: switch the client's proxy off, since it knows less of `NO_PROXY`.
 pub fn of(url: &Url) -> Option<String> {
     let direct = ["NO_PROXY", "no_proxy"]
         .iter()

@@ -56,8 +56,7 @@ impl Signals {
                 // The process was started by nohup, so closing its terminal must not end it.
                 continue;
             }
-            // In this order: the first looks at the flag before the second sets it, so that only a second signal exits at
-            // once.
+            // In this order: the first looks at the flag before the second sets it, so only a second signal exits at once.
             flag::register_conditional_shutdown(
                 number,
                 signal.exit_code(),

@@ -3,8 +3,7 @@
 /// Longest name that is compared, in characters. No known name is longer, and a hostile file cannot cost much time.
 const LONGEST: usize = 80;
 
-/// The candidate that `name` is most likely a misspelling of. Case, `-` and `_` do not count; swapping two neighbouring
-/// letters counts as one mistake.
+/// The candidate that was probably meant by `name`. Case, `-` and `_` do not count; two swapped letters are one mistake.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| -> String {
         let letters = text.chars().filter(|c| !matches!(c, '-' | '_'));

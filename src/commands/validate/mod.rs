@@ -61,8 +61,8 @@ pub(super) fn run(global: &Global, args: &ValidateArgs) -> Exit {
     exit
 }
 
-/// Lints the decision table and, unless that finds an error, runs its tests and decides the records. If an error ends it
-/// early, `findings` holds what was found before.
+/// Lints the table and, unless that finds an error, runs its tests and decides records. After an error `findings` holds
+/// what was found before it.
 fn examine(args: &ValidateArgs, plan: &Plan, findings: &mut Findings) -> Result<()> {
     let mut transform =
         Transform::new(&plan.mapping).map_err(|error| Misconfigured(format!("{error:#}")))?;

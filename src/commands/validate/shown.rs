@@ -17,6 +17,7 @@ const ANNOTATED_RULES: usize = 8;
 /// How many verdicts the text lists one by one. The JSON has all of them.
 const LISTED: usize = 50;
 
+/// The findings as JSON.
 pub(super) fn json(findings: &Findings, exit: Exit) -> Value {
     let decided = &findings.decided;
     let mut object = json!({
@@ -39,6 +40,7 @@ pub(super) fn json(findings: &Findings, exit: Exit) -> Value {
     object
 }
 
+/// The findings as annotations of GitHub Actions.
 pub(super) fn github(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
     let file = plan.decisions_file.name();
     // With --strict a warning makes the check fail, so it is shown as an error.
@@ -76,8 +78,7 @@ pub(super) fn github(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> S
     lines
 }
 
-/// One annotation for each rule that now decides records which had another verdict before, at the rule's line. Rules with the
-/// most records come first.
+/// One annotation, at its line, for each rule that decides records which had another verdict. Most records come first.
 fn changes_by_rule(level: &str, file: &str, findings: &Findings, impact: &Impact) -> String {
     let mut rules: Vec<(&[String], u64, Vec<String>)> = Vec::new();
     for change in &impact.changes {
@@ -128,6 +129,7 @@ fn changes_by_rule(level: &str, file: &str, findings: &Findings, impact: &Impact
     rules.iter().take(ANNOTATED_RULES).map(annotation).collect()
 }
 
+/// The findings as text.
 pub(super) fn text(args: &ValidateArgs, plan: &Plan, findings: &Findings) -> String {
     let file = plan.decisions_file.name();
     let decided = &findings.decided;

@@ -23,6 +23,7 @@ pub(super) struct Tested {
     pub(super) unreached: Vec<TableRule>,
 }
 
+/// The result of one test.
 #[derive(Debug)]
 pub(super) struct TestResult {
     pub(super) name: String,
@@ -41,6 +42,7 @@ struct ActualResult {
     reason: String,
 }
 
+/// Runs all tests of the file.
 pub(super) fn run(tests: &DecisionTests, rules: Rules<'_>) -> Tested {
     let table_rules = rules.decision.table_rules();
     let mut reached = vec![false; table_rules.len()];
@@ -185,6 +187,7 @@ impl fmt::Display for ActualResult {
 }
 
 impl Tested {
+    /// The tests that failed.
     pub(super) fn failures(&self) -> impl Iterator<Item = &TestResult> {
         self.results.iter().filter(|test| test.failure.is_some())
     }
@@ -206,6 +209,7 @@ impl Tested {
         text
     }
 
+    /// The results as text.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for test in self.failures() {
@@ -222,6 +226,7 @@ impl Tested {
         text + &self.summary() + "\n"
     }
 
+    /// The results as JSON.
     pub(super) fn json(&self) -> Value {
         let failures: Vec<Value> = self
             .failures()

@@ -47,6 +47,7 @@ pub(super) struct RecordVerdict {
 }
 
 impl RecordVerdict {
+    /// The verdict as an element of `verdicts`.
     pub(super) fn json(&self) -> Value {
         let mut object = json!({
             "id": self.id, "validationResult": self.validation.as_str(), "action": self.action,
@@ -58,14 +59,17 @@ impl RecordVerdict {
         object
     }
 
+    /// True for a verdict other than VALID, which the text always lists.
     pub(super) fn is_worth_a_line(&self) -> bool {
         self.validation != Validation::Valid
     }
 
+    /// True for INVALID.
     pub(super) fn is_invalid(&self) -> bool {
         self.validation == Validation::Invalid
     }
 
+    /// The verdict as text, on one or more lines.
     pub(super) fn text(&self) -> String {
         let message = self.message.as_deref().unwrap_or_default();
         let (validation, id) = (self.validation.as_str(), clean(&self.id));
@@ -96,6 +100,7 @@ pub(super) struct Decider<'a> {
 }
 
 impl<'a> Decider<'a> {
+    /// Prepares to decide by the rules of the plan, and to compare with `old`.
     pub(super) fn new(
         plan: &'a Plan,
         rules: Rules<'a>,

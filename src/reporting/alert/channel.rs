@@ -20,6 +20,7 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// Variables with this prefix are inherited, too.
 const OWN: &str = "DATASYNC_";
 
+/// The kind of a channel, for messages.
 pub(super) const fn kind(channel: &Channel) -> &'static str {
     match channel {
         Channel::Webhook(_) => "webhook",
@@ -59,8 +60,7 @@ fn once(channel: &Channel, body: &str, limit: Duration) -> Result<(), DeliveryEr
     }
 }
 
-/// Runs a command, without a shell, with the alert on its standard input. All processes that it starts belong to its process
-/// group, which is killed when the time is over.
+/// Runs a command, without a shell, with the alert on its standard input. Kills its process group when the time is over.
 fn run(wanted: &AlertCommand, body: &str, limit: Duration) -> Result<(), DeliveryError> {
     let begun = Instant::now();
     let Some((program, arguments)) = wanted.words.split_first() else {

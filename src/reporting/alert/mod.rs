@@ -52,8 +52,7 @@ pub struct Delivery {
     pub failed: Vec<String>,
 }
 
-/// The alert that is due for a case now. An open case without any alert so far is due, however old it is. A closed case is
-/// only due where an alert about it was sent before.
+/// The alert that is due for a case now: for an open case if it had none, for a closed case only if it had one.
 pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
     match (case.is_open(), &case.alerted_at) {
         (true, None) => Some(Event::Opened),
@@ -68,8 +67,7 @@ pub fn due(case: &Case, reminder: Option<Duration>) -> Option<Event> {
     }
 }
 
-/// Sends alerts over the channels that they concern. Each channel has a thread, so that a slow one delays no other. Sending
-/// ends after `limit`, and after ten seconds at the latest.
+/// Sends alerts, each channel on a thread, so that a slow one delays no other. Ends after `limit`, or ten seconds.
 pub fn send(
     plan: &Plan,
     run_id: &str,

@@ -15,6 +15,7 @@ pub(super) struct DeliveryError {
 }
 
 impl DeliveryError {
+    /// A message that was not delivered, for this reason.
     pub fn new(reason: impl Into<String>, retryable: bool) -> Self {
         Self {
             reason: reason.into(),

@@ -312,8 +312,7 @@ impl Case {
         }
     }
 
-    /// Merges the occurrences and notes of another copy of this case (from another host, or from the state directory). What
-    /// both have is taken once.
+    /// Merges the occurrences and notes of another copy of this case (of another host, or of the state directory), each once.
     pub fn merge(&mut self, other: &Self) {
         self.evidence.full |= other.evidence.full;
         self.scopes.extend(other.scopes.iter().cloned());

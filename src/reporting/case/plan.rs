@@ -62,6 +62,7 @@ pub enum State {
 }
 
 impl State {
+    /// The state as a case shows it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Available => "available",

@@ -144,7 +144,7 @@ impl Case {
         lines
     }
 
-    /// The steps of the plan, and the notes of those who took them.
+    /// The steps of the plan, with the notes of those who took them.
     fn plan(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for item in &self.items {

@@ -21,6 +21,7 @@ pub(super) enum Kind {
 pub(super) struct Label(Option<String>);
 
 impl Label {
+    /// The label of a shard.
     pub fn of(shard: Shard) -> Self {
         Self(Some(format!("{SHARD}{shard}\"")))
     }
@@ -68,8 +69,7 @@ const SHARD: &str = "shard=\"";
 pub(super) struct PreviousFile(BTreeMap<String, f64>);
 
 impl PreviousFile {
-    /// Parses the previous file. Unknown or broken lines, and series of another shard, are ignored: their counters start
-    /// again at 0, which Prometheus treats as a reset.
+    /// Parses the previous file. Unusable lines are ignored: their counters start at 0, which Prometheus takes for a reset.
     pub fn parse(text: &str, label: &Label) -> Self {
         let series = text
             .lines()
@@ -103,6 +103,7 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// An empty file.
     pub const fn new(label: Label) -> Self {
         Self {
             label,
@@ -151,6 +152,7 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// The whole text.
     pub fn finish(self) -> String {
         self.text
     }

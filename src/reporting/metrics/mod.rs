@@ -47,8 +47,7 @@ pub struct FinishedRun<'a> {
     pub report: Option<&'a Report>,
 }
 
-/// The part of the source that a run synced. Every series of a shard has the shard as a label, so that the files of several
-/// shards can be collected on one host.
+/// The part of the source that a run synced. A shard's series have it as a label, so that one host can collect several.
 #[derive(Clone, Copy, Debug)]
 pub enum Coverage {
     /// The whole source.
@@ -179,7 +178,7 @@ fn attempt(out: &mut Writer<'_>, ended: &FinishedRun<'_>, now: f64) {
     );
 }
 
-/// A figure of a run: the name of its gauge, what it says, and where it is in the report.
+/// A figure of a run: the name of its gauge, its help text, and its value in the report.
 type Figure = (&'static str, &'static str, fn(&Report) -> f64);
 
 const FIGURES: [Figure; 15] = [
@@ -260,7 +259,7 @@ const FIGURES: [Figure; 15] = [
     ),
 ];
 
-/// Gauges of the last run that had a report. A run without one keeps the former values.
+/// Gauges about the last run with a report. A run without one keeps the previous values.
 fn figures(out: &mut Writer<'_>, report: Option<&Report>) {
     for (name, help, value) in FIGURES {
         out.gauge(name, help, report.map(value));

@@ -13,6 +13,7 @@ use crate::support::text::{counted, grouped};
 /// Longer values are cut, in characters.
 const LONGEST_VALUE: usize = 200;
 
+/// The rejected records by reason, with examples of each.
 pub(super) fn rejections(input: &ReportInput<'_>, report: &Report) -> Markup {
     let mut reasons: Vec<(&String, u64)> = report
         .rejections_by_reason

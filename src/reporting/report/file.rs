@@ -20,6 +20,7 @@ pub fn probe(path: &Path) -> Result<()> {
     atomic_file::probe(path).with_context(|| path.display().to_string())
 }
 
+/// Writes the report, replacing a former one.
 pub fn write(path: &Path, text: &str) -> Result<()> {
     atomic_file::replace(path, text.as_bytes(), 0o600).with_context(|| path.display().to_string())
 }

@@ -103,8 +103,7 @@ impl From<Vec<Markup>> for Row {
     }
 }
 
-/// A table. Columns are names and classes. With the class `cards` each row becomes a card on a narrow screen, where every
-/// cell shows the name of its column.
+/// A table of columns (name and class). With the class `cards` each row becomes a card with named cells on a narrow screen.
 pub fn table(class: &str, caption: &str, columns: &[(&str, &str)], rows: &[Row]) -> Markup {
     let class_of = |class: &'_ str| (!class.is_empty()).then(|| class.to_owned());
     html! {

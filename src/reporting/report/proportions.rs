@@ -16,8 +16,7 @@ struct Part {
     columns: usize,
 }
 
-/// The line, no wider than the terminal, with a newline at its end; none if nothing was fetched. Each outcome has its own
-/// sign, and with `colors` its own colour.
+/// The line, as wide as the terminal at most, with a newline; none if nothing was fetched. Each outcome has its own sign.
 pub fn proportions(ledger: &Ledger, terminal: usize, colors: bool) -> Option<String> {
     let [(_, fetched), outcomes @ ..] = ledger.counts();
     let mut parts: Vec<Part> = outcomes

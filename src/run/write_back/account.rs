@@ -190,8 +190,7 @@ impl Delivery {
 }
 
 impl Delivery {
-    /// Enters the failures of write-back. Neither the run's status nor the watermark depends on them, since everything
-    /// fetched is stored.
+    /// Enters the failures of write-back. Run status and watermark do not depend on them: everything fetched is stored.
     pub(super) fn enter_failures(&mut self, outcome: &mut Outcome) {
         if let Some(sentence) = &self.broken {
             let sentence = format!("write-back: {sentence}");

@@ -68,8 +68,7 @@ impl Run<'_> {
         self.delivery = Some(delivery);
     }
 
-    /// Only one run at a time may send: otherwise an older and a newer message of one record could be in flight together. The
-    /// shards of a run arrive here at about the same time.
+    /// One run sends at a time, so that an older message cannot overtake a newer one of the same record.
     fn deliver_alone(
         &self,
         update: &WriteBack,

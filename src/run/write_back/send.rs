@@ -88,6 +88,7 @@ impl<'scope> Senders<'scope> {
         })
     }
 
+    /// How many threads there are.
     pub(super) fn count(&self) -> usize {
         self.threads.len()
     }

@@ -76,6 +76,7 @@ impl Columns {
         self
     }
 
+    /// How many columns a row has.
     pub(crate) fn width(&self) -> usize {
         self.mapped.len() + KEPT.len()
     }

@@ -54,8 +54,7 @@ pub struct NewRow<'a> {
     pub validation: Validation,
     /// True if a person should review the record.
     pub flagged: bool,
-    /// The version of the row: that of the mapped version field, or `requested_at` where none is mapped. None if a version
-    /// field is mapped but the record has no value there.
+    /// The version: that of the mapped version field (none if the record has none), or `requested_at` where none is mapped.
     pub version: Option<Micros>,
     /// When its page was requested, by PostgreSQL's clock.
     pub requested_at: Micros,
@@ -78,6 +77,7 @@ pub struct RawRecord<'a> {
 pub(crate) struct CopyConstant(Vec<u8>);
 
 impl CopyConstant {
+    /// Encodes both fields.
     pub(crate) fn new(run_id: Uuid, now: Micros) -> Self {
         let mut fields = Vec::new();
         encode::put_fixed(&mut fields, run_id.as_bytes());
@@ -138,6 +138,7 @@ pub(crate) fn clean(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 impl Batch {
+    /// An empty batch.
     pub fn new(columns: Arc<Columns>, number: u64) -> Self {
         Self {
             number,
@@ -289,6 +290,7 @@ impl Batch {
         self.rows.len() + self.dropped.len() + self.rejections.len()
     }
 
+    /// True if the batch has neither rows nor rejections.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -369,6 +371,7 @@ impl Batch {
         }
     }
 
+    /// True once the batch is sealed, so that it can be written.
     pub(crate) const fn is_sealed(&self) -> bool {
         self.sealed
     }
@@ -378,12 +381,12 @@ impl Batch {
         self.dropped.len() as u64
     }
 
+    /// The rejections, in the order in which they were added.
     pub fn rejections(&self) -> &[Rejection] {
         &self.rejections
     }
 
-    /// Every record, including duplicates and rejections, in the order in which they came, for the spool. The order matters:
-    /// when they are replayed, the later of two wins.
+    /// Every record, duplicates and rejections included, in order: when the spool is replayed, the later of two wins.
     pub fn records(&self) -> impl Iterator<Item = RawRecord<'_>> {
         let rows = self.rows.iter().chain(&self.dropped).map(|row| RawRecord {
             key: self.key(row),
@@ -402,14 +405,17 @@ impl Batch {
         all.into_iter()
     }
 
+    /// The columns of the rows.
     pub(crate) fn columns(&self) -> &Columns {
         &self.columns
     }
 
+    /// The rows; once sealed, those that will be written.
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
     }
 
+    /// The key of a row, as text.
     pub(crate) fn key(&self, row: &Row) -> &str {
         at(&self.keys, &row.key)
     }
@@ -421,6 +427,7 @@ impl Batch {
             .unwrap_or_default()
     }
 
+    /// The raw text of a row's record.
     pub(crate) fn raw(&self, row: &Row) -> &str {
         self.pages
             .get(row.page as usize)
@@ -490,6 +497,7 @@ pub(crate) struct ColumnArray<'a> {
 }
 
 impl ColumnArray<'_> {
+    /// The SQL type of the array.
     pub(crate) fn ty(&self) -> Type {
         self.wire.array()
     }

@@ -1,5 +1,4 @@
-//! What `check-db` says about the columns that fit: texts that may be too long, times without a time zone, and columns whose
-//! values PostgreSQL has to convert.
+//! What `check-db` says about columns that fit: long texts, times without a zone, and values that PostgreSQL converts.
 
 use super::super::encode::Wire;
 use super::super::finding::{StepResult, bad, well};

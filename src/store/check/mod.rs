@@ -72,7 +72,7 @@ pub fn check(db: &Database, mapping: &Mapping) -> Findings {
     let mut conn = match Connection::open(db, db.connection_timeout) {
         Ok(conn) => conn,
         Err(error) => {
-            // TLS comes before the password, and that before the database, so the kind of error shows which steps succeeded.
+            // TLS comes before the password, and that before the database, so the kind of error shows which step has failed.
             let name = match error.kind() {
                 "tls" => "tls",
                 "no_such_database" => "database",

@@ -19,8 +19,7 @@ SELECT n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'USAGE'), true),
        current_database()::text
 FROM unnest($1::text[]) WITH ORDINALITY AS u(name, place) LEFT JOIN pg_namespace n ON n.nspname = u.name ORDER BY u.place";
 
-/// For each of some tables: whether it exists, and which privileges are missing. The query works without a privilege on the
-/// schema. On the target, privileges on the written columns suffice.
+/// For some tables, even without a privilege on the schema: whether they exist, and which privileges are missing.
 const TABLES: &str = "
 SELECT u.place, CASE WHEN c.oid IS NOT NULL THEN w.privilege END
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u(schema, name, privileges, place)

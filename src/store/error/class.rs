@@ -104,9 +104,9 @@ pub(super) fn is_of_executor(routine: &str) -> bool {
     ROUTINES.contains(&routine)
 }
 
-/// True if an error that is not transient may depend on the rows of the statement. Only the SQLSTATEs about the connection,
-/// the server or a sequence exclude that; for the others it has to be tried. A missing object may be one that a value names:
-/// the input functions of regclass, jsonpath and others report it so.
+/// True if an error that is not transient may depend on the rows of the statement: any except those about the connection, the
+/// server or a sequence. Only a try with other rows can tell. Even a missing object may be one that a value names, since the
+/// input functions of regclass, jsonpath and others report it so.
 pub(super) fn depends_on_rows(sqlstate: &str) -> bool {
     match sqlstate {
         "42501" => true,

@@ -1,5 +1,4 @@
-//! Finds the function that raised an error in the context that PostgreSQL gives. The context may hold values, so only the
-//! name of a function leaves this file.
+//! Finds the function that raised an error in PostgreSQL's context. That may hold values: only the name leaves this file.
 
 use std::fmt;
 
@@ -14,8 +13,7 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    /// The outermost call of one of these functions (`schema.name`). In every language the context has a function's name
-    /// before its arguments in parentheses.
+    /// The outermost call of one of these functions (`schema.name`). In every language a `(` follows a function's name there.
     pub(super) fn function_among(&self, functions: &[String]) -> Option<Box<str>> {
         let is_called = |line: &str, name: &str| {
             [

@@ -165,8 +165,8 @@ WHERE EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespa
     })
 }
 
-/// The object that a statement of schema.sql creates or drops: a table, view, index or column. An existing view is left as it
-/// is, so a view that changes has to get another name.
+/// What a statement of schema.sql creates or drops: a table, view, index or column. An existing view is never replaced, so
+/// a view that changes has to get another name.
 struct SchemaObject<'a> {
     relation: &'a str,
     /// Empty if the statement concerns the relation as a whole.

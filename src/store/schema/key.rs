@@ -1,5 +1,4 @@
-//! Finds the conflict key if mappings.yaml names none: the only unique column besides the primary key that a field is mapped
-//! to. If there are several or none, the user has to decide.
+//! Finds the conflict key if mappings.yaml names none: the only mapped unique column besides the primary key.
 
 use std::borrow::Cow;
 

@@ -71,6 +71,7 @@ enum Conversion {
 }
 
 impl LayoutColumn {
+    /// The form in which values of this column are sent.
     pub(crate) const fn wire(&self) -> Wire {
         self.encoder.wire
     }

@@ -50,6 +50,7 @@ pub enum Part {
 }
 
 impl SchemaMismatch {
+    /// A mismatch: what it is about, what is wrong, and what to do.
     pub(super) fn new(part: Part, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             part,
@@ -98,6 +99,7 @@ pub(super) fn encoding(encoding: &str) -> Option<SchemaMismatch> {
     })
 }
 
+/// The target table does not exist.
 pub(super) fn missing_target(target: &Target<'_>) -> SchemaMismatch {
     let db = target.db;
     let is_usual = (db.schema.as_str(), db.table.as_str()) == ("public", "customers");
@@ -124,6 +126,7 @@ pub(super) fn not_a_table(target: &Target<'_>, kind: &str) -> SchemaMismatch {
     )
 }
 
+/// The key of the mapping has no column.
 pub(super) fn key_without_a_column(mapping: &Mapping) -> SchemaMismatch {
     let key = mapping
         .fields
@@ -267,6 +270,7 @@ pub(super) fn missing_log_columns(db: &Database, missing: &[&str]) -> Option<Sch
     })
 }
 
+/// A field is mapped to a column that does not exist.
 pub(super) fn missing_column(
     target: &Target<'_>,
     field: &str,
@@ -293,6 +297,7 @@ pub(super) fn missing_column(
     )
 }
 
+/// A column that the program fills itself does not exist.
 pub(super) fn missing_own_column(target: &Target<'_>, name: &str, ty: &str) -> SchemaMismatch {
     SchemaMismatch::new(
         Part::Columns,

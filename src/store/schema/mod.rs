@@ -1,7 +1,6 @@
 //! The tables: `schema.sql`, and the comparison of the target table with the mapping.
 //!
-//! [`inspect`] finds every mismatch before anything is fetched. The layout that it returns is all that the write path knows
-//! of the table. Nothing here writes a row.
+//! [`inspect`] finds every mismatch before anything is fetched. Its layout is all that the write path knows of the table.
 
 mod apply;
 mod catalogue;

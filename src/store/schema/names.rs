@@ -23,6 +23,7 @@ pub(super) struct LogColumns {
 }
 
 impl LogColumns {
+    /// Reads the columns from schema.sql.
     pub(super) fn of_schema() -> Self {
         let first_word = |line: &'static str| line.split_whitespace().next();
         let first = SCHEMA_SQL
@@ -40,6 +41,7 @@ impl LogColumns {
         Self { first, later }
     }
 
+    /// All columns, those of later versions last.
     pub(super) fn all(&self) -> impl Iterator<Item = &'static str> {
         self.first.iter().chain(&self.later).copied()
     }

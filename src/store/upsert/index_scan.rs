@@ -1,5 +1,4 @@
-//! Finds the rows of a batch that are stored unchanged: reads stored rows in one scan along the key's index, and compares
-//! them here, field by field, in their binary form.
+//! Finds the unchanged rows of a batch: reads stored rows in one scan along the key's index and compares their binary forms.
 //!
 //! If a source is read in the order of its keys and little has changed, a scan costs a fraction of a lookup for each row. It
 //! only proves that rows need no write. All others go to the upsert, which decides.
@@ -39,6 +38,7 @@ impl Pace {
         due
     }
 
+    /// Learns from a scan how many of the rows it proved unchanged, and plans the next one.
     pub(super) fn learn(&mut self, proven: usize, rows: usize) {
         if proven * ROWS_PER_HIT >= rows {
             self.next_pause = 0;

@@ -45,6 +45,7 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Describes the refusal of the record with this key.
     pub(super) fn new(key: &str, error: &StoreError) -> Self {
         Self {
             record_id: key.to_owned(),
@@ -86,6 +87,7 @@ pub fn committed(
     committed_in(conn, &db.log_schema, run_id, batch)
 }
 
+/// Like [`committed`], by the schema of the audit tables.
 pub(super) fn committed_in(
     conn: &mut Connection,
     log_schema: &str,

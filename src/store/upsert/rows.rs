@@ -89,8 +89,7 @@ impl Writer {
         params
     }
 
-    /// Writes the rows in `picks` (places in the batch). Returns PostgreSQL's counts; rows to be treated singly go to
-    /// `noted`.
+    /// Writes the rows in `picks` (places in the batch), and returns their counts. Rows to be treated singly go to `noted`.
     fn upsert(
         &self,
         conn: &mut Connection,
@@ -105,9 +104,9 @@ impl Writer {
             let sql = &self.statements.upsert_and_enqueue;
             let row = single(conn.query(WRITING, sql, &params)?)?;
             let mut counts = outcome::counted(&row)?;
-            let told = write_back::rows_with_messages(outbox, &row, picks)?;
+            let with_messages = write_back::rows_with_messages(outbox, &row, picks)?;
             self.complete(conn, batch, picks, &mut counts, noted)?;
-            noted.to_write_back.extend(told);
+            noted.to_write_back.extend(with_messages);
             return Ok(counts);
         }
         let total = picks.len() as u64;
@@ -172,6 +171,7 @@ impl Writer {
         Ok(())
     }
 
+    /// The columns of the rows in `picks`, as array parameters.
     pub(super) fn arrays<'a>(&self, batch: &'a Batch, picks: &'a [u32]) -> Vec<ColumnArray<'a>> {
         (0..self.columns.len())
             .map(|column| batch.column(column, picks))

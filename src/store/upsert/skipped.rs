@@ -11,8 +11,7 @@ use super::super::error::StoreError;
 use super::{WRITING, Writer, count, signed, write_back};
 
 impl Writer {
-    /// Finds the skipped rows among those that were not reported as written, at most `limit`. Returns their places in the
-    /// batch.
+    /// Finds the skipped rows among those not reported as written, at most `limit`. Returns their places in the batch.
     ///
     /// A row that is stored in another form than it was sent need not have been skipped: a trigger may have changed it, and
     /// the changed row may have been stored already. So such rows are written once more without the comparison, and rolled

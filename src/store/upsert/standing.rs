@@ -1,5 +1,4 @@
-//! Finds the open rejections among the keys of a batch: by one scan along the index of open rejections, or by lookups if a
-//! scan would read too much.
+//! Finds the open rejections among the keys of a batch, by one scan along their index or by lookups, whichever reads less.
 //!
 //! The cost depends on the batch alone, however many rejections are open and whatever statistics the planner has.
 
@@ -46,6 +45,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// The open rejection with this key.
     pub(super) fn get(&self, key: &str) -> Option<&Open> {
         let place = self.near(key).unwrap_or_else(|| {
             self.open
@@ -78,6 +78,7 @@ impl Standing {
         None
     }
 
+    /// True if no key has an open rejection.
     pub(super) const fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -140,6 +141,7 @@ impl IndexScan {
         })
     }
 
+    /// The parameters of the statement that scans the index.
     pub(super) fn params<'a>(&'a self, target: &'a String) -> [Param<'a>; 4] {
         [
             (target, Type::TEXT),

@@ -1,4 +1,4 @@
-//! For which rows of a batch messages to the API are entered, and which messages a dry run shows.
+//! Finds out for which rows of a batch messages to the API are entered, and which messages a dry run shows.
 
 use std::collections::HashSet;
 
@@ -15,8 +15,7 @@ use crate::config::plan::WriteBackOutcome::{Inserted, Unchanged, Updated};
 use crate::model::record::Message;
 
 impl Writer {
-    /// The messages for the rows in `params`, for a dry run: at most `wanted`, and none if write-back is off. `start` is the
-    /// place of the first row in the batch.
+    /// The first messages of a dry run for the rows in `params`, at most `wanted`. `start`: the place of the first row.
     pub(super) fn preview(
         &self,
         conn: &mut Connection,

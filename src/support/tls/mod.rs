@@ -42,8 +42,7 @@ pub fn client(
     }
 }
 
-/// The settings of an HTTP client. For plain http (`is_https` is false) no certificates are loaded, since loading those of
-/// the machine takes longer than fetching a page.
+/// The settings of an HTTP client. Plain http (`is_https` is false) loads no certificates: that takes longer than a page.
 pub fn https(is_https: bool) -> Result<ClientConfig, rustls::Error> {
     let verifier = is_https.then(Verifier::of_this_machine).transpose()?;
     https_with(verifier, None)

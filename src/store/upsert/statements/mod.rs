@@ -76,6 +76,7 @@ impl IndexScan {
 }
 
 impl Statements {
+    /// Builds all statements for a table.
     pub(super) fn new(db: &Database, layout: &Layout) -> Self {
         let parts = Parts::new(db, layout);
         let is_copied =
@@ -125,8 +126,7 @@ fn all_new(parts: &Parts<'_>) -> String {
     )
 }
 
-/// Writes the rows that are new or differ. Unchanged rows get no further than the comparison. Counts the rows that were
-/// inserted and updated, that are unchanged, and that are superseded.
+/// Writes the rows that are new or differ, and counts those inserted, updated, unchanged and superseded.
 fn differing(parts: &Parts<'_>) -> String {
     let Parts { key, equals, .. } = parts;
     let (known, known_rows) = parts.known_rows();

@@ -25,6 +25,7 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
+    /// The names and expressions for this table.
     pub(super) fn new(db: &Database, layout: &'a Layout) -> Self {
         let key = &layout.columns[layout.key];
         let names: Vec<String> = layout.columns.iter().map(|c| quote(&c.name)).collect();
@@ -49,14 +50,17 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// The column of the conflict key.
     pub(super) fn key_column(&self) -> &LayoutColumn {
         &self.layout.columns[self.layout.key]
     }
 
+    /// The column of the version.
     pub(super) fn version_column(&self) -> &LayoutColumn {
         &self.layout.columns[self.version_place]
     }
 
+    /// The columns of a batch, separated by commas.
     pub(super) fn columns(&self) -> String {
         self.names.join(", ")
     }
@@ -129,6 +133,7 @@ impl<'a> Parts<'a> {
         self.each(|place| format!("{} AS c{place}", self.converted[place]))
     }
 
+    /// The key of a sent row, converted for its column.
     pub(super) fn sent_key(&self) -> &str {
         &self.converted[self.layout.key]
     }
@@ -158,6 +163,7 @@ impl<'a> Parts<'a> {
             .join(", ")
     }
 
+    /// The stored value at this place of the layout.
     pub(super) fn stored(&self, place: usize) -> String {
         format!("t.{}", self.names[place])
     }

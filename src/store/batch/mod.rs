@@ -363,7 +363,8 @@ impl Batch {
         // The rows of a sealed batch are in the order of their keys, which is mostly the order of the keys' texts.
         let by_number = self.wire(self.columns.key).is_ordered_by_number();
         if !self.rejected.is_empty() || !self.sealed || by_number {
-            sorted.sort_unstable_by(|a, b| at(&self.keys, a).cmp(at(&self.keys, b)));
+            // A stable sort only merges what is in order: the keys of the rows, and mostly those of the rejections.
+            sorted.sort_by(|a, b| at(&self.keys, a).cmp(at(&self.keys, b)));
         }
         Keys {
             text: Arc::clone(&self.keys),

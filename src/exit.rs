@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn an_error_nobody_foresaw_is_internal() {
         assert_eq!(of(&anyhow::anyhow!("surprise")), Exit::Internal);
-        let told = anyhow::Error::new(Misconfigured("no such table".into())).context("checking");
-        assert_eq!(of(&told), Exit::Configuration);
+        let error = anyhow::Error::new(Misconfigured("no such table".into())).context("checking");
+        assert_eq!(of(&error), Exit::Configuration);
     }
 }

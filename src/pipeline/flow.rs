@@ -8,7 +8,7 @@ use crate::api::ApiError;
 use crate::model::cause::BrakeCause;
 use crate::model::clock::Micros;
 use crate::model::record::{Ledger, Message};
-use crate::reporting::report::{Difference, Example, Judged};
+use crate::reporting::report::{DecidedRecord, Difference, Example};
 use crate::spool::SpoolError;
 use crate::store::StoreError;
 use crate::support::histogram::Histogram;
@@ -63,9 +63,9 @@ pub struct Examples {
     /// In a dry run: the first messages that would be sent to the API.
     pub messages: Vec<Message>,
     /// In a dry run: the first records that would be flagged, with the reason.
-    pub for_review: Vec<Judged>,
+    pub for_review: Vec<DecidedRecord>,
     /// In a dry run: the first records that would be rejected, with the reason.
-    pub refused: Vec<Judged>,
+    pub refused: Vec<DecidedRecord>,
     /// Ids of the first records that were rejected or refused, as evidence for a case.
     pub samples: Vec<String>,
     /// The first rejected records of each reason.

@@ -14,7 +14,7 @@ use crate::decision::Scratch;
 use crate::model::clock::Micros;
 use crate::model::record::{PageText, Rejection};
 use crate::model::shard::Shard;
-use crate::reporting::report::Judged;
+use crate::reporting::report::DecidedRecord;
 use crate::store::{Batch, Columns, Keys, NewRow};
 use crate::transform::Mapped;
 
@@ -62,8 +62,8 @@ pub(super) struct Verdicts {
     pub(super) flagged: u64,
     /// By reason, as the report has it.
     pub(super) rejected: BTreeMap<String, u64>,
-    pub(super) for_review: Vec<Judged>,
-    pub(super) refused: Vec<Judged>,
+    pub(super) for_review: Vec<DecidedRecord>,
+    pub(super) refused: Vec<DecidedRecord>,
 }
 
 impl Verdicts {
@@ -71,7 +71,7 @@ impl Verdicts {
         if self.wanted > 0 && flagged {
             self.flagged += 1;
             if self.for_review.len() < self.wanted {
-                self.for_review.push(Judged {
+                self.for_review.push(DecidedRecord {
                     id: id.to_owned(),
                     reason: reason.to_owned(),
                 });
@@ -84,7 +84,7 @@ impl Verdicts {
             let class = super::reason(rejection).into_owned();
             if self.refused.len() < self.wanted {
                 let id = rejection.record_id.as_ref().unwrap_or(&rejection.key);
-                self.refused.push(Judged {
+                self.refused.push(DecidedRecord {
                     id: id.clone(),
                     reason: format!("{class}: {}", rejection.message),
                 });

@@ -177,12 +177,12 @@ impl Compiled {
         let mut cell = Cell::Null;
         match self.convert(value, &mut cell) {
             Ok(()) => Ok(Some(owned(cell))),
-            Err(refusal) => bail!("its default does not fit: {}", self.told(&refusal)),
+            Err(refusal) => bail!("its default does not fit: {}", self.describe(&refusal)),
         }
     }
 
     /// A refusal in words.
-    pub(super) fn told(&self, refusal: &Refusal) -> String {
+    pub(super) fn describe(&self, refusal: &Refusal) -> String {
         let expected = refusal.expected.as_ref().unwrap_or(&self.expected);
         format!("expected {expected}, found {}", refusal.problem)
     }

@@ -51,7 +51,7 @@ impl Transform {
             let mut cell = Cell::Null;
             field
                 .convert(value, &mut cell)
-                .map_err(|refused| field.told(&refused))?;
+                .map_err(|refused| field.describe(&refused))?;
             return Ok(owned(cell));
         }
         let found = value.kind.as_str();

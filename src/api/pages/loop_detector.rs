@@ -179,7 +179,7 @@ fn print(bytes: &[u8]) -> u64 {
 /// What is noted of one page, until all pages before it are here.
 #[derive(Debug)]
 pub(super) struct Noted {
-    pub told: PageStatement,
+    pub statement: PageStatement,
     pub prints: Prints,
     /// Nothing is expected at or after this page, by a sign that stood on it; holds its description for messages.
     pub sign: Option<String>,
@@ -189,7 +189,7 @@ pub(super) struct Noted {
 #[derive(Debug)]
 pub(super) struct InOrder {
     pub index: u64,
-    pub told: PageStatement,
+    pub statement: PageStatement,
     /// All its records were on the page before it.
     pub repeats: bool,
     pub sign: Option<String>,
@@ -216,7 +216,7 @@ impl Order {
             let index = self.next;
             self.next += 1;
             let Noted {
-                mut told,
+                mut statement,
                 prints,
                 sign,
             } = noted;
@@ -229,14 +229,14 @@ impl Order {
             };
             let tells = prints.len() > 1 || prints.len() < full || self.alike >= MAX_ALIKE_IN_A_ROW;
             let repeats = tells && shared > 0 && prints.repeats(&self.previous);
-            told.shifted = tells && shared > 0 && !repeats;
-            self.last_count = told.count;
-            if told.count > 0 {
+            statement.shifted = tells && shared > 0 && !repeats;
+            self.last_count = statement.count;
+            if statement.count > 0 {
                 self.previous = prints;
             }
             ready.push(InOrder {
                 index,
-                told,
+                statement,
                 repeats,
                 sign,
             });
@@ -251,6 +251,6 @@ impl Order {
 
     /// A page that came early has records.
     pub(super) fn has_records_later(&self) -> bool {
-        self.waiting.values().any(|noted| noted.told.count > 0)
+        self.waiting.values().any(|noted| noted.statement.count > 0)
     }
 }

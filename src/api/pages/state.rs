@@ -145,7 +145,7 @@ impl State {
         sign: Option<String>,
     ) -> bool {
         let noted = Noted {
-            told: statement,
+            statement,
             prints,
             sign,
         };
@@ -159,9 +159,9 @@ impl State {
                     .get_or_insert_with(|| (page.index, "repeats the one before it".to_owned()));
                 continue;
             }
-            self.evidence.note(page.told);
+            self.evidence.note(page.statement);
             if let Some((at, sign)) = &self.sign
-                && page.told.count > 0
+                && page.statement.count > 0
                 && page.index > *at
             {
                 let (at, number) = (at + 1, page.index + 1);

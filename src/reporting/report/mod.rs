@@ -117,7 +117,7 @@ pub struct Difference {
 
 /// A record that a dry run would flag or reject, with the reason.
 #[derive(Clone, Debug, Serialize)]
-pub struct Judged {
+pub struct DecidedRecord {
     pub id: String,
     /// The reason, in one sentence.
     pub reason: String,
@@ -196,10 +196,10 @@ pub struct Report {
     pub messages: Vec<Message>,
     /// In a dry run: the first records that would be flagged for review.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub for_review: Vec<Judged>,
+    pub for_review: Vec<DecidedRecord>,
     /// In a dry run: the first records that would be rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<Judged>,
+    pub refused: Vec<DecidedRecord>,
     /// What went wrong, one sentence each, in the order in which it happened.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,

@@ -1,7 +1,7 @@
 //! The report of a run, as text for people.
 
 use super::verdict::Verdict;
-use super::{Difference, Judged, Report, Status, write_back_rows};
+use super::{DecidedRecord, Difference, Report, Status, write_back_rows};
 use crate::exit::Exit;
 use crate::support::text::{clean, counted, grouped, padded};
 
@@ -159,7 +159,7 @@ impl Report {
                 continue;
             }
             out.add(title);
-            for Judged { id, reason } in listed_records.iter().take(LISTED) {
+            for DecidedRecord { id, reason } in listed_records.iter().take(LISTED) {
                 out.add(&format!("  {}  {}", padded(&clean(id), 20), clean(reason)));
             }
             if all > LISTED as u64 {

@@ -82,13 +82,13 @@ impl Explanations {
     pub(super) fn of(
         &mut self,
         rejection: &Rejection,
-        judged_by: &str,
+        config_hash: &str,
         explain: &Explain<'_>,
         new: &mut New,
     ) -> Option<Uuid> {
         let values = rejection.decided_on?;
         let digest = Digest::default()
-            .with_part(judged_by.as_bytes())
+            .with_part(config_hash.as_bytes())
             .with(&values);
         let id = Uuid::from_bytes(digest.short());
         if !self.stored.contains(&id) && !self.uncommitted.contains(&id) {

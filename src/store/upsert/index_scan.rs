@@ -183,6 +183,6 @@ mod tests {
         }
         pace.learn(1_000, 1_000);
         pace.learn(0, 1_000);
-        assert_eq!(pace.pause, 1, "one good walk and it starts over");
+        assert_eq!(pace.pause, 1, "one good scan and it starts over");
     }
 }

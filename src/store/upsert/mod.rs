@@ -9,11 +9,11 @@ mod explanations;
 mod index_scan;
 mod isolate;
 mod located;
+mod open_rejections;
 mod outcome;
 mod rejections;
 mod rows;
 mod skipped;
-mod standing;
 mod statements;
 mod write_back;
 
@@ -33,9 +33,9 @@ use super::schema::Layout;
 use crate::config::plan::{Database, KeepPayload};
 use crate::model::clock::DatabaseClock;
 use explanations::Explanations;
+use open_rejections::{IndexScan, OpenRejections};
 use outcome::committed_in;
 pub(super) use rejections::seen_again;
-use standing::{IndexScan, Standing};
 use statements::Statements;
 pub(super) use statements::{DIGEST_OF_IDS, RejectionStatements};
 
@@ -100,7 +100,7 @@ pub struct Writer {
     /// When open rejections are read in one scan.
     rejection_pace: index_scan::Pace,
     /// The hash of the mapping and the rules, by which records are decided.
-    judged_by: String,
+    config_hash: String,
     keep_payload: KeepPayload,
     explanations: Explanations,
     /// New rejections are added by COPY, until one fails.
@@ -151,7 +151,7 @@ impl Writer {
             sampled: false,
             all_new: 0,
             rejection_pace: index_scan::Pace::default(),
-            judged_by: String::new(),
+            config_hash: String::new(),
             keep_payload: db.keep_payload,
             explanations: Explanations::default(),
             copies_rejections: !layout.distributed,
@@ -164,7 +164,7 @@ impl Writer {
 
     /// Sets the hash of the mapping and the rules. Where it has changed, explanations are stored anew.
     pub fn set_config_hash(&mut self, hash: &str) {
-        hash.clone_into(&mut self.judged_by);
+        hash.clone_into(&mut self.config_hash);
     }
 
     /// Enters messages to the API for written rows, as the plan's `when` says. `message_builder` builds them.
@@ -275,19 +275,19 @@ impl Writer {
         conn: &mut Connection,
         batch: &Batch,
         bisect: bool,
-    ) -> Result<Standing, StoreError> {
-        let walk = IndexScan::of(batch, &mut self.rejection_pace);
-        let sql = &self.statements.rejections.walk;
+    ) -> Result<OpenRejections, StoreError> {
+        let scan = IndexScan::of(batch, &mut self.rejection_pace);
+        let sql = &self.statements.rejections.scan;
         // Citus cannot lock individual rows.
         let locked = self.contended && !self.distributed;
         if locked {
             self.begin_with_locks(conn, batch, bisect)?;
         }
-        let rows = match &walk {
-            Some(walk) if locked => conn.query(BEGINNING, sql, &walk.params(&self.target))?,
-            Some(walk) => {
+        let rows = match &scan {
+            Some(scan) if locked => conn.query(BEGINNING, sql, &scan.params(&self.target))?,
+            Some(scan) => {
                 let (mode, settings) = self.settings(bisect);
-                let params = walk.params(&self.target);
+                let params = scan.params(&self.target);
                 conn.begin_and_query(BEGINNING, (mode, &settings), (sql, &params))?
             }
             None => {
@@ -298,7 +298,7 @@ impl Writer {
             }
         };
         IndexScan::complete(
-            walk.as_ref().map(|walk| (walk, &rows[..])),
+            scan.as_ref().map(|scan| (scan, &rows[..])),
             conn,
             &self.statements.rejections,
             &self.target,
@@ -317,7 +317,7 @@ impl Writer {
         if !batch.is_sealed() {
             return Err(StoreError::bug("a batch was written before it was sealed"));
         }
-        let standing = self.begin_and_read_rejections(conn, batch, bisect)?;
+        let open_rejections = self.begin_and_read_rejections(conn, batch, bisect)?;
         let mut noted = NotedRows::default();
         let mut ledger = self.write_rows(conn, batch, bisect, &mut noted)?;
         if let Some(outbox) = &self.outbox {
@@ -328,7 +328,7 @@ impl Writer {
         let skipped = noted.skipped.into_iter();
         refused.extend(skipped.map(|index| (index, StoreError::skipped())));
         let rejections = Self::rejections_with(batch, &refused);
-        let filing = self.filing(conn, batch, &rejections, &refused, &standing)?;
+        let filing = self.filing(conn, batch, &rejections, &refused, &open_rejections)?;
         let resolved = self.file_explained(conn, &filing, texts)?;
         let rows = batch.rows();
         let all_new = !rows.is_empty() && ledger.inserted == rows.len() as u64;

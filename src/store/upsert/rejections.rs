@@ -11,7 +11,7 @@ use super::super::encode::{self, Micros};
 use super::super::error::{SKIPPED, StoreError};
 use super::Writer;
 use super::explanations::{self, Explanations, Payload, Texts};
-use super::standing::Standing;
+use super::open_rejections::OpenRejections;
 use super::statements::RejectionStatements;
 use crate::config::plan::KeepPayload;
 use crate::model::record::{FieldError, Rejection};
@@ -69,18 +69,18 @@ impl Writer {
         batch: &'a Batch,
         rejections: &'a [Cow<'_, Rejection>],
         refused: &[(usize, StoreError)],
-        standing: &Standing,
+        open_rejections: &OpenRejections,
     ) -> Result<Filing<'a>, StoreError> {
         let mut filing = Filing::default();
-        if rejections.is_empty() && standing.is_empty() {
+        if rejections.is_empty() && open_rejections.is_empty() {
             return Ok(filing);
         }
         // What changes an open rejection must not be older than when that was last seen.
         let mut changes: Vec<(i64, i64)> = Vec::new();
-        let mut entries = latest_of_each_key(rejections, &self.judged_by, self.keep_payload);
+        let mut entries = latest_of_each_key(rejections, &self.config_hash, self.keep_payload);
         entries.retain(|entry| {
             let seen = entry.rejection.requested_at;
-            let Some(open) = standing.get(&entry.key) else {
+            let Some(open) = open_rejections.get(&entry.key) else {
                 return true;
             };
             if open.last_seen > seen {
@@ -102,7 +102,7 @@ impl Writer {
                 continue;
             }
             let key = rejection_key(batch.key(row));
-            let open = standing
+            let open = open_rejections
                 .get(&key)
                 .filter(|open| open.last_seen <= row.requested_at);
             changes.extend(open.map(|open| (open.id, row.requested_at)));
@@ -118,14 +118,14 @@ impl Writer {
             &changes,
         )?;
         let stands = |key: &str, seen: i64| {
-            let open = standing.get(key);
+            let open = open_rejections.get(key);
             let later = open.and_then(|open| later.get(&open.id));
             later.is_some_and(|later| *later > seen)
         };
         entries.retain(|entry| !stands(&entry.key, entry.rejection.requested_at));
         filing.are_new = entries
             .iter()
-            .all(|entry| standing.get(&entry.key).is_none());
+            .all(|entry| open_rejections.get(&entry.key).is_none());
         filing.write = entries;
         for (key, seen) in settled {
             if !stands(&key, seen) {
@@ -147,7 +147,7 @@ impl Writer {
         let statements = &self.statements.rejections;
         let now = self.now();
         let mut explained_by = |rejection: &Rejection, new: &mut explanations::New| {
-            explanations.of(rejection, &self.judged_by, texts.explain, new)
+            explanations.of(rejection, &self.config_hash, texts.explain, new)
         };
         let mut last = Columns::default();
         if self.can_copy(conn, filing)? {
@@ -341,7 +341,7 @@ pub(in super::super) fn seen_again(
 /// A key once in a statement: the latest rejection stands for all, which are counted. In the order of their keys.
 fn latest_of_each_key<'a>(
     rejections: &'a [Cow<'_, Rejection>],
-    judged_by: &str,
+    config_hash: &str,
     kept: KeepPayload,
 ) -> Vec<Entry<'a>> {
     let keys = rejections
@@ -366,7 +366,7 @@ fn latest_of_each_key<'a>(
         entries.push(Entry {
             key,
             rejection,
-            digest: digest(rejection, judged_by, kept, &mut buffer),
+            digest: digest(rejection, config_hash, kept, &mut buffer),
             times: std::mem::take(&mut times),
         });
     }
@@ -376,7 +376,7 @@ fn latest_of_each_key<'a>(
 /// Of everything that is stored of a rejection but its times: equal digests, equal content. `buffer` is room to work in.
 fn digest(
     rejection: &Rejection,
-    judged_by: &str,
+    config_hash: &str,
     kept: KeepPayload,
     buffer: &mut Vec<u8>,
 ) -> [u8; 16] {
@@ -392,7 +392,7 @@ fn digest(
     part(Some(rejection.reason));
     part(Some(&rejection.message));
     // How a decision came about depends on the payload and the rules.
-    part(rejection.decided_on.map(|_| judged_by));
+    part(rejection.decided_on.map(|_| config_hash));
     for error in &rejection.errors {
         part(Some(&error.field));
         part(Some(&error.expected));

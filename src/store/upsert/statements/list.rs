@@ -44,7 +44,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         key_type: _,
     } = Statements::new(db, layout);
     let RejectionStatements {
-        walk: rejection_walk,
+        scan: rejection_scan,
         open_of,
         explanations,
         reject,
@@ -82,8 +82,8 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
         ("rows_by_outcome", rows_by_outcome, rows("int[] bigint")),
         ("skipped", skipped, rows("uuid bigint")),
         (
-            "rejections.walk",
-            rejection_walk,
+            "rejections.scan",
+            rejection_scan,
             of("text text text bigint"),
         ),
         ("rejections.open_of", open_of, of("text text[]")),
@@ -126,7 +126,7 @@ pub fn list(db: &Database, layout: &Layout, distributed: bool) -> (String, Vec<L
     if let Some(IndexScan { between: _, copy }) = index_scan {
         // The query whose result is copied.
         let select = copy.trim_start_matches("COPY (").to_owned() + "1000";
-        all.push(("walk", select, Vec::new()));
+        all.push(("scan", select, Vec::new()));
     }
     let all = all
         .into_iter()

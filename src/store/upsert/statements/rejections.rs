@@ -13,7 +13,7 @@ pub(in super::super::super) const DIGEST_OF_IDS: &str =
 #[derive(Debug)]
 pub(in super::super::super) struct RejectionStatements {
     /// Open rejections from one key to another, in order.
-    pub(in super::super) walk: String,
+    pub(in super::super) scan: String,
     /// Open rejections of some keys.
     pub(in super::super) open_of: String,
     /// Stores explanations that are not known to be stored.
@@ -39,7 +39,7 @@ impl RejectionStatements {
         let open = format!(
             "SELECT r.key, r.id, r.last_seen, r.digest FROM {rejections} r WHERE r.target = $1 AND r.resolved_at IS NULL"
         );
-        let walk = format!(
+        let scan = format!(
             "{open} AND r.key COLLATE \"C\" >= $2 AND r.key COLLATE \"C\" <= $3 ORDER BY r.key COLLATE \"C\" LIMIT $4"
         );
         // LIMIT keeps the lookup what it is: PostgreSQL makes no join of it.
@@ -110,7 +110,7 @@ impl RejectionStatements {
              SELECT FROM settled"
         );
         Self {
-            walk,
+            scan,
             open_of,
             explanations,
             reject,

@@ -37,14 +37,14 @@ pub(super) struct Open {
 
 /// The open rejections among the keys of a batch, ordered by key.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct OpenRejections {
     keys: String,
     open: Vec<(Range<usize>, Open)>,
     /// Where the next key is expected: keys are mostly asked for in order.
     next: Cell<usize>,
 }
 
-impl Standing {
+impl OpenRejections {
     /// The open rejection with this key.
     pub(super) fn get(&self, key: &str) -> Option<&Open> {
         let place = self.near(key).unwrap_or_else(|| {
@@ -153,26 +153,26 @@ impl IndexScan {
 
     /// The rejections that the scan has found, and those found by looking up the keys that it did not reach.
     pub(super) fn complete(
-        walked: Option<(&Self, &[Row])>,
+        scanned: Option<(&Self, &[Row])>,
         conn: &mut Connection,
         statements: &RejectionStatements,
         target: &String,
         batch: &Batch,
         pace: &mut Pace,
-    ) -> Result<Standing, StoreError> {
-        let mut standing = Standing::default();
+    ) -> Result<OpenRejections, StoreError> {
+        let mut found = OpenRejections::default();
         // Every open rejection with a key between these two was read.
         let mut covered: Option<(&str, &str)> = None;
-        if let Some((walk, rows)) = walked {
+        if let Some((scan, rows)) = scanned {
             for row in rows {
-                standing.add(row)?;
+                found.add(row)?;
             }
-            let whole = signed(rows.len() as u64) < walk.limit;
+            let whole = signed(rows.len() as u64) < scan.limit;
             let end = match rows.last() {
                 Some(row) if !whole => text(row, 0)?,
-                _ => &walk.last,
+                _ => &scan.last,
             };
-            covered = Some((&walk.first, end));
+            covered = Some((&scan.first, end));
         }
         let rows = batch.rows().iter().map(|row| batch.key(row));
         let rejected = batch.rejections().iter().map(|r| r.key.as_str());
@@ -181,21 +181,21 @@ impl IndexScan {
             .map(rejection_key)
             .filter(|key| covered.is_none_or(|(first, last)| **key < *first || **key > *last))
             .collect();
-        if walked.is_some() {
+        if scanned.is_some() {
             let all = batch.rows().len() + batch.rejections().len();
             pace.learn(all - keys.len(), all);
         }
         if keys.is_empty() {
-            standing.sort();
-            return Ok(standing);
+            found.sort();
+            return Ok(found);
         }
         keys.sort_unstable();
         keys.dedup();
         let params: [Param<'_>; 2] = [(target, Type::TEXT), (&keys, Type::TEXT_ARRAY)];
         for row in &conn.query(WHAT, &statements.open_of, &params)? {
-            standing.add(row)?;
+            found.add(row)?;
         }
-        standing.sort();
-        Ok(standing)
+        found.sort();
+        Ok(found)
     }
 }

@@ -11,6 +11,7 @@ mod isolate;
 mod located;
 mod open_rejections;
 mod outcome;
+mod rejection_copy;
 mod rejections;
 mod rows;
 mod skipped;
@@ -205,6 +206,7 @@ impl Writer {
         let started = Instant::now();
         let copied_rejections = self.copies_rejections;
         let mut outcome = self.write_once(conn, batch, false, texts);
+        // A COPY of rejections has failed. No other is tried.
         if copied_rejections && !self.copies_rejections {
             if outcome.as_ref().is_err_and(StoreError::is_of_refused_copy) {
                 // The caller tries another statement on another connection.

@@ -101,7 +101,12 @@ impl Shared {
         };
         // The lock is freed first, since waiting for the connection may take long.
         drop(spare);
-        open.or_else(|| opening?.wait(&self.give_up, self.deadline))
+        let opened = || {
+            let opened = opening?.wait(&self.give_up, self.deadline)?;
+            // The next try reports why it failed.
+            opened.inspect_err(|error| log::debug!("{error}")).ok()
+        };
+        open.or_else(opened)
             .filter(|connection| !connection.is_dead())
     }
 }

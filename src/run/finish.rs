@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use super::Run;
 use super::request::Inputs;
 use crate::exit::Exit;
+use crate::model::clock::Micros;
 use crate::pipeline::Flow;
 use crate::reporting::case::Scope;
 use crate::reporting::incident::{self, Ending, RunSummary};
 use crate::reporting::local_log;
 use crate::reporting::report::Report;
-use crate::store;
+use crate::store::log::LAST_TRIMMED;
+use crate::store::{self, Connection, StoreError};
 use crate::support::text::span;
 
 /// Time for writing down the end of a run whose deadline has passed.
@@ -145,27 +147,28 @@ impl Run<'_> {
         }
     }
 
-    /// Deletes old rows of the tables that grow with every run. Runs that failed do it as well, so that a source that fails a
-    /// little every day stays within bounds. After a signal it is left out, so that nobody has to wait for it.
+    /// Deletes what is superfluous of the tables that grow with every run, and once a day old rows of all of them. Runs that
+    /// failed do it as well, so that a source that fails a little every day stays within bounds. After a signal it is left
+    /// out, so that nobody has to wait for it.
     fn trim(&mut self, complete: bool) {
         if self.inputs.signals.asked().is_some() {
             return;
         }
         self.session.set_limit(self.time_to_close());
-        let Inputs {
-            plan, database, id, ..
-        } = self.inputs;
+        let Inputs { database, id, .. } = self.inputs;
+        let now = self.session.clock.now();
         let connection = self.session.connection.as_mut();
         // If the connection is lost, that is reported already, and the next run deletes.
         let Some(connection) = connection.filter(|connection| !connection.is_dead()) else {
             return;
         };
+        let due = store::log::trim_is_due(self.source.last_trimmed.as_deref(), now);
         if self.outcome.has_rejected
             && let Err(error) = store::rejections::drop_repeated_notes(connection, database, id)
         {
             log::warn!("{error}");
         }
-        if complete {
+        if complete && (due || self.outcome.has_rejected) {
             match store::rejections::close_oldest_without_id(connection, database, id) {
                 Ok(0) => {}
                 Ok(closed) => log::warn!(
@@ -174,19 +177,40 @@ impl Run<'_> {
                 Err(error) => log::warn!("{error}"),
             }
         }
-        if let Some(retention) = plan.rejections.retention {
-            let now = (self.session.clock.now(), id);
-            match store::rejections::delete_expired(connection, database, retention, now) {
-                Ok(0) => {}
-                Ok(dropped) => log::warn!(
-                    "{dropped} open rejections were deleted: their records were last seen more than {} ago (rejections.retention)",
-                    span(retention)
-                ),
-                Err(error) => log::warn!("{error}"),
-            }
+        if due {
+            delete_old_rows(connection, self.inputs, now);
         }
-        if let Err(error) = store::log::trim(connection, database, plan.retention) {
-            log::warn!("old rows could not be trimmed: {error}");
+    }
+}
+
+/// Deletes what has outlived its retention, and notes that it was done today.
+fn delete_old_rows(connection: &mut Connection, inputs: Inputs<'_>, now: Micros) {
+    let Inputs {
+        plan, database, id, ..
+    } = inputs;
+    let mut failed = false;
+    let mut warn = |error: StoreError| {
+        log::warn!("old rows could not be deleted: {error}");
+        failed = true;
+    };
+    if let Some(retention) = plan.rejections.retention {
+        match store::rejections::delete_expired(connection, database, retention) {
+            Ok(0) => {}
+            Ok(dropped) => log::warn!(
+                "{dropped} open rejections were deleted: their records were last seen more than {} ago (rejections.retention)",
+                span(retention)
+            ),
+            Err(error) => warn(error),
         }
+    }
+    if let Err(error) = store::log::trim(connection, database, plan.retention) {
+        warn(error);
+    }
+    if failed {
+        return;
+    }
+    let done = now.to_string();
+    if let Err(error) = store::state::put(connection, database, LAST_TRIMMED, &done, id) {
+        log::warn!("{error}");
     }
 }

@@ -8,7 +8,7 @@ use super::Run;
 use super::outcome::Outcome;
 use super::request::{Inputs, Purpose, Request};
 use super::rules::Compiled;
-use super::session::{Session, open};
+use super::session::{Session, begin_session, open};
 use super::watermark::Source;
 use crate::config::plan::{Mapping, Plan};
 use crate::exit::Misconfigured;
@@ -44,14 +44,6 @@ impl<'a> Run<'a> {
             let why = "--since needs `incremental` at the endpoint in mappings.yaml: which parameter of the API takes the time?";
             return Err(Misconfigured(why.to_owned()).into());
         }
-        let mut compiled = Compiled::new(plan, api)?;
-        let mut spool = if request.purpose == Purpose::DryRun {
-            Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
-        } else {
-            Spool::open(&plan.state_dir, plan.spool_max_bytes).map_err(|error| {
-                Misconfigured(format!("{error}; name another folder with --state-dir"))
-            })?
-        };
         let inputs = Inputs {
             plan,
             api,
@@ -61,6 +53,16 @@ impl<'a> Run<'a> {
             id: run_id,
             started,
             deadline: request.deadline.map(|limit| started + limit),
+        };
+        let mut session = Session::new();
+        session.begin_connecting(&inputs);
+        let mut compiled = Compiled::new(plan, api)?;
+        let mut spool = if request.purpose == Purpose::DryRun {
+            Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
+        } else {
+            Spool::open(&plan.state_dir, plan.spool_max_bytes).map_err(|error| {
+                Misconfigured(format!("{error}; name another folder with --state-dir"))
+            })?
         };
         let source = Source::new(&inputs)?;
         spool.restrict_to(&source.key);
@@ -77,7 +79,6 @@ impl<'a> Run<'a> {
             u64::from(api.pagination.concurrency) + u64::from(database.max_connections);
         open_files::raise_limit(connections);
         let mut outcome = Outcome::default();
-        let mut session = Session::new();
         session.connect(&inputs, &mut compiled, &mut outcome)?;
         Ok(Self {
             inputs,
@@ -122,22 +123,55 @@ fn versions_since(
     Ok(Some(now))
 }
 
-/// Opens a connection, with a few attempts: a server may just be starting, or have no free slot for a moment.
-fn open_with_retries(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), StoreError> {
-    let mut opened = open(inputs);
-    for pause in CONNECT_PAUSES {
-        match &opened {
-            Err(error) if error.class() == Class::Transient && inputs.signals.asked().is_none() => {
-                std::thread::sleep(pause);
-            }
-            _ => break,
-        }
-        opened = open(inputs);
-    }
-    opened
-}
-
 impl Session {
+    /// Begins to open the connections that the run needs first, so that it can compile its rules meanwhile.
+    fn begin_connecting(&mut self, inputs: &Inputs<'_>) {
+        let begin = || {
+            let limit = inputs.at_most(inputs.database.connection_timeout);
+            Opening::begin(inputs.database, limit)
+                .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
+                .ok()
+        };
+        self.first = begin();
+        if inputs.database.min_connections > 1 && inputs.request.purpose.fetches() {
+            // If this fails, the writer that needs it reports the error.
+            self.opening = begin();
+        }
+    }
+
+    /// Waits for the connection that is being opened. If it failed, that of the second writer is taken in its place: a server
+    /// with one free slot gives it to either. If both failed, a few attempts follow, since a server may just be starting, or
+    /// have no free slot for a moment.
+    fn first_connection(
+        &mut self,
+        inputs: &Inputs<'_>,
+    ) -> Result<(Connection, DatabaseClock), StoreError> {
+        let wait = |opening: Opening| {
+            opening
+                .wait(&inputs.signals.stop, inputs.deadline)
+                .map(|opened| opened.and_then(|connection| begin_session(connection, inputs)))
+        };
+        let first = self.first.take().and_then(wait);
+        let mut opened = first.unwrap_or_else(|| open(inputs));
+        if opened.is_err()
+            && let Some(Ok(second)) = self.opening.take().and_then(wait)
+        {
+            opened = Ok(second);
+        }
+        for pause in CONNECT_PAUSES {
+            match &opened {
+                Err(error)
+                    if error.class() == Class::Transient && inputs.signals.asked().is_none() =>
+                {
+                    std::thread::sleep(pause);
+                }
+                _ => break,
+            }
+            opened = open(inputs);
+        }
+        opened
+    }
+
     /// Connects and inspects the tables. It is no error here if the database is away, but it is one if the tables do not fit.
     fn connect(
         &mut self,
@@ -146,7 +180,7 @@ impl Session {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let database = inputs.database;
-        let (mut connection, clock) = match open_with_retries(inputs) {
+        let (mut connection, clock) = match self.first_connection(inputs) {
             Ok(opened) => opened,
             Err(error) => {
                 self.unavailable_at_start(&error, inputs, outcome);
@@ -154,12 +188,6 @@ impl Session {
             }
         };
         let began_at = clock.now();
-        if database.min_connections > 1 && inputs.request.purpose.fetches() {
-            // The second writer's connection is opened meanwhile. If that fails, the writer that needs it reports the error.
-            self.opening = Opening::begin(database, database.connection_timeout)
-                .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
-                .ok();
-        }
         let looked = store::settled(&mut connection, database, &inputs.plan.mapping)
             .map_err(SchemaError::from)
             .and_then(|mapping| {

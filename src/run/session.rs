@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) connection: Option<Connection>,
     /// Connections of writers that have ended. Later writers use them; they are closed at the end of the run.
     pub(super) others: Vec<Connection>,
+    /// The first connection of the run, while it is being opened.
+    pub(super) first: Option<Opening>,
     /// A connection that is being opened for the second writer.
     pub(super) opening: Option<Opening>,
     /// The layout of the tables.
@@ -46,6 +48,7 @@ impl Session {
         Self {
             connection: None,
             others: Vec::new(),
+            first: None,
             opening: None,
             layout: None,
             clock: DatabaseClock::local(),
@@ -155,10 +158,17 @@ impl Session {
 /// Opens a connection and reads PostgreSQL's clock.
 pub(super) fn open(inputs: &Inputs<'_>) -> Result<(Connection, DatabaseClock), StoreError> {
     let limit = inputs.at_most(inputs.database.connection_timeout);
-    let stop = &inputs.signals.stop;
-    let mut connection = Connection::open_unless(stop, inputs.database, limit)?;
+    let connection = Connection::open_unless(&inputs.signals.stop, inputs.database, limit)?;
+    begin_session(connection, inputs)
+}
+
+/// Sets the limits of a new connection and reads PostgreSQL's clock.
+pub(super) fn begin_session(
+    mut connection: Connection,
+    inputs: &Inputs<'_>,
+) -> Result<(Connection, DatabaseClock), StoreError> {
     connection.set_deadline(inputs.deadline);
-    connection.give_up_on(Arc::clone(stop));
+    connection.give_up_on(Arc::clone(&inputs.signals.stop));
     let clock = store::log::read_clock(&mut connection)?;
     Ok((connection, clock))
 }

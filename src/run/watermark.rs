@@ -21,6 +21,7 @@ use crate::exit::Misconfigured;
 use crate::model::clock::Micros;
 use crate::pipeline::{Brake, ChangeTimes, Flow};
 use crate::reporting::report::Watermark;
+use crate::store::log::LAST_TRIMMED;
 use crate::store::{self, StoreError};
 use crate::support::digest::Digest;
 
@@ -37,6 +38,8 @@ pub(super) struct Source {
     pub(super) brake: Brake,
     /// True once this run has begun to read the source.
     pub(super) fetched: bool,
+    /// When old rows were last deleted, as `sync_state` has it; none if that was not read.
+    pub(super) last_trimmed: Option<String>,
 }
 
 impl Source {
@@ -50,6 +53,7 @@ impl Source {
             cache: Cache::default(),
             brake: Brake::default(),
             fetched: false,
+            last_trimmed: None,
         })
     }
 }
@@ -161,19 +165,13 @@ impl Run<'_> {
         let (inputs, database, request) = (self.inputs, self.inputs.database, self.inputs.request);
         let path = cache::path(&inputs.plan.state_dir, &self.source.key, request.shard);
         self.source.cache = Cache::load(&path, &cached_of(&self.source.key, database));
-        self.recall_next_pages();
+        self.recall();
         let (Some(name), Some(incremental)) =
             (self.source.mark.name.clone(), &inputs.api.incremental)
         else {
             return Ok(());
         };
         let mark = &mut self.source.mark;
-        if let Some(connection) = self.session.connection.as_mut() {
-            match store::state::read(connection, database, &name) {
-                Ok(stored) => (mark.before, mark.certain) = (stored, true),
-                Err(error) => self.session.lost(&error, &mut self.outcome),
-            }
-        }
         if !mark.certain {
             let cached = self.source.cache.watermark.as_ref();
             mark.before = cached
@@ -203,24 +201,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Finds out whether earlier runs have seen pages that name the next one. If so, a page that names none is the last.
-    fn recall_next_pages(&mut self) {
+    /// Reads what earlier runs have noted in `sync_state`: the watermark, when old rows were last deleted, and whether pages
+    /// name the next one. If they do, a page that names none is the last.
+    fn recall(&mut self) {
         let Inputs { api, database, .. } = self.inputs;
-        let name = next_pages_name(api);
         let Some(connection) = self.session.connection.as_mut() else {
             return;
         };
-        match store::state::read(connection, database, &name) {
-            Ok(stored) => {
-                let mark = &mut self.source.mark;
-                mark.next_was_named = stored.is_some();
-                if stored.is_some()
-                    && let Ok(pages) = Pages::new(api, fetch_options(&self.inputs, mark))
-                {
-                    self.source.pages = pages;
-                }
+        let next_pages = next_pages_name(api);
+        let mark = &mut self.source.mark;
+        let watermark = mark.name.clone().unwrap_or_default();
+        let names = [next_pages.as_str(), LAST_TRIMMED, &watermark];
+        match store::state::read_all(connection, database, names) {
+            Ok([next_pages, last_trimmed, watermark]) => {
+                mark.next_was_named = next_pages.is_some();
+                (mark.before, mark.certain) = (watermark, mark.name.is_some());
+                self.source.last_trimmed = last_trimmed;
             }
-            Err(error) => self.session.lost(&error, &mut self.outcome),
+            Err(error) => return self.session.lost(&error, &mut self.outcome),
+        }
+        if mark.next_was_named
+            && let Ok(pages) = Pages::new(api, fetch_options(&self.inputs, mark))
+        {
+            self.source.pages = pages;
         }
     }
 

@@ -380,16 +380,18 @@ impl Opening {
         })
     }
 
-    /// Waits for the connection, until `until` or until `give_up` is set. None if it failed: the next try reports why.
-    pub fn wait(self, give_up: &AtomicBool, until: Option<Instant>) -> Option<Connection> {
+    /// Waits for the connection, or for why there is none, until `until` or until `give_up` is set. None: it was given up.
+    pub fn wait(
+        self,
+        give_up: &AtomicBool,
+        until: Option<Instant>,
+    ) -> Option<Result<Connection, StoreError>> {
         loop {
             let slice = until.map_or(POLL_INTERVAL, |until| {
                 POLL_INTERVAL.min(until.saturating_duration_since(Instant::now()))
             });
             match self.opened.recv_timeout(slice) {
-                Ok(opened) => {
-                    return opened.inspect_err(|error| log::debug!("{error}")).ok();
-                }
+                Ok(opened) => return Some(opened),
                 Err(RecvTimeoutError::Timeout)
                     if !slice.is_zero() && !give_up.load(Ordering::Relaxed) => {}
                 Err(_) => return None,

@@ -11,7 +11,7 @@ use super::encode::Micros;
 use super::error::StoreError;
 use super::{LOOKUPS_ONLY, UNFLUSHED, quote_table};
 use crate::config::plan::Database;
-use crate::model::clock::DatabaseClock;
+use crate::model::clock::{DatabaseClock, age};
 use crate::model::record::{Ledger, WriteBackLedger};
 
 /// The part of the log row that is known when a run starts.
@@ -252,6 +252,17 @@ pub fn complete_run_since(
     moment: Micros,
 ) -> Result<bool, StoreError> {
     Ok(previous_complete(conn, db, source_key, shard)?.is_some_and(|run| run.started_at > moment))
+}
+
+/// The name in `sync_state` under which it is noted when old rows were last deleted.
+pub const LAST_TRIMMED: &str = "trimmed";
+/// How often old rows are deleted. Every retention is at least as long.
+const TRIM_INTERVAL: Duration = Duration::from_hours(24);
+
+/// True if old rows were last deleted more than a day ago, by what is stored as [`LAST_TRIMMED`].
+pub fn trim_is_due(last: Option<&str>, now: Micros) -> bool {
+    let last = last.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    last.is_none_or(|last| age(Micros(last.as_microsecond()), now) >= TRIM_INTERVAL)
 }
 
 /// Deletes rows that are older than the retention: batch log, closed rejections, old runs and closed cases. Returns how many.

@@ -11,10 +11,8 @@ use super::encode::Micros;
 use super::error::StoreError;
 use super::log::target;
 use super::quote_table;
-use super::state;
 use super::upsert::{DIGEST_OF_IDS, RejectionStatements, seen_again};
 use crate::config::plan::Database;
-use crate::model::clock::age;
 use crate::model::record::MASKED;
 
 /// An open rejection, with the record as it came.
@@ -160,23 +158,13 @@ pub fn drop_repeated_notes(
     )
 }
 
-/// The name in `sync_state` under which it is noted when expired open rejections were last looked for.
-const LAST_TRIMMED: &str = "open_rejections_trimmed";
-/// How often they are looked for, by a scan: an index on when each was last seen would slow down every write of a rejection.
-const TRIM_INTERVAL: Duration = Duration::from_hours(24);
-
-/// Deletes open rejections whose record was last seen before the retention, at most once a day. Returns how many.
+/// Deletes open rejections whose record was last seen before the retention, by a scan: an index on when each was last seen
+/// would slow down every write of a rejection. Returns how many.
 pub fn delete_expired(
     connection: &mut Connection,
     db: &Database,
     retention: Duration,
-    (now, run_id): (Micros, Uuid),
 ) -> Result<u64, StoreError> {
-    let before = state::read(connection, db, LAST_TRIMMED)?;
-    let before = before.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    if before.is_some_and(|at| age(Micros(at.as_microsecond()), now) < TRIM_INTERVAL) {
-        return Ok(0);
-    }
     let (rejections, seen) = (
         quote_table(&db.log_schema, "sync_rejections"),
         quote_table(&db.log_schema, "sync_rejections_seen"),
@@ -190,14 +178,12 @@ pub fn delete_expired(
          AND r.last_seen < now() - make_interval(secs => $2::bigint) \
          AND (old.id IN (SELECT id FROM again)) IS NOT TRUE"
     );
-    let dropped = connection.execute(
+    connection.execute(
         "deleting open rejections that were last seen long ago",
         &sql,
         &[
             (&target(db), Type::TEXT),
             (&signed(retention.as_secs()), Type::INT8),
         ],
-    )?;
-    state::put(connection, db, LAST_TRIMMED, &now.to_string(), run_id)?;
-    Ok(dropped)
+    )
 }

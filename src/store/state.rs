@@ -16,17 +16,35 @@ pub fn read(
     db: &Database,
     name: &str,
 ) -> Result<Option<String>, StoreError> {
+    let [stored] = read_all(conn, db, [name])?;
+    Ok(stored)
+}
+
+/// Reads several values in one round trip; none for a name under which nothing is stored.
+pub fn read_all<const N: usize>(
+    conn: &mut Connection,
+    db: &Database,
+    names: [&str; N],
+) -> Result<[Option<String>; N], StoreError> {
     const WHAT: &str = "reading the stored state";
     let sql = format!(
-        "SELECT value FROM {} WHERE target = $1 AND name = $2",
+        "SELECT name, value FROM {} WHERE target = $1 AND name = ANY($2)",
         quote_table(&db.log_schema, "sync_state")
     );
+    let wanted = names.as_slice();
     let rows = conn.query(
         WHAT,
         &sql,
-        &[(&target(db), Type::TEXT), (&name, Type::TEXT)],
+        &[(&target(db), Type::TEXT), (&wanted, Type::TEXT_ARRAY)],
     )?;
-    rows.first().map(|row| value(row, 0, WHAT)).transpose()
+    let mut stored = [const { None }; N];
+    for row in &rows {
+        let name: &str = value(row, 0, WHAT)?;
+        if let Some(place) = names.iter().position(|known| *known == name) {
+            stored[place] = Some(value(row, 1, WHAT)?);
+        }
+    }
+    Ok(stored)
 }
 
 /// Changes a value only if it still is what this run has read. Returns false if another run has changed it.

@@ -9,7 +9,7 @@ use super::super::answer::{text, value};
 use super::super::connect::Connection;
 use super::super::error::StoreError;
 use super::super::{quote, quote_table};
-use super::catalogue::{Relation, RelationKind};
+use super::catalogue::RelationKind;
 use super::mismatch::{Part, SchemaMismatch};
 use super::{Target, trial};
 use crate::config::plan::{Database, KeyChoice, Mapping};
@@ -94,9 +94,7 @@ pub fn settled<'a>(
     }
     let table = quote_table(&db.schema, &db.table);
     let mut unique = unique_columns(conn, &table)?;
-    if unique.is_empty()
-        && Relation::read(conn, &table)?.is_some_and(|found| found.kind == RelationKind::View)
-    {
+    if unique.is_empty() && RelationKind::read(conn, &table)? == Some(RelationKind::View) {
         unique = unique_through_view(conn, &table, mapping)?;
     }
     let [key] = fed(mapping, &unique, false)[..] else {

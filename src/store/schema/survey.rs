@@ -1,7 +1,10 @@
-//! What is asked of PostgreSQL's catalogue when a run begins, all of it in one round trip: the encoding, the program's own
-//! tables, and the target's kind, columns and unique keys. Judges nothing.
+//! What is asked of PostgreSQL's catalogue when a run begins: the encoding, the program's own tables, and the target's kind,
+//! columns and unique keys. Judges nothing.
+//!
+//! All of it is one round trip where the table has neither triggers nor rules nor partitions, and its columns are of plain
+//! types. Most of a small run is such questions, and what they cost is their planning, so they join as few catalogues as
+//! possible.
 
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::answer::{single, value};
@@ -16,12 +19,16 @@ use super::{Target, catalogue, key};
 
 const WHAT: &str = "looking at the tables";
 
-const ENCODING_SQL: &str = "SELECT current_setting('server_encoding')";
-const MISSING_TABLES_SQL: &str = "
-SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass(u.name) IS NULL ORDER BY 1";
-const MISSING_COLUMNS_SQL: &str = "
-SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass($2) IS NOT NULL
-AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass($2) AND a.attname = u.name) ORDER BY 1";
+/// The encoding; the places of those tables that are missing; the columns of the log of runs; and whether Citus is installed.
+fn facts_sql() -> String {
+    format!(
+        "SELECT current_setting('server_encoding'), \
+         ARRAY(SELECT u.n FROM unnest($1::text[]) WITH ORDINALITY AS u(name, n) WHERE to_regclass(u.name) IS NULL ORDER BY 1), \
+         ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = to_regclass($2) AND a.attnum > 0), \
+         EXISTS ({})",
+        citus::EXTENSION_SQL
+    )
+}
 
 /// The answers.
 pub(super) struct Survey<'a> {
@@ -50,45 +57,44 @@ impl<'a> Survey<'a> {
             .map(|name| quote_table(&db.log_schema, name))
             .collect();
         let log = quote_table(&db.log_schema, &db.log_table);
-        let log_columns = LogColumns::of_schema();
-        let log_columns: Vec<&'static str> = log_columns.all().collect();
         let of_target: &[Param<'_>] = &[(&target.table, Type::TEXT)];
         let answers = conn.query_together(
             WHAT,
             &[
-                (ENCODING_SQL, &[]),
-                (MISSING_TABLES_SQL, &[(&quoted, Type::TEXT_ARRAY)]),
                 (
-                    MISSING_COLUMNS_SQL,
-                    &[(&log_columns, Type::TEXT_ARRAY), (&log, Type::TEXT)],
+                    &facts_sql(),
+                    &[(&quoted, Type::TEXT_ARRAY), (&log, Type::TEXT)],
                 ),
-                (catalogue::RELATION_SQL, of_target),
+                (catalogue::KIND_SQL, of_target),
                 (catalogue::COLUMNS_SQL, of_target),
                 (key::UNIQUE_SQL, of_target),
-                (citus::EXTENSION_SQL, &[]),
             ],
         )?;
         let mut answers = answers.into_iter();
         let mut next = || answers.next().unwrap_or_default();
+        let facts = single(next())?;
+        let (kind, columns, unique) = (next(), next(), next());
+        let log_columns: Vec<String> = value(&facts, 2, WHAT)?;
+        let is_missing =
+            |name: &&str| !log_columns.is_empty() && !log_columns.iter().any(|known| known == name);
         Ok(Self {
-            encoding: value(&single(next())?, 0, WHAT)?,
-            missing_tables: picked(&next(), &tables)?,
-            missing_log_columns: picked(&next(), &log_columns)?,
-            relation: Relation::of(&next())?,
-            columns: catalogue::columns(&next())?,
-            unique: key::unique(&next())?,
-            has_citus: !next().is_empty(),
+            encoding: value(&facts, 0, WHAT)?,
+            missing_tables: picked(&value::<Vec<i64>>(&facts, 1, WHAT)?, &tables),
+            missing_log_columns: LogColumns::of_schema().all().filter(is_missing).collect(),
+            relation: Relation::read(conn, &target.table, &kind)?,
+            columns: catalogue::columns(conn, &target.table, &columns)?,
+            unique: key::unique(&unique)?,
+            has_citus: value(&facts, 3, WHAT)?,
         })
     }
 }
 
-/// Those of `names` whose positions (from 1 on) were answered.
-fn picked<'n>(rows: &[Row], names: &[&'n str]) -> Result<Vec<&'n str>, StoreError> {
-    let mut found = Vec::new();
-    for row in rows {
-        let position: i64 = value(row, 0, WHAT)?;
-        let index = usize::try_from(position - 1).ok();
-        found.extend(index.and_then(|index| names.get(index)));
-    }
-    Ok(found)
+/// Those of `names` at these places (from 1 on).
+fn picked<'n>(places: &[i64], names: &[&'n str]) -> Vec<&'n str> {
+    let indices = places
+        .iter()
+        .filter_map(|place| usize::try_from(place - 1).ok());
+    indices
+        .filter_map(|index| names.get(index).copied())
+        .collect()
 }

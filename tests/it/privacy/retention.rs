@@ -15,9 +15,9 @@ fn open_ids(database: &Database) -> Vec<String> {
     database.list("SELECT key FROM sync_rejections WHERE resolved_at IS NULL ORDER BY 1")
 }
 
-/// Lets the next run look through open rejections, as if a day had passed.
+/// Lets the next run delete old rows, as if a day had passed.
 fn a_day_passes(database: &Database) {
-    database.run("DELETE FROM sync_state WHERE name = 'open_rejections_trimmed'");
+    database.run("DELETE FROM sync_state WHERE name = 'trimmed'");
 }
 
 #[test]

@@ -22,6 +22,9 @@ const CHECK_LIMIT: Duration = Duration::from_secs(3);
 /// The same limit for a run whose deadline has passed.
 const CHECK_LIMIT_WHEN_LATE: Duration = Duration::from_millis(200);
 
+/// How many times a thousand explanations are deleted at most, once a day.
+const MOST_ROUNDS: u32 = 100;
+
 impl Run<'_> {
     /// Writes down how the run ended, and returns its report.
     pub(super) fn finish(mut self, flow: &Flow) -> (Report, Exit) {
@@ -163,10 +166,12 @@ impl Run<'_> {
             return;
         };
         let due = store::log::trim_is_due(self.source.last_trimmed.as_deref(), now);
-        if self.outcome.has_rejected
-            && let Err(error) = store::rejections::drop_repeated_notes(connection, database, id)
-        {
-            log::warn!("{error}");
+        if self.outcome.has_rejected {
+            let dropped = store::rejections::drop_repeated_notes(connection, database, id)
+                .and_then(|_| store::log::trim_explanations(connection, database));
+            if let Err(error) = dropped {
+                log::warn!("{error}");
+            }
         }
         if complete && (due || self.outcome.has_rejected) {
             match store::rejections::close_oldest_without_id(connection, database, id) {
@@ -205,6 +210,16 @@ fn delete_old_rows(connection: &mut Connection, inputs: Inputs<'_>, now: Micros)
     }
     if let Err(error) = store::log::trim(connection, database, plan.retention) {
         warn(error);
+    }
+    for _ in 0..MOST_ROUNDS {
+        match store::log::trim_explanations(connection, database) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                warn(error);
+                break;
+            }
+        }
     }
     if failed {
         return;

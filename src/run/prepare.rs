@@ -55,7 +55,8 @@ impl<'a> Run<'a> {
             deadline: request.deadline.map(|limit| started + limit),
         };
         let mut session = Session::new();
-        session.begin_connecting(&inputs);
+        // The rules are compiled meanwhile.
+        session.first = open_ahead(&inputs);
         let mut compiled = Compiled::new(plan, api)?;
         let mut spool = if request.purpose == Purpose::DryRun {
             Spool::untouched(&plan.state_dir, plan.spool_max_bytes)
@@ -123,41 +124,27 @@ fn versions_since(
     Ok(Some(now))
 }
 
-impl Session {
-    /// Begins to open the connections that the run needs first, so that it can compile its rules meanwhile.
-    fn begin_connecting(&mut self, inputs: &Inputs<'_>) {
-        let begin = || {
-            let limit = inputs.at_most(inputs.database.connection_timeout);
-            Opening::begin(inputs.database, limit)
-                .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
-                .ok()
-        };
-        self.first = begin();
-        if inputs.database.min_connections > 1 && inputs.request.purpose.fetches() {
-            // If this fails, the writer that needs it reports the error.
-            self.opening = begin();
-        }
-    }
+/// Begins to open a connection on a thread of its own. None: no thread could be started.
+fn open_ahead(inputs: &Inputs<'_>) -> Option<Opening> {
+    let limit = inputs.at_most(inputs.database.connection_timeout);
+    Opening::begin(inputs.database, limit)
+        .inspect_err(|error| log::debug!("no connection is opened ahead: {error}"))
+        .ok()
+}
 
-    /// Waits for the connection that is being opened. If it failed, that of the second writer is taken in its place: a server
-    /// with one free slot gives it to either. If both failed, a few attempts follow, since a server may just be starting, or
-    /// have no free slot for a moment.
+impl Session {
+    /// Waits for the first connection. If it failed, a few attempts follow: a server may just be starting, or have no free slot
+    /// for a moment.
     fn first_connection(
         &mut self,
         inputs: &Inputs<'_>,
     ) -> Result<(Connection, DatabaseClock), StoreError> {
-        let wait = |opening: Opening| {
-            opening
-                .wait(&inputs.signals.stop, inputs.deadline)
-                .map(|opened| opened.and_then(|connection| begin_session(connection, inputs)))
-        };
-        let first = self.first.take().and_then(wait);
-        let mut opened = first.unwrap_or_else(|| open(inputs));
-        if opened.is_err()
-            && let Some(Ok(second)) = self.opening.take().and_then(wait)
-        {
-            opened = Ok(second);
-        }
+        let first = self.first.take();
+        let first = first.and_then(|first| first.wait(&inputs.signals.stop, inputs.deadline));
+        let mut opened = first.map_or_else(
+            || open(inputs),
+            |first| first.and_then(|connection| begin_session(connection, inputs)),
+        );
         for pause in CONNECT_PAUSES {
             match &opened {
                 Err(error)
@@ -188,6 +175,10 @@ impl Session {
             }
         };
         let began_at = clock.now();
+        if database.min_connections > 1 && inputs.request.purpose.fetches() {
+            // The second writer's connection is opened meanwhile. If that fails, the writer that needs it reports the error.
+            self.opening = open_ahead(inputs);
+        }
         let looked = store::settled(&mut connection, database, &inputs.plan.mapping)
             .map_err(SchemaError::from)
             .and_then(|mapping| {

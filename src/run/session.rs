@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) struct Session {
     /// For the run's own statements (log, lease, cases). A writer borrows it during a flow. None while the database is away.
     pub(super) connection: Option<Connection>,
-    /// Connections of writers that have ended. Later writers use them; they are closed at the end of the run.
+    /// Connections of writers that have ended. Later writers use them; they are closed when the last flow has ended.
     pub(super) others: Vec<Connection>,
     /// The first connection of the run, while it is being opened.
     pub(super) first: Option<Opening>,
@@ -108,8 +108,10 @@ impl Session {
         self.others = spare.open;
     }
 
-    /// Makes the connection ready for writing down the end within `limit`. Only a new signal interrupts that.
+    /// Makes the connection ready for writing down the end within `limit`. Only a new signal interrupts that. The others are
+    /// closed here: the server needs milliseconds to end a session, which it does while the end is written down.
     pub(super) fn prepare_end(&mut self, inputs: &Inputs<'_>, limit: Duration) {
+        self.others.clear();
         let heard = inputs.signals.asked().is_some();
         let stop = if heard {
             Arc::default()

@@ -267,31 +267,35 @@ pub fn trim_is_due(last: Option<&str>, now: Micros) -> bool {
 
 /// Deletes rows that are older than the retention: batch log, closed rejections, old runs and closed cases. Returns how many.
 pub fn trim(conn: &mut Connection, db: &Database, retention: Duration) -> Result<u64, StoreError> {
-    let trimmed = trim_in_transaction(conn, db, retention);
-    if trimmed.is_err() {
-        conn.roll_back();
-    }
-    trimmed
-}
-
-fn trim_in_transaction(
-    conn: &mut Connection,
-    db: &Database,
-    retention: Duration,
-) -> Result<u64, StoreError> {
-    const WHAT: &str = "trimming old rows";
     let seconds = signed(retention.as_secs());
-    let (trimming, explanations) = (trimming(db), trimming_explanations(db));
+    let trimming = trimming(db);
     let work: Vec<(&str, Vec<Param<'_>>)> = trimming
         .iter()
         .map(|sql| (sql.as_str(), vec![(&seconds as _, Type::INT8)]))
         .collect();
-    // Rows that a crash of the server brings back are deleted by the next run.
+    delete_in_transaction(conn, &work)
+}
+
+/// Deletes explanations to which no rejection refers any more, up to a thousand of them. Returns how many.
+pub fn trim_explanations(conn: &mut Connection, db: &Database) -> Result<u64, StoreError> {
+    delete_in_transaction(conn, &[(trimming_explanations(db).as_str(), Vec::new())])
+}
+
+fn delete_in_transaction(
+    conn: &mut Connection,
+    work: &[(&str, Vec<Param<'_>>)],
+) -> Result<u64, StoreError> {
+    const WHAT: &str = "deleting old rows";
+    // Rows that a crash of the server brings back are deleted by a later run.
     let settings = format!("{LOOKUPS_ONLY} SET LOCAL synchronous_commit = off;");
-    conn.begin(WHAT, "", &settings)?;
-    let outlived = conn.execute_together(WHAT, &work)?;
-    let unused = conn.execute_and_commit(WHAT, &explanations, &[])?;
-    Ok(outlived.into_iter().sum::<u64>() + unused)
+    let deleted = conn
+        .begin(WHAT, "", &settings)
+        .and_then(|()| conn.execute_together(WHAT, work))
+        .and_then(|deleted| conn.run(WHAT, "COMMIT").map(|()| deleted));
+    if deleted.is_err() {
+        conn.roll_back();
+    }
+    deleted.map(|deleted| deleted.into_iter().sum())
 }
 
 /// The statements that delete rows older than a number of seconds, by `now()`: `clock_timestamp()` would prevent index use.

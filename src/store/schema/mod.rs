@@ -106,7 +106,7 @@ pub fn inspect(
         key: wanted.key,
         version_is_content: mapping.version.is_some(),
         versions_since: None,
-        empty: relation.takes_no_space
+        empty: relation.is_readable && relation.takes_no_space
             || relation.kind != RelationKind::Table && is_empty(conn, &stored)?,
         distributed: survey.has_citus && citus::manages(conn, &target.table)?,
         has_system_columns: relation.kind == RelationKind::Table && relation.is_readable,

@@ -18,6 +18,12 @@ fn stored_and_shown(database: &Database) -> [String; 2] {
     ]
 }
 
+/// Lets two days pass for what is stored, so that the next run deletes what nobody uses.
+fn two_days_pass(database: &Database) {
+    database.run("UPDATE sync_explanations SET used_at = used_at - interval '2 days'");
+    database.run("DELETE FROM sync_state WHERE name = 'trimmed'");
+}
+
 #[test]
 fn rejections_decided_on_the_same_values_share_an_explanation() {
     let database = Database::new();
@@ -38,7 +44,7 @@ fn rejections_decided_on_the_same_values_share_an_explanation() {
         "400"
     );
     // A day later they are still in use, and get a new date.
-    database.run("UPDATE sync_explanations SET used_at = used_at - interval '2 days'");
+    two_days_pass(&database);
     place.sync(&[]).0.expect(0);
     assert_eq!(stored_and_shown(&database), ["2", "2"]);
     assert_eq!(
@@ -51,7 +57,7 @@ fn rejections_decided_on_the_same_values_share_an_explanation() {
     let place = place.with_api(api.url());
     place.sync(&[]).0.expect(0);
     assert_eq!(stored_and_shown(&database), ["4", "2"]);
-    database.run("UPDATE sync_explanations SET used_at = used_at - interval '2 days'");
+    two_days_pass(&database);
     place.sync(&[]).0.expect(0);
     assert_eq!(stored_and_shown(&database), ["2", "2"]);
 }

@@ -205,15 +205,15 @@ pub(super) fn columns(
     rows: &[Row],
 ) -> Result<Vec<CatalogueColumn>, StoreError> {
     let read = rows.iter().map(plain_column).collect::<Result<_, _>>();
-    let columns: Option<Vec<_>> = read.map_err(of_columns)?;
+    let columns: Option<Vec<_>> = read.map_err(|error| of_columns(&error))?;
     match columns {
         Some(columns) => Ok(columns),
         None => any_columns(conn, table),
     }
 }
 
-fn of_columns(error: tokio_postgres::Error) -> StoreError {
-    StoreError::from_driver(READING_COLUMNS, &error)
+fn of_columns(error: &tokio_postgres::Error) -> StoreError {
+    StoreError::from_driver(READING_COLUMNS, error)
 }
 
 /// A column by its row of [`COLUMNS_SQL`]; none where its type or its collation is not plain.
@@ -255,7 +255,7 @@ fn any_columns(conn: &mut Connection, table: &str) -> Result<Vec<CatalogueColumn
         .iter()
         .map(any_column)
         .collect::<Result<_, _>>()
-        .map_err(of_columns)
+        .map_err(|error| of_columns(&error))
 }
 
 fn any_column(row: &Row) -> Result<CatalogueColumn, tokio_postgres::Error> {

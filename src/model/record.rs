@@ -170,8 +170,8 @@ impl From<String> for PageText {
 pub struct Rejection {
     /// The record's key, or `sha256:…` of its payload when it has none. A key has at most one open rejection.
     pub key: String,
-    /// The record's id as the source gave it, when it has one.
-    pub record_id: Option<String>,
+    /// The key is the record's id as the source gave it.
+    pub has_id: bool,
     /// The raw JSON text, byte for byte.
     pub payload: PageText,
     /// A short machine-readable reason: `field_error`, `missing_required`, `decision`, `no_rule`, `database`, …
@@ -191,6 +191,13 @@ pub struct Rejection {
     pub requested_at: i64,
     /// Position in the run. Of two records with one key the one with the higher position wins.
     pub sequence: u64,
+}
+
+impl Rejection {
+    /// The record's id as the source gave it; none where it has none.
+    pub fn record_id(&self) -> Option<&str> {
+        self.has_id.then_some(self.key.as_str())
+    }
 }
 
 /// The prefix of a payload that is stored with its values masked. No JSON text begins with it.

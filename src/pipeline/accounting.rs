@@ -95,7 +95,7 @@ impl Accountant<'_> {
             self.show_changes(wanted, outcome, differences);
         }
         for rejection in batch.rejections() {
-            let id = rejection.record_id.as_deref().unwrap_or(&rejection.key);
+            let id = &rejection.key;
             let reason = reason(rejection);
             self.rejected(
                 id,

@@ -142,7 +142,7 @@ impl Refusal {
         let id = shaped.id.as_deref();
         Rejection {
             key: id.map_or_else(|| crate::support::digest::key_of(&payload), str::to_owned),
-            record_id: id.map(str::to_owned),
+            has_id: id.is_some(),
             payload,
             reason: self.reason,
             message: self.message,

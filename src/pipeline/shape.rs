@@ -83,9 +83,8 @@ impl Verdicts {
         if self.wanted > 0 {
             let class = super::reason(rejection).into_owned();
             if self.refused.len() < self.wanted {
-                let id = rejection.record_id.as_ref().unwrap_or(&rejection.key);
                 self.refused.push(DecidedRecord {
-                    id: id.clone(),
+                    id: rejection.key.clone(),
                     reason: format!("{class}: {}", rejection.message),
                 });
             }

@@ -1,8 +1,10 @@
-//! SHA-256: of configurations and of keys too long for an index, as hexadecimal text; of values, as bytes.
+//! SHA-256: of configurations and of keys too long for an index, as hexadecimal text; of values, as bytes. And a faster hash,
+//! by which two contents are compared.
 
 use std::fmt;
 
 use ring::digest::{Context, SHA256};
+use twox_hash::XxHash3_128;
 
 /// A digest that bytes can still be added to.
 pub struct Digest(Context);
@@ -56,6 +58,12 @@ impl Digest {
 /// `sha256:` and the digits of a text's digest, for use as a key in place of the text.
 pub fn key_of(text: &str) -> String {
     format!("sha256:{}", Digest::default().with(text.as_bytes()).hex())
+}
+
+/// A hash by which a stored content is compared with a new one: XXH3, 128 bits. Equal contents by chance are out of the
+/// question. A source that makes two records of the same hash deceives itself: the older of its own rejections stays.
+pub fn content_hash(content: &[u8]) -> [u8; 16] {
+    XxHash3_128::oneshot(content).to_be_bytes()
 }
 
 #[cfg(test)]

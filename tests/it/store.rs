@@ -211,7 +211,7 @@ fn push(batch: &mut Batch, key: &str, name: &str, score: &str, at: i64, sequence
 fn rejection(key: &str, at: i64, sequence: u64) -> Rejection {
     Rejection {
         key: key.to_owned(),
-        record_id: Some(key.to_owned()),
+        has_id: true,
         payload: format!(
             "{{\"customerId\": {}, \"x\":\"\\u0000\"}}",
             serde_json::json!(key)

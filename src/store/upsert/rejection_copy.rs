@@ -103,7 +103,7 @@ impl Entry<'_> {
         let mut text = |text: &str| encode::put_bytes(out, text.as_bytes(), 0);
         text(target)?;
         text(&self.key)?;
-        match &rejection.record_id {
+        match rejection.record_id() {
             Some(id) => text(&clean(id))?,
             None => encode::put_null(out),
         }

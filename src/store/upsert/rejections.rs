@@ -15,7 +15,7 @@ use super::open_rejections::OpenRejections;
 use super::statements::RejectionStatements;
 use crate::config::plan::KeepPayload;
 use crate::model::record::{FieldError, Rejection};
-use crate::support::digest::Digest;
+use crate::support::digest::content_hash;
 
 /// Rejections that are stored by one statement, and whose explanations are worked out at once.
 pub(super) const PORTION: usize = 640;
@@ -276,7 +276,7 @@ fn digest(
         buffer.extend(length.to_be_bytes());
         buffer.extend(text.unwrap_or_default().as_bytes());
     };
-    part(rejection.record_id.as_deref());
+    part(rejection.record_id());
     part(Some(&rejection.payload));
     part(Some(rejection.reason));
     part(Some(&rejection.message));
@@ -295,7 +295,7 @@ fn digest(
     if kept != KeepPayload::Full {
         part(Some(kept.as_str()));
     }
-    Digest::default().with(buffer).short()
+    content_hash(buffer)
 }
 
 /// Open rejections that came again as they are stored, page by page, as the parameters of their statement.
@@ -393,7 +393,7 @@ impl<'a> Columns<'a> {
         for entry in entries {
             let rejection = entry.rejection;
             columns.keys.push(entry.key.as_ref());
-            columns.ids.push(rejection.record_id.as_deref().map(clean));
+            columns.ids.push(rejection.record_id().map(clean));
             columns.payloads.push(payload.map_or_else(
                 || Cow::Borrowed(&*rejection.payload),
                 |payload| Cow::Owned(payload(rejection)),
@@ -474,7 +474,7 @@ fn refusal(batch: &Batch, row: &Row, error: &StoreError) -> Rejection {
     let key = batch.key(row);
     Rejection {
         key: key.to_owned(),
-        record_id: Some(key.to_owned()),
+        has_id: true,
         payload: batch.raw(row).to_owned().into(),
         reason: reason(error),
         message: error.to_string(),

@@ -19,7 +19,7 @@ fn many(at: i64) -> Vec<Rejection> {
         .map(|number| {
             let mut made = rejection(&key(number), at, number);
             match number % 4 {
-                0 => made.record_id = None,
+                0 => made.has_id = false,
                 1 => made.decided_on = None,
                 2 => made.message += ": Größe, 大きさ\0",
                 _ => {

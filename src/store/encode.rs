@@ -142,8 +142,20 @@ pub(crate) fn put_null(out: &mut Vec<u8>) {
     out.extend_from_slice(&(-1_i32).to_be_bytes());
 }
 
-/// Bytes and so many spaces. Errs on what the protocol has no length for.
+/// A value is shorter than so many bytes: the protocol has no length for others.
+pub(crate) const MOST_BYTES: usize = 1 << 30;
+
+/// Fewer bytes than [`MOST_BYTES`].
 #[inline]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+pub(crate) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
+    debug_assert!(bytes.len() < MOST_BYTES);
+    out.reserve(size_of::<i32>() + bytes.len());
+    out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Bytes and so many spaces. Errs on what the protocol has no length for.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8], spaces: usize) -> Result<(), ()> {
     out.reserve(size_of::<i32>() + bytes.len() + spaces);
     put_length(out, bytes.len() + spaces)?;
@@ -165,7 +177,7 @@ pub(crate) fn put_jsonb(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ()> {
 fn put_length(out: &mut Vec<u8>, length: usize) -> Result<(), ()> {
     let length = i32::try_from(length)
         .ok()
-        .filter(|length| *length < 1 << 30)
+        .filter(|_| length < MOST_BYTES)
         .ok_or(())?;
     out.extend_from_slice(&length.to_be_bytes());
     Ok(())
@@ -206,26 +218,36 @@ pub(crate) const fn from_postgres_micros(micros: i64) -> i64 {
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
 pub(crate) fn put_numeric(out: &mut Vec<u8>, value: Decimal, least_shown: u32) {
     let scale = value.scale();
-    let mut rest = value.mantissa().unsigned_abs();
+    let mantissa = value.mantissa().unsigned_abs();
     // Line the fraction up with groups of four decimal digits.
     let pad = (4 - scale % 4) % 4;
     let fraction_groups = ((scale + pad) / 4) as i16;
     let mut groups = [0_u16; 16];
     let mut count = 0_usize;
     // The lowest group takes fewer digits of the mantissa when the fraction is padded: 96 bits would overflow neither way.
-    if pad > 0 {
-        let keep = 10_u128.pow(4 - pad);
-        groups[count] = (rest % keep * 10_u128.pow(pad)) as u16;
-        rest /= keep;
-        count += 1;
-    }
-    // Nearly all numbers are soon short enough for a processor to divide.
-    while rest > u128::from(u64::MAX) {
-        groups[count] = (rest % 10_000) as u16;
-        rest /= 10_000;
-        count += 1;
-    }
-    let mut rest = rest as u64;
+    let keep = 10_u64.pow(4 - pad);
+    let mut rest = if let Ok(mut rest) = u64::try_from(mantissa) {
+        // Nearly all numbers are short enough for a processor to divide.
+        if pad > 0 {
+            groups[count] = (rest % keep * 10_u64.pow(pad)) as u16;
+            rest /= keep;
+            count += 1;
+        }
+        rest
+    } else {
+        let mut rest = mantissa;
+        if pad > 0 {
+            groups[count] = (rest % u128::from(keep)) as u16 * 10_u16.pow(pad);
+            rest /= u128::from(keep);
+            count += 1;
+        }
+        while rest > u128::from(u64::MAX) {
+            groups[count] = (rest % 10_000) as u16;
+            rest /= 10_000;
+            count += 1;
+        }
+        rest as u64
+    };
     while rest > 0 {
         groups[count] = (rest % 10_000) as u16;
         rest /= 10_000;
@@ -249,14 +271,21 @@ pub(crate) fn put_numeric(out: &mut Vec<u8>, value: Decimal, least_shown: u32) {
     } else {
         0
     };
-    out.extend_from_slice(&(8 + 2 * used.len() as i32).to_be_bytes());
-    out.extend_from_slice(&(used.len() as i16).to_be_bytes());
-    out.extend_from_slice(&weight.to_be_bytes());
-    out.extend_from_slice(&sign.to_be_bytes());
-    out.extend_from_slice(&(scale.max(least_shown) as i16).to_be_bytes());
-    for group in used.iter().rev() {
-        out.extend_from_slice(&group.to_be_bytes());
-    }
+    let length = (8 + 2 * used.len() as i32).to_be_bytes();
+    let header = [
+        used.len() as u16,
+        weight.cast_unsigned(),
+        sign,
+        scale.max(least_shown) as u16,
+    ];
+    out.reserve(size_of_val(&length) + 2 * (header.len() + used.len()));
+    out.extend_from_slice(&length);
+    out.extend(
+        header
+            .iter()
+            .chain(used.iter().rev())
+            .flat_map(|number| number.to_be_bytes()),
+    );
 }
 
 /// Is an encoded field the same value as one that PostgreSQL sent (without its length, none for NULL)?

@@ -76,11 +76,40 @@ impl ColumnType {
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     pub(crate) wire: Wire,
+    usual: Usual,
     bound: Bound,
     /// The day and the wall clock that a time has where the column has no time zone.
     zone: TimeZone,
     /// The column and its type, for messages; empty while the table is not known.
     column: String,
+}
+
+/// The values that a column takes as they are, which nearly all values are.
+#[derive(Clone, Copy, Debug)]
+enum Usual {
+    /// Texts shorter than so many bytes.
+    Text(usize),
+    Boolean,
+    Decimal,
+    Time,
+    /// Each value has to be looked at.
+    None,
+}
+
+impl Usual {
+    fn of(wire: Wire, bound: &Bound) -> Self {
+        match (wire, bound) {
+            (Wire::Text, Bound::None) => Self::Text(encode::MOST_BYTES),
+            // No text has more characters than bytes.
+            (Wire::Text, Bound::Characters(most) | Bound::Bytes(most)) => {
+                Self::Text(most.saturating_add(1).min(encode::MOST_BYTES))
+            }
+            (Wire::Boolean, _) => Self::Boolean,
+            (Wire::Numeric, Bound::None) => Self::Decimal,
+            (Wire::Timestamptz, Bound::None | Bound::Unit(1)) => Self::Time,
+            _ => Self::None,
+        }
+    }
 }
 
 /// What a column bounds beyond the range of its type.
@@ -141,6 +170,7 @@ impl Encoder {
     pub(crate) fn of(kind: Kind) -> Self {
         Self {
             wire: Wire::of(kind),
+            usual: Usual::of(Wire::of(kind), &Bound::None),
             bound: Bound::None,
             zone: TimeZone::UTC,
             column: String::new(),
@@ -167,6 +197,7 @@ impl Encoder {
         let column = format!(" (column {column} is {})", ty.shown);
         let encoder = Self {
             wire,
+            usual: Usual::of(wire, &bound),
             bound,
             zone,
             column,
@@ -182,26 +213,35 @@ impl Encoder {
         cell: &Cell<'_>,
         field: &str,
     ) -> Result<(), Box<FieldError>> {
-        // The usual pairs of column and value; they always fit, or nearly.
-        let put = match (self.wire, cell, &self.bound) {
-            (_, Cell::Null, _) => {
-                encode::put_null(out);
-                return Ok(());
+        match (cell, self.usual) {
+            (Cell::Null, _) => encode::put_null(out),
+            (Cell::Text(text), Usual::Text(limit)) if text.len() < limit => {
+                encode::put_short(out, text.as_bytes());
             }
-            (Wire::Text, Cell::Text(text), Bound::None) => {
-                encode::put_bytes(out, text.as_bytes(), 0).map_err(|()| Unfit::too_long())
-            }
-            (Wire::Boolean, Cell::Boolean(value), _) => {
+            (Cell::Boolean(value), Usual::Boolean) => {
                 encode::put_fixed(out, &[u8::from(*value)]);
-                return Ok(());
             }
-            (Wire::Numeric, Cell::Decimal(value), Bound::None) => {
-                encode::put_numeric(out, *value, 0);
-                return Ok(());
+            (Cell::Decimal(value), Usual::Decimal) => encode::put_numeric(out, *value, 0),
+            (Cell::DateTime(micros), Usual::Time)
+                if let Some(micros) = encode::to_postgres_micros(*micros)
+                    .filter(|micros| TIMESTAMP_RANGE.contains(micros)) =>
+            {
+                encode::put_fixed(out, &micros.to_be_bytes());
             }
-            _ => self.put_value(out, cell),
-        };
-        put.map_err(|problem| self.refusal(field, problem))
+            _ => return self.put_unusual(out, cell, field),
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn put_unusual(
+        &self,
+        out: &mut Vec<u8>,
+        cell: &Cell<'_>,
+        field: &str,
+    ) -> Result<(), Box<FieldError>> {
+        self.put_value(out, cell)
+            .map_err(|problem| self.refusal(field, problem))
     }
 
     #[cold]

@@ -10,7 +10,11 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 /// One typed value of a mapped record. Its text borrows from the page it came in, except where escapes had to be resolved.
+///
+/// Its variant is as wide as a register, so that there is no padding. With padding a processor reads what it has just written
+/// in other pieces, and waits.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[repr(usize)]
 pub enum Cell<'a> {
     /// Absent, JSON null, or unusable (then a [`FieldError`] says why).
     #[default]

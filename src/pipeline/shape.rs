@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use crate::decision::Scratch;
+use crate::decision::{Scratch, Verdict};
 use crate::model::clock::Micros;
 use crate::model::record::{PageText, Rejection};
 use crate::model::shard::Shard;
@@ -216,46 +216,48 @@ impl<'a> Shaper<'a> {
         if let Some(start) = start {
             self.stats.decide += start.elapsed().as_secs_f64() * TIMED as f64;
         }
-        let sequence = self.sequence;
-        match (decided, shaped.id.as_deref()) {
-            (Decided::Accepted(verdict), Some(id)) => {
-                self.stats
-                    .verdicts
-                    .add(id, verdict.needs_review(), &verdict.reason);
-                let transform = self.rules.transform;
-                let version = transform.version_of(shaped, input.requested_at);
-                let pushed = self.batch().push_row(&NewRow {
-                    page: &input.text,
-                    raw: range.clone(),
-                    key: id,
-                    cells: &shaped.variables,
-                    validation: verdict.validation,
-                    flagged: verdict.needs_review(),
-                    version,
-                    requested_at: input.requested_at,
-                    sequence,
-                });
-                if let Err(errors) = pushed {
-                    let refusal = Refusal::of_fields(errors);
-                    let payload = PageText::new(&input.text, range.clone());
-                    let rejection = refusal.file(shaped, payload, input.requested_at, sequence);
-                    self.stats.verdicts.add_rejection(&rejection);
-                    self.batch().push_rejection(rejection);
-                }
-                self.send_if_full();
-            }
-            (Decided::Refused(refusal), _) => {
+        let refused = match decided {
+            // By reference: a verdict of fourteen words would be read before it is written to the end.
+            Decided::Accepted(ref verdict) => self.push_row(input, range, shaped, verdict),
+            Decided::Refused(refusal) => {
                 self.refused += u64::from(self.decided < FIRST);
-                let payload = PageText::new(&input.text, range.clone());
-                let rejection = refusal.file(shaped, payload, input.requested_at, sequence);
-                self.stats.verdicts.add_rejection(&rejection);
-                self.batch().push_rejection(rejection);
-                self.send_if_full();
+                Some(refusal)
             }
-            (Decided::Accepted(_), None) => {
-                unreachable!("a record without a key is never accepted")
-            }
+        };
+        if let Some(refusal) = refused {
+            let payload = PageText::new(&input.text, range.clone());
+            let rejection = refusal.file(shaped, payload, input.requested_at, self.sequence);
+            self.stats.verdicts.add_rejection(&rejection);
+            self.batch().push_rejection(rejection);
         }
+        self.send_if_full();
+    }
+
+    /// Puts an accepted record into the batch. Returns why its columns cannot hold it, if so.
+    fn push_row(
+        &mut self,
+        input: &PageInput,
+        range: &Range<u32>,
+        shaped: &Mapped<'_>,
+        verdict: &Verdict<'_>,
+    ) -> Option<Refusal> {
+        let Some(id) = shaped.id.as_deref() else {
+            unreachable!("a record without a key is never accepted")
+        };
+        let flagged = verdict.needs_review();
+        self.stats.verdicts.add(id, flagged, &verdict.reason);
+        let row = NewRow {
+            page: &input.text,
+            raw: range.clone(),
+            key: id,
+            cells: &shaped.variables,
+            validation: verdict.validation,
+            flagged,
+            version: self.rules.transform.version_of(shaped, input.requested_at),
+            requested_at: input.requested_at,
+            sequence: self.sequence,
+        };
+        self.batch().push_row(&row).err().map(Refusal::of_fields)
     }
 
     fn batch(&mut self) -> &mut Batch {

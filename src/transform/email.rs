@@ -12,44 +12,58 @@ const LABEL: usize = 63;
 
 /// True for one `@` between a plausible local part and a domain of two labels or more.
 pub(super) fn is_address(text: &str) -> bool {
-    let Some(at) = text.bytes().position(|byte| byte == b'@') else {
+    let Some(at) = local_part(text.as_bytes()) else {
         return false;
     };
-    let (local, domain) = text.as_bytes().split_at(at);
-    is_local(local)
-        && is_domain(&domain[1..])
+    is_domain(&text.as_bytes()[at + 1..])
         && (text.is_ascii()
             || text
                 .chars()
                 .all(|letter| letter.is_ascii() || is_foreign_letter(letter)))
 }
 
-/// Looks at ASCII only.
-fn is_local(local: &[u8]) -> bool {
-    (1..=LOCAL).contains(&local.len())
-        && local.iter().all(|byte| IN_LOCAL[usize::from(*byte)])
-        && local.first() != Some(&b'.')
-        && local.last() != Some(&b'.')
-        && !local.windows(2).any(|pair| pair == b"..")
+/// The length of a plausible local part before an `@`. Looks at ASCII only.
+fn local_part(text: &[u8]) -> Option<usize> {
+    // A dot stands between two other characters.
+    let mut before = b'.';
+    for (place, &byte) in text.iter().enumerate().take(LOCAL + 1) {
+        match byte {
+            b'@' | b'.' if before == b'.' => return None,
+            b'@' => return Some(place),
+            _ if !IN_LOCAL[usize::from(byte)] => return None,
+            _ => before = byte,
+        }
+    }
+    None
 }
 
 /// Looks at ASCII only.
 fn is_domain(domain: &[u8]) -> bool {
-    if domain.len() > DOMAIN || !domain.iter().all(|byte| IN_DOMAIN[usize::from(*byte)]) {
+    if domain.len() > DOMAIN {
         return false;
     }
-    let mut labels = 0;
-    let mut last: &[u8] = &[];
-    for label in domain.split(|byte| *byte == b'.') {
-        let hyphen = label.first() == Some(&b'-') || label.last() == Some(&b'-');
-        if hyphen || !(1..=LABEL).contains(&label.len()) {
-            return false;
+    // Of the label that is read: where it begins, and whether it is a number so far.
+    let (mut start, mut number) = (0, true);
+    let mut before = b'.';
+    let mut labels = 1;
+    let ends = |start: usize, end: usize, before: u8| {
+        (1..=LABEL).contains(&(end - start)) && before != b'-'
+    };
+    for (place, &byte) in domain.iter().enumerate() {
+        match byte {
+            b'.' if !ends(start, place, before) => return false,
+            b'.' => {
+                labels += 1;
+                (start, number) = (place + 1, true);
+            }
+            b'-' if place == start => return false,
+            _ if !IN_DOMAIN[usize::from(byte)] => return false,
+            _ => number &= byte.is_ascii_digit(),
         }
-        labels += 1;
-        last = label;
+        before = byte;
     }
     // The last label tells a domain from an IP address.
-    labels > 1 && !last.iter().all(u8::is_ascii_digit)
+    ends(start, domain.len(), before) && labels > 1 && !number
 }
 
 /// Bytes allowed in a local part, those beyond ASCII included. A table, since a branch for every character takes longer.

@@ -266,12 +266,8 @@ impl Compiled {
             (ValueKind::Text | ValueKind::Escaped, Reader::Json) => {
                 self.set_json_text(value.raw, cell)
             }
-            (ValueKind::Text, _) if !self.trim => {
-                self.set_from_text(Cow::Borrowed(inside(value.raw)), cell)
-            }
-            (ValueKind::Text, _) => {
-                self.set_from_text(Cow::Borrowed(inside(value.raw).trim()), cell)
-            }
+            (ValueKind::Text, _) if !self.trim => self.set_from_text(inside(value.raw), cell),
+            (ValueKind::Text, _) => self.set_from_text(inside(value.raw).trim(), cell),
             (ValueKind::Escaped, _) => {
                 let text = unescape(inside(value.raw))
                     .map_err(|fault| Refusal::ill_typed(fault.as_str()))?;
@@ -281,15 +277,20 @@ impl Compiled {
         }
     }
 
-    /// A JSON string, without its quotes and escapes.
-    fn set_from_text<'p>(&self, text: Cow<'p, str>, cell: &mut Cell<'p>) -> Result<(), Refused> {
-        if is_blank(&text) {
+    /// A JSON string, without its quotes and escapes. A text of the page comes as it is, in registers, and not as a `Cow` by
+    /// memory.
+    fn set_from_text<'p>(
+        &self,
+        text: impl AsRef<str> + Into<Cow<'p, str>>,
+        cell: &mut Cell<'p>,
+    ) -> Result<(), Refused> {
+        if is_blank(text.as_ref()) {
             // Of a required field this means "missing", like null, and no constraint has a say in that. Elsewhere it is
             // null where `empty` says so, and else text like any other, which is no value of another type.
             return match self.kind {
                 _ if self.blank_is_null => Ok(()),
                 Reader::String if self.required => {
-                    *cell = Cell::Text(text);
+                    *cell = Cell::Text(text.into());
                     Ok(())
                 }
                 Reader::String => self.set_text(text, cell),
@@ -299,21 +300,24 @@ impl Compiled {
         }
         *cell = match &self.kind {
             Reader::String => return self.set_text(text, cell),
-            Reader::Email if email::is_address(&text) => return self.set_text(text, cell),
+            Reader::Email if email::is_address(text.as_ref()) => return self.set_text(text, cell),
             Reader::Email => return Err(Refusal::ill_typed("text that is no address")),
-            Reader::Integer => return self.set_integer(&text, cell),
-            Reader::Decimal => return self.set_decimal(&text, cell),
-            Reader::Boolean => match &*text {
+            Reader::Integer => return self.set_integer(text.as_ref(), cell),
+            Reader::Decimal => return self.set_decimal(text.as_ref(), cell),
+            Reader::Boolean => match text.as_ref() {
                 "true" => Cell::Boolean(true),
                 "false" => Cell::Boolean(false),
                 _ => return Err(Refusal::ill_typed("text")),
             },
-            Reader::Date(format) => {
-                Cell::Date(time::date(&text, format.as_deref()).map_err(Refusal::ill_typed)?)
+            Reader::Date(format) => Cell::Date(
+                time::date(text.as_ref(), format.as_deref()).map_err(Refusal::ill_typed)?,
+            ),
+            Reader::DateTime(form) => {
+                Cell::DateTime(form.read(text.as_ref()).map_err(Refusal::ill_typed)?)
             }
-            Reader::DateTime(form) => Cell::DateTime(form.read(&text).map_err(Refusal::ill_typed)?),
             Reader::Uuid => Cell::Uuid(
-                text::uuid(&text).ok_or_else(|| Refusal::ill_typed("text that is no UUID"))?,
+                text::uuid(text.as_ref())
+                    .ok_or_else(|| Refusal::ill_typed("text that is no UUID"))?,
             ),
             Reader::Json => return Err(Refusal::ill_typed("text")),
         };
@@ -338,13 +342,13 @@ impl Compiled {
             (Reader::String, ValueKind::Number) if self.is_key => {
                 if number::is_whole(raw) {
                     let digits = if raw == "-0" { "0" } else { raw };
-                    self.set_text(Cow::Borrowed(digits), cell)
+                    self.set_text(digits, cell)
                 } else {
                     Err(Refusal::ill_typed("a number that is not whole"))
                 }
             }
             (Reader::String, ValueKind::Number | ValueKind::Boolean) if !self.is_key => {
-                self.set_text(Cow::Borrowed(raw), cell)
+                self.set_text(raw, cell)
             }
             (_, kind) => Err(Refusal::ill_typed(kind.as_str())),
         }
@@ -359,7 +363,17 @@ impl Compiled {
         set_json(raw, cell)
     }
 
-    fn set_text<'p>(&self, text: Cow<'p, str>, cell: &mut Cell<'p>) -> Result<(), Refused> {
+    fn set_text<'p>(
+        &self,
+        text: impl AsRef<str> + Into<Cow<'p, str>>,
+        cell: &mut Cell<'p>,
+    ) -> Result<(), Refused> {
+        self.check_text(text.as_ref())?;
+        *cell = Cell::Text(text.into());
+        Ok(())
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), Refused> {
         // No text has more characters than bytes.
         if let Some(limit) = self.max_length
             && text.len() > limit
@@ -373,17 +387,16 @@ impl Compiled {
             }
         }
         if let Some(pattern) = &self.pattern
-            && !pattern.is_match(&text)
+            && !pattern.is_match(text)
         {
             return Err(Refusal::outside(
                 format!("text that matches {}", self.pattern_source()),
                 "text that does not match",
             ));
         }
-        if !self.one_of.is_empty() && !self.one_of.iter().any(|allowed| *allowed == *text) {
+        if !self.one_of.is_empty() && !self.one_of.iter().any(|allowed| allowed == text) {
             return Err(self.not_one_of());
         }
-        *cell = Cell::Text(text);
         Ok(())
     }
 

@@ -360,9 +360,7 @@ impl Batch {
     pub fn claim(&self) -> Keys {
         let rows = self.rows.iter().map(|row| row.key.clone());
         let mut sorted: Vec<Range<u32>> = rows.chain(self.rejected.iter().cloned()).collect();
-        // The rows of a sealed batch are in the order of their keys, which is mostly the order of the keys' texts.
-        let by_number = self.wire(self.columns.key).is_ordered_by_number();
-        if !self.rejected.is_empty() || !self.sealed || by_number {
+        if !self.rejected.is_empty() || !self.is_ordered_by_text() {
             // A stable sort only merges what is in order: the keys of the rows, and mostly those of the rejections.
             sorted.sort_by(|a, b| at(&self.keys, a).cmp(at(&self.keys, b)));
         }
@@ -370,6 +368,11 @@ impl Batch {
             text: Arc::clone(&self.keys),
             sorted,
         }
+    }
+
+    /// True if the rows are in the order of their keys' texts: those of a sealed batch mostly are.
+    pub(crate) fn is_ordered_by_text(&self) -> bool {
+        self.sealed && !self.wire(self.columns.key).is_ordered_by_number()
     }
 
     /// True once the batch is sealed, so that it can be written.

@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::answer::value;
-use super::super::batch::{Batch, rejection_key};
+use super::super::batch::{Batch, Row as BatchRow, rejection_key};
 use super::super::connect::{Connection, Param};
 use super::super::encode::Micros;
 use super::super::error::StoreError;
@@ -22,7 +22,7 @@ use super::{signed, text};
 const WHAT: &str = "looking for open rejections";
 /// How many open rejections may be read for each key of the batch. There are more in between if the source has another order.
 const READ_PER_KEY: usize = 2;
-/// The prefix of the keys of records without a usable id. They would stretch a scan over the whole index.
+/// The prefix of the keys of records without a usable id.
 const HASHED: &str = "sha256:";
 
 /// An open rejection, as it is stored.
@@ -104,6 +104,11 @@ impl OpenRejections {
     }
 }
 
+/// False for the keys that would stretch a scan over the whole index.
+fn is_scanned(key: &str) -> bool {
+    !key.starts_with(HASHED)
+}
+
 /// A scan from the first to the last key of a batch.
 #[derive(Debug)]
 pub(super) struct IndexScan {
@@ -118,12 +123,23 @@ impl IndexScan {
         if !pace.is_due() {
             return None;
         }
-        // Rows are in the order of their keys, which is numeric for numbers, while the index orders texts.
-        let rows = batch.rows().iter().map(|row| batch.key(row));
-        let rejected = batch.rejections().iter().map(|r| r.key.as_str());
+        let rows = batch.rows();
+        let key = |row| batch.key(row);
+        // The index orders texts. Rows that are in this order too have the first and the last key at their ends.
+        let mut keys: Vec<&str> = if batch.is_ordered_by_text() {
+            let has_scanned = |row: &&BatchRow| is_scanned(&rejection_key(batch.key(row)));
+            let ends = [
+                rows.iter().find(has_scanned),
+                rows.iter().rfind(has_scanned),
+            ];
+            ends.into_iter().flatten().map(key).collect()
+        } else {
+            rows.iter().map(key).collect()
+        };
+        keys.extend(batch.rejections().iter().map(|r| r.key.as_str()));
         let (mut first, mut last) = (None, None);
-        for key in rows.chain(rejected).map(rejection_key) {
-            if key.starts_with(HASHED) {
+        for key in keys.into_iter().map(rejection_key) {
+            if !is_scanned(&key) {
                 continue;
             }
             if first.as_ref().is_none_or(|first| key < *first) {
@@ -163,23 +179,29 @@ impl IndexScan {
         let mut found = OpenRejections::default();
         // Every open rejection with a key between these two was read.
         let mut covered: Option<(&str, &str)> = None;
+        let mut is_whole = false;
         if let Some((scan, rows)) = scanned {
             for row in rows {
                 found.add(row)?;
             }
-            let whole = signed(rows.len() as u64) < scan.limit;
+            is_whole = signed(rows.len() as u64) < scan.limit;
             let end = match rows.last() {
-                Some(row) if !whole => text(row, 0)?,
+                Some(row) if !is_whole => text(row, 0)?,
                 _ => &scan.last,
             };
             covered = Some((&scan.first, end));
         }
+        // A whole scan lies around all keys but those that it leaves out.
+        let is_covered = |key: &str| {
+            is_whole && is_scanned(key)
+                || covered.is_some_and(|(first, last)| key >= first && key <= last)
+        };
         let rows = batch.rows().iter().map(|row| batch.key(row));
         let rejected = batch.rejections().iter().map(|r| r.key.as_str());
         let mut keys: Vec<Cow<'_, str>> = rows
             .chain(rejected)
             .map(rejection_key)
-            .filter(|key| covered.is_none_or(|(first, last)| **key < *first || **key > *last))
+            .filter(|key| !is_covered(key))
             .collect();
         if scanned.is_some() {
             let all = batch.rows().len() + batch.rejections().len();

@@ -124,7 +124,6 @@ impl IndexScan {
             return None;
         }
         let rows = batch.rows();
-        let key = |row| batch.key(row);
         // The index orders texts. Rows that are in this order too have the first and the last key at their ends.
         let mut keys: Vec<&str> = if batch.is_ordered_by_text() {
             let has_scanned = |row: &&BatchRow| is_scanned(&rejection_key(batch.key(row)));
@@ -132,9 +131,12 @@ impl IndexScan {
                 rows.iter().find(has_scanned),
                 rows.iter().rfind(has_scanned),
             ];
-            ends.into_iter().flatten().map(key).collect()
+            ends.into_iter()
+                .flatten()
+                .map(|row| batch.key(row))
+                .collect()
         } else {
-            rows.iter().map(key).collect()
+            rows.iter().map(|row| batch.key(row)).collect()
         };
         keys.extend(batch.rejections().iter().map(|r| r.key.as_str()));
         let (mut first, mut last) = (None, None);

@@ -75,6 +75,31 @@ fn an_open_rejection_goes_when_its_record_was_last_seen_90_days_ago_and_not_befo
     assert_eq!(open_ids(&database), ["R-3", "R-4"]);
 }
 
+#[test]
+fn old_runs_and_their_batches_are_deleted_once_a_day() {
+    let database = Database::new();
+    let api = Server::new().records([person("R-1", 90)]).start();
+    let place = place(&api, &database);
+    let (_, first) = place.sync(&[]);
+    database.run(
+        "UPDATE sync_log SET started_at = started_at - interval '91 days'; \
+         UPDATE sync_batches SET committed_at = committed_at - interval '91 days'",
+    );
+    let first = first["run_id"].as_str().unwrap();
+    let stays = || {
+        database.one(&format!(
+            "SELECT concat_ws(' ', (SELECT count(*) FROM sync_log WHERE sync_id = '{first}'), \
+             (SELECT count(*) FROM sync_batches WHERE run_id = '{first}'))"
+        ))
+    };
+    place.sync(&[]);
+    assert_eq!(stays(), "1 1", "the first run has looked today");
+    a_day_passes(&database);
+    place.sync(&[]);
+    assert_eq!(stays(), "0 0");
+    assert_eq!(database.one("SELECT count(*) FROM sync_log"), "2");
+}
+
 /// Texts of the tables that hold something of rejected records.
 fn stored(database: &Database) -> String {
     let rejections =

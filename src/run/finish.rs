@@ -22,8 +22,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(3);
 /// The same limit for a run whose deadline has passed.
 const CHECK_LIMIT_WHEN_LATE: Duration = Duration::from_millis(200);
 
-/// How many times a thousand explanations are deleted at most, once a day.
-const MOST_ROUNDS: u32 = 100;
+/// How many thousands of unused explanations are deleted at most, once a day.
+const MOST_THOUSANDS: u32 = 100;
 
 impl Run<'_> {
     /// Writes down how the run ended, and returns its report.
@@ -211,7 +211,7 @@ fn delete_old_rows(connection: &mut Connection, inputs: Inputs<'_>, now: Micros)
     if let Err(error) = store::log::trim(connection, database, plan.retention) {
         warn(error);
     }
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MOST_THOUSANDS {
         match store::log::trim_explanations(connection, database) {
             Ok(0) => break,
             Ok(_) => {}

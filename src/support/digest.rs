@@ -60,8 +60,8 @@ pub fn key_of(text: &str) -> String {
     format!("sha256:{}", Digest::default().with(text.as_bytes()).hex())
 }
 
-/// A hash by which a stored content is compared with a new one: XXH3, 128 bits. Equal contents by chance are out of the
-/// question. A source that makes two records of the same hash deceives itself: the older of its own rejections stays.
+/// A hash by which a stored content is compared with a new one: XXH3, 128 bits. Two contents do not have the same
+/// hash by chance. A source that makes two records of the same hash deceives itself: the older of its own rejections stays.
 pub fn content_hash(content: &[u8]) -> [u8; 16] {
     XxHash3_128::oneshot(content).to_be_bytes()
 }

@@ -122,7 +122,7 @@ impl<'p> Scanner<'p> {
     pub(super) fn value(&mut self) -> Result<Value<'p>, Malformed> {
         let first = self.peek();
         let start = self.at;
-        let kind = self.pass(first)?;
+        let kind = self.step_over(first)?;
         Ok(Value {
             raw: &self.text[start..self.at],
             kind,
@@ -131,7 +131,7 @@ impl<'p> Scanner<'p> {
 
     /// Steps over the value that begins with this byte.
     #[inline(never)]
-    fn pass(&mut self, first: u8) -> Result<ValueKind, Malformed> {
+    fn step_over(&mut self, first: u8) -> Result<ValueKind, Malformed> {
         match first {
             b'"' => self.string(),
             b'-' | b'0'..=b'9' => self.number(),

@@ -38,18 +38,18 @@ pub(super) enum RelationKind {
     Other(&'static str),
 }
 
-/// The kind of a relation, and whether [`ACTORS_SQL`] may find anything.
+/// The kind of a relation, and whether [`TRIGGERS_AND_RULES_SQL`] may find anything.
 pub(super) const KIND_SQL: &str = "
 SELECT c.relkind::text, c.relkind = 'r' AND c.relhassubclass, has_table_privilege(c.oid, 'SELECT'),
   c.relkind = 'r' AND pg_relation_size(c.oid) = 0, c.relhastriggers OR c.relhasrules OR c.relhassubclass
 FROM pg_class c WHERE c.oid = to_regclass($1)";
 
-/// What acts on rows that are written. To plan it takes longer than all other questions together, so it is asked only where
+/// The triggers and rules that act on rows that are written, and the functions of the triggers. To plan it takes longer than all other questions together, so it is asked only where
 /// `pg_class` says that there is something.
 ///
 /// A trigger's type has bits: 2 for BEFORE, 64 for INSTEAD OF, 4 for INSERT and 16 for UPDATE. A rule on UPDATE counts even
 /// where it is disabled: PostgreSQL refuses an upsert all the same.
-const ACTORS_SQL: &str = "
+const TRIGGERS_AND_RULES_SQL: &str = "
 WITH RECURSIVE family(oid) AS (
     SELECT to_regclass($1)::oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid)
 SELECT
@@ -81,13 +81,13 @@ impl Relation {
             functions: Vec::new(),
         };
         if value(row, 4, WHAT)?
-            && let Some(actors) = conn
-                .query(WHAT, ACTORS_SQL, &[(&table, Type::TEXT)])?
+            && let Some(found) = conn
+                .query(WHAT, TRIGGERS_AND_RULES_SQL, &[(&table, Type::TEXT)])?
                 .first()
         {
-            relation.interceptors = value(actors, 0, WHAT)?;
-            relation.rules = value(actors, 1, WHAT)?;
-            relation.functions = value(actors, 2, WHAT)?;
+            relation.interceptors = value(found, 0, WHAT)?;
+            relation.rules = value(found, 1, WHAT)?;
+            relation.functions = value(found, 2, WHAT)?;
         }
         Ok(Some(relation))
     }
@@ -219,10 +219,9 @@ fn of_columns(error: &tokio_postgres::Error) -> StoreError {
 /// A column by its row of [`COLUMNS_SQL`]; none where its type or its collation is not plain.
 fn plain_column(row: &Row) -> Result<Option<CatalogueColumn>, tokio_postgres::Error> {
     let (oid, modifier): (u32, i32) = (row.try_get(2)?, row.try_get(3)?);
-    let plain = PLAIN_TYPES.iter().find(|ty| ty.oid() == oid);
-    let Some(ty) = plain.filter(
-        |_| matches!(row.try_get(4), Ok(collation) if PLAIN_COLLATIONS.contains(&collation)),
-    ) else {
+    let collation: u32 = row.try_get(4)?;
+    let ty = PLAIN_TYPES.iter().find(|ty| ty.oid() == oid);
+    let Some(ty) = ty.filter(|_| PLAIN_COLLATIONS.contains(&collation)) else {
         return Ok(None);
     };
     let is_text = matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR);

@@ -126,10 +126,10 @@ impl IndexScan {
         let rows = batch.rows();
         // The index orders texts. Rows that are in this order too have the first and the last key at their ends.
         let mut keys: Vec<&str> = if batch.is_ordered_by_text() {
-            let has_scanned = |row: &&BatchRow| is_scanned(&rejection_key(batch.key(row)));
+            let has_scanned_key = |row: &&BatchRow| is_scanned(&rejection_key(batch.key(row)));
             let ends = [
-                rows.iter().find(has_scanned),
-                rows.iter().rfind(has_scanned),
+                rows.iter().find(has_scanned_key),
+                rows.iter().rfind(has_scanned_key),
             ];
             ends.into_iter()
                 .flatten()
